@@ -1,0 +1,101 @@
+-- The role the worker logs in with. Run as postgres after `agent-provisioner migrate`, in psql or
+-- in Studio's SQL editor; it may run again. Then give the role a password, which is in no file:
+--
+--     alter role agent_provisioner password '...';
+--
+-- It builds and owns agents' tables and works the job queue. It cannot read customers' rows or
+-- API keys, change an agent, delete an agent that nobody asked to delete, or reach schema auth.
+
+begin;
+set local client_min_messages = warning;
+
+-- Roles belong to the whole cluster: another database may have made it, or be making it now.
+do $$
+declare
+    settings constant text[] := array[
+        'statement_timeout=60s', 'lock_timeout=5s', 'idle_in_transaction_session_timeout=60s'
+    ];
+begin
+    if to_regrole('agent_provisioner') is null then
+        begin
+            create role agent_provisioner login connection limit 20
+                nosuperuser nocreatedb nocreaterole noreplication nobypassrls;
+        exception when duplicate_object or unique_violation then
+            null;
+        end;
+    end if;
+
+    -- A net under the shorter limits that the worker sets for itself.
+    if not exists (select from pg_catalog.pg_db_role_setting s
+                   where s.setrole = to_regrole('agent_provisioner') and s.setdatabase = 0
+                     and s.setconfig @> settings) then
+        alter role agent_provisioner set statement_timeout = '60s';
+        alter role agent_provisioner set lock_timeout = '5s';
+        alter role agent_provisioner set idle_in_transaction_session_timeout = '60s';
+    end if;
+
+    -- So that Studio and migrations, as postgres, may alter the tables that the worker builds.
+    if not pg_has_role('postgres', 'agent_provisioner', 'usage') then
+        grant agent_provisioner to postgres;
+    end if;
+
+    execute format('grant connect on database %I to agent_provisioner', current_database());
+end $$;
+
+grant usage, create on schema public to agent_provisioner;
+grant usage on schema provisioning to agent_provisioner;
+
+grant select on provisioning.migrations to agent_provisioner;
+grant select, insert, update, delete
+    on provisioning.jobs, provisioning.agents, provisioning.agent_tables to agent_provisioner;
+grant execute on function provisioning.touch_updated_at(), provisioning.total_orders()
+    to agent_provisioner;       -- to create triggers with
+
+drop policy if exists worker on provisioning.migrations;
+create policy worker on provisioning.migrations for select to agent_provisioner
+    using (current_user = 'agent_provisioner');
+drop policy if exists worker on provisioning.jobs;
+create policy worker on provisioning.jobs for all to agent_provisioner
+    using (current_user = 'agent_provisioner') with check (current_user = 'agent_provisioner');
+drop policy if exists worker on provisioning.agents;
+create policy worker on provisioning.agents for all to agent_provisioner
+    using (current_user = 'agent_provisioner') with check (current_user = 'agent_provisioner');
+drop policy if exists worker on provisioning.agent_tables;
+create policy worker on provisioning.agent_tables for all to agent_provisioner
+    using (current_user = 'agent_provisioner') with check (current_user = 'agent_provisioner');
+
+-- DELETE allows the table lock, UPDATE of one column (which a trigger keeps as it is) the row lock.
+grant select, references, delete, update (id) on public.agents to agent_provisioner;
+drop policy if exists worker_select on public.agents;
+create policy worker_select on public.agents for select to agent_provisioner
+    using (current_user = 'agent_provisioner');
+drop policy if exists worker_update on public.agents;
+create policy worker_update on public.agents for update to agent_provisioner
+    using (current_user = 'agent_provisioner') with check (false);
+drop policy if exists worker_delete on public.agents;
+create policy worker_delete on public.agents for delete to agent_provisioner
+    using (exists (
+        select from provisioning.jobs j
+        where j.agent_id = agents.id and j.kind = 'deprovision' and j.state = 'pending'
+    ));
+
+-- Three columns of a leaving agent's row, and only to switch it off.
+grant select (user_id, is_active), update (is_active, updated_at)
+    on public.whatsapp_configuration to agent_provisioner;
+drop policy if exists worker_select on public.whatsapp_configuration;
+create policy worker_select on public.whatsapp_configuration for select to agent_provisioner
+    using (exists (
+        select from provisioning.jobs j
+        where j.user_id = whatsapp_configuration.user_id
+          and j.kind = 'deprovision' and j.state = 'pending'
+    ));
+drop policy if exists worker_update on public.whatsapp_configuration;
+create policy worker_update on public.whatsapp_configuration for update to agent_provisioner
+    using (exists (
+        select from provisioning.jobs j
+        where j.user_id = whatsapp_configuration.user_id
+          and j.kind = 'deprovision' and j.state = 'pending'
+    ))
+    with check (not is_active);
+
+commit;

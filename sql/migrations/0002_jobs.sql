@@ -1,0 +1,108 @@
+-- The job queue, the registry of what is built, and the triggers that fill the queue.
+--
+-- The triggers only write job rows, in the writer's own transaction: no DDL, no wait for a worker.
+-- Everything else (claim, retry, dead letter, reconcile) is the worker's.
+
+create table provisioning.jobs (
+    id            bigint generated always as identity primary key,
+    kind          text not null check (kind in ('provision', 'deprovision', 'upgrade', 'repair')),
+    agent_id      bigint not null,      -- no foreign key: a deprovision outlives its agent
+    agent_prefix  text not null,
+    user_id       uuid,
+    state         text not null default 'pending'
+                  check (state in ('pending', 'succeeded', 'dead', 'cancelled')),
+    priority      smallint not null default 0,    -- lower goes first
+    attempts      integer not null default 0,     -- failed attempts so far
+    run_at        timestamptz not null default now(),
+    outcome       text,                 -- what a finished job came to: provisioned, superseded, ...
+    last_error    text,
+    last_sqlstate text,
+    created_at    timestamptz not null default now(),
+    finished_at   timestamptz,
+    duration      interval,             -- of the last attempt
+    replayed_by   text,
+    replayed_at   timestamptz,
+    replay_reason text,
+    constraint jobs_finished_check check ((state = 'pending') = (finished_at is null))
+);
+
+-- What the claim walks along.
+create index jobs_due_idx on provisioning.jobs (priority, run_at, id) where state = 'pending';
+-- Head of line: what stands before a job of the same prefix.
+create index jobs_head_idx on provisioning.jobs (agent_prefix, id) where state in ('pending', 'dead');
+-- One open job per agent and kind: a second request joins the first.
+create unique index jobs_open_key on provisioning.jobs (agent_id, kind) where state = 'pending';
+create index jobs_agent_idx on provisioning.jobs (agent_id, id);
+
+-- The queue's live part is small and churns: vacuum by count, not by share of the history.
+alter table provisioning.jobs set (
+    fillfactor = 70,
+    autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_threshold = 200
+);
+
+create table provisioning.agents (
+    agent_id         bigint primary key,
+    agent_prefix     text not null unique,
+    user_id          uuid,
+    template_version integer not null,
+    reference        text not null check (reference in ('foreign_key', 'check')),
+    provisioned_at   timestamptz not null default now()
+);
+
+-- The relations that belong to an agent, and so the only ones ever altered or dropped.
+-- `relation` follows a move to another schema and is dumped and restored by name; `table_name`
+-- guards against an oid that came to mean something else.
+create table provisioning.agent_tables (
+    relation   regclass primary key,
+    agent_id   bigint not null references provisioning.agents (agent_id) on delete cascade,
+    table_name text not null
+);
+create index agent_tables_agent_id_idx on provisioning.agent_tables (agent_id);
+
+alter table provisioning.jobs enable row level security;
+alter table provisioning.agents enable row level security;
+alter table provisioning.agent_tables enable row level security;
+revoke all on provisioning.jobs, provisioning.agents, provisioning.agent_tables
+    from public, anon, authenticated, service_role;
+revoke all on sequence provisioning.jobs_id_seq from public, anon, authenticated, service_role;
+
+-- UNIQUE (agent_prefix) makes a re-create wait for the delete's commit, and the job's id is drawn
+-- after that wait: per prefix the order of ids is the order of commits.
+create function provisioning.enqueue_provision() returns trigger
+    language plpgsql security definer set search_path = '' as $$
+begin
+    insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id)
+    select 'provision', i.id, i.agent_prefix, i.user_id from inserted i order by i.id
+    on conflict (agent_id, kind) where state = 'pending' do nothing;
+    if found then
+        perform pg_notify('agent_provisioning', '');
+    end if;
+    return null;
+end $$;
+
+-- A conflict means that the deletion was asked for already: the worker is deleting this very row.
+create function provisioning.enqueue_deprovision() returns trigger
+    language plpgsql security definer set search_path = '' as $$
+begin
+    insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id)
+    select 'deprovision', d.id, d.agent_prefix, d.user_id from deleted d order by d.id
+    on conflict (agent_id, kind) where state = 'pending' do nothing;
+    if found then
+        perform pg_notify('agent_provisioning', '');
+    end if;
+    return null;
+end $$;
+
+revoke all on function provisioning.enqueue_provision() from public, anon, authenticated, service_role;
+revoke all on function provisioning.enqueue_deprovision() from public, anon, authenticated, service_role;
+
+create trigger enqueue_provision after insert on public.agents
+    referencing new table as inserted
+    for each statement execute function provisioning.enqueue_provision();
+
+create trigger enqueue_deprovision after delete on public.agents
+    referencing old table as deleted
+    for each statement execute function provisioning.enqueue_deprovision();
+
+-- `migrate` on a database that has agents already leaves them to `agents adopt` and to reconcile.

@@ -1,0 +1,106 @@
+-- What the tables of every agent share.
+
+-- The whole ownership check of an agent's tables: false, never null. A definer, so that it needs
+-- no right to read agents and is not subject to the policies there.
+create function provisioning.owns_agent(agent_id bigint) returns boolean
+    language sql stable security definer set search_path = '' as $$
+    select exists (
+        select from public.agents a
+        where a.id = owns_agent.agent_id and a.user_id = (select auth.uid())
+    ) or provisioning.is_admin()
+$$;
+
+-- UTC also where the column is a timestamp without time zone.
+create function provisioning.touch_updated_at() returns trigger
+    language plpgsql set search_path = '' set timezone = 'UTC' as $$
+begin
+    new.updated_at := now();
+    return new;
+end $$;
+
+-- Keeps orders.total_amount equal to the sum of the order's items. On the items table, one trigger
+-- per event, with transition tables "inserted" and "deleted"; the argument is the orders table.
+--
+-- Two steps, so that concurrent writers add up: first lock the orders, always in the order of
+-- their ids (no deadlock) and no stronger than an update of the total does (the foreign key's own
+-- locks stay compatible); then sum with a snapshot taken after the wait.
+create function provisioning.total_orders() returns trigger
+    language plpgsql set search_path = '' as $$
+declare
+    items   constant text := format('%I.%I', tg_table_schema, tg_table_name);
+    orders  constant text := format('%I.%I', tg_table_schema, tg_argv[0]);
+    highest constant numeric := 99999999.99;    -- of numeric(10, 2)
+    changed bigint[];
+    totals  numeric[];
+    locked  bigint;
+    culprit record;
+begin
+    if tg_op = 'TRUNCATE' then
+        execute format('update %s set total_amount = 0 where total_amount <> 0', orders);
+        return null;
+    elsif tg_op = 'INSERT' then
+        select array_agg(distinct i.order_id) into changed from inserted i;
+    elsif tg_op = 'DELETE' then
+        select array_agg(distinct d.order_id) into changed from deleted d;
+    else
+        -- Items moved or repriced; a changed name alone changes no total.
+        select array_agg(distinct c.order_id) into changed
+        from (
+            (select d.order_id, d.total from deleted d
+             except all select i.order_id, i.total from inserted i)
+            union all
+            (select i.order_id, i.total from inserted i
+             except all select d.order_id, d.total from deleted d)
+        ) c;
+    end if;
+    if changed is null then
+        return null;
+    end if;
+
+    execute format('select from %s where id = any ($1) order by id for no key update', orders)
+        using changed;
+    get diagnostics locked = row_count;
+    if locked = 0 then      -- the items went with their orders
+        return null;
+    end if;
+
+    execute format(
+        'select array_agg(s.id), array_agg(s.total)
+           from (select c.id, coalesce(sum(i.total), 0) as total
+                   from unnest($1) as c (id) left join %s i on i.order_id = c.id
+                  group by c.id) s', items)
+        into changed, totals using changed;
+
+    if highest < any (totals) then
+        select s.id, s.total into culprit from unnest(changed, totals) as s (id, total)
+        order by s.total desc limit 1;
+        raise exception 'order % would come to %, but total_amount holds at most %',
+            culprit.id, culprit.total, highest
+            using errcode = 'numeric_value_out_of_range';
+    end if;
+
+    execute format(
+        'update %s o set total_amount = s.total
+           from unnest($1, $2) as s (id, total)
+          where o.id = s.id and o.total_amount is distinct from s.total', orders)
+        using changed, totals;
+    return null;
+end $$;
+
+revoke all on function provisioning.owns_agent(bigint)
+    from public, anon, authenticated, service_role;
+revoke all on function provisioning.touch_updated_at()
+    from public, anon, authenticated, service_role;
+revoke all on function provisioning.total_orders()
+    from public, anon, authenticated, service_role;
+grant execute on function provisioning.owns_agent(bigint) to authenticated;   -- policies call it
+
+create trigger touch_updated_at before update on public.whatsapp_configuration
+    for each row execute function provisioning.touch_updated_at();
+
+-- The tables of this schema are out of the API's reach already; written down, so that nobody has
+-- to wonder whether row level security without a policy was meant.
+create policy no_api_access on provisioning.migrations for all to authenticated using (false);
+create policy no_api_access on provisioning.jobs for all to authenticated using (false);
+create policy no_api_access on provisioning.agents for all to authenticated using (false);
+create policy no_api_access on provisioning.agent_tables for all to authenticated using (false);

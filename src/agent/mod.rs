@@ -1,0 +1,60 @@
+//! One agent: its tables, how they are built and how they go.
+//!
+//! Nothing here knows of jobs or of the service; everything works inside a transaction that the
+//! caller opened.
+
+mod manifest;
+mod prefix;
+mod provision;
+pub mod statement;
+mod template;
+
+use std::fmt;
+
+use serde::Deserialize;
+
+pub use manifest::Manifest;
+pub use prefix::{InvalidPrefix, Prefix};
+pub use provision::{Blueprint, Error, Outcome, Registered, deprovision, provision};
+pub use template::{Error as TemplateError, Template, Templates};
+
+/// The key of a row of `agents`; never used again for another agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AgentId(pub i64);
+
+impl fmt::Display for AgentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An agent as a job names it. Its row may be gone.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    /// The row's key.
+    pub id: AgentId,
+    /// The head of its tables' names.
+    pub prefix: Prefix,
+}
+
+/// What keeps an agent's customers tied to its row in `agents`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reference {
+    /// The documented foreign key, with its cost: each deletion of an agent checks every other
+    /// agent's table.
+    #[default]
+    ForeignKey,
+    /// The CHECK on `agent_id` alone; the drop replaces the cascade.
+    Check,
+}
+
+impl Reference {
+    /// As the configuration and `provisioning.agents.reference` spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ForeignKey => "foreign_key",
+            Self::Check => "check",
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! How long a failed job, or a broken connection, waits.
+
+use std::time::Duration;
+
+/// No wait for a job is longer: a person is waiting for the agent.
+const JOB_CAP: Duration = Duration::from_secs(600);
+/// A lock that was in the way is soon free.
+const GIVE_WAY: Duration = Duration::from_secs(1);
+
+/// Full jitter below `min(2 s · 2^attempts, 10 min)`; `jitter` is drawn from 0..1.
+pub(crate) fn job(attempts: i32, jitter: f64) -> Duration {
+    let doublings = u32::try_from(attempts).unwrap_or(0).min(16);
+    (Duration::from_secs(2) * 2_u32.pow(doublings)).min(JOB_CAP).mul_f64(jitter)
+}
+
+/// Between 0.1 and 1 s.
+pub(crate) fn give_way(jitter: f64) -> Duration {
+    GIVE_WAY.mul_f64(0.1 + 0.9 * jitter)
+}
+
+/// Between half and all of `min(0.2 s · 2^failures, 30 s)`.
+///
+/// Not full jitter: a server that is down is asked at a bounded rate.
+pub(crate) fn reconnect(failures: u32, jitter: f64) -> Duration {
+    let ceiling = Duration::from_millis(200) * 2_u32.pow(failures.min(10));
+    ceiling.min(Duration::from_secs(30)).mul_f64(0.5 + 0.5 * jitter)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn waits_stay_within_their_bounds(n in any::<i32>(), u in any::<u32>(), jitter in 0.0..1.0) {
+            prop_assert!(job(n, jitter) <= JOB_CAP);
+            prop_assert!(job(n, 1.0) >= Duration::from_secs(2));
+            prop_assert!((100..=1000).contains(&give_way(jitter).as_millis()));
+            prop_assert!((100..=30_000).contains(&reconnect(u, jitter).as_millis()));
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! `agent-provisioner dev`
+
+use std::future::pending;
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args as Clap;
+use tokio_postgres::types::Type;
+
+use super::{Error, connect, demo, runtime};
+use crate::cluster::{Cluster, SUPERUSER};
+use crate::config::{self, Config};
+use crate::db;
+use crate::shutdown::End;
+use crate::{service, telemetry};
+
+const DATABASE: &str = "postgres";
+const ADMIN: &str = "postgres";
+const WORKER: &str = "agent_provisioner";
+
+#[derive(Debug, Clap)]
+pub(super) struct Args {
+    /// Create two agents, use them, delete one, and show each step
+    #[arg(long)]
+    demo: bool,
+    /// End when everything has been shown, instead of staying up
+    #[arg(long)]
+    once: bool,
+}
+
+/// Needs no configuration: server, roles and passwords live as long as the command.
+pub(super) fn main(args: &Args) -> Result<ExitCode, Error> {
+    let started = Instant::now();
+    let cluster = Cluster::start(&[])?;
+    let mut out = stdout().lock();
+    let took = started.elapsed().as_millis();
+    writeln!(out, "A throwaway PostgreSQL on 127.0.0.1:{} ({took} ms)", cluster.port())?;
+    let quiet = ("PROVISIONER_LOG__LEVEL".to_owned(), "warn".to_owned());
+    let settings = |role| [("DATABASE_URL".to_owned(), cluster.url(role, DATABASE)), quiet.clone()];
+    let worker = config::load(None, settings(WORKER))?;
+    let admin = config::load(None, settings(ADMIN))?;
+    let superuser = config::load(None, settings(SUPERUSER))?;
+    telemetry::init(&worker.log)?;
+    runtime()?.block_on(async {
+        let started = Instant::now();
+        prepare(&superuser, &admin, cluster.password()).await?;
+        writeln!(out, "Migrated, with the worker's own role ({} ms)", started.elapsed().as_millis())?;
+        let mut shown = Ok(());
+        let end = async { shown = show(&mut out, args, &admin, &cluster).await };
+        let ended = service::run(&worker, end).await?;
+        shown?;
+        Ok(if ended == End::Drained { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
+}
+
+/// Returns when the server is no longer wanted.
+async fn show(
+    out: &mut impl Write,
+    args: &Args,
+    admin: &Config,
+    cluster: &Cluster,
+) -> Result<(), Error> {
+    if args.demo {
+        let client = connect(admin).await?;
+        demo::show(out, &client).await?;
+    }
+    if !args.once {
+        let url = cluster.url(ADMIN, DATABASE);
+        writeln!(out, "\nThe service runs. To play with it:\n  psql '{url}'")?;
+        writeln!(out, "Ctrl-C ends both and leaves nothing behind.")?;
+        pending::<()>().await;
+    }
+    Ok(())
+}
+
+/// What Supabase and an operator would have done: platform roles, schema, the worker's role.
+async fn prepare(superuser: &Config, admin: &Config, password: &str) -> Result<(), Error> {
+    let failed = |doing| move |source| Error::Query { doing, source };
+    let client = connect(superuser).await?;
+    db::install_shim(&client).await?;
+    set_password(&client, ADMIN, password).await?;
+    let mut client = connect(admin).await?;
+    db::migrate(&mut client).await?;
+    let roles = client.batch_execute(include_str!("../../deploy/roles.sql")).await;
+    roles.map_err(failed("deploy/roles.sql"))?;
+    set_password(&client, WORKER, password).await
+}
+
+/// The server quotes both: a role's password cannot be a bind parameter.
+async fn set_password(
+    client: &tokio_postgres::Client,
+    role: &str,
+    password: &str,
+) -> Result<(), Error> {
+    let failed = |source| Error::Query { doing: "setting a password", source };
+    let quote = "select format('alter role %I password %L', $1, $2)";
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
+        [(&role, Type::TEXT), (&password, Type::TEXT)];
+    for row in client.query_typed(quote, &parameters).await.map_err(failed)? {
+        client.batch_execute(row.get(0)).await.map_err(failed)?;
+    }
+    Ok(())
+}

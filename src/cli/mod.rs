@@ -1,0 +1,129 @@
+//! The command line: what can be asked for, and how an answer or an error leaves the program.
+
+mod demo;
+mod dev;
+mod migrate;
+mod render;
+mod run;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config};
+use crate::error::Chain;
+use crate::{agent, cluster, db, service, telemetry};
+
+/// Builds, keeps and drops each agent's tables in a WhatsApp CRM on Supabase or PostgreSQL.
+#[derive(Debug, Parser)]
+#[command(name = "agent-provisioner", version)]
+struct Cli {
+    /// A TOML file with settings; the environment goes over it
+    #[arg(long, global = true, env = "PROVISIONER_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The service: listen, build, drop, reconcile, until SIGTERM
+    Run(run::Args),
+    /// Bring the schema to this program's version, or look at it
+    Migrate(migrate::Args),
+    /// Print the SQL that builds one agent
+    Render(render::Args),
+    /// A throwaway real PostgreSQL with the service on it
+    Dev(dev::Args),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    #[error(transparent)]
+    Prefix(#[from] agent::InvalidPrefix),
+    #[error(transparent)]
+    Template(#[from] agent::TemplateError),
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::Error),
+    #[error(transparent)]
+    Db(#[from] db::Error),
+    #[error(transparent)]
+    Migrate(#[from] db::MigrateError),
+    #[error(transparent)]
+    Service(#[from] service::Error),
+    #[error(transparent)]
+    Cluster(#[from] cluster::Error),
+    #[error("{doing} failed")]
+    Query {
+        doing: &'static str,
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    #[error("the service did not do it within {0:?}")]
+    Late(std::time::Duration),
+    #[error("cannot write the output")]
+    Output(#[from] io::Error),
+}
+
+impl Error {
+    /// Bad input is the user's to mend, as bad usage is.
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Prefix(_) | Self::Template(_) | Self::Telemetry(_) => 2,
+            Self::Service(service::Error::Config(_) | service::Error::Template(_)) => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// Runs the command that the process's arguments name.
+///
+/// Exit codes: 0 done, 1 failed, 2 usage or configuration. An error is one line on standard error.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = dispatch(cli);
+    done.unwrap_or_else(|error| {
+        if matches!(&error, Error::Output(io) if io.kind() == io::ErrorKind::BrokenPipe) {
+            return ExitCode::SUCCESS; // the reader has seen enough
+        }
+        // There is nobody left to tell when standard error is gone.
+        let _gone = writeln!(io::stderr(), "agent-provisioner: {}", Chain(&error)).is_err();
+        ExitCode::from(error.exit_code())
+    })
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
+    // A bad flag or setting never starts a runtime.
+    if let Command::Dev(args) = cli.command {
+        return dev::main(&args);
+    }
+    let config = config::load(cli.config.as_deref(), std::env::vars())?;
+    if let Command::Render(args) = cli.command {
+        return render::main(&args, &config);
+    }
+    telemetry::init(&config.log)?;
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Run(args) => run::main(&args, &config).await,
+            Command::Migrate(args) => migrate::main(args, &config).await,
+            Command::Render(_) | Command::Dev(_) => Ok(ExitCode::SUCCESS), // done above
+        }
+    })
+}
+
+/// Two threads: the service waits for the database, it does not compute.
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+/// A connection for one command.
+async fn connect(config: &Config) -> Result<deadpool_postgres::Object, Error> {
+    let target = config.database.target()?;
+    Ok(db::Db::new(&target, &config.database.patience(), 1)?.get().await?)
+}

@@ -1,0 +1,27 @@
+//! `agent-provisioner render`
+
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+
+use clap::Args as Clap;
+
+use super::Error;
+use crate::agent::{AgentId, Templates};
+use crate::config::Config;
+
+#[derive(Debug, Clap)]
+pub(super) struct Args {
+    /// The agent's prefix, such as agt_6f78
+    prefix: String,
+    /// The key of its row in agents
+    #[arg(long, default_value_t = 1)]
+    agent_id: i64,
+}
+
+pub(super) fn main(args: &Args, config: &Config) -> Result<ExitCode, Error> {
+    let prefix = args.prefix.parse()?;
+    let templates = Templates::from(config.templates.as_deref())?;
+    let sql = templates.render(&prefix, AgentId(args.agent_id), config.reference);
+    write!(stdout().lock(), "begin;\n\n{sql}\ncommit;\n")?;
+    Ok(ExitCode::SUCCESS)
+}

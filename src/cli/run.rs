@@ -1,0 +1,31 @@
+//! `agent-provisioner run`
+
+use std::future::pending;
+use std::process::ExitCode;
+
+use clap::Args as Clap;
+
+use super::{Error, connect};
+use crate::config::Config;
+use crate::shutdown::End;
+use crate::{db, service};
+
+#[derive(Debug, Clap)]
+pub(super) struct Args {
+    /// Migrate first
+    #[arg(long)]
+    migrate: bool,
+}
+
+pub(super) async fn main(args: &Args, config: &Config) -> Result<ExitCode, Error> {
+    if args.migrate {
+        let mut client = connect(config).await?;
+        for migration in db::migrate(&mut client).await? {
+            tracing::info!(migration = %migration, "applied");
+        }
+    }
+    Ok(match service::run(config, pending()).await? {
+        End::Drained => ExitCode::SUCCESS,
+        End::Aborted | End::Died => ExitCode::FAILURE,
+    })
+}

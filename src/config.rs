@@ -1,0 +1,280 @@
+//! The settings: a TOML file, then `DATABASE_URL`, then `PROVISIONER_…`, each over the last.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, io};
+
+use config::{Environment, File, FileFormat};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer};
+
+use crate::agent::Reference;
+use crate::db::{Patience, SslMode, Target, UrlError};
+
+/// Everything that can be set, checked.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// How to reach the database.
+    pub database: Database,
+    /// How the service works.
+    pub worker: Worker,
+    /// A directory of templates in place of the built-in set.
+    pub templates: Option<PathBuf>,
+    /// What ties a new agent's customers to its row in `agents`.
+    pub reference: Reference,
+    /// What is logged.
+    pub log: Log,
+}
+
+/// Section `database`.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Database {
+    url: Option<SecretString>,
+    url_file: Option<PathBuf>,
+    listen_url: Option<SecretString>,
+    listen_url_file: Option<PathBuf>,
+    /// As libpq means it; over what the URL says.
+    pub sslmode: Option<SslMode>,
+    /// Certificates to trust, PEM; over what the URL says.
+    pub sslrootcert: Option<PathBuf>,
+    /// Most connections at a time, besides the listener's.
+    pub pool_size: usize,
+    /// From the first packet to the first statement.
+    #[serde(deserialize_with = "duration")]
+    pub connect_timeout: Duration,
+    /// Longest run of a statement.
+    #[serde(deserialize_with = "duration")]
+    pub statement_timeout: Duration,
+    /// Longest wait for a lock.
+    #[serde(deserialize_with = "duration")]
+    pub lock_timeout: Duration,
+}
+
+/// Section `worker`.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Worker {
+    /// Jobs at a time.
+    pub concurrency: usize,
+    /// Between looks at the queue when no notification comes.
+    #[serde(deserialize_with = "duration")]
+    pub poll_interval: Duration,
+    /// Between comparisons of agents with what is built.
+    #[serde(deserialize_with = "duration")]
+    pub reconcile_interval: Duration,
+    /// Failed attempts until a job is dead.
+    pub max_attempts: i32,
+    /// For running jobs to end in when the service is stopped.
+    #[serde(deserialize_with = "duration")]
+    pub grace: Duration,
+}
+
+/// Section `log`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Text on a terminal and JSON otherwise, where nothing is set.
+    pub format: Option<LogFormat>,
+    /// As `tracing_subscriber::EnvFilter` reads it.
+    pub level: Option<String>,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object per line.
+    Json,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self {
+            url: None,
+            url_file: None,
+            listen_url: None,
+            listen_url_file: None,
+            sslmode: None,
+            sslrootcert: None,
+            pool_size: 8,
+            connect_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(30),
+            lock_timeout: Duration::from_millis(500),
+        }
+    }
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self {
+            concurrency: 4,
+            poll_interval: Duration::from_secs(5),
+            reconcile_interval: Duration::from_secs(60),
+            max_attempts: 10,
+            grace: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Settings that cannot be used. No message contains a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An unknown key, or a value of the wrong kind.
+    #[error("cannot read the configuration")]
+    Read(#[from] config::ConfigError),
+    /// A value outside its range.
+    #[error("{key} {reason}")]
+    Value {
+        /// The key, with its section.
+        key: &'static str,
+        /// What would be right.
+        reason: String,
+    },
+    /// A secret's file cannot be read.
+    #[error("cannot read {key} from {path}")]
+    Secret {
+        /// The key, with its section.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The URL names no usable target.
+    #[error("{key} cannot be used")]
+    Url {
+        /// The key, with its section.
+        key: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: UrlError,
+    },
+}
+
+/// Reads file and environment and checks every value; unknown keys are errors.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Config, Error> {
+    let mut builder = config::Config::builder();
+    if let Some(file) = file {
+        builder = builder.add_source(File::from(file).format(FileFormat::Toml));
+    }
+    let mut own = HashMap::new();
+    for (key, value) in environment {
+        if key == "DATABASE_URL" {
+            own.entry("PROVISIONER_DATABASE__URL".to_owned()).or_insert(value);
+        } else if key.starts_with("PROVISIONER_") && key != "PROVISIONER_CONFIG" {
+            own.insert(key, value);
+        }
+    }
+    let own = Environment::with_prefix("PROVISIONER")
+        .prefix_separator("_")
+        .separator("__")
+        .try_parsing(true)
+        .source(Some(own));
+    let config: Config = builder.add_source(own).build()?.try_deserialize()?;
+    config.check()?;
+    Ok(config)
+}
+
+impl Config {
+    fn check(&self) -> Result<(), Error> {
+        let Database { connect_timeout, statement_timeout, lock_timeout, .. } = self.database;
+        let Worker { concurrency, poll_interval, reconcile_interval, max_attempts, .. } = self.worker;
+        let refuse = |key, reason: &str| Err(Error::Value { key, reason: reason.to_owned() });
+        for (key, value) in [
+            ("database.connect_timeout", connect_timeout),
+            ("database.statement_timeout", statement_timeout),
+            ("database.lock_timeout", lock_timeout),
+            ("worker.poll_interval", poll_interval),
+            ("worker.reconcile_interval", reconcile_interval),
+        ] {
+            if value < Duration::from_millis(1) {
+                return refuse(key, "must be at least 1ms");
+            }
+        }
+        if !(1..=64).contains(&concurrency) {
+            return refuse("worker.concurrency", "must be between 1 and 64");
+        }
+        if self.database.pool_size < concurrency + 2 {
+            return refuse("database.pool_size", "must be at least worker.concurrency + 2");
+        }
+        if max_attempts < 1 {
+            return refuse("worker.max_attempts", "must be at least 1");
+        }
+        Ok(())
+    }
+}
+
+impl Database {
+    /// Where to work.
+    pub fn target(&self) -> Result<Target, Error> {
+        let key = "database.url";
+        match secret(key, self.url.as_ref(), self.url_file.as_deref())? {
+            Some(url) => self.parse(key, &url),
+            None => Err(Error::Value {
+                key,
+                reason: "is not set: export DATABASE_URL, or write it to a file and name that as \
+                         database.url_file"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    /// Where to listen: `listen_url`, or the same as [`Self::target`].
+    pub fn listen_target(&self) -> Result<Target, Error> {
+        let key = "database.listen_url";
+        match secret(key, self.listen_url.as_ref(), self.listen_url_file.as_deref())? {
+            Some(url) => self.parse(key, &url),
+            None => self.target(),
+        }
+    }
+
+    /// The bounds on every connection.
+    pub fn patience(&self) -> Patience {
+        Patience {
+            connect: self.connect_timeout,
+            statement: self.statement_timeout,
+            lock: self.lock_timeout,
+        }
+    }
+
+    fn parse(&self, key: &'static str, url: &SecretString) -> Result<Target, Error> {
+        Target::parse(url.expose_secret(), self.sslmode, self.sslrootcert.as_deref())
+            .map_err(|source| Error::Url { key, source })
+    }
+}
+
+/// A secret from the configuration itself or from the file it names, never from both.
+fn secret(
+    key: &'static str,
+    value: Option<&SecretString>,
+    file: Option<&Path>,
+) -> Result<Option<SecretString>, Error> {
+    match (value, file) {
+        (Some(_), Some(_)) => {
+            Err(Error::Value { key, reason: "is set twice: as itself and by its _file".to_owned() })
+        }
+        (Some(value), None) => Ok(Some(value.clone())),
+        (None, Some(path)) => match fs::read_to_string(path) {
+            Ok(text) => Ok(Some(text.trim_end().into())),
+            Err(source) => Err(Error::Secret { key, path: path.to_owned(), source }),
+        },
+        (None, None) => Ok(None),
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    humantime::parse_duration(&text).map_err(|error| {
+        let wanted = "write it like \"5s\", \"500ms\" or \"1m 30s\"";
+        serde::de::Error::custom(format_args!("{text:?} is no duration ({error}): {wanted}"))
+    })
+}

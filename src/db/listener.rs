@@ -1,0 +1,155 @@
+//! Hears of new jobs, and proves that it would.
+
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+use tokio_postgres::types::Type;
+use tokio_postgres::{AsyncMessage, Client};
+use tokio_util::sync::CancellationToken;
+
+use super::{Error, Patience, Target, connect, set, settings};
+use crate::backoff::reconnect;
+use crate::error::Chain;
+
+/// The triggers notify here.
+const CHANNEL: &str = "agent_provisioning";
+/// Marks the listener's own messages to itself among those of the triggers.
+const PROOF: &str = "proof ";
+const PROVE_EVERY: Duration = Duration::from_secs(10);
+const PROOF_TAKES: Duration = Duration::from_secs(5);
+
+/// What a listener has to say. A notification is a hint: look at the queue, never at the payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Notifications arrive, as of now. What was sent before may have been missed.
+    Listening,
+    /// There may be a job.
+    Notified,
+    /// Nothing will be heard until `Listening`.
+    Deaf,
+}
+
+/// A connection of its own that does nothing but listen.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// A direct or session-mode connection.
+    pub target: Target,
+    /// Bounds on connecting and on the proofs.
+    pub patience: Patience,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Connect(#[from] Error),
+    #[error("the connection broke")]
+    Lost(#[from] tokio_postgres::Error),
+    #[error("the server closed the connection")]
+    Closed,
+    #[error(
+        "a notification to itself did not arrive within {PROOF_TAKES:?}. LISTEN needs a direct \
+         connection or a session-mode pooler (Supabase: port 5432); a transaction-mode pooler \
+         (port 6543) delivers nothing"
+    )]
+    Unproven,
+}
+
+impl Listener {
+    /// Listens until told to stop, reconnecting with backoff (0.2 to 30 s).
+    ///
+    /// Every ten seconds it sends itself a message; where that does not come back, the connection
+    /// counts as broken, whatever TCP says of it.
+    pub async fn run(self, tell: impl Fn(Event) + Sync, stop: CancellationToken) {
+        let failures = AtomicU32::new(0);
+        let heard = |event| {
+            if event == Event::Listening {
+                failures.store(0, Ordering::Relaxed);
+            }
+            tell(event);
+        };
+        loop {
+            let broken = tokio::select! {
+                broken = self.listen(&heard) => broken,
+                () = stop.cancelled() => return,
+            };
+            tell(Event::Deaf);
+            let wait = reconnect(failures.fetch_add(1, Ordering::Relaxed), fastrand::f64());
+            let retry_in_ms = wait.as_millis();
+            tracing::warn!(error = %Chain(&broken), retry_in_ms, "not listening: polling instead");
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn listen(&self, tell: &(impl Fn(Event) + Sync)) -> Broken {
+        let (client, mut connection) = match connect(&self.target, &self.patience).await {
+            Ok(connected) => connected,
+            Err(error) => return error.into(),
+        };
+        let own = format!("{PROOF}{:016x}", fastrand::u64(..));
+        let arrived = Notify::new();
+        let receive = async {
+            loop {
+                match poll_fn(|cx| connection.poll_message(cx)).await {
+                    Some(Ok(AsyncMessage::Notification(heard))) if heard.payload() == own => {
+                        arrived.notify_one();
+                    }
+                    Some(Ok(AsyncMessage::Notification(heard))) => {
+                        if !heard.payload().starts_with(PROOF) {
+                            tell(Event::Notified);
+                        }
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return Broken::Lost(error),
+                    None => return Broken::Closed,
+                }
+            }
+        };
+        tokio::select! {
+            broken = receive => broken,
+            broken = self.prove(&client, &own, &arrived, tell) => broken,
+        }
+    }
+
+    /// Listens, and proves it again and again; returns when a proof fails.
+    async fn prove(
+        &self,
+        client: &Client,
+        own: &str,
+        arrived: &Notify,
+        tell: &(impl Fn(Event) + Sync),
+    ) -> Broken {
+        let listening = async {
+            set(client, &settings(&self.patience)).await?;
+            client.batch_execute(&format!("listen {CHANNEL}")).await
+        };
+        if let Err(error) = listening.await {
+            return Broken::Lost(error);
+        }
+        let mut known = false;
+        loop {
+            let proof = async {
+                let sql = "select pg_notify($1, $2)";
+                client.query_typed(sql, &[(&CHANNEL, Type::TEXT), (&own, Type::TEXT)]).await?;
+                arrived.notified().await;
+                Ok(())
+            };
+            match timeout(PROOF_TAKES, proof).await {
+                Ok(Ok(())) if known => {}
+                Ok(Ok(())) => {
+                    known = true;
+                    tracing::info!("listening");
+                    tell(Event::Listening);
+                }
+                Ok(Err(error)) => return Broken::Lost(error),
+                Err(_) => return Broken::Unproven,
+            }
+            sleep(PROVE_EVERY).await;
+        }
+    }
+}

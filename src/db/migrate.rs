@@ -1,0 +1,289 @@
+//! Brings the schema to this program's version, and knows when it is another's.
+
+use std::fmt::Write as _;
+use std::time::SystemTime;
+
+use sha2::{Digest, Sha256};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, GenericClient, Transaction};
+
+/// One step of the schema: `sql/migrations/NNNN_name.sql`, and the way back.
+#[derive(Debug)]
+pub struct Migration {
+    /// From 1, without gaps.
+    pub version: i32,
+    /// The file's name without number and ending.
+    pub description: &'static str,
+    up: &'static str,
+    down: &'static str,
+    /// The tables whose rows the way back would lose.
+    holds: &'static [&'static str],
+}
+
+macro_rules! migration {
+    ($version:literal, $name:literal, $description:literal, $holds:expr) => {
+        Migration {
+            version: $version,
+            description: $description,
+            up: include_str!(concat!("../../sql/migrations/", $name, ".sql")),
+            down: include_str!(concat!("../../sql/migrations/", $name, ".down.sql")),
+            holds: $holds,
+        }
+    };
+}
+
+static MIGRATIONS: [Migration; 4] = [
+    migration!(
+        1,
+        "0001_base",
+        "base",
+        &["public.users", "public.agents", "public.whatsapp_configuration"]
+    ),
+    migration!(2, "0002_jobs", "jobs", &["provisioning.jobs", "provisioning.agents"]),
+    migration!(3, "0003_agent_support", "agent support", &[]),
+    migration!(4, "0004_api", "api", &[]),
+];
+
+const LEDGER: &str = include_str!("../../sql/migrations/ledger.sql");
+const SHIM: &str = include_str!("../../sql/supabase_shim.sql");
+
+/// Two programs that migrate at once take turns. The number only has to be ours.
+const LOCK: i64 = 0x6167_656e_746d_6967;
+
+/// Why the schema is not what this program needs.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server refused.
+    #[error("cannot {doing}")]
+    Query {
+        /// What was tried.
+        doing: String,
+        /// What the server said.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// Another program, newer than this one, was here.
+    #[error(
+        "the database has schema version {found}, this program knows versions up to {known}: \
+         install the agent-provisioner that made it, or a newer one"
+    )]
+    Newer {
+        /// In the database.
+        found: i32,
+        /// In this program.
+        known: i32,
+    },
+    /// Steps are missing.
+    #[error(
+        "the database has schema version {found}, this program needs {known}: \
+         run `agent-provisioner migrate`, or see whether this role may read provisioning.migrations"
+    )]
+    Older {
+        /// In the database.
+        found: i32,
+        /// In this program.
+        known: i32,
+    },
+    /// A file is not the one that was applied.
+    #[error(
+        "migration {version} ({description}) was changed after it was applied here: \
+         put the file back and write the change as a new migration"
+    )]
+    Changed {
+        /// Of the migration.
+        version: i32,
+        /// Of the migration.
+        description: &'static str,
+    },
+    /// There is no such version to go back to.
+    #[error("there is no schema version {0} to go down to")]
+    NoSuchVersion(i32),
+    /// Going back would destroy something.
+    #[error("going below version {version} loses the rows of {table}: repeat with --yes to do so")]
+    LosesRows {
+        /// Of the migration that would be taken back.
+        version: i32,
+        /// One that is not empty.
+        table: &'static str,
+    },
+}
+
+/// A migration and whether it is applied.
+#[derive(Debug)]
+pub struct Step {
+    /// Of the migration.
+    pub version: i32,
+    /// Of the migration.
+    pub description: &'static str,
+    /// The sha256 of the file in this program, in hex.
+    pub checksum: String,
+    /// When it was applied here, and the checksum it had then.
+    pub applied: Option<(SystemTime, String)>,
+}
+
+/// Adds the roles and the `auth` schema that Supabase has and plain PostgreSQL lacks: for
+/// development and tests only, and only as a superuser. May run again.
+pub async fn install_shim(client: &Client) -> Result<(), Error> {
+    run(client, SHIM, "install the shim").await
+}
+
+/// Applies what is missing, in one transaction: all of it or none. Returns what was applied.
+pub async fn migrate(client: &mut Client) -> Result<Vec<&'static Migration>, Error> {
+    let tx = begin(client).await?;
+    run(&tx, LEDGER, "prepare the ledger").await?;
+    let steps = read(&tx).await?;
+    check(&steps)?;
+    let mut applied = Vec::new();
+    for (migration, _) in MIGRATIONS.iter().zip(&steps).filter(|(_, step)| step.applied.is_none()) {
+        run(&tx, migration.up, &format!("apply {migration}")).await?;
+        run(&tx, &migration.entry(), "write the ledger").await?;
+        applied.push(migration);
+    }
+    tx.commit().await.map_err(failed("commit"))?;
+    Ok(applied)
+}
+
+/// Takes back everything above `to`, newest first, in one transaction.
+pub async fn down(
+    client: &mut Client,
+    to: i32,
+    yes: bool,
+) -> Result<Vec<&'static Migration>, Error> {
+    if to != 0 && MIGRATIONS.iter().all(|migration| migration.version != to) {
+        return Err(Error::NoSuchVersion(to));
+    }
+    let tx = begin(client).await?;
+    let steps = read(&tx).await?;
+    check(&steps)?;
+    let mut undone = Vec::new();
+    let applied = MIGRATIONS.iter().zip(&steps).filter(|(_, step)| step.applied.is_some());
+    for (migration, _) in applied.rev().filter(|(migration, _)| migration.version > to) {
+        if !yes {
+            migration.require_empty(&tx).await?;
+        }
+        let forget = "delete from provisioning.migrations where version = $1";
+        run(&tx, migration.down, &format!("take back {migration}")).await?;
+        let forgotten = tx.execute_typed(forget, &[(&migration.version, Type::INT4)]).await;
+        forgotten.map_err(failed("write the ledger"))?;
+        undone.push(migration);
+    }
+    tx.commit().await.map_err(failed("commit"))?;
+    Ok(undone)
+}
+
+/// Every migration that this program knows, and whether it is applied. Changes nothing.
+pub async fn status(client: &mut Client) -> Result<Vec<Step>, Error> {
+    let tx = client.transaction().await.map_err(failed("begin"))?;
+    read(&tx).await
+}
+
+/// Refuses a database that is not at exactly this program's version.
+pub async fn require_current(client: &mut Client) -> Result<(), Error> {
+    let steps = status(client).await?;
+    check(&steps)?;
+    let known = MIGRATIONS.len();
+    let found = steps.iter().filter(|step| step.applied.is_some()).count();
+    let number = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+    if found < known {
+        return Err(Error::Older { found: number(found), known: number(known) });
+    }
+    Ok(())
+}
+
+/// Every migration as one SQL script, for `psql -f` and `supabase db push`.
+pub fn script() -> String {
+    let mut script = format!("begin;\n\n{LEDGER}");
+    for migration in &MIGRATIONS {
+        let entry = migration.entry();
+        // Writing to a String cannot fail.
+        let _ok = write!(script, "\n-- {migration}\n\n{}\n{entry}\n", migration.up);
+    }
+    script.push_str("\ncommit;\n");
+    script
+}
+
+impl Migration {
+    fn checksum(&self) -> String {
+        Sha256::digest(self.up).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+    }
+
+    /// Its line in the ledger. All of its text is this program's own.
+    fn entry(&self) -> String {
+        let Self { version, description, .. } = self;
+        let checksum = self.checksum();
+        format!(
+            "insert into provisioning.migrations (version, description, checksum)\n\
+             values ({version}, '{description}', '{checksum}');"
+        )
+    }
+
+    async fn require_empty(&self, tx: &Transaction<'_>) -> Result<(), Error> {
+        for table in self.holds {
+            let rows = tx.query_typed(&format!("select 1 from {table} limit 1"), &[]).await;
+            if !rows.map_err(failed("look for rows"))?.is_empty() {
+                return Err(Error::LosesRows { version: self.version, table });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Migration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:04} {}", self.version, self.description)
+    }
+}
+
+/// Waits for another program's migration to end, but not for long on anybody's table.
+async fn begin(client: &mut Client) -> Result<Transaction<'_>, Error> {
+    let tx = client.transaction().await.map_err(failed("begin"))?;
+    run(&tx, "set local statement_timeout = 0; set local lock_timeout = '2min'", "begin").await?;
+    let locked = tx.execute_typed("select pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await;
+    locked.map_err(failed("wait for another migration"))?;
+    run(&tx, "set local lock_timeout = '5s'", "begin").await?;
+    Ok(tx)
+}
+
+async fn read(tx: &Transaction<'_>) -> Result<Vec<Step>, Error> {
+    let there = "select to_regclass('provisioning.migrations') is not null";
+    let there = tx.query_typed(there, &[]).await.map_err(failed("look for the ledger"))?;
+    let mut applied = Vec::new();
+    if there.iter().any(|row| row.get(0)) {
+        let sql = "select version, checksum, applied_at from provisioning.migrations";
+        applied = tx.query_typed(sql, &[]).await.map_err(failed("read the ledger"))?;
+    }
+    let known = i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX);
+    if let Some(found) = applied.iter().map(|row| row.get(0)).max().filter(|max| *max > known) {
+        return Err(Error::Newer { found, known });
+    }
+    let step = |migration: &Migration| {
+        let row = applied.iter().find(|row| row.get::<_, i32>("version") == migration.version);
+        Step {
+            version: migration.version,
+            description: migration.description,
+            checksum: migration.checksum(),
+            applied: row.map(|row| (row.get("applied_at"), row.get("checksum"))),
+        }
+    };
+    Ok(MIGRATIONS.iter().map(step).collect())
+}
+
+/// A file that was changed after it was applied describes another database than this one.
+fn check(steps: &[Step]) -> Result<(), Error> {
+    let changed = |step: &&Step| step.applied.as_ref().is_some_and(|(_, was)| *was != step.checksum);
+    match steps.iter().find(changed) {
+        Some(step) => {
+            Err(Error::Changed { version: step.version, description: step.description })
+        }
+        None => Ok(()),
+    }
+}
+
+async fn run(client: &impl GenericClient, sql: &str, doing: &str) -> Result<(), Error> {
+    client.batch_execute(sql).await.map_err(failed(doing))
+}
+
+fn failed(doing: impl Into<String>) -> impl FnOnce(tokio_postgres::Error) -> Error {
+    let doing = doing.into();
+    move |source| Error::Query { doing, source }
+}

@@ -1,0 +1,297 @@
+//! What `sslmode` and `sslrootcert` ask of a connection (PostgreSQL manual, 34.19 "SSL Support").
+//!
+//! Whether there is TLS is for `tokio_postgres`, by the mode that [`super::url`] gives it; whom to
+//! believe is decided here. That the server holds its certificate's key is checked in every mode.
+//!
+//! Stricter than libpq: after a failed check nothing is tried without TLS. Looser: a certificate in
+//! the file of roots needs no root of its own, and where the server presents it, may have expired.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{
+    verify_server_cert_signed_by_trust_anchor as verify_chain, verify_server_name,
+};
+use rustls::crypto::{self, WebPkiSupportedAlgorithms, ring};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// The value of `sslrootcert` that means the operating system's roots.
+pub(super) const SYSTEM: &str = "system";
+
+/// How much a connection insists on TLS and on the server's identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SslMode {
+    /// Never TLS.
+    Disable,
+    /// TLS where the server offers it; the server is checked only against a given root.
+    Prefer,
+    /// TLS or no connection; the server is checked only against a given root, as `VerifyCa`.
+    Require,
+    /// TLS with a certificate signed by a root of the file, for any host. The operating system's
+    /// roots sign for everybody, so with them this is `VerifyFull`.
+    VerifyCa,
+    /// TLS with a certificate signed by a root for the host that the URL names.
+    VerifyFull,
+}
+
+impl FromStr for SslMode {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        match name {
+            "disable" => Ok(Self::Disable),
+            "prefer" => Ok(Self::Prefer),
+            "require" => Ok(Self::Require),
+            "verify-ca" => Ok(Self::VerifyCa),
+            "verify-full" => Ok(Self::VerifyFull),
+            "allow" => Err(Error::Allow),
+            _ => Err(Error::Mode),
+        }
+    }
+}
+
+/// Why there is no connector.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// `allow` tries without encryption first, which serves nobody.
+    #[error("sslmode `allow` is not supported: write `prefer`, or better `verify-full`")]
+    Allow,
+    /// Not a mode. The value is kept out: it may be a piece of a mistyped URL.
+    #[error("sslmode is none of disable, prefer, require, verify-ca, verify-full")]
+    Mode,
+    /// The file of roots cannot be read or is not PEM throughout.
+    #[error("cannot read root certificates from {}", .0.display())]
+    Read(PathBuf, #[source] pem::Error),
+    /// The file of roots has a certificate that cannot be one.
+    #[error("cannot use a root certificate from {}", .0.display())]
+    Root(PathBuf, #[source] rustls::Error),
+    /// The file of roots has none.
+    #[error("{} holds no certificate in PEM form", .0.display())]
+    Empty(PathBuf),
+    /// The operating system has none, as in a minimal container.
+    #[error("the operating system has no root certificates: install them or set sslrootcert")]
+    System(#[source] Option<rustls_native_certs::Error>),
+    /// The crypto provider has no TLS version to offer.
+    #[error("cannot set up TLS")]
+    Setup(#[source] rustls::Error),
+}
+
+/// The connector for a mode and a PEM file of one or more roots (or `system`).
+///
+/// Files are read here, so a mistake in them shows at start and not at the first connection. The
+/// connector for `disable` trusts nobody: with a `Config` of another mode it fails, not weakens.
+pub fn connector(mode: SslMode, root: Option<&Path>) -> Result<MakeRustlsConnect, Error> {
+    client_config(mode, root).map(MakeRustlsConnect::new)
+}
+
+fn client_config(mode: SslMode, root: Option<&Path>) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(ring::default_provider());
+    let algorithms = provider.signature_verification_algorithms;
+    let verifier = Verifier { algorithms, trust: Trust::new(mode, root)? };
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(Error::Setup)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    // Required where TLS starts without the PostgreSQL preamble, ignored where it does not.
+    config.alpn_protocols = vec![b"postgresql".to_vec()];
+    Ok(config)
+}
+
+/// Whom to believe.
+#[derive(Debug)]
+struct Trust {
+    anchors: RootCertStore,
+    /// The roots as given: webpki refuses the self-signed CA certificate that many servers present.
+    certificates: Vec<CertificateDer<'static>>,
+    host_name: bool,
+}
+
+impl Trust {
+    /// `None` where anybody is believed.
+    fn new(mode: SslMode, root: Option<&Path>) -> Result<Option<Self>, Error> {
+        let host_name = mode == SslMode::VerifyFull;
+        match (mode, root) {
+            (SslMode::Disable, _) => Ok(Some(Self::nobody())),
+            (SslMode::Prefer | SslMode::Require, None) => Ok(None),
+            (_, Some(path)) if path != Path::new(SYSTEM) => Self::file(path, host_name).map(Some),
+            _ => Self::system().map(Some),
+        }
+    }
+
+    fn nobody() -> Self {
+        Self { anchors: RootCertStore::empty(), certificates: Vec::new(), host_name: true }
+    }
+
+    fn file(path: &Path, host_name: bool) -> Result<Self, Error> {
+        let unreadable = |source| Error::Read(path.to_path_buf(), source);
+        let mut trust = Self { host_name, ..Self::nobody() };
+        for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
+            let certificate = certificate.map_err(unreadable)?;
+            let added = trust.anchors.add(certificate.clone());
+            added.map_err(|source| Error::Root(path.to_path_buf(), source))?;
+            trust.certificates.push(certificate);
+        }
+        if trust.anchors.is_empty() { Err(Error::Empty(path.to_path_buf())) } else { Ok(trust) }
+    }
+
+    fn system() -> Result<Self, Error> {
+        let mut trust = Self::nobody();
+        let found = rustls_native_certs::load_native_certs();
+        match trust.anchors.add_parsable_certificates(found.certs) {
+            (0, _) => Err(Error::System(found.errors.into_iter().next())),
+            _ => Ok(trust),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Verifier {
+    algorithms: WebPkiSupportedAlgorithms,
+    trust: Option<Trust>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(trust) = &self.trust else { return Ok(ServerCertVerified::assertion()) };
+        let server = ParsedCertificate::try_from(end_entity)?;
+        if !trust.certificates.contains(end_entity) {
+            let algorithms = self.algorithms.all;
+            verify_chain(&server, &trust.anchors, intermediates, now, algorithms)?;
+        }
+        if trust.host_name {
+            verify_server_name(&server, server_name)?;
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        crypto::verify_tls12_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        crypto::verify_tls13_signature(message, certificate, signed, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
+    use rustls::sign::{self, SingleCertAndKey};
+    use rustls::{ClientConnection, ServerConfig, ServerConnection, SupportedProtocolVersion};
+    use serde::Deserialize;
+    use serde::de::value::{Error as Unreadable, StrDeserializer};
+
+    use super::*;
+
+    const MODES: [SslMode; 5] = [
+        SslMode::Disable,
+        SslMode::Prefer,
+        SslMode::Require,
+        SslMode::VerifyCa,
+        SslMode::VerifyFull,
+    ];
+
+    /// A handshake with a server that presents a certificate and signs with any key.
+    fn handshake(
+        client: ClientConfig,
+        certificate: &CertificateDer<'static>,
+        key: KeyPair,
+        version: &'static SupportedProtocolVersion,
+    ) -> Result<(), rustls::Error> {
+        let key = ring::sign::any_ecdsa_type(&key.into())?;
+        let presented =
+            SingleCertAndKey::from(sign::CertifiedKey::new(vec![certificate.clone()], key));
+        let server = ServerConfig::builder_with_provider(ring::default_provider().into())
+            .with_protocol_versions(&[version])?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(presented));
+        let mut server = ServerConnection::new(server.into())?;
+        let mut client = ClientConnection::new(client.into(), "db.test".try_into().unwrap())?;
+        while client.is_handshaking() {
+            let (mut sent, mut answer) = (Vec::new(), Vec::new());
+            client.write_tls(&mut sent).unwrap();
+            server.read_tls(&mut sent.as_slice()).unwrap();
+            server.process_new_packets()?;
+            server.write_tls(&mut answer).unwrap();
+            client.read_tls(&mut answer.as_slice()).unwrap();
+            client.process_new_packets()?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn whoever_is_believed_holds_the_key_of_its_certificate() {
+        let thief = KeyPair::generate().unwrap().serialize_pem();
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["db.test".to_owned()]).unwrap();
+        let owner = signing_key.serialize_pem();
+        for version in rustls::ALL_VERSIONS {
+            let modes =
+                [(SslMode::Disable, false), (SslMode::Prefer, true), (SslMode::Require, true)];
+            for (mode, believed) in modes {
+                let attempt = |key: &str| {
+                    let key = KeyPair::from_pem(key).unwrap();
+                    handshake(client_config(mode, None).unwrap(), cert.der(), key, version)
+                };
+                assert_eq!(attempt(&owner).is_ok(), believed, "{mode:?} {version:?}");
+                assert!(attempt(&thief).is_err(), "{mode:?} {version:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_the_configuration() {
+        for name in "disable prefer require verify-ca verify-full allow Require".split(' ') {
+            let configured = SslMode::deserialize(StrDeserializer::<Unreadable>::new(name));
+            assert_eq!(name.parse::<SslMode>().ok(), configured.ok(), "{name}");
+        }
+        assert!("allow".parse::<SslMode>().unwrap_err().to_string().contains("`prefer`"));
+    }
+
+    #[test]
+    fn a_useless_file_of_roots_is_named_unless_there_is_no_tls() {
+        let files = [("/nonexistent/ca.pem", "cannot read"), ("/dev/null", "no certificate")];
+        for ((path, words), mode) in
+            files.into_iter().flat_map(|file| MODES.map(|mode| (file, mode)))
+        {
+            match connector(mode, Some(Path::new(path))) {
+                Ok(_) => assert_eq!(mode, SslMode::Disable),
+                Err(error) => {
+                    let text = error.to_string();
+                    assert!(text.contains(path) && text.contains(words), "{text}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! A PostgreSQL URL as operators paste it, in libpq's sense (PostgreSQL manual, 34.1).
+//!
+//! `tokio_postgres` refuses some of libpq's parameters and reads `tcp_user_timeout` in seconds, so
+//! the URL is taken apart here. An unknown parameter is an error: it may have asked for safety.
+//! No error holds a value of the URL, for a slip of the pen can put the password anywhere.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::Utf8Error;
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+use tokio_postgres::Config;
+use tokio_postgres::config::{self, Host};
+
+use super::tls::{self, SslMode};
+
+/// A dead peer is noticed in 10 + 3 × 5 s, or in 20 s (given in ms) with data in flight.
+const DEFAULTS: [(&str, &str); 4] = [
+    ("keepalives_idle", "10"),
+    ("keepalives_interval", "5"),
+    ("keepalives_retries", "3"),
+    ("tcp_user_timeout", "20000"),
+];
+
+/// Parameters of libpq that we or `tokio_postgres` take in the same sense.
+const KNOWN: &str = "application_name channel_binding connect_timeout dbname host hostaddr \
+    keepalives keepalives_idle keepalives_interval keepalives_retries load_balance_hosts options \
+    password port sslmode sslnegotiation sslrootcert target_session_attrs tcp_user_timeout user";
+
+/// Parameters for ORMs and their pools, which say nothing to the server.
+const IGNORED: &str = "connection_limit pgbouncer pool_timeout schema socket_timeout \
+    statement_cache_size supa uselibpqcompat";
+
+/// Where to connect and how to encrypt. `Debug` does not show the password.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Everything but whom to believe.
+    pub config: Config,
+    /// For [`tls::connector`]. Always `Disable` on Unix sockets, which libpq never encrypts.
+    pub sslmode: SslMode,
+    /// For [`tls::connector`].
+    pub sslrootcert: Option<PathBuf>,
+}
+
+/// Why a URL is not usable.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A key=value string or the URL of something else.
+    #[error("not a PostgreSQL URL: write postgres://user:password@host:5432/database")]
+    Scheme,
+    /// The parts cannot be told apart with certainty.
+    #[error("a part of the URL, perhaps the password, holds `@`, `/` or `?`: write %40, %2F, %3F")]
+    Reserved,
+    /// A part that has no safe default.
+    #[error("the URL names no {0}: write postgres://user:password@host:5432/database")]
+    Missing(&'static str),
+    /// Supabase's connection string as copied.
+    #[error("the URL still says [YOUR-PASSWORD]: write the password there")]
+    Placeholder,
+    /// Not text.
+    #[error("the URL is not UTF-8 after percent-decoding")]
+    Encoding(#[source] Utf8Error),
+    /// A bracket without its other half.
+    #[error("the URL has a malformed host: write an IPv6 address as [::1]:5432")]
+    Host,
+    /// Something without `=` after the `?`.
+    #[error("the URL's parameters are not all name=value (`&` inside a value is %26)")]
+    Query,
+    /// The parameter, and what to do about it.
+    #[error("the URL's parameter {0} is not supported: {1}")]
+    Parameter(String, &'static str),
+    /// A value that the driver refuses; the source names the parameter.
+    #[error("the URL has an unusable parameter")]
+    Value(#[source] tokio_postgres::Error),
+    /// A value that is not a mode.
+    #[error("the URL has an unusable sslmode")]
+    SslMode(#[source] tls::Error),
+}
+
+impl Target {
+    /// Reads a URL; `sslmode` and `sslrootcert` given here win over the URL's.
+    ///
+    /// Without either, the mode is `prefer`, or `verify-full` if the root is `system`.
+    pub fn parse(
+        url: &str,
+        sslmode: Option<SslMode>,
+        sslrootcert: Option<&Path>,
+    ) -> Result<Self, Error> {
+        let mut parameters = parameters(url.trim())?;
+        let root = parameters.remove("sslrootcert").filter(|root| !root.is_empty());
+        let sslrootcert = sslrootcert.map(PathBuf::from).or(root.map(PathBuf::from));
+        let mode = parameters.remove("sslmode").map(|mode| mode.parse()).transpose();
+        let sslmode = match (sslmode, mode.map_err(Error::SslMode)?, &sslrootcert) {
+            (Some(mode), ..) | (None, Some(mode), _) => mode,
+            (None, None, Some(root)) if root == Path::new(tls::SYSTEM) => SslMode::VerifyFull,
+            (None, None, _) => SslMode::Prefer,
+        };
+        let mut config = config(&parameters)?;
+        // PostgreSQL has no TLS on Unix sockets, and there libpq ignores the mode.
+        let sockets = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
+        let sslmode = if sockets { SslMode::Disable } else { sslmode };
+        config.ssl_mode(match sslmode {
+            SslMode::Disable => config::SslMode::Disable,
+            SslMode::Prefer => config::SslMode::Prefer,
+            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => config::SslMode::Require,
+        });
+        Ok(Self { config, sslmode, sslrootcert })
+    }
+
+    /// Whether any port is that of Supabase's transaction pooler, which loses notifications.
+    pub fn transaction_pooler(&self) -> bool {
+        self.config.get_ports().contains(&6543)
+    }
+}
+
+type Parameters = BTreeMap<String, String>;
+
+/// A URL's parts under libpq's names for them, and its parameters over them.
+fn parameters(url: &str) -> Result<Parameters, Error> {
+    let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
+    let rest = rest.ok_or(Error::Scheme)?;
+    let (credentials, rest) = rest.split_once('@').unwrap_or(("", rest));
+    if credentials.contains(['/', '?']) || rest.contains('@') {
+        return Err(Error::Reserved);
+    }
+    let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
+    if password == "[YOUR-PASSWORD]" {
+        return Err(Error::Placeholder);
+    }
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (hosts, dbname) = place.split_once('/').unwrap_or((place, ""));
+    let (host, port) = hosts_and_ports(hosts)?;
+    let mut parameters = DEFAULTS.map(|(name, value)| (name.into(), value.into())).into();
+    let parts = [user, password, &host, &port, dbname];
+    for (name, part) in ["user", "password", "host", "port", "dbname"].into_iter().zip(parts) {
+        if !part.is_empty() {
+            Parameters::insert(&mut parameters, name.into(), decode(part)?);
+        }
+    }
+    override_by(query, &mut parameters)?;
+    Ok(parameters)
+}
+
+/// The last mention of a parameter wins, as in libpq.
+fn override_by(query: &str, parameters: &mut Parameters) -> Result<(), Error> {
+    // What follows a password here may be the rest of it, after a bare `&`.
+    let mut secret = false;
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').ok_or(Error::Query)?;
+        let (name, value) = (decode(name)?, decode(value)?);
+        let (name, value) = match (name.as_str(), value.as_str()) {
+            ("ssl", "true") => ("sslmode".into(), "require".into()),
+            ("target_session_attrs", "primary") => (name, "read-write".into()),
+            ("keepalives_count", _) => ("keepalives_retries".into(), value),
+            ("sslcert" | "sslkey" | "sslpassword", _) => {
+                return Err(Error::Parameter(name, "authenticate with a password"));
+            }
+            (known, _) if KNOWN.split(' ').any(|listed| listed == known) => (name, value),
+            (orm, _) if IGNORED.split(' ').any(|listed| listed == orm) => continue,
+            _ if secret => return Err(Error::Query),
+            _ => return Err(Error::Parameter(name, "remove it")),
+        };
+        secret |= name == "password";
+        parameters.insert(name, value);
+    }
+    Ok(())
+}
+
+fn hosts_and_ports(list: &str) -> Result<(String, String), Error> {
+    let (mut hosts, mut ports) = (Vec::new(), Vec::new());
+    for item in list.split(',') {
+        let (host, port) = match item.strip_prefix('[').map(|rest| rest.split_once(']')) {
+            None => item.split_once(':').unwrap_or((item, "")),
+            Some(Some((host, ""))) => (host, ""),
+            Some(Some((host, rest))) => (host, rest.strip_prefix(':').ok_or(Error::Host)?),
+            Some(None) => return Err(Error::Host),
+        };
+        hosts.push(host);
+        ports.push(port);
+    }
+    Ok((hosts.join(","), ports.join(",")))
+}
+
+fn config(parameters: &Parameters) -> Result<Config, Error> {
+    for (name, what) in [("user", "user"), ("host", "host"), ("dbname", "database")] {
+        if parameters.get(name).is_none_or(|value| value.split(',').any(str::is_empty)) {
+            return Err(Error::Missing(what));
+        }
+    }
+    let quoted = |value: &str| value.replace('\\', r"\\").replace('\'', r"\'");
+    let settings = parameters.iter().map(|(name, value)| format!("{name}='{}'", quoted(value)));
+    let mut config: Config =
+        settings.collect::<Vec<_>>().join(" ").parse().map_err(Error::Value)?;
+    if let Some(milliseconds) = config.get_tcp_user_timeout().map(Duration::as_secs) {
+        config.tcp_user_timeout(Duration::from_millis(milliseconds));
+    }
+    Ok(config)
+}
+
+fn decode(part: &str) -> Result<String, Error> {
+    percent_decode_str(part).decode_utf8().map(Into::into).map_err(Error::Encoding)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error;
+
+    use tokio_postgres::config::TargetSessionAttrs;
+
+    use super::*;
+
+    fn parse(url: &str) -> Result<Target, Error> {
+        Target::parse(url, None, None)
+    }
+
+    #[test]
+    fn a_pasted_url_becomes_a_configuration() {
+        let url = "postgresql://postgres.ref:p%40s%20%27s\\@[::1]:6543,db.test/postgres\
+            ?pgbouncer=true&sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem&keepalives_count=7\
+            &tcp_user_timeout=1500&target_session_attrs=read-write&options=-c%20geqo%3Doff";
+        let target = parse(url).unwrap();
+        let config = &target.config;
+        assert_eq!(config.get_user(), Some("postgres.ref"));
+        assert_eq!(config.get_password(), Some(&b"p@s 's\\"[..]));
+        assert_eq!(config.get_hosts(), ["::1", "db.test"].map(|host| Host::Tcp(host.into())));
+        assert_eq!(config.get_ports(), [6543, 5432]);
+        assert_eq!(config.get_options(), Some("-c geqo=off"));
+        assert_eq!(config.get_ssl_mode(), config::SslMode::Require);
+        assert_eq!(config.get_keepalives_idle(), Duration::from_secs(10));
+        assert_eq!(config.get_keepalives_interval(), Some(Duration::from_secs(5)));
+        assert_eq!(config.get_keepalives_retries(), Some(7));
+        assert_eq!(config.get_tcp_user_timeout(), Some(&Duration::from_millis(1500)));
+        assert_eq!(config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
+        assert_eq!(target.sslrootcert.as_deref(), Some(Path::new("/etc/ca.pem")));
+        assert!(target.transaction_pooler());
+        let plain = parse("postgres://u@h/d?host=other&port=1").unwrap();
+        assert_eq!(plain.config.get_hosts(), [Host::Tcp("other".into())]);
+        assert_eq!(plain.config.get_tcp_user_timeout(), Some(&Duration::from_secs(20)));
+        assert!(!plain.transaction_pooler());
+    }
+
+    #[test]
+    fn the_mode_comes_from_the_argument_then_the_url_then_the_root() {
+        use SslMode::{Disable, Prefer, Require, VerifyCa, VerifyFull};
+        let cases = [
+            ("h/d", None, Prefer),
+            ("h/d?ssl=true", None, Require),
+            ("h/d?sslmode=verify-ca", None, VerifyCa),
+            ("h/d?sslmode=verify-full", Some(Disable), Disable),
+            ("h/d?sslrootcert=system", None, VerifyFull),
+            ("h/d?sslrootcert=", None, Prefer),
+            ("%2Frun/d?sslmode=verify-full", Some(VerifyFull), Disable),
+            ("%2Frun,h/d?sslmode=require", None, Require),
+        ];
+        for (rest, argument, mode) in cases {
+            let target = Target::parse(&format!("postgres://u@{rest}"), argument, None).unwrap();
+            assert_eq!(target.sslmode, mode, "{rest}");
+        }
+        let root = Some(Path::new("/a"));
+        let target = Target::parse("postgres://u@h/d?sslrootcert=system", None, root).unwrap();
+        assert_eq!((target.sslmode, target.sslrootcert.as_deref()), (Prefer, root));
+    }
+
+    #[test]
+    fn a_mistake_is_named_and_the_password_is_not() {
+        let cases = [
+            ("host=h user=u password=MARK dbname=d", "postgres://"),
+            ("jdbc:postgresql://u:MARK@h/d", "postgres://"),
+            ("postgres://u:x@MARK@h/d", "%40"),
+            ("postgres://u:x/MARK@h/d", "%2F"),
+            ("postgres://u:x?MARK=1@h/d", "%3F"),
+            ("postgres://:MARK@h/d", "no user"),
+            ("postgres://u:MARK@h", "no database"),
+            ("postgres://u:MARK@/d", "no host"),
+            ("postgres://u:MARK%FF@h/d", "UTF-8"),
+            ("postgres://u:MARK@h:x/d", "`port`"),
+            ("postgres://u:MARK@[::1/d", "IPv6"),
+            ("postgres://u:MARK@h/d?sslmode=allow", "`allow`"),
+            ("postgres://u:MARK@h/d?sslcert=a", "sslcert"),
+            ("postgres://u:MARK@h/d?gssencmode=require", "gssencmode"),
+            ("postgres://u:MARK@h/d?tcp_user_timeout=9s", "tcp_user_timeout"),
+            ("postgres://u:MARK@h/d?connect_timeout=MARK", "`connect_timeout`"),
+            ("postgres://u@h/d?password=x&MARK=1", "%26"),
+            ("postgres://u@h/d?password=x&MARK", "%26"),
+            ("postgres://u:[YOUR-PASSWORD]@h/d", "[YOUR-PASSWORD]"),
+        ];
+        for (url, names) in cases {
+            let error = parse(url).unwrap_err();
+            let chain = std::iter::successors(Some(&error as &dyn error::Error), |e| e.source());
+            let text = chain.map(|link| format!("{link} {link:?}")).collect::<Vec<_>>().join(" ");
+            assert!(text.contains(names) && !text.contains("MARK"), "{url}: {text}");
+        }
+        let target = parse("postgres://u:MARK@h/d").unwrap();
+        assert!(!format!("{target:?} {target:#?}").contains("MARK"));
+    }
+}

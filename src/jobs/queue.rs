@@ -1,0 +1,194 @@
+//! Every statement on `provisioning.jobs` that the worker sends.
+//!
+//! Claim and work are one transaction: the lock on the job's row is held by the very transaction
+//! that does the work, so a free row means that nothing can commit for it any more, and the effect
+//! and its record commit together. Statements are sent unnamed and with their types, so nothing of
+//! them stays in a session: a transaction-mode pooler is fine.
+
+use std::time::Duration;
+
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row};
+
+use crate::backoff;
+use crate::agent::{AgentId, Outcome, Registered};
+use crate::error::Disposition;
+
+/// What this program does with a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Give an agent its tables.
+    Provision,
+    /// Take them away.
+    Deprovision,
+}
+
+/// The kinds that are claimed; others wait for a program that knows them.
+const KINDS: [&str; 2] = ["provision", "deprovision"];
+
+impl Kind {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Provision => "provision",
+            Self::Deprovision => "deprovision",
+        }
+    }
+}
+
+/// A claimed job.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub(super) id: i64,
+    pub(super) kind: Kind,
+    pub(super) agent_id: AgentId,
+    /// As the agents row had it; to be parsed.
+    pub(super) prefix: String,
+    /// The agent's user, a UUID as text: it goes from one statement to the next unread.
+    pub(super) user: Option<String>,
+    /// Failed attempts before this one.
+    pub(super) attempts: i32,
+    /// A later job takes its agent away.
+    pub(super) superseded: bool,
+    pub(super) registered: Registered,
+}
+
+/// What becomes of a job whose attempt failed.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) disposition: Disposition,
+    pub(super) error: String,
+    pub(super) sqlstate: Option<String>,
+    pub(super) took: Duration,
+}
+
+/// Opens a transaction and claims the next job in one round trip. `None`: nothing to do now.
+///
+/// The transaction is open afterwards, in both cases; an error leaves the connection unfit for use.
+pub(super) async fn claim(
+    client: &Client,
+    begin: &str,
+) -> Result<Option<Job>, tokio_postgres::Error> {
+    let sql = include_str!("../../sql/queries/claim.sql");
+    let (begun, claimed) = tokio::join!(
+        biased;
+        client.batch_execute(begin),
+        async { client.query_typed(sql, &[(&KINDS.as_slice(), Type::TEXT_ARRAY)]).await },
+    );
+    begun?;
+    claimed?.first().map(Job::read).transpose()
+}
+
+/// Seconds until a job is due, at most; negative: due, but in somebody's hands.
+pub(super) async fn next_due(client: &Client) -> Result<Option<f64>, tokio_postgres::Error> {
+    let sql = include_str!("../../sql/queries/next_due.sql");
+    let rows = client.query_typed(sql, &[(&KINDS.as_slice(), Type::TEXT_ARRAY)]).await?;
+    rows.first().map_or(Ok(None), |row| row.try_get(0))
+}
+
+/// Cancels what a deprovision makes pointless: its agent's earlier open jobs.
+///
+/// Waits for a worker that is on one of them.
+pub(super) async fn cancel_earlier(client: &Client, job: &Job) -> Result<(), tokio_postgres::Error> {
+    let sql = "update provisioning.jobs set state = 'cancelled', finished_at = clock_timestamp(), \
+               outcome = 'superseded by job ' || $2 \
+               where agent_id = $1 and id < $2 and state in ('pending', 'dead')";
+    client.execute_typed(sql, &[(&job.agent_id.0, Type::INT8), (&job.id, Type::INT8)]).await?;
+    Ok(())
+}
+
+/// Records the outcome, tells listeners (at commit) and commits, in one round trip.
+pub(super) async fn succeed(
+    client: &Client,
+    job: &Job,
+    outcome: Outcome,
+    took: Duration,
+) -> Result<(), tokio_postgres::Error> {
+    let settle = "update provisioning.jobs set state = 'succeeded', outcome = $2, \
+                  finished_at = clock_timestamp(), duration = $3 * interval '1 second' where id = $1";
+    let tell = "select pg_notify('agent_provisioned', json_build_object(\
+                'agent_id', $1, 'state', $2)::text), pg_notify('pgrst', 'reload schema')";
+    let state = match outcome {
+        Outcome::Provisioned | Outcome::Unchanged => "ready",
+        Outcome::Superseded | Outcome::Deprovisioned => "gone",
+    };
+    let settled: [(&(dyn ToSql + Sync), Type); 3] = [
+        (&job.id, Type::INT8),
+        (&outcome.as_str(), Type::TEXT),
+        (&took.as_secs_f64(), Type::FLOAT8),
+    ];
+    let told: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&job.agent_id.0, Type::INT8), (&state, Type::TEXT)];
+    let (settled, told, committed) = tokio::join!(
+        biased;
+        client.execute_typed(settle, &settled),
+        client.query_typed(tell, &told),
+        client.batch_execute("commit"),
+    );
+    settled.and(told.map(drop)).and(committed)
+}
+
+/// Records a failed attempt in the transaction that is open, or in one of its own.
+///
+/// Says whether the job was still as it had been claimed.
+pub(super) async fn fail(
+    client: &Client,
+    job: &Job,
+    failure: &Failure,
+    max_attempts: i32,
+) -> Result<bool, tokio_postgres::Error> {
+    let used = i32::from(failure.disposition != Disposition::GiveWay);
+    let dead = job.is_dead(failure, max_attempts);
+    let wait = match failure.disposition {
+        Disposition::GiveWay => backoff::give_way(fastrand::f64()),
+        Disposition::Retry | Disposition::Dead => backoff::job(job.attempts, fastrand::f64()),
+    };
+    let changed = client
+        .execute_typed(
+            include_str!("../../sql/queries/fail.sql"),
+            &[
+                (&job.id, Type::INT8),
+                (&job.attempts, Type::INT4),
+                (&used, Type::INT4),
+                (&dead, Type::BOOL),
+                (&wait.as_secs_f64(), Type::FLOAT8),
+                (&failure.error, Type::TEXT),
+                (&failure.sqlstate, Type::TEXT),
+                (&failure.took.as_secs_f64(), Type::FLOAT8),
+            ],
+        )
+        .await?;
+    Ok(changed == 1)
+}
+
+impl Job {
+    pub(super) fn is_dead(&self, failure: &Failure, max_attempts: i32) -> bool {
+        match failure.disposition {
+            Disposition::GiveWay => false,
+            Disposition::Retry => self.attempts + 1 >= max_attempts,
+            Disposition::Dead => true,
+        }
+    }
+
+    fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        let agent_id = AgentId(row.try_get("agent_id")?);
+        let kind = match row.try_get("kind")? {
+            "deprovision" => Kind::Deprovision,
+            _ => Kind::Provision, // the claim asks for no other
+        };
+        let registered = match row.try_get::<_, Option<i64>>("registered")? {
+            None => Registered::Nobody,
+            Some(id) if AgentId(id) == agent_id => Registered::This,
+            Some(id) => Registered::Former(AgentId(id)),
+        };
+        Ok(Self {
+            id: row.try_get("id")?,
+            kind,
+            agent_id,
+            prefix: row.try_get("agent_prefix")?,
+            user: row.try_get("user_id")?,
+            attempts: row.try_get("attempts")?,
+            superseded: row.try_get("superseded")?,
+            registered,
+        })
+    }
+}

@@ -1,0 +1,67 @@
+//! The sweep that makes up for lost events: agents × registry → the jobs that are missing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_postgres::types::Type;
+use tokio_util::sync::CancellationToken;
+
+use super::Wake;
+use crate::db::{self, Db};
+use crate::error::Chain;
+
+/// One sweep at a time in a database, whoever does it. The number only has to be ours.
+const LOCK: i64 = 0x6167_656e_7470_7276;
+
+/// Level-triggered: it looks at what is, not at what was reported.
+#[derive(Debug)]
+pub struct Reconcile {
+    /// Where.
+    pub db: Db,
+    /// Told when jobs were added.
+    pub wake: Arc<Wake>,
+    /// A sweep out of turn is asked for here.
+    pub asked: Arc<Notify>,
+    /// Between sweeps.
+    pub interval: Duration,
+}
+
+impl Reconcile {
+    /// Sweeps at once, at every interval and when asked, until told to stop.
+    pub async fn run(self, stop: CancellationToken) {
+        loop {
+            let swept = tokio::select! {
+                swept = self.sweep() => swept,
+                () = stop.cancelled() => return,
+            };
+            if let Err(error) = swept {
+                tracing::warn!(error = %Chain(&error), "cannot reconcile");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.interval) => {}
+                () = self.asked.notified() => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn sweep(&self) -> Result<(), db::Error> {
+        let mut client = self.db.get().await?;
+        let tx = client.transaction().await?;
+        // Before the sweep's own snapshot, so that it sees what the last holder added.
+        let locked = tx.query_typed("select pg_try_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]);
+        if !locked.await?.iter().any(|row| row.get(0)) {
+            return Ok(());
+        }
+        let rows = tx.query_typed(include_str!("../../sql/queries/reconcile.sql"), &[]).await?;
+        tx.commit().await?;
+        let Some(found) = rows.first() else { return Ok(()) };
+        let (missing, orphaned): (i64, i64) = (found.get("missing"), found.get("orphaned"));
+        if missing + orphaned > 0 {
+            tracing::warn!(missing, orphaned, "reconcile found what no trigger had reported");
+            self.wake.now();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,103 @@
+//! When workers look at the queue.
+
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+/// Wakes one worker at a time: on a notification, and when the time for a look has come.
+///
+/// A worker that finds a job wakes the next one before it starts, so a thousand jobs have all
+/// workers going at once and a single one disturbs a single worker. A wake that comes while
+/// everybody works is kept, so none is lost between a worker's last look and its sleep.
+#[derive(Debug)]
+pub struct Wake {
+    workers: Notify,
+    look: watch::Sender<Look>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    next: Instant,
+    every: Duration,
+}
+
+impl Wake {
+    /// A timer that wakes a worker at least every `every`.
+    pub fn new(every: Duration) -> Self {
+        Self { workers: Notify::new(), look: watch::Sender::new(Look { next: Instant::now(), every }) }
+    }
+
+    /// Wakes one worker.
+    pub fn now(&self) {
+        self.workers.notify_one();
+    }
+
+    /// Wakes one worker after at most this long.
+    pub fn within(&self, delay: Duration) {
+        let next = Instant::now() + delay;
+        self.look.send_if_modified(|look| {
+            let sooner = next < look.next;
+            look.next = look.next.min(next);
+            sooner
+        });
+    }
+
+    /// Changes how often somebody looks unasked.
+    pub fn poll_every(&self, every: Duration) {
+        self.look.send_modify(|look| {
+            look.every = every;
+            look.next = look.next.min(Instant::now() + every);
+        });
+    }
+
+    /// Returns when it is this worker's turn to look.
+    pub(super) async fn turn(&self) {
+        self.workers.notified().await;
+    }
+
+    /// The timer; ends when told to stop.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut look = self.look.subscribe();
+        loop {
+            let next = look.borrow_and_update().next;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = look.changed() => {}
+                () = sleep_until(next) => {
+                    self.look.send_modify(|look| look.next = Instant::now() + look.every);
+                    self.now();
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn looks_come_in_time_and_none_is_lost() {
+        let wake = Arc::new(Wake::new(Duration::from_secs(5)));
+        let stop = CancellationToken::new();
+        let (timer, stopped) = (Arc::clone(&wake), stop.clone());
+        let timer = tokio::task::JoinSet::from_iter([async move { timer.run(stopped).await }]);
+        let started = Instant::now();
+        wake.turn().await; // the first look is due at once
+        wake.turn().await;
+        assert_eq!(started.elapsed().as_secs(), 5);
+        wake.within(Duration::from_secs(2));
+        wake.within(Duration::from_secs(4));
+        wake.turn().await;
+        assert_eq!(started.elapsed().as_secs(), 7);
+        wake.now(); // nobody waits: kept
+        wake.turn().await;
+        assert_eq!(started.elapsed().as_secs(), 7);
+        stop.cancel();
+        timer.join_all().await;
+    }
+}

@@ -1,0 +1,110 @@
+//! How the service ends: on a signal, in order; or because a part of it died, with failure.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The tasks of the service and what tells them to stop.
+#[derive(Debug)]
+pub struct Shutdown {
+    /// Take on nothing new.
+    pub stop: CancellationToken,
+    /// Give up what is running.
+    pub abort: CancellationToken,
+    died: CancellationToken,
+    tasks: TaskTracker,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+/// How it went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Everything ended by itself after the first signal.
+    Drained,
+    /// Work was rolled back: a second signal came, or the grace was over.
+    Aborted,
+    /// A task ended that nobody had told to.
+    Died,
+}
+
+impl Shutdown {
+    /// Watches SIGINT and SIGTERM from here on.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            stop: CancellationToken::new(),
+            abort: CancellationToken::new(),
+            died: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Runs a task without which the service is none: its end before `stop` ends the process.
+    pub fn vital(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let death = Death { name, stop: self.stop.clone(), died: self.died.clone() };
+        self.tasks.spawn(async move {
+            let _death = death; // dropped on return and on panic alike
+            task.await;
+        });
+    }
+
+    /// Waits for a signal (or `end`, or a death) and then for the tasks, at most for `grace`.
+    pub async fn wait(mut self, end: impl Future<Output = ()>, grace: Duration) -> End {
+        tokio::select! {
+            () = Self::signalled(&mut self.interrupt, &mut self.terminate) => {}
+            () = end => {}
+            () = self.died.cancelled() => {}
+        }
+        let died = self.died.is_cancelled();
+        tracing::info!("stopping");
+        self.stop.cancel();
+        self.tasks.close();
+        let aborted = tokio::select! {
+            () = self.tasks.wait() => false,
+            () = Self::signalled(&mut self.interrupt, &mut self.terminate) => true,
+            () = tokio::time::sleep(grace) => true,
+        };
+        if aborted {
+            tracing::warn!("giving up what is running; it is rolled back and done again later");
+            self.abort.cancel();
+            // The last word is a cancelled statement's, which takes milliseconds.
+            let ended = tokio::time::timeout(Duration::from_secs(5), self.tasks.wait()).await;
+            if ended.is_err() {
+                tracing::warn!("a task did not end");
+            }
+        }
+        match (died, aborted) {
+            (true, _) => End::Died,
+            (false, true) => End::Aborted,
+            (false, false) => End::Drained,
+        }
+    }
+
+    async fn signalled(interrupt: &mut Signal, terminate: &mut Signal) {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+}
+
+struct Death {
+    name: &'static str,
+    stop: CancellationToken,
+    died: CancellationToken,
+}
+
+impl Drop for Death {
+    fn drop(&mut self) {
+        if !self.stop.is_cancelled() {
+            tracing::error!(task = self.name, "ended unasked");
+            self.died.cancel();
+        }
+    }
+}

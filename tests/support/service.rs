@@ -1,0 +1,77 @@
+//! The real program, as an operator starts it.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use super::until;
+
+/// The program with a clean environment, so that nothing of the tester's settings leaks in.
+pub fn provisioner(url: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agent-provisioner"));
+    command.env_clear().env("DATABASE_URL", url).stdin(Stdio::null());
+    command
+}
+
+/// A running service; killed when dropped.
+pub struct Service {
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Service {
+    /// `agent-provisioner run`; settings are environment variables without `PROVISIONER_`.
+    pub fn start(url: &str, settings: &[(&str, &str)]) -> Self {
+        let mut command = provisioner(url);
+        for (key, value) in settings {
+            command.env(format!("PROVISIONER_{key}"), value);
+        }
+        let mut child = command.arg("run").stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let written = Arc::clone(&log);
+        thread::spawn(move || lines.map_while(Result::ok).for_each(|l| written.lock().unwrap().push(l)));
+        Self { child, log }
+    }
+
+    /// Everything it has logged.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
+    /// Waits for a log line that contains this.
+    #[track_caller]
+    pub fn logged<'a>(&'a self, text: &'a str) -> impl Future<Output = ()> + 'a {
+        until(text, move || async move { self.log().contains(text).then_some(()) })
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let kill = Command::new("sh").args(["-c", "kill \"-$1\" \"$2\"", "sh", name, &pid]).status();
+        assert!(kill.unwrap().success());
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let child = Mutex::new(&mut self.child);
+        until("the service to end", || async { child.lock().unwrap().try_wait().unwrap() }).await
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+        if thread::panicking() {
+            eprintln!("the service said:\n{}", self.log());
+        }
+    }
+}
+
+/// What a finished command said, both streams.
+pub fn said(output: &Output) -> String {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    text(&output.stdout) + &text(&output.stderr)
+}

@@ -1,0 +1,139 @@
+//! Which server is believed in which mode. libpq gives the same table, but for `prefer` with a
+//! root: there it answers a failed check with a connection in plain text.
+
+use std::error::Error;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use agent_provisioner::cluster::{self, Cluster};
+use agent_provisioner::db::{self, SslMode, Target};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use tokio_postgres::Row;
+
+type Ca = CertifiedIssuer<'static, KeyPair>;
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Session {
+    Plain,
+    Tls,
+    Refused,
+}
+use Session::{Plain, Refused, Tls};
+
+/// The columns of the table: a mode, and whether it is given the root.
+const ASKED: [(SslMode, bool); 7] = [
+    (SslMode::Disable, false),
+    (SslMode::Prefer, false),
+    (SslMode::Require, false),
+    (SslMode::Prefer, true),
+    (SslMode::Require, true),
+    (SslMode::VerifyCa, true),
+    (SslMode::VerifyFull, true),
+];
+
+fn ca(name: &str) -> Outcome<Ca> {
+    let mut params = CertificateParams::new(["127.0.0.1".into(), "localhost".into()])?;
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
+}
+
+/// A certificate for the names and its key, as PEM.
+fn signed(ca: &Ca, names: &[&str]) -> Outcome<(String, String)> {
+    let names = names.iter().map(|&name| name.into()).collect::<Vec<String>>();
+    let key = KeyPair::generate()?;
+    Ok((CertificateParams::new(names)?.signed_by(&key, ca)?.pem(), key.serialize_pem()))
+}
+
+/// A file next to the server's own, readable for it alone.
+fn write(cluster: &Cluster, name: &str, text: &str) -> Outcome<PathBuf> {
+    let path = cluster.data_dir().join(name);
+    fs::write(&path, text)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    let owner = fs::metadata(cluster.data_dir())?;
+    chown(&path, Some(owner.uid()), Some(owner.gid()))?;
+    Ok(path)
+}
+
+async fn ask(target: &Target, statement: &str) -> Outcome<Option<Row>> {
+    let connector = db::connector(target.sslmode, target.sslrootcert.as_deref())?;
+    let (client, connection) = target.config.connect(connector).await?;
+    tokio::select! {
+        row = client.query_opt(statement, &[]) => Ok(row?),
+        closed = connection => Err(closed.err().map_or("closed".into(), Into::into)),
+    }
+}
+
+/// Returns once every new session is served with the certificate.
+async fn present(cluster: &Cluster, name: &str, (certificate, key): (&str, &str)) -> Outcome<()> {
+    write(cluster, &format!("{name}.crt"), certificate)?;
+    write(cluster, &format!("{name}.key"), key)?;
+    let url = cluster.url(cluster::SUPERUSER, "postgres");
+    let plain = Target::parse(&url, Some(SslMode::Disable), None)?;
+    ask(&plain, &format!("alter system set ssl_cert_file = '{name}.crt'")).await?;
+    ask(&plain, &format!("alter system set ssl_key_file = '{name}.key'")).await?;
+    ask(&plain, "alter system set ssl = on").await?;
+    ask(&plain, "select pg_reload_conf()").await?;
+    let loaded = format!("select 1 where current_setting('ssl_cert_file') = '{name}.crt'");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while ask(&plain, &loaded).await?.is_none() {
+        if Instant::now() > deadline {
+            return Err("the server did not load the certificate".into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+async fn session(cluster: &Cluster, mode: SslMode, root: Option<&Path>) -> Outcome<Session> {
+    let target = Target::parse(&cluster.url(cluster::SUPERUSER, "postgres"), Some(mode), root)?;
+    match ask(&target, "select ssl from pg_stat_ssl where pid = pg_backend_pid()").await {
+        Ok(row) => Ok(if row.ok_or("no session")?.try_get(0)? { Tls } else { Plain }),
+        Err(error) if error.to_string().contains("TLS handshake") => Ok(Refused),
+        Err(error) => Err(error),
+    }
+}
+
+async fn check(
+    cluster: &Cluster,
+    server: &str,
+    root: &Path,
+    expected: [Session; 7],
+) -> Outcome<()> {
+    for ((mode, with_root), expected) in ASKED.into_iter().zip(expected) {
+        let got = session(cluster, mode, with_root.then_some(root)).await?;
+        assert_eq!(got, expected, "{server}: {mode:?}, root: {with_root}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_session_is_as_encrypted_and_as_verified_as_the_mode_says() -> Outcome<()> {
+    let cluster = Cluster::start(&[])?;
+    let (ours, other, own) = (ca("ours")?, ca("other")?, ca("own")?);
+    let our_root = write(&cluster, "ours.pem", &ours.pem())?;
+    let own_root = write(&cluster, "own.pem", &own.pem())?;
+    check(&cluster, "no TLS", &our_root, [Plain, Plain, Refused, Plain, Refused, Refused, Refused])
+        .await?;
+
+    let (certificate, key) = signed(&ours, &["127.0.0.1", "localhost"])?;
+    present(&cluster, "right", (&certificate, &key)).await?;
+    check(&cluster, "right", &our_root, [Plain, Tls, Tls, Tls, Tls, Tls, Tls]).await?;
+
+    let (certificate, key) = signed(&ours, &["db.invalid"])?;
+    present(&cluster, "misnamed", (&certificate, &key)).await?;
+    check(&cluster, "misnamed", &our_root, [Plain, Tls, Tls, Tls, Tls, Tls, Refused]).await?;
+
+    let (certificate, key) = signed(&other, &["127.0.0.1", "localhost"])?;
+    present(&cluster, "foreign", (&certificate, &key)).await?;
+    check(&cluster, "foreign", &our_root, [Plain, Tls, Tls, Refused, Refused, Refused, Refused])
+        .await?;
+
+    present(&cluster, "own", (&own.pem(), &own.key().serialize_pem())).await?;
+    check(&cluster, "own", &our_root, [Plain, Tls, Tls, Refused, Refused, Refused, Refused])
+        .await?;
+    check(&cluster, "own, known", &own_root, [Plain, Tls, Tls, Tls, Tls, Tls, Tls]).await
+}
