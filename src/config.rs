@@ -187,7 +187,8 @@ pub fn load(
 impl Config {
     fn check(&self) -> Result<(), Error> {
         let Database { connect_timeout, statement_timeout, lock_timeout, .. } = self.database;
-        let Worker { concurrency, poll_interval, reconcile_interval, max_attempts, .. } = self.worker;
+        let Worker { concurrency, poll_interval, reconcile_interval, max_attempts, .. } =
+            self.worker;
         let refuse = |key, reason: &str| Err(Error::Value { key, reason: reason.to_owned() });
         for (key, value) in [
             ("database.connect_timeout", connect_timeout),

@@ -7,8 +7,8 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::{Log, LogFormat};
 
-/// The driver reports every NOTICE at `info`.
-const DEFAULT_LEVEL: &str = "info,tokio_postgres=warn";
+/// The driver reports every NOTICE at `info`; the pool reports again what its caller is told.
+const DEFAULT_LEVEL: &str = "info,tokio_postgres=warn,deadpool=error";
 
 /// Why nothing can be logged.
 #[derive(Debug, thiserror::Error)]

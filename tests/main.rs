@@ -1,15 +1,15 @@
 //! All tests that need a real server, as one program: one build, one PostgreSQL for all.
 #![expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
     clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    missing_docs,
     unreachable_pub,
-    reason = "a test that cannot go on has failed"
+    reason = "a test that cannot go on has failed, and says why"
 )]
 
 mod support;
 
-
+mod cli;
+mod faults;
 mod provision;
+mod tls;

@@ -1,3 +1,7 @@
+-- The policies that deploy/roles.sql made for the worker ask provisioning.jobs.
+drop policy if exists worker_delete on public.agents;
+drop policy if exists worker_select on public.whatsapp_configuration;
+drop policy if exists worker_update on public.whatsapp_configuration;
 drop trigger enqueue_provision on public.agents;
 drop trigger enqueue_deprovision on public.agents;
 drop function provisioning.enqueue_provision();

@@ -114,7 +114,9 @@ impl Error {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::NoTables => Disposition::Dead,
-            _ => disposition(self.code()),
+            Self::Statement { .. } | Self::Query { .. } | Self::InTheWay(_) | Self::Prefix(_) => {
+                disposition(self.code())
+            }
         }
     }
 }
@@ -194,11 +196,15 @@ async fn drop_tables(client: &Client, id: AgentId) -> Result<(), Error> {
         .partition(|row| row.get("ours"));
     for other in others {
         let table = other.get::<_, Option<&str>>("table_name");
-        tracing::warn!(agent.id = id.0, table, "no longer the table that was registered: left alone");
+        tracing::warn!(
+            agent.id = id.0,
+            table,
+            "no longer the table that was registered: left alone"
+        );
     }
     let names: Vec<&str> = ours.iter().filter_map(|row| row.get("name")).collect();
     if !names.is_empty() {
-        batch.push_str(&format!("drop table {};\n", names.join(", ")));
+        batch.extend(["drop table ", &names.join(", ")]);
     }
     let forget = "delete from provisioning.agents where agent_id = $1";
     let (dropped, forgotten) = tokio::join!(

@@ -67,8 +67,11 @@ pub(super) async fn show(out: &mut impl Write, client: &Client) -> Result<(), Er
     step(out, "Ben reads the same tables", started, &ask(as_user(BEN, ROWS)).await?)?;
 
     let started = Instant::now();
-    let said = ask("select success, message from public.delete_agent((select id from public.agents \
-                    where agent_prefix = 'agt_ada'))".to_owned()).await?;
+    let said =
+        ask("select success, message from public.delete_agent((select id from public.agents \
+                    where agent_prefix = 'agt_ada'))"
+            .to_owned())
+        .await?;
     until(client, "select count(*) = 1 from provisioning.agents").await?;
     step(out, "Agent Ada deleted through delete_agent", started, &said)?;
     step(out, "What is left", Instant::now(), &ask(RELATIONS.to_owned()).await?)?;
@@ -103,21 +106,22 @@ async fn query(client: &Client, sql: &str) -> Result<Vec<Vec<String>>, Error> {
     let failed = |source| Error::Query { doing: "a step of the demonstration", source };
     let mut rows: Vec<Vec<String>> = Vec::new();
     for message in client.simple_query(sql).await.map_err(failed)? {
-        match message {
-            SimpleQueryMessage::RowDescription(columns) => {
-                rows = vec![columns.iter().map(|column| column.name().to_owned()).collect()];
-            }
-            SimpleQueryMessage::Row(row) => {
-                let cell = |i| row.get(i).unwrap_or("-").to_owned();
-                rows.push((0..row.len()).map(cell).collect());
-            }
-            _ => {}
+        if let SimpleQueryMessage::RowDescription(columns) = message {
+            rows = vec![columns.iter().map(|column| column.name().to_owned()).collect()];
+        } else if let SimpleQueryMessage::Row(row) = message {
+            let cell = |i| row.get(i).unwrap_or("-").to_owned();
+            rows.push((0..row.len()).map(cell).collect());
         }
     }
     Ok(rows)
 }
 
-fn step(out: &mut impl Write, title: &str, started: Instant, rows: &[Vec<String>]) -> Result<(), Error> {
+fn step(
+    out: &mut impl Write,
+    title: &str,
+    started: Instant,
+    rows: &[Vec<String>],
+) -> Result<(), Error> {
     let took = started.elapsed().as_secs_f64() * 1000.0;
     writeln!(out, "\n{title} ({took:.1} ms)")?;
     let columns = rows.first().map_or(0, Vec::len);

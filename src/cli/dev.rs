@@ -45,7 +45,11 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Error> {
     runtime()?.block_on(async {
         let started = Instant::now();
         prepare(&superuser, &admin, cluster.password()).await?;
-        writeln!(out, "Migrated, with the worker's own role ({} ms)", started.elapsed().as_millis())?;
+        writeln!(
+            out,
+            "Migrated, with the worker's own role ({} ms)",
+            started.elapsed().as_millis()
+        )?;
         let mut shown = Ok(());
         let end = async { shown = show(&mut out, args, &admin, &cluster).await };
         let ended = service::run(&worker, end).await?;

@@ -74,9 +74,18 @@ impl Error {
     /// Bad input is the user's to mend, as bad usage is.
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Prefix(_) | Self::Template(_) | Self::Telemetry(_) => 2,
-            Self::Service(service::Error::Config(_) | service::Error::Template(_)) => 2,
-            _ => 1,
+            Self::Config(_)
+            | Self::Prefix(_)
+            | Self::Template(_)
+            | Self::Telemetry(_)
+            | Self::Service(service::Error::Config(_) | service::Error::Template(_)) => 2,
+            Self::Db(_)
+            | Self::Migrate(_)
+            | Self::Service(_)
+            | Self::Cluster(_)
+            | Self::Query { .. }
+            | Self::Late(_)
+            | Self::Output(_) => 1,
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::config::Config;
 
 #[derive(Debug, Clap)]
 pub(super) struct Args {
-    /// The agent's prefix, such as agt_6f78
+    /// The agent's prefix, such as `agt_6f78`
     prefix: String,
     /// The key of its row in agents
     #[arg(long, default_value_t = 1)]

@@ -77,8 +77,7 @@ impl Listener {
             };
             tell(Event::Deaf);
             let wait = reconnect(failures.fetch_add(1, Ordering::Relaxed), fastrand::f64());
-            let retry_in_ms = wait.as_millis();
-            tracing::warn!(error = %Chain(&broken), retry_in_ms, "not listening: polling instead");
+            tracing::warn!(error = %Chain(&broken), retry_in = ?wait, "not listening: polling instead");
             tokio::select! {
                 () = sleep(wait) => {}
                 () = stop.cancelled() => return,
@@ -128,8 +127,10 @@ impl Listener {
             set(client, &settings(&self.patience)).await?;
             client.batch_execute(&format!("listen {CHANNEL}")).await
         };
-        if let Err(error) = listening.await {
-            return Broken::Lost(error);
+        match timeout(PROOF_TAKES, listening).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Broken::Lost(error),
+            Err(_) => return Broken::Unproven,
         }
         let mut known = false;
         loop {

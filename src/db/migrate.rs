@@ -270,11 +270,10 @@ async fn read(tx: &Transaction<'_>) -> Result<Vec<Step>, Error> {
 
 /// A file that was changed after it was applied describes another database than this one.
 fn check(steps: &[Step]) -> Result<(), Error> {
-    let changed = |step: &&Step| step.applied.as_ref().is_some_and(|(_, was)| *was != step.checksum);
+    let changed =
+        |step: &&Step| step.applied.as_ref().is_some_and(|(_, was)| *was != step.checksum);
     match steps.iter().find(changed) {
-        Some(step) => {
-            Err(Error::Changed { version: step.version, description: step.description })
-        }
+        Some(step) => Err(Error::Changed { version: step.version, description: step.description }),
         None => Ok(()),
     }
 }

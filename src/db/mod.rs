@@ -19,7 +19,8 @@ use crate::error::Chain;
 
 pub use listener::{Event, Listener};
 pub use migrate::{
-    Error as MigrateError, Migration, Step, down, install_shim, migrate, require_current, script, status,
+    Error as MigrateError, Migration, Step, down, install_shim, migrate, require_current, script,
+    status,
 };
 pub use tls::{Error as TlsError, SslMode, connector};
 pub use url::{Error as UrlError, Target};
@@ -165,7 +166,8 @@ async fn set(
 ) -> Result<(), tokio_postgres::Error> {
     let (names, values): (Vec<&str>, Vec<&str>) =
         settings.iter().map(|(name, value)| (*name, value.as_str())).unzip();
-    let sql = "select set_config(name, value, false) from unnest($1::text[], $2::text[]) s (name, value)";
+    let sql =
+        "select set_config(name, value, false) from unnest($1::text[], $2::text[]) s (name, value)";
     let parameters: [(&(dyn ToSql + Sync), Type); 2] =
         [(&names, Type::TEXT_ARRAY), (&values, Type::TEXT_ARRAY)];
     client.query_typed(sql, &parameters).await.map(drop)

@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
-use crate::backoff;
 use crate::agent::{AgentId, Outcome, Registered};
+use crate::backoff;
 use crate::error::Disposition;
 
 /// What this program does with a job.
@@ -69,12 +69,12 @@ pub(super) async fn claim(
     begin: &str,
 ) -> Result<Option<Job>, tokio_postgres::Error> {
     let sql = include_str!("../../sql/queries/claim.sql");
-    let (begun, claimed) = tokio::join!(
+    let (opened, claimed) = tokio::join!(
         biased;
         client.batch_execute(begin),
         async { client.query_typed(sql, &[(&KINDS.as_slice(), Type::TEXT_ARRAY)]).await },
     );
-    begun?;
+    opened?;
     claimed?.first().map(Job::read).transpose()
 }
 
@@ -88,7 +88,10 @@ pub(super) async fn next_due(client: &Client) -> Result<Option<f64>, tokio_postg
 /// Cancels what a deprovision makes pointless: its agent's earlier open jobs.
 ///
 /// Waits for a worker that is on one of them.
-pub(super) async fn cancel_earlier(client: &Client, job: &Job) -> Result<(), tokio_postgres::Error> {
+pub(super) async fn cancel_earlier(
+    client: &Client,
+    job: &Job,
+) -> Result<(), tokio_postgres::Error> {
     let sql = "update provisioning.jobs set state = 'cancelled', finished_at = clock_timestamp(), \
                outcome = 'superseded by job ' || $2 \
                where agent_id = $1 and id < $2 and state in ('pending', 'dead')";

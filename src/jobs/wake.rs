@@ -26,7 +26,10 @@ struct Look {
 impl Wake {
     /// A timer that wakes a worker at least every `every`.
     pub fn new(every: Duration) -> Self {
-        Self { workers: Notify::new(), look: watch::Sender::new(Look { next: Instant::now(), every }) }
+        Self {
+            workers: Notify::new(),
+            look: watch::Sender::new(Look { next: Instant::now(), every }),
+        }
     }
 
     /// Wakes one worker.

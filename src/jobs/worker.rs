@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
-use super::queue::{self, Failure, Job, Kind};
 use super::Wake;
+use super::queue::{self, Failure, Job, Kind};
 use crate::agent::{self, Agent, Blueprint, Outcome};
 use crate::backoff;
 use crate::db::Db;
@@ -100,7 +101,7 @@ impl Worker {
             let Err(error) = broken else { continue };
             let wait = backoff::reconnect(failures, fastrand::f64());
             failures = failures.saturating_add(1);
-            tracing::warn!(error, retry_in_ms = wait.as_millis(), "worker lost its connection");
+            tracing::warn!(error, retry_in = ?wait, "worker lost its connection");
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = stop.cancelled() => {}
@@ -123,14 +124,14 @@ impl Worker {
         }
         let mut jobs = 0;
         while jobs < JOBS_PER_SESSION && !stop.is_cancelled() {
-            let step = tokio::select! {
-                step = self.step(client) => step,
+            let taken = tokio::select! {
+                taken = self.step(client) => taken,
                 () = abort.cancelled() => {
                     self.db.cancel(client).await;
                     return Ok(());
                 }
             };
-            match step {
+            match taken {
                 Ok(Step::Worked) => jobs += 1,
                 Ok(Step::Idle) => tokio::select! {
                     () = self.wake.turn() => {}
@@ -219,10 +220,13 @@ impl Worker {
     /// in other hands by now.
     async fn record(&self, client: &Client, lost: &Lost) -> Result<(), tokio_postgres::Error> {
         let Lost { job, failure } = lost;
-        if queue::fail(client, job, failure, self.limits.max_attempts).await? {
-            report(job, failure, self.limits.max_attempts);
-        } else {
-            tracing::info!(job.id, "the job was settled although its connection broke");
+        match queue::fail(client, job, failure, self.limits.max_attempts).await {
+            Ok(true) => report(job, failure, self.limits.max_attempts),
+            Ok(false) => tracing::info!(job.id, "the job was settled all the same"),
+            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                tracing::info!(job.id, "another worker is on the job");
+            }
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -260,6 +264,11 @@ impl Failure {
     }
 }
 
+/// As a number that every log format knows.
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn lost(job: Job, failure: Failure) -> Broken {
     Broken::Job(Box::new(Lost { job, failure }))
 }
@@ -271,7 +280,7 @@ fn done(job: &Job, outcome: Outcome, took: Duration) {
         agent.id = job.agent_id.0,
         agent.prefix = job.prefix,
         attempt = job.attempts + 1,
-        duration_ms = took.as_millis(),
+        duration_ms = ms(took),
         outcome = outcome.as_str(),
         "job done"
     );
@@ -289,7 +298,7 @@ fn report(job: &Job, failure: &Failure, max_attempts: i32) {
         agent.id = job.agent_id.0,
         agent.prefix = job.prefix,
         attempt = job.attempts + 1,
-        duration_ms = failure.took.as_millis(),
+        duration_ms = ms(failure.took),
         outcome = if dead { "dead" } else { "retry" },
         error = failure.error,
         "job failed"

@@ -30,7 +30,7 @@ union all
 select format('trigger     %s', pg_get_triggerdef(t.oid))
 from mine m join pg_trigger t on t.tgrelid = m.oid and not t.tgisinternal
 union all
-select format('grant       %s on %s to %s', string_agg(g.privilege_type, ', ' order by 1), m.relname,
+select format('grant       %s on %s to %s', string_agg(g.privilege_type, ', ' order by g.privilege_type), m.relname,
     g.grantee::regrole)
 from mine m, aclexplode(m.relacl) g
 where g.grantee::regrole::text <> 'agent_provisioner'

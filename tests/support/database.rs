@@ -1,12 +1,12 @@
 //! One server for all tests, and a migrated database for each.
 
 use std::ops::Deref;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 
-use agent_provisioner::cluster::{Cluster, SUPERUSER};
-use tokio_postgres::{Client, NoTls};
+use agent_provisioner::cluster::{Cluster, SUPERUSER, Stop};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use super::{Service, until};
 
@@ -18,7 +18,7 @@ pub const WORKER: &str = "agent_provisioner";
 
 /// A server with the platform's roles and a migrated database to copy.
 pub struct Server {
-    pub cluster: Cluster,
+    cluster: Mutex<Cluster>,
 }
 
 /// A migrated database of a test's own, and where it is.
@@ -36,7 +36,7 @@ impl Server {
         let mut all = vec![("max_connections", "300")];
         all.extend(settings);
         let cluster = Cluster::start(&all).unwrap();
-        let server = Self { cluster };
+        let server = Self { cluster: Mutex::new(cluster) };
         let root = server.connect(SUPERUSER, "postgres").await;
         root.batch_execute(include_str!("../../sql/supabase_shim.sql")).await.unwrap();
         server.set_password(&root, ADMIN).await;
@@ -52,18 +52,38 @@ impl Server {
 
     /// Any role in any database.
     pub async fn connect(&self, role: &str, database: &str) -> Client {
-        let url = self.cluster.url(role, database);
+        let url = self.url(role, database);
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
         tokio::task::spawn(connection);
         client
     }
 
     async fn set_password(&self, client: &Client, role: &str) {
-        let password = self.cluster.password();
+        let password = self.password();
         let alter = client
-            .query_one("select format('alter role %I password %L', $1::text, $2::text)", &[&role, &password])
+            .query_one(
+                "select format('alter role %I password %L', $1::text, $2::text)",
+                &[&role, &password],
+            )
             .await;
         client.batch_execute(alter.unwrap().get(0)).await.unwrap();
+    }
+
+    fn url(&self, role: &str, database: &str) -> String {
+        self.cluster.lock().unwrap().url(role, database)
+    }
+
+    /// Of every role that can log in.
+    pub fn password(&self) -> String {
+        self.cluster.lock().unwrap().password().to_owned()
+    }
+
+    /// Stops the server, does something meanwhile, and starts it again.
+    pub fn restart(&self, how: Stop, meanwhile: impl FnOnce()) {
+        let mut cluster = self.cluster.lock().unwrap();
+        cluster.stop(how).unwrap();
+        meanwhile();
+        cluster.resume().unwrap();
     }
 
     /// A copy of the migrated database.
@@ -90,7 +110,7 @@ impl Database {
     }
 
     pub fn url(&self, role: &str) -> String {
-        self.server.cluster.url(role, &self.name)
+        self.server.url(role, &self.name)
     }
 
     pub async fn connect(&self, role: &str) -> Client {
@@ -148,14 +168,14 @@ impl Admin {
     /// The rows of any statement, cells joined by `|`.
     pub async fn rows(&self, sql: &str) -> Vec<String> {
         let messages = self.simple_query(sql).await.unwrap();
-        let rows = messages.iter().filter_map(|message| match message {
-            tokio_postgres::SimpleQueryMessage::Row(row) => {
+        let mut rows = Vec::new();
+        for message in messages {
+            if let SimpleQueryMessage::Row(row) = message {
                 let cells = (0..row.len()).map(|i| row.get(i).unwrap_or("-"));
-                Some(cells.collect::<Vec<_>>().join("|"))
+                rows.push(cells.collect::<Vec<_>>().join("|"));
             }
-            _ => None,
-        });
-        rows.collect()
+        }
+        rows
     }
 
     /// Inserts an agent; its id.
@@ -167,7 +187,9 @@ impl Admin {
     /// Waits until a query says `true`.
     #[track_caller]
     pub fn holds<'a>(&'a self, sql: &'a str) -> impl Future<Output = ()> + 'a {
-        until(sql, move || async move { self.one::<bool>(sql).await.then_some(()) })
+        until(sql, move || async move {
+            self.one::<bool>(&format!("select coalesce(({sql}), false)")).await.then_some(())
+        })
     }
 
     /// Waits until no job is pending.
@@ -186,6 +208,13 @@ impl Admin {
                        and a.wait_event_type = 'Lock'";
             self.query_opt(sql, &[&prefix]).await.unwrap().map(|row| row.get(0))
         })
+    }
+
+    /// What the catalog says of an agent's tables, with placeholders for prefix and id.
+    pub async fn catalog(&self, prefix: &str, id: i64) -> String {
+        let sql = include_str!("catalog.sql").replace("$1", &format!("'{prefix}'"));
+        let lines = self.rows(&sql).await.join("\n");
+        lines.replace(prefix, "{prefix}").replace(&id.to_string(), "{agent_id}")
     }
 
     /// The tables in `public` that bear a prefix.

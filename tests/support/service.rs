@@ -23,15 +23,25 @@ pub struct Service {
 impl Service {
     /// `agent-provisioner run`; settings are environment variables without `PROVISIONER_`.
     pub fn start(url: &str, settings: &[(&str, &str)]) -> Self {
-        let mut command = provisioner(url);
-        for (key, value) in settings {
-            command.env(format!("PROVISIONER_{key}"), value);
-        }
+        Self::with(|command| {
+            command.env("DATABASE_URL", url);
+            for (key, value) in settings {
+                command.env(format!("PROVISIONER_{key}"), value);
+            }
+        })
+    }
+
+    /// `agent-provisioner run` in an environment of the caller's making.
+    pub fn with(prepare: impl FnOnce(&mut Command)) -> Self {
+        let mut command = provisioner("");
+        prepare(&mut command);
         let mut child = command.arg("run").stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log = Arc::new(Mutex::new(Vec::new()));
         let written = Arc::clone(&log);
-        thread::spawn(move || lines.map_while(Result::ok).for_each(|l| written.lock().unwrap().push(l)));
+        thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| written.lock().unwrap().push(line));
+        });
         Self { child, log }
     }
 
@@ -49,7 +59,8 @@ impl Service {
     /// Sends a signal by name.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
-        let kill = Command::new("sh").args(["-c", "kill \"-$1\" \"$2\"", "sh", name, &pid]).status();
+        let kill =
+            Command::new("sh").args(["-c", "kill \"-$1\" \"$2\"", "sh", name, &pid]).status();
         assert!(kill.unwrap().success());
     }
 
