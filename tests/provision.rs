@@ -243,3 +243,24 @@ async fn the_registry_survives_dump_and_restore() {
     admin.settled().await;
     assert_eq!(admin.tables("agt_6f78").await, [""; 0]);
 }
+
+#[tokio::test]
+async fn create_agent_indexes_brings_back_what_is_missing_and_nothing_else() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let _service = db.service().await;
+    let id = admin.create("agt_6f78").await;
+    admin.settled().await;
+    let whole = admin.catalog("agt_6f78", id).await;
+    let ask = "select success from public.create_agent_indexes('agt_6f78')";
+    assert!(admin.one::<bool>(ask).await);
+    admin.settled().await;
+    admin
+        .run("drop index public.agt_6f78_orders_status_idx, public.agt_6f78_customers_phone_idx")
+        .await;
+    assert!(admin.one::<bool>(ask).await);
+    admin.settled().await;
+    assert_eq!(admin.catalog("agt_6f78", id).await, whole);
+    let outcomes = "select outcome from provisioning.jobs where kind = 'repair' order by id";
+    assert_eq!(admin.rows(outcomes).await, ["unchanged", "repaired"]);
+}

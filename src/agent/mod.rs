@@ -6,6 +6,7 @@
 mod manifest;
 mod prefix;
 mod provision;
+mod repair;
 pub mod statement;
 mod template;
 
@@ -13,9 +14,10 @@ use std::fmt;
 
 use serde::Deserialize;
 
-pub use manifest::Manifest;
+pub use manifest::{Index, Manifest};
 pub use prefix::{InvalidPrefix, Prefix};
 pub use provision::{Blueprint, Error, Outcome, Registered, deprovision, provision};
+pub use repair::repair;
 pub use template::{Error as TemplateError, Template, Templates};
 
 /// The key of a row of `agents`; never used again for another agent.

@@ -12,7 +12,7 @@ use crate::error::{Disposition, disposition};
 #[derive(Clone, Debug)]
 pub struct Blueprint {
     templates: Templates,
-    manifest: Manifest,
+    pub(super) manifest: Manifest,
     reference: Reference,
 }
 
@@ -48,6 +48,8 @@ pub enum Outcome {
     Unchanged,
     /// The agent is gone or going: nothing was built.
     Superseded,
+    /// What was missing is there again.
+    Repaired,
     /// Tables, registration and row are gone.
     Deprovisioned,
 }
@@ -59,6 +61,7 @@ impl Outcome {
             Self::Provisioned => "provisioned",
             Self::Unchanged => "unchanged",
             Self::Superseded => "superseded",
+            Self::Repaired => "repaired",
             Self::Deprovisioned => "deprovisioned",
         }
     }
@@ -269,6 +272,6 @@ pub(super) async fn apply(client: &Client, sql: &str) -> Result<(), Error> {
     })
 }
 
-fn query(doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Error {
+pub(super) fn query(doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Error {
     move |source| Error::Query { doing, source }
 }

@@ -21,16 +21,19 @@ pub(super) enum Kind {
     Provision,
     /// Take them away.
     Deprovision,
+    /// Make good what went missing.
+    Repair,
 }
 
 /// The kinds that are claimed; others wait for a program that knows them.
-const KINDS: [&str; 2] = ["provision", "deprovision"];
+const KINDS: [&str; 3] = ["provision", "deprovision", "repair"];
 
 impl Kind {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Provision => "provision",
             Self::Deprovision => "deprovision",
+            Self::Repair => "repair",
         }
     }
 }
@@ -111,7 +114,7 @@ pub(super) async fn succeed(
     let tell = "select pg_notify('agent_provisioned', json_build_object(\
                 'agent_id', $1, 'state', $2)::text), pg_notify('pgrst', 'reload schema')";
     let state = match outcome {
-        Outcome::Provisioned | Outcome::Unchanged => "ready",
+        Outcome::Provisioned | Outcome::Unchanged | Outcome::Repaired => "ready",
         Outcome::Superseded | Outcome::Deprovisioned => "gone",
     };
     let settled: [(&(dyn ToSql + Sync), Type); 3] = [
@@ -176,6 +179,7 @@ impl Job {
         let agent_id = AgentId(row.try_get("agent_id")?);
         let kind = match row.try_get("kind")? {
             "deprovision" => Kind::Deprovision,
+            "repair" => Kind::Repair,
             _ => Kind::Provision, // the claim asks for no other
         };
         let registered = match row.try_get::<_, Option<i64>>("registered")? {

@@ -174,7 +174,7 @@ impl Worker {
     }
 
     async fn work(&self, client: &Client, job: &Job) -> Result<Outcome, agent::Error> {
-        if job.kind == Kind::Provision && job.superseded {
+        if job.kind != Kind::Deprovision && job.superseded {
             return Ok(Outcome::Superseded);
         }
         let query = |doing| move |source| agent::Error::Query { doing, source };
@@ -184,6 +184,10 @@ impl Worker {
                 Kind::Provision => {
                     let agent = Agent { id: job.agent_id, prefix: job.prefix.parse()? };
                     agent::provision(client, &self.blueprint, &agent, job.registered).await
+                }
+                Kind::Repair => {
+                    let agent = Agent { id: job.agent_id, prefix: job.prefix.parse()? };
+                    agent::repair(client, &self.blueprint, &agent, job.registered).await
                 }
                 Kind::Deprovision => {
                     let cancelled = queue::cancel_earlier(client, job).await;
