@@ -73,13 +73,13 @@ pub struct Worker {
 }
 
 /// Section `log`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// Text on a terminal and JSON otherwise, where nothing is set.
     pub format: Option<LogFormat>,
     /// As `tracing_subscriber::EnvFilter` reads it.
-    pub level: Option<String>,
+    pub level: String,
 }
 
 /// How a log line looks.
@@ -90,6 +90,13 @@ pub enum LogFormat {
     Text,
     /// One object per line.
     Json,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        // The driver reports every NOTICE at `info`; the pool reports again what its caller is told.
+        Self { format: None, level: "info,tokio_postgres=warn,deadpool=error".to_owned() }
+    }
 }
 
 impl Default for Database {

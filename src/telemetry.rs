@@ -7,9 +7,6 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::{Log, LogFormat};
 
-/// The driver reports every NOTICE at `info`; the pool reports again what its caller is told.
-const DEFAULT_LEVEL: &str = "info,tokio_postgres=warn,deadpool=error";
-
 /// Why nothing can be logged.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -23,7 +20,7 @@ pub enum Error {
 
 /// Logs to standard error from here on: text on a terminal and JSON otherwise, unless set.
 pub fn init(log: &Log) -> Result<(), Error> {
-    let filter = EnvFilter::try_new(log.level.as_deref().unwrap_or(DEFAULT_LEVEL))?;
+    let filter = EnvFilter::try_new(&log.level)?;
     let terminal = stderr().is_terminal();
     let format = log.format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);

@@ -169,3 +169,38 @@ async fn secrets_stay_out_of_logs_and_messages() {
     expect(&run(&wrong, &["migrate"], &[]), 1, "password authentication failed");
     fs::remove_file(file).unwrap();
 }
+
+/// The configuration table of README: every key there is, with the default it has.
+#[test]
+fn readme_lists_every_key_and_its_default() {
+    let readme = include_str!("../README.md");
+    let rows: Vec<(&str, &str)> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .map(|(key, rest)| (key, rest.split(" |").next().unwrap()))
+        .collect();
+    // The error for an unknown key names all known ones.
+    for section in ["", "DATABASE__", "WORKER__", "LOG__"] {
+        let output =
+            run("", &["render", "agt_6f78"], &[(&format!("PROVISIONER_{section}NOPE"), "1")]);
+        let error = said(&output);
+        let known = error.split("expected ").nth(1).expect(&error).to_owned();
+        let keys = known.split('`').skip(1).step_by(2);
+        for key in keys.filter(|key| !["database", "worker", "log"].contains(key)) {
+            let key = format!("{}{key}", section.to_lowercase().replace("__", "."));
+            assert!(rows.iter().any(|(listed, _)| *listed == key), "README lacks {key}");
+        }
+    }
+    for (key, default) in rows {
+        let variable = format!("PROVISIONER_{}", key.to_uppercase().replace('.', "__"));
+        let Some(value) = default.strip_prefix('`').and_then(|d| d.strip_suffix('`')) else {
+            continue;
+        };
+        let load = |settings: Vec<(String, String)>| {
+            format!("{:?}", agent_provisioner::config::load(None, settings).unwrap())
+        };
+        if value != "database.url" {
+            assert_eq!(load(vec![(variable, value.to_owned())]), load(Vec::new()), "{key}");
+        }
+    }
+}
