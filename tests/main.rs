@@ -10,6 +10,7 @@
 mod support;
 
 mod cli;
+mod dev;
 mod faults;
 mod provision;
 mod tls;

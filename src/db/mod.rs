@@ -87,7 +87,9 @@ impl Db {
         // that is left to look at is whether the connection lives.
         let recycle = ManagerConfig { recycling_method: RecyclingMethod::Verified };
         let manager = Manager::from_config(named(target), connector.clone(), recycle);
-        let settings = settings(patience);
+        // Behind a transaction-mode pooler they would become other clients' settings; a job's own
+        // transaction sets what it needs in any case.
+        let settings = if target.transaction_pooler() { Vec::new() } else { settings(patience) };
         let pool = Pool::builder(manager)
             .max_size(size)
             .runtime(Runtime::Tokio1)
