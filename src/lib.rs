@@ -28,6 +28,7 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod db;
+pub mod doctor;
 pub mod error;
 pub mod jobs;
 pub mod service;

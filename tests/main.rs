@@ -11,6 +11,7 @@ mod support;
 
 mod cli;
 mod dev;
+mod doctor;
 mod faults;
 mod provision;
 mod tls;

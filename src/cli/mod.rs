@@ -2,6 +2,7 @@
 
 mod demo;
 mod dev;
+mod doctor;
 mod migrate;
 mod render;
 mod run;
@@ -35,6 +36,8 @@ enum Command {
     Migrate(migrate::Args),
     /// Print the SQL that builds one agent
     Render(render::Args),
+    /// Look for everything that would keep `run` from working, and say how to mend it
+    Doctor(doctor::Args),
     /// A throwaway real PostgreSQL with the service on it
     Dev(dev::Args),
 }
@@ -121,6 +124,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
         match cli.command {
             Command::Run(args) => run::main(&args, &config).await,
             Command::Migrate(args) => migrate::main(args, &config).await,
+            Command::Doctor(args) => doctor::main(&args, &config).await,
             Command::Render(_) | Command::Dev(_) => Ok(ExitCode::SUCCESS), // done above
         }
     })

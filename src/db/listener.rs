@@ -85,6 +85,20 @@ impl Listener {
         }
     }
 
+    /// Connects and listens until one notification to itself has arrived; else why none did.
+    pub async fn try_once(&self) -> Result<(), String> {
+        let proven = Notify::new();
+        let heard = |event| {
+            if event == Event::Listening {
+                proven.notify_one();
+            }
+        };
+        tokio::select! {
+            broken = self.listen(&heard) => Err(Chain(&broken).to_string()),
+            () = proven.notified() => Ok(()),
+        }
+    }
+
     async fn listen(&self, tell: &(impl Fn(Event) + Sync)) -> Broken {
         let (client, mut connection) = match connect(&self.target, &self.patience).await {
             Ok(connected) => connected,

@@ -5,6 +5,9 @@ mod reconcile;
 mod wake;
 mod worker;
 
+/// From here on the foreign key to `agents` makes itself felt; beyond 2,000 agents it fails for good.
+pub const MANY_AGENTS: i64 = 500;
+
 pub use reconcile::Reconcile;
 pub use wake::Wake;
 pub use worker::{Limits, Worker};

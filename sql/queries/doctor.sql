@@ -1,0 +1,45 @@
+-- What `doctor` judges, in one row. Reads catalogs and our own tables only.
+-- $1 tables the worker writes, $2 the enqueue triggers
+select
+    current_setting('server_version_num')::int as server_version,
+    current_setting('server_version') as server_version_name,
+    current_user::text as role,
+    coalesce((select s.ssl from pg_catalog.pg_stat_ssl s where s.pid = pg_backend_pid()), false) as encrypted,
+    inet_server_addr() is null or inet_server_addr() <<= inet '127.0.0.0/8' as local,
+    has_schema_privilege('public', 'create') as may_create,
+    has_table_privilege('public.agents', 'select')
+        and has_table_privilege('public.agents', 'references')
+        and has_table_privilege('public.agents', 'delete') as may_use_agents,
+    array(
+        select t from unnest($1::text[]) t
+        where not has_table_privilege(t, 'select') or not has_table_privilege(t, 'insert')
+           or not has_table_privilege(t, 'update') or not has_table_privilege(t, 'delete')
+           or (row_security_active(t) and not exists (
+                  select from pg_catalog.pg_policy p
+                  where p.polrelid = t::regclass
+                    and exists (select from unnest(p.polroles) r where pg_has_role(r, 'usage'))))
+    ) as unusable,
+    array(
+        select t from unnest($2::text[]) t
+        where not exists (
+            select from pg_catalog.pg_trigger g
+            where g.tgrelid = 'public.agents'::regclass and g.tgname = t and g.tgenabled in ('O', 'A'))
+    ) as triggers_off,
+    array(
+        select g.tgname::text
+        from pg_catalog.pg_trigger g join pg_catalog.pg_proc p on p.oid = g.tgfoid
+        where g.tgrelid = 'public.agents'::regclass and not g.tgisinternal and g.tgenabled <> 'D'
+          and p.prosrc ~* 'create\s+table|create_agent_tables|drop_agent_tables'
+    ) as old_triggers,
+    current_setting('max_locks_per_transaction')::bigint
+        * (current_setting('max_connections')::int
+           + current_setting('max_prepared_transactions')::int) as lock_slots,
+    current_setting('max_connections')::int
+        - current_setting('superuser_reserved_connections')::int as connections,
+    (select extract(epoch from s.setting::int * interval '1 ms') * 1000
+     from pg_catalog.pg_settings s where s.name = 'deadlock_timeout')::float8 as deadlock_timeout_ms,
+    (select count(*) from pg_catalog.pg_class c where c.relkind in ('r', 'p', 'S', 'v', 'm'))
+        as relations,
+    (select count(*) from provisioning.agents a where a.reference = 'foreign_key') as keyed_agents,
+    (select count(*) from provisioning.jobs j where j.state = 'dead') as dead_jobs,
+    exists (select from pg_catalog.pg_event_trigger e where e.evtname = 'pgrst_ddl_watch') as pgrst

@@ -1,0 +1,44 @@
+//! `agent-provisioner doctor`
+
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+
+use clap::Args as Clap;
+
+use super::Error;
+use crate::config::Config;
+use crate::db::{Db, Listener};
+use crate::doctor::{self, Severity};
+
+#[derive(Debug, Clap)]
+pub(super) struct Args {
+    /// As a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+/// Exit code 1 where `run` could not work; warnings are no failure.
+pub(super) async fn main(args: &Args, config: &Config) -> Result<ExitCode, Error> {
+    let patience = config.database.patience();
+    let db = Db::new(&config.database.target()?, &patience, 1)?;
+    let listener = Listener { target: config.database.listen_target()?, patience };
+    let findings = doctor::examine(config, &db, &listener).await;
+    let mut out = stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::json!(findings))?;
+    } else {
+        for finding in &findings {
+            let mark = match finding.severity {
+                Severity::Ok => "ok  ",
+                Severity::Warning => "WARN",
+                Severity::Failure => "FAIL",
+            };
+            writeln!(out, "{mark}  {:<14} {}", finding.what, finding.found)?;
+            if let Some(mend) = &finding.mend {
+                writeln!(out, "{:21}mend: {mend}", "")?;
+            }
+        }
+    }
+    let failed = findings.iter().any(|finding| finding.severity == Severity::Failure);
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

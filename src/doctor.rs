@@ -1,0 +1,85 @@
+//! Everything that would keep `run` from working, each with the way to mend it.
+
+mod facts;
+
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::db::{self, Db, Listener};
+use crate::error::Chain;
+use facts::Facts;
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// As it should be.
+    Ok,
+    /// The service works, for now or not as well as it could.
+    Warning,
+    /// The service cannot work.
+    Failure,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What was looked at, in a word or two.
+    pub what: &'static str,
+    /// What was seen, and why it matters.
+    pub found: String,
+    /// What to run or to change; `None` where nothing is to be mended.
+    pub mend: Option<String>,
+}
+
+/// Looks at everything that can be looked at; what cannot be reached is a finding too.
+///
+/// Changes nothing. A setting that cannot be used at all is the caller's error.
+pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Finding> {
+    let mut client = match db.get().await {
+        Ok(client) => client,
+        Err(error) => {
+            let mend = "check the URL, the network and the password; the service needs no more";
+            return vec![failure("connection", Chain(&error).to_string(), mend)];
+        }
+    };
+    let mut findings = vec![ok("connection", "the database answers".to_owned())];
+    if let Err(error) = db::require_current(&mut client).await {
+        let mend = "run `agent-provisioner migrate` as postgres, then deploy/roles.sql";
+        findings.push(failure("schema", Chain(&error).to_string(), mend));
+        return findings;
+    }
+    findings.push(ok("schema", "is this program's version".to_owned()));
+    match Facts::read(&client).await {
+        Ok(facts) => findings.extend(facts.judge(config, listener.target.sslmode)),
+        Err(error) => findings.push(failure(
+            "catalog",
+            Chain(&error).to_string(),
+            "run deploy/roles.sql as postgres and log in as agent_provisioner",
+        )),
+    }
+    let deaf = |reason: String| {
+        let found = format!("{reason}; the service polls every second instead");
+        let mend = "set database.listen_url to a direct or session-mode connection (port 5432)";
+        warning("notifications", found, mend)
+    };
+    findings.push(match listener.try_once().await {
+        Ok(()) => ok("notifications", "LISTEN delivers".to_owned()),
+        Err(reason) => deaf(reason),
+    });
+    findings
+}
+
+fn ok(what: &'static str, found: String) -> Finding {
+    Finding { severity: Severity::Ok, what, found, mend: None }
+}
+
+fn warning(what: &'static str, found: String, mend: &str) -> Finding {
+    Finding { severity: Severity::Warning, what, found, mend: Some(mend.to_owned()) }
+}
+
+fn failure(what: &'static str, found: String, mend: &str) -> Finding {
+    Finding { severity: Severity::Failure, what, found, mend: Some(mend.to_owned()) }
+}

@@ -1,0 +1,223 @@
+//! What the catalog says, and what follows from it.
+
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
+
+use super::{Finding, failure, ok, warning};
+use crate::config::Config;
+use crate::db::SslMode;
+use crate::jobs::MANY_AGENTS;
+
+/// Lock slots that one job holds at most: a drop with its dependencies.
+const SLOTS_PER_JOB: i64 = 80;
+/// The oldest server that the tests run on, as `server_version_num` counts.
+const OLDEST: i32 = 150_000;
+
+const WRITTEN: [&str; 3] =
+    ["provisioning.jobs", "provisioning.agents", "provisioning.agent_tables"];
+const TRIGGERS: [&str; 2] = ["enqueue_provision", "enqueue_deprovision"];
+
+/// One row of `sql/queries/doctor.sql`.
+pub(super) struct Facts(Row);
+
+/// Why there is none.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("cannot read the catalog")]
+    Query(#[from] tokio_postgres::Error),
+    #[error("the catalog query gave no row")]
+    Empty,
+}
+
+impl Facts {
+    pub(super) async fn read(client: &Client) -> Result<Self, Error> {
+        let sql = include_str!("../../sql/queries/doctor.sql");
+        let rows = client
+            .query_typed(
+                sql,
+                &[
+                    (&WRITTEN.as_slice(), Type::TEXT_ARRAY),
+                    (&TRIGGERS.as_slice(), Type::TEXT_ARRAY),
+                ],
+            )
+            .await?;
+        rows.into_iter().next().map(Self).ok_or(Error::Empty)
+    }
+
+    pub(super) fn judge(&self, config: &Config, sslmode: SslMode) -> Vec<Finding> {
+        vec![
+            self.server(),
+            self.encryption(sslmode),
+            self.role(),
+            self.triggers(),
+            self.old_triggers(),
+            self.locks(config),
+            self.dump(),
+            self.reference(),
+            self.timeouts(config),
+            self.connections(config),
+            self.dead_jobs(),
+            self.postgrest(),
+        ]
+    }
+
+    fn count(&self, column: &str) -> i64 {
+        self.0.get(column)
+    }
+
+    fn names(&self, column: &str) -> Vec<String> {
+        self.0.get(column)
+    }
+
+    fn server(&self) -> Finding {
+        let name: String = self.0.get("server_version_name");
+        if self.0.get::<_, i32>("server_version") < OLDEST {
+            let found =
+                format!("PostgreSQL {name} is older than anything this program is tested on");
+            return failure("server", found, "upgrade to PostgreSQL 15 or newer");
+        }
+        ok("server", format!("PostgreSQL {name}"))
+    }
+
+    fn encryption(&self, sslmode: SslMode) -> Finding {
+        let (encrypted, local): (bool, bool) = (self.0.get("encrypted"), self.0.get("local"));
+        let verified = matches!(sslmode, SslMode::VerifyCa | SslMode::VerifyFull);
+        let mend =
+            "download the project's root certificate, set sslmode=verify-full and sslrootcert";
+        match (encrypted, local, verified) {
+            (true, _, true) => ok("encryption", "TLS, and the server is verified".to_owned()),
+            (_, true, _) => ok("encryption", "a connection within this machine".to_owned()),
+            (true, false, false) => {
+                let found = "TLS, but whoever is in between may pose as the server".to_owned();
+                warning("encryption", found, mend)
+            }
+            (false, false, _) => {
+                let found = "none: password and data cross the network in plain text".to_owned();
+                warning("encryption", found, mend)
+            }
+        }
+    }
+
+    fn role(&self) -> Finding {
+        let role: String = self.0.get("role");
+        let mut lacks = self.names("unusable");
+        if !self.0.get::<_, bool>("may_create") {
+            lacks.push("create in schema public".to_owned());
+        }
+        if !self.0.get::<_, bool>("may_use_agents") {
+            lacks.push("select, references, delete on public.agents".to_owned());
+        }
+        if lacks.is_empty() {
+            return ok("role", format!("{role} may do what a worker does"));
+        }
+        let found = format!("{role} lacks rights or policies: {}", lacks.join(", "));
+        failure("role", found, "run deploy/roles.sql as postgres and log in as agent_provisioner")
+    }
+
+    fn triggers(&self) -> Finding {
+        let off = self.names("triggers_off");
+        if off.is_empty() {
+            return ok("triggers", "new and deleted agents are reported".to_owned());
+        }
+        let found = format!(
+            "missing or disabled on public.agents: {}. Only reconcile finds what \
+                             changes there, a minute later",
+            off.join(", ")
+        );
+        let mend: Vec<_> =
+            off.iter().map(|t| format!("alter table public.agents enable trigger {t};")).collect();
+        failure("triggers", found, &mend.join(" "))
+    }
+
+    fn old_triggers(&self) -> Finding {
+        let old = self.names("old_triggers");
+        if old.is_empty() {
+            return ok("old triggers", "none builds tables".to_owned());
+        }
+        let found = format!(
+            "{} on public.agents builds tables inside the INSERT, where this \
+                             service then finds them in its way",
+            old.join(", ")
+        );
+        let mend: Vec<_> =
+            old.iter().map(|t| format!("alter table public.agents disable trigger {t};")).collect();
+        failure("old triggers", found, &mend.join(" "))
+    }
+
+    fn locks(&self, config: &Config) -> Finding {
+        let slots = self.count("lock_slots");
+        let needed = i64::try_from(config.worker.concurrency).unwrap_or(i64::MAX) * SLOTS_PER_JOB;
+        let found = format!(
+            "{} jobs at a time take up to {needed} of {slots} lock slots",
+            config.worker.concurrency
+        );
+        if needed * 10 <= slots {
+            return ok("lock slots", found);
+        }
+        let found = format!("{found}, which all sessions share: more than a tenth");
+        warning("lock slots", found, "lower worker.concurrency, or raise max_locks_per_transaction")
+    }
+
+    fn dump(&self) -> Finding {
+        let (slots, relations) = (self.count("lock_slots"), self.count("relations"));
+        if relations <= slots {
+            return ok("pg_dump", format!("{relations} relations fit in {slots} lock slots"));
+        }
+        let found = format!(
+            "{relations} relations need more than the {slots} lock slots there are: \
+                             pg_dump fails with \"out of shared memory\""
+        );
+        let mend = format!("raise max_locks_per_transaction to {}", 64 * (1 + relations / slots));
+        warning("pg_dump", found, &mend)
+    }
+
+    fn reference(&self) -> Finding {
+        let keyed = self.count("keyed_agents");
+        if keyed < MANY_AGENTS {
+            return ok("reference", format!("{keyed} agents with a foreign key"));
+        }
+        let found = format!(
+            "{keyed} agents with a foreign key: each deletion of an agent checks all \
+                             of their tables, and fails for good somewhere beyond 2,000"
+        );
+        warning("reference", found, "set reference = \"check\" for the agents to come")
+    }
+
+    fn timeouts(&self, config: &Config) -> Finding {
+        let lock = config.database.lock_timeout;
+        let deadlock: f64 = self.0.get("deadlock_timeout_ms");
+        if lock.as_secs_f64() * 1000.0 < deadlock {
+            return ok("timeouts", format!("the worker gives way after {lock:?}"));
+        }
+        let found = format!(
+            "lock_timeout is {lock:?}, deadlock_timeout {deadlock} ms: an admin may \
+                             be the one whose statement fails"
+        );
+        warning("timeouts", found, "set database.lock_timeout below the server's deadlock_timeout")
+    }
+
+    fn connections(&self, config: &Config) -> Finding {
+        let there: i32 = self.0.get("connections");
+        let taken = config.database.pool_size + 1;
+        let found = format!("up to {taken} of {there} connections");
+        if i32::try_from(taken).is_ok_and(|taken| taken * 2 <= there) {
+            return ok("connections", found);
+        }
+        warning("connections", found, "lower worker.concurrency and database.pool_size")
+    }
+
+    fn dead_jobs(&self) -> Finding {
+        match self.count("dead_jobs") {
+            0 => ok("dead jobs", "none".to_owned()),
+            dead => {
+                let found = format!("{dead} wait for a person, and hold up their prefixes");
+                warning("dead jobs", found, "agent-provisioner jobs list --state dead")
+            }
+        }
+    }
+
+    fn postgrest(&self) -> Finding {
+        let how = if self.0.get("pgrst") { "its event trigger and a" } else { "a" };
+        ok("PostgREST", format!("hears of new tables by {how} NOTIFY in the job's transaction"))
+    }
+}

@@ -1,0 +1,105 @@
+//! `doctor` finds what is broken, and what it says mends it.
+
+use agent_provisioner::cluster::SUPERUSER;
+
+use crate::support::{ADMIN, Database, WORKER, provisioner, said};
+
+/// What `doctor` says on this database, and whether it is content.
+fn doctor(url: &str, settings: &[(&str, &str)]) -> (String, bool) {
+    let output = provisioner(url).arg("doctor").envs(settings.iter().copied()).output().unwrap();
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{}", said(&output));
+    (said(&output), output.status.success())
+}
+
+#[tokio::test]
+async fn a_sound_database_has_no_finding() {
+    let db = Database::new().await;
+    for role in [WORKER, ADMIN] {
+        let (said, sound) = doctor(&db.url(role), &[]);
+        assert!(sound && !said.contains("WARN") && !said.contains("FAIL"), "{said}");
+        assert!(said.contains("LISTEN delivers"), "{said}");
+    }
+    let output = provisioner(&db.url(WORKER)).args(["doctor", "--json"]).output().unwrap();
+    let findings: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = findings.as_array().unwrap();
+    assert!(findings.len() > 10 && findings.iter().all(|f| f["severity"] == "ok"), "{findings:?}");
+}
+
+#[tokio::test]
+async fn what_it_says_about_triggers_mends_them() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    admin
+        .run(
+            "alter table public.agents disable trigger enqueue_provision;
+             create function public.build() returns trigger language plpgsql as
+                 $$ begin execute 'create table public.x ()'; return new; end $$;
+             create trigger build after insert on public.agents
+                 for each row execute function public.build()",
+        )
+        .await;
+    let (said, sound) = doctor(&db.url(WORKER), &[]);
+    assert!(!sound);
+    let mends: Vec<_> =
+        said.lines().filter_map(|line| line.trim().strip_prefix("mend: ")).collect();
+    assert_eq!(mends.len(), 2, "{said}");
+    for mend in mends {
+        admin.run(mend).await;
+    }
+    assert!(doctor(&db.url(WORKER), &[]).1);
+}
+
+#[tokio::test]
+async fn what_would_stop_the_service_is_a_failure() {
+    let db = Database::new().await;
+    let (said, sound) = doctor("postgres://me:hunter2@127.0.0.1:9/x", &[]);
+    assert!(!sound && said.contains("FAIL  connection") && !said.contains("hunter2"), "{said}");
+
+    let root = db.connect(SUPERUSER).await;
+    let stranger = format!("create role stranger login password '{}'", db.server.password());
+    root.batch_execute(&stranger).await.unwrap();
+    let (said, sound) = doctor(&db.url("stranger"), &[]);
+    assert!(!sound && said.contains("permission denied for schema provisioning"), "{said}");
+
+    root.batch_execute(
+        "revoke create on schema public from agent_provisioner;
+         drop policy worker on provisioning.jobs",
+    )
+    .await
+    .unwrap();
+    let (said, sound) = doctor(&db.url(WORKER), &[]);
+    assert!(!sound, "{said}");
+    let lacks =
+        "agent_provisioner lacks rights or policies: provisioning.jobs, create in schema public";
+    assert!(said.contains(lacks), "{said}");
+
+    root.batch_execute("delete from provisioning.migrations where version = 4").await.unwrap();
+    let (said, sound) = doctor(&db.url(WORKER), &[]);
+    assert!(!sound && said.contains("mend: run `agent-provisioner migrate`"), "{said}");
+}
+
+#[tokio::test]
+async fn what_only_hampers_it_is_a_warning() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    admin
+        .run(
+            "insert into provisioning.jobs (kind, agent_id, agent_prefix, state, finished_at)
+                 values ('provision', 1, 'agt_1', 'dead', now());
+             insert into provisioning.agents (agent_id, agent_prefix, template_version, reference)
+                 select n, 'agt_' || n, 1, 'foreign_key' from generate_series(1, 500) n",
+        )
+        .await;
+    let greedy = [
+        ("PROVISIONER_WORKER__CONCURRENCY", "64"),
+        ("PROVISIONER_DATABASE__POOL_SIZE", "200"),
+        ("PROVISIONER_DATABASE__LOCK_TIMEOUT", "10s"),
+        ("PROVISIONER_DATABASE__LISTEN_URL", "postgres://u:p@127.0.0.1:9/x"),
+    ];
+    let (said, sound) = doctor(&db.url(WORKER), &greedy);
+    assert!(sound, "{said}");
+    for what in ["lock slots", "connections", "timeouts", "notifications", "reference", "dead jobs"]
+    {
+        assert!(said.contains(&format!("WARN  {what} ")), "no {what} in:\n{said}");
+    }
+}
