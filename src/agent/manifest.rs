@@ -3,7 +3,8 @@
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Transaction};
 
-use super::provision::{Error, apply};
+use super::error::Error;
+use super::provision::apply;
 use super::{AgentId, Prefix, Reference, Templates};
 
 /// The tables and indexes of one agent, with the prefix left open.

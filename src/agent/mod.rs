@@ -3,6 +3,8 @@
 //! Nothing here knows of jobs or of the service; everything works inside a transaction that the
 //! caller opened.
 
+mod deprovision;
+mod error;
 mod manifest;
 mod prefix;
 mod provision;
@@ -14,9 +16,11 @@ use std::fmt;
 
 use serde::Deserialize;
 
+pub use deprovision::deprovision;
+pub use error::Error;
 pub use manifest::{Index, Manifest};
 pub use prefix::{InvalidPrefix, Prefix};
-pub use provision::{Blueprint, Error, Outcome, Registered, deprovision, provision};
+pub use provision::{Blueprint, Outcome, Registered, provision};
 pub use repair::repair;
 pub use template::{Error as TemplateError, Template, Templates};
 

@@ -1,12 +1,11 @@
-//! Building and dropping one agent's tables, in a transaction that the caller opened.
+//! Building one agent's tables, in a transaction that the caller opened.
 
 use futures_util::TryStreamExt;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::{Agent, AgentId, InvalidPrefix, Manifest, Reference, Templates, statement};
-use crate::error::{Disposition, disposition};
+use super::error::{Error, query};
+use super::{Agent, AgentId, Manifest, Reference, Templates, deprovision, statement};
 
 /// What every new agent gets.
 #[derive(Clone, Debug)]
@@ -67,63 +66,6 @@ impl Outcome {
     }
 }
 
-/// Why an agent could not be built or dropped. The caller rolls back.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A statement of a template failed.
-    #[error("cannot run the template's statement \"{head}\"")]
-    Statement {
-        /// Its first line.
-        head: String,
-        /// What the server said.
-        #[source]
-        source: tokio_postgres::Error,
-    },
-    /// Another statement failed.
-    #[error("cannot {doing}")]
-    Query {
-        /// What was tried.
-        doing: &'static str,
-        /// What the server said.
-        #[source]
-        source: tokio_postgres::Error,
-    },
-    /// Somebody else's relations bear the names.
-    #[error(
-        "{} already exists and is not managed by agent-provisioner: rename or drop it, \
-         then replay this job", .0.join(", ")
-    )]
-    InTheWay(Vec<String>),
-    /// The templates make no table named after the prefix.
-    #[error("the templates create no table public.{{prefix}}_…")]
-    NoTables,
-    /// A prefix read from the database is none.
-    #[error(transparent)]
-    Prefix(#[from] InvalidPrefix),
-}
-
-impl Error {
-    /// The server's code for it, where the server refused.
-    pub fn code(&self) -> Option<&SqlState> {
-        match self {
-            Self::Statement { source, .. } | Self::Query { source, .. } => source.code(),
-            Self::InTheWay(_) => Some(&SqlState::DUPLICATE_TABLE),
-            Self::NoTables => None,
-            Self::Prefix(_) => Some(&SqlState::CHECK_VIOLATION),
-        }
-    }
-
-    /// What the job does next.
-    pub fn disposition(&self) -> Disposition {
-        match self {
-            Self::NoTables => Disposition::Dead,
-            Self::Statement { .. } | Self::Query { .. } | Self::InTheWay(_) | Self::Prefix(_) => {
-                disposition(self.code())
-            }
-        }
-    }
-}
-
 /// Gives an agent its tables and registers them: all, or (after the caller's rollback) none.
 ///
 /// Everything goes out in one round trip. The agent is looked at last: a row that is gone, or that
@@ -136,7 +78,7 @@ pub async fn provision(
 ) -> Result<Outcome, Error> {
     match registered {
         Registered::This => return Ok(Outcome::Unchanged),
-        Registered::Former(former) => drop_tables(client, former).await?,
+        Registered::Former(former) => deprovision::drop_tables(client, former).await?,
         Registered::Nobody => {}
     }
     let names = blueprint.manifest.tables(&agent.prefix);
@@ -154,70 +96,6 @@ pub async fn provision(
     }
     applied?;
     Ok(if registered? == 0 { Outcome::Superseded } else { Outcome::Provisioned })
-}
-
-/// Drops an agent's registered tables, its row if it is still there, and switches its user's
-/// WhatsApp configuration off, unless the user has another agent by now.
-///
-/// Nothing unregistered is dropped, whatever its name; a view of somebody's that depends on a table
-/// makes this fail with the server's detail.
-pub async fn deprovision(
-    client: &Client,
-    id: AgentId,
-    user: Option<&str>,
-) -> Result<Outcome, Error> {
-    drop_tables(client, id).await?;
-    let whatsapp = "update public.whatsapp_configuration set is_active = false, updated_at = now() \
-                    where user_id = $1::text::uuid and is_active and not exists \
-                    (select from public.agents a where a.user_id = $1::text::uuid and a.id <> $2)";
-    let row = "delete from public.agents where id = $1";
-    let (configuration, row) = tokio::join!(
-        biased;
-        async { client.execute_typed(whatsapp, &[(&user, Type::TEXT), (&id.0, Type::INT8)]).await },
-        async { client.execute_typed(row, &[(&id.0, Type::INT8)]).await },
-    );
-    configuration.map_err(query("deactivate the WhatsApp configuration"))?;
-    row.map_err(query("delete the agent's row"))?;
-    Ok(Outcome::Deprovisioned)
-}
-
-/// Drops what is registered to an agent, and the registration.
-///
-/// With the foreign key, `agents` is locked first: a lock taken in the middle of the drop would
-/// deadlock with everyone who reads `agents` and then writes to an agent's table.
-async fn drop_tables(client: &Client, id: AgentId) -> Result<(), Error> {
-    let sql = include_str!("../../sql/queries/registered_tables.sql");
-    let rows = client.query_typed(sql, &[(&id.0, Type::INT8)]).await;
-    let rows = rows.map_err(query("read the agent's tables"))?;
-    let mut batch = String::new();
-    if rows.first().is_some_and(|row| row.get("keyed")) {
-        batch.push_str("lock table public.agents in access exclusive mode;\n");
-    }
-    let (ours, others): (Vec<_>, Vec<_>) = rows
-        .iter()
-        .filter(|row| row.get::<_, Option<&str>>("table_name").is_some())
-        .partition(|row| row.get("ours"));
-    for other in others {
-        let table = other.get::<_, Option<&str>>("table_name");
-        tracing::warn!(
-            agent.id = id.0,
-            table,
-            "no longer the table that was registered: left alone"
-        );
-    }
-    let names: Vec<&str> = ours.iter().filter_map(|row| row.get("name")).collect();
-    if !names.is_empty() {
-        batch.extend(["drop table ", &names.join(", ")]);
-    }
-    let forget = "delete from provisioning.agents where agent_id = $1";
-    let (dropped, forgotten) = tokio::join!(
-        biased;
-        client.batch_execute(&batch),
-        async { client.execute_typed(forget, &[(&id.0, Type::INT8)]).await },
-    );
-    dropped.map_err(query("drop the agent's tables"))?;
-    forgotten.map_err(query("drop the agent's registration"))?;
-    Ok(())
 }
 
 /// Relations that bear one of the names already.
@@ -270,8 +148,4 @@ pub(super) async fn apply(client: &Client, sql: &str) -> Result<(), Error> {
         let head = statement::split(&sql).get(done).map(|statement| statement.head().to_owned());
         Error::Statement { head: head.unwrap_or_default(), source }
     })
-}
-
-pub(super) fn query(doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Error {
-    move |source| Error::Query { doing, source }
 }

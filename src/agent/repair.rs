@@ -3,7 +3,8 @@
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use super::provision::{Error, Registered, apply, query};
+use super::error::{Error, query};
+use super::provision::{Registered, apply};
 use super::{Agent, Blueprint, Outcome};
 
 /// Creates the indexes that the templates name and the agent lacks. No row and no other object
