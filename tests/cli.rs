@@ -98,7 +98,7 @@ async fn migrate_brings_an_empty_database_up_and_run_works_on_it() {
     root.batch_execute("insert into provisioning.migrations values (99, 'from the future', '')")
         .await
         .unwrap();
-    for command in ["run", "migrate"] {
+    for command in ["migrate", "run"] {
         expect(
             &run(&url, &[command], &[]),
             1,

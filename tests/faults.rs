@@ -5,7 +5,7 @@
 
 use agent_provisioner::cluster::Stop;
 
-use crate::support::{Database, Server};
+use crate::support::{Database, Server, until};
 
 /// Long enough for a job to stay where a lock holds it up.
 const PATIENT: (&str, &str) = ("DATABASE__LOCK_TIMEOUT", "50s");
@@ -66,6 +66,11 @@ async fn idle_connections_that_are_ended_are_replaced() {
         admin.settled().await;
     }
     assert_eq!(admin.one::<i64>("select count(*) from provisioning.agents").await, 3);
+    let back = || async {
+        let log = service.log();
+        (log.rfind("\"listening\"") > log.rfind("\"not listening")).then_some(())
+    };
+    until("the listener to be back", back).await;
 }
 
 #[tokio::test]
@@ -141,7 +146,15 @@ async fn only_a_notification_can_explain_a_start_before_the_next_poll() {
     let hour = [("WORKER__POLL_INTERVAL", "1h"), ("WORKER__RECONCILE_INTERVAL", "1h")];
     let service = db.service_with(&hour).await;
     service.logged("listening").await;
-    for n in 0..5 {
+    for n in 0..3 {
+        // A worker that saw another at work looks once more: wait until nobody does.
+        admin
+            .holds(
+                "select bool_and(state_change < clock_timestamp() - interval '700 ms')
+                 from pg_stat_activity where datname = current_database()
+                 and application_name ^@ 'agent-provisioner'",
+            )
+            .await;
         admin.create(&format!("agt_{n}")).await;
         admin.settled().await;
     }

@@ -31,6 +31,20 @@ async fn a_thousand_rows_in_one_statement_become_a_thousand_agents() {
 }
 
 #[tokio::test]
+async fn the_tables_and_the_record_of_them_are_one_commit() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let _service = db.service().await;
+    let commits = "select count(distinct pg_xact_commit_timestamp(xmin)) from (
+        select xmin from pg_class where relname ^@ 'agt_6f78_'
+        union all select xmin from provisioning.agents
+        union all select xmin from provisioning.jobs where kind = 'provision') made";
+    admin.create("agt_6f78").await;
+    admin.settled().await;
+    assert_eq!(admin.one::<i64>(commits).await, 1);
+}
+
+#[tokio::test]
 async fn sixteen_clients_insert_at_once_and_none_fails() {
     let db = Database::new().await;
     let admin = db.admin().await;

@@ -99,7 +99,10 @@ impl Worker {
                 Err(error) => Err(Chain(&error).to_string()),
             };
             let Err(error) = broken else { continue };
-            let wait = backoff::reconnect(failures, fastrand::f64());
+            let wait = match failures {
+                0 => Duration::ZERO, // idle connections die unnoticed: the next one may be fine
+                _ => backoff::reconnect(failures, fastrand::f64()),
+            };
             failures = failures.saturating_add(1);
             tracing::warn!(error, retry_in = ?wait, "worker lost its connection");
             tokio::select! {

@@ -139,7 +139,7 @@ impl Database {
 fn shared() -> Server {
     let start = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(Server::start(&[]))
+        runtime.block_on(Server::start(&[("track_commit_timestamp", "on")]))
     };
     thread::spawn(start).join().unwrap()
 }

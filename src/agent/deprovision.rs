@@ -1,0 +1,71 @@
+//! Taking one agent's tables away, in a transaction that the caller opened.
+
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+use super::error::{Error, query};
+use super::{AgentId, Outcome};
+
+/// Drops an agent's registered tables, its row if it is still there, and switches its user's
+/// WhatsApp configuration off, unless the user has another agent by now.
+///
+/// Nothing unregistered is dropped, whatever its name; a view of somebody's that depends on a table
+/// makes this fail with the server's detail.
+pub async fn deprovision(
+    client: &Client,
+    id: AgentId,
+    user: Option<&str>,
+) -> Result<Outcome, Error> {
+    drop_tables(client, id).await?;
+    let whatsapp = "update public.whatsapp_configuration set is_active = false, updated_at = now() \
+                    where user_id = $1::text::uuid and is_active and not exists \
+                    (select from public.agents a where a.user_id = $1::text::uuid and a.id <> $2)";
+    let row = "delete from public.agents where id = $1";
+    let (configuration, row) = tokio::join!(
+        biased;
+        async { client.execute_typed(whatsapp, &[(&user, Type::TEXT), (&id.0, Type::INT8)]).await },
+        async { client.execute_typed(row, &[(&id.0, Type::INT8)]).await },
+    );
+    configuration.map_err(query("deactivate the WhatsApp configuration"))?;
+    row.map_err(query("delete the agent's row"))?;
+    Ok(Outcome::Deprovisioned)
+}
+
+/// Drops what is registered to an agent, and the registration.
+///
+/// With the foreign key, `agents` is locked first: a lock taken in the middle of the drop would
+/// deadlock with everyone who reads `agents` and then writes to an agent's table.
+pub(super) async fn drop_tables(client: &Client, id: AgentId) -> Result<(), Error> {
+    let sql = include_str!("../../sql/queries/registered_tables.sql");
+    let rows = client.query_typed(sql, &[(&id.0, Type::INT8)]).await;
+    let rows = rows.map_err(query("read the agent's tables"))?;
+    let mut batch = String::new();
+    if rows.first().is_some_and(|row| row.get("keyed")) {
+        batch.push_str("lock table public.agents in access exclusive mode;\n");
+    }
+    let (ours, others): (Vec<_>, Vec<_>) = rows
+        .iter()
+        .filter(|row| row.get::<_, Option<&str>>("table_name").is_some())
+        .partition(|row| row.get("ours"));
+    for other in others {
+        let table = other.get::<_, Option<&str>>("table_name");
+        tracing::warn!(
+            agent.id = id.0,
+            table,
+            "no longer the table that was registered: left alone"
+        );
+    }
+    let names: Vec<&str> = ours.iter().filter_map(|row| row.get("name")).collect();
+    if !names.is_empty() {
+        batch.extend(["drop table ", &names.join(", ")]);
+    }
+    let forget = "delete from provisioning.agents where agent_id = $1";
+    let (dropped, forgotten) = tokio::join!(
+        biased;
+        client.batch_execute(&batch),
+        async { client.execute_typed(forget, &[(&id.0, Type::INT8)]).await },
+    );
+    dropped.map_err(query("drop the agent's tables"))?;
+    forgotten.map_err(query("drop the agent's registration"))?;
+    Ok(())
+}

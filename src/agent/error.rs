@@ -1,0 +1,67 @@
+//! Why work on an agent failed.
+
+use tokio_postgres::error::SqlState;
+
+use super::InvalidPrefix;
+use crate::error::{Disposition, disposition};
+
+/// Why an agent could not be built or dropped. The caller rolls back.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A statement of a template failed.
+    #[error("cannot run the template's statement \"{head}\"")]
+    Statement {
+        /// Its first line.
+        head: String,
+        /// What the server said.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// Another statement failed.
+    #[error("cannot {doing}")]
+    Query {
+        /// What was tried.
+        doing: &'static str,
+        /// What the server said.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// Somebody else's relations bear the names.
+    #[error(
+        "{} already exists and is not managed by agent-provisioner: rename or drop it, \
+         then replay this job", .0.join(", ")
+    )]
+    InTheWay(Vec<String>),
+    /// The templates make no table named after the prefix.
+    #[error("the templates create no table public.{{prefix}}_…")]
+    NoTables,
+    /// A prefix read from the database is none.
+    #[error(transparent)]
+    Prefix(#[from] InvalidPrefix),
+}
+
+impl Error {
+    /// The server's code for it, where the server refused.
+    pub fn code(&self) -> Option<&SqlState> {
+        match self {
+            Self::Statement { source, .. } | Self::Query { source, .. } => source.code(),
+            Self::InTheWay(_) => Some(&SqlState::DUPLICATE_TABLE),
+            Self::NoTables => None,
+            Self::Prefix(_) => Some(&SqlState::CHECK_VIOLATION),
+        }
+    }
+
+    /// What the job does next.
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::NoTables => Disposition::Dead,
+            Self::Statement { .. } | Self::Query { .. } | Self::InTheWay(_) | Self::Prefix(_) => {
+                disposition(self.code())
+            }
+        }
+    }
+}
+
+pub(super) fn query(doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Error {
+    move |source| Error::Query { doing, source }
+}
