@@ -5,7 +5,7 @@
 
 use agent_provisioner::cluster::Stop;
 
-use crate::support::{Database, Server, until};
+use crate::support::{Database, Server};
 
 /// Long enough for a job to stay where a lock holds it up.
 const PATIENT: (&str, &str) = ("DATABASE__LOCK_TIMEOUT", "50s");
@@ -66,11 +66,13 @@ async fn idle_connections_that_are_ended_are_replaced() {
         admin.settled().await;
     }
     assert_eq!(admin.one::<i64>("select count(*) from provisioning.agents").await, 3);
-    let back = || async {
-        let log = service.log();
-        (log.rfind("\"listening\"") > log.rfind("\"not listening")).then_some(())
-    };
-    until("the listener to be back", back).await;
+    // The last thing a listener's session does is to send itself a message.
+    admin
+        .holds(
+            "select exists (select from pg_stat_activity where datname = current_database()
+             and application_name = 'agent-provisioner' and query = 'select pg_notify($1, $2)')",
+        )
+        .await;
 }
 
 #[tokio::test]
