@@ -128,9 +128,11 @@ create function provisioning.is_admin() returns boolean
 $$;
 
 -- The check constraint says the same; this says it in words. Names of tables hang on the prefix
--- and on the id, so neither ever changes.
+-- and on the id, so neither ever changes. Who created an agent may manage it: an owner who could
+-- write that would keep what an admin gives to somebody else. A definer, to ask is_admin() for
+-- everybody.
 create function provisioning.guard_agent() returns trigger
-    language plpgsql set search_path = '' as $$
+    language plpgsql security definer set search_path = '' as $$
 begin
     if tg_op = 'UPDATE' then
         if new.id is distinct from old.id then
@@ -141,6 +143,13 @@ begin
             raise exception 'agent_prefix "%" cannot be changed', old.agent_prefix
                 using errcode = 'check_violation',
                       hint = 'Its tables carry the prefix. Delete the agent and create a new one.';
+        elsif new.created_by is distinct from old.created_by
+              and auth.uid() is not null and not provisioning.is_admin()
+              -- The foreign key's own "set null" comes after the user has gone.
+              and (new.created_by is not null
+                   or exists (select from public.users u where u.id = old.created_by)) then
+            raise exception 'only an admin may change created_by'
+                using errcode = 'insufficient_privilege';
         end if;
     elsif new.agent_prefix !~ '^[a-z][a-z0-9_]{1,19}$' then
         raise exception 'agent_prefix "%" is not valid: it must be 2 to 20 characters of '
