@@ -161,12 +161,19 @@ begin
         end;
     end loop;
     return next;
-exception when others then
-    agent := null;
-    success := false;
-    message := format('Nothing was changed: unexpected error %s.', sqlstate);
-    raise log 'agent-provisioner: create_agent failed: % (SQLSTATE %)', sqlerrm, sqlstate;
-    return next;
+exception
+    when lock_not_available or deadlock_detected or serialization_failure then
+        agent := null;
+        success := false;
+        message := 'The database is busy with the same rows; nothing was changed. '
+            'Please try again.';
+        return next;
+    when others then
+        agent := null;
+        success := false;
+        message := format('Nothing was changed: unexpected error %s.', sqlstate);
+        raise log 'agent-provisioner: create_agent failed: % (SQLSTATE %)', sqlerrm, sqlstate;
+        return next;
 end $$;
 
 -- Changes what differs and ignores what does not, so that a client may send whole rows back.
@@ -626,6 +633,11 @@ exception
     when string_data_right_truncation then
         message := 'whatsapp_number holds 20 characters, the two ids 100';
         return next;
+    when lock_not_available or deadlock_detected or serialization_failure then
+        success := false;
+        message := 'The database is busy with the same rows; nothing was changed. '
+            'Please try again.';
+        return next;
     when others then
         message := format('Nothing was changed: unexpected error %s.', sqlstate);
         raise log 'agent-provisioner: create_whatsapp_config failed: % (SQLSTATE %)',
@@ -681,6 +693,11 @@ exception
         success := false;
         message := 'whatsapp_number holds 20 characters, the two ids 100';
         return next;
+    when lock_not_available or deadlock_detected or serialization_failure then
+        success := false;
+        message := 'The database is busy with the same rows; nothing was changed. '
+            'Please try again.';
+        return next;
     when others then
         success := false;
         message := format('Nothing was changed: unexpected error %s.', sqlstate);
@@ -701,12 +718,18 @@ begin
     message := case when success then 'The WhatsApp configuration is switched off.'
                     else 'there is no WhatsApp configuration to switch off' end;
     return next;
-exception when others then
-    success := false;
-    message := format('Nothing was changed: unexpected error %s.', sqlstate);
-    raise log 'agent-provisioner: delete_whatsapp_config failed: % (SQLSTATE %)',
-        sqlerrm, sqlstate;
-    return next;
+exception
+    when lock_not_available or deadlock_detected or serialization_failure then
+        success := false;
+        message := 'The database is busy with the same rows; nothing was changed. '
+            'Please try again.';
+        return next;
+    when others then
+        success := false;
+        message := format('Nothing was changed: unexpected error %s.', sqlstate);
+        raise log 'agent-provisioner: delete_whatsapp_config failed: % (SQLSTATE %)',
+            sqlerrm, sqlstate;
+        return next;
 end $$;
 
 -- Nobody but the signed-in and the backend calls any of these; a new function is otherwise
