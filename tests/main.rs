@@ -13,5 +13,7 @@ mod cli;
 mod dev;
 mod doctor;
 mod faults;
+mod functions;
+mod policies;
 mod provision;
 mod tls;

@@ -1,16 +1,18 @@
 //! One server for all tests, and a migrated database for each.
 
-use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
 
 use agent_provisioner::cluster::{Cluster, SUPERUSER, Stop};
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, NoTls};
 
-use super::{Service, until};
+use super::{Admin, Service, until};
 
 const TEMPLATE: &str = "migrated";
+const SHIM: &str = include_str!("../../sql/supabase_shim.sql");
+/// Makes the worker's role. Run by [`ADMIN`].
+pub const ROLES: &str = include_str!("../../deploy/roles.sql");
 /// As on Supabase: owns the database, and is no superuser.
 pub const ADMIN: &str = "postgres";
 /// The role of `deploy/roles.sql`.
@@ -38,16 +40,26 @@ impl Server {
         let cluster = Cluster::start(&all).unwrap();
         let server = Self { cluster: Mutex::new(cluster) };
         let root = server.connect(SUPERUSER, "postgres").await;
-        root.batch_execute(include_str!("../../sql/supabase_shim.sql")).await.unwrap();
+        root.batch_execute(SHIM).await.unwrap();
         server.set_password(&root, ADMIN).await;
-        root.batch_execute(&format!("create database {TEMPLATE} owner {ADMIN}")).await.unwrap();
-        let root = server.connect(SUPERUSER, TEMPLATE).await;
-        root.batch_execute(include_str!("../../sql/supabase_shim.sql")).await.unwrap();
-        let mut admin = server.connect(ADMIN, TEMPLATE).await;
-        agent_provisioner::db::migrate(&mut admin).await.unwrap();
-        admin.batch_execute(include_str!("../../deploy/roles.sql")).await.unwrap();
-        server.set_password(&admin, WORKER).await;
+        server.shim(TEMPLATE).await;
+        server.migrate(TEMPLATE).await;
+        server.set_password(&root, WORKER).await;
         server
+    }
+
+    /// A new database with what a Supabase project has before our first migration.
+    async fn shim(&self, name: &str) {
+        let root = self.connect(SUPERUSER, "postgres").await;
+        root.batch_execute(&format!("create database {name} owner {ADMIN}")).await.unwrap();
+        self.connect(SUPERUSER, name).await.batch_execute(SHIM).await.unwrap();
+    }
+
+    /// As the documentation tells an operator to.
+    async fn migrate(&self, name: &str) {
+        let mut admin = self.connect(ADMIN, name).await;
+        agent_provisioner::db::migrate(&mut admin).await.unwrap();
+        admin.batch_execute(ROLES).await.unwrap();
     }
 
     /// Any role in any database.
@@ -88,7 +100,7 @@ impl Server {
 
     /// A copy of the migrated database.
     pub async fn database(&'static self) -> Database {
-        let name = format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = new_name();
         let root = self.connect(SUPERUSER, "postgres").await;
         let sessions = "select count(*) from pg_stat_activity where datname = $1";
         until("the template to be free", || async {
@@ -105,8 +117,19 @@ impl Server {
 impl Database {
     /// In the server that all tests share.
     pub async fn new() -> Self {
-        let server = tokio::task::spawn_blocking(|| SHARED.get_or_init(shared)).await.unwrap();
-        server.database().await
+        server().await.database().await
+    }
+
+    /// In the same server, with what a Supabase project has and nothing of ours.
+    pub async fn empty() -> Self {
+        let (server, name) = (server().await, new_name());
+        server.shim(&name).await;
+        Self { server, name }
+    }
+
+    /// Brings an empty one to where a new one is.
+    pub async fn migrate(&self) {
+        self.server.migrate(&self.name).await;
     }
 
     pub fn url(&self, role: &str) -> String {
@@ -135,6 +158,14 @@ impl Database {
     }
 }
 
+fn new_name() -> String {
+    format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+async fn server() -> &'static Server {
+    tokio::task::spawn_blocking(|| SHARED.get_or_init(shared)).await.unwrap()
+}
+
 /// A runtime of its own, as the server outlives the test that happens to start it.
 fn shared() -> Server {
     let start = || {
@@ -142,87 +173,4 @@ fn shared() -> Server {
         runtime.block_on(Server::start(&[("track_commit_timestamp", "on")]))
     };
     thread::spawn(start).join().unwrap()
-}
-
-/// An administrator's session, with what the tests ask again and again.
-pub struct Admin(Client);
-
-impl Deref for Admin {
-    type Target = Client;
-
-    fn deref(&self) -> &Client {
-        &self.0
-    }
-}
-
-impl Admin {
-    pub async fn run(&self, sql: &str) {
-        self.batch_execute(sql).await.unwrap();
-    }
-
-    /// The first column of the only row.
-    pub async fn one<T: for<'a> tokio_postgres::types::FromSql<'a>>(&self, sql: &str) -> T {
-        self.query_one(sql, &[]).await.unwrap().get(0)
-    }
-
-    /// The rows of any statement, cells joined by `|`.
-    pub async fn rows(&self, sql: &str) -> Vec<String> {
-        let messages = self.simple_query(sql).await.unwrap();
-        let mut rows = Vec::new();
-        for message in messages {
-            if let SimpleQueryMessage::Row(row) = message {
-                let cells = (0..row.len()).map(|i| row.get(i).unwrap_or("-"));
-                rows.push(cells.collect::<Vec<_>>().join("|"));
-            }
-        }
-        rows
-    }
-
-    /// Inserts an agent; its id.
-    pub async fn create(&self, prefix: &str) -> i64 {
-        let sql = "insert into public.agents (agent_prefix) values ($1) returning id";
-        self.query_one(sql, &[&prefix]).await.unwrap().get(0)
-    }
-
-    /// Waits until a query says `true`.
-    #[track_caller]
-    pub fn holds<'a>(&'a self, sql: &'a str) -> impl Future<Output = ()> + 'a {
-        until(sql, move || async move {
-            self.one::<bool>(&format!("select coalesce(({sql}), false)")).await.then_some(())
-        })
-    }
-
-    /// Waits until no job is pending.
-    #[track_caller]
-    pub fn settled(&self) -> impl Future<Output = ()> + '_ {
-        self.holds("select not exists (select from provisioning.jobs where state = 'pending')")
-    }
-
-    /// Waits until a worker is in the middle of a job of this prefix, held up by a lock.
-    #[track_caller]
-    pub fn held_up<'a>(&'a self, prefix: &'a str) -> impl Future<Output = i32> + 'a {
-        until("a job that waits for a lock", move || async move {
-            let sql = "select a.pid from pg_stat_activity a join provisioning.jobs j \
-                       on a.application_name = 'agent-provisioner job ' || j.id \
-                       where a.datname = current_database() and j.agent_prefix = $1 \
-                       and a.wait_event_type = 'Lock'";
-            self.query_opt(sql, &[&prefix]).await.unwrap().map(|row| row.get(0))
-        })
-    }
-
-    /// What the catalog says of an agent's tables, with placeholders for prefix and id.
-    pub async fn catalog(&self, prefix: &str, id: i64) -> String {
-        let sql = include_str!("catalog.sql").replace("$1", &format!("'{prefix}'"));
-        let lines = self.rows(&sql).await.join("\n");
-        lines.replace(prefix, "{prefix}").replace(&id.to_string(), "{agent_id}")
-    }
-
-    /// The tables in `public` that bear a prefix.
-    pub async fn tables(&self, prefix: &str) -> Vec<String> {
-        self.rows(&format!(
-            "select tablename from pg_tables where schemaname = 'public' \
-             and tablename ^@ '{prefix}_' order by 1"
-        ))
-        .await
-    }
 }

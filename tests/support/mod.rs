@@ -1,9 +1,13 @@
 //! What the tests stand on: a real server, a database each, the real program, and patience.
 
+mod admin;
+mod caller;
 mod database;
 mod service;
 mod wait;
 
-pub use database::{ADMIN, Database, Server, WORKER};
+pub use admin::Admin;
+pub use caller::{ADA, Answer, BEN, BOSS, CALLERS, CAT, Caller, DAN, begin};
+pub use database::{ADMIN, Database, ROLES, Server, WORKER};
 pub use service::{Service, provisioner, said};
 pub use wait::until;
