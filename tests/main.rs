@@ -9,11 +9,15 @@
 
 mod support;
 
+mod auth_users;
 mod cli;
 mod dev;
 mod doctor;
 mod faults;
 mod functions;
+mod ownership;
 mod policies;
 mod provision;
+mod requests;
 mod tls;
+mod totals;

@@ -1,0 +1,179 @@
+//! The policies, one constant per table, let everybody see and change exactly what the documented
+//! chain of ownership gives: item → order → customer → agent → user.
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::support::{ADA, Admin, BEN, BOSS, CAT, Caller, DAN, Database};
+
+const USERS: [Caller; 5] = [ADA, BEN, CAT, DAN, BOSS];
+/// With ids from 1 on.
+const AGENTS: [&str; 4] = ["agt_ada", "agt_ben", "agt_c", "agt_d"];
+
+/// What somebody sees without asking for anything in particular.
+const SEEN: &str = "
+select concat_ws(' ', array(select id from public.{p}_customers order by 1),
+    array(select id from public.{p}_messages order by 1),
+    array(select id from public.{p}_orders order by 1),
+    array(select id from public.{p}_orders_items order by 1))";
+
+/// The same by the chain, in the eyes of a role that row security does not bind.
+const CHAIN: &str = "
+with theirs as (
+    select c.id from public.{p}_customers c join public.agents a on a.id = c.agent_id
+    where a.user_id = '{u}' or exists (select from public.users where id = '{u}' and role = 'admin')
+)
+select concat_ws(' ', array(select id from theirs order by 1),
+    array(select m.id from public.{p}_messages m join theirs c on c.id = m.customer_id order by 1),
+    array(select o.id from public.{p}_orders o join theirs c on c.id = o.customer_id order by 1),
+    array(select i.id from public.{p}_orders_items i join public.{p}_orders o on o.id = i.order_id
+          join theirs c on c.id = o.customer_id order by 1))";
+
+/// One step in the life of the CRM; agents and users by their place in the lists above.
+#[derive(Clone, Debug)]
+enum Step {
+    /// An agent gets another user, or none.
+    Assign { agent: usize, user: Option<usize> },
+    /// Somebody becomes an admin, or ceases to be one.
+    Role { user: usize, admin: bool },
+    /// A customer comes, with a number of messages and orders, and of items in each order.
+    Rows { agent: usize, messages: u8, orders: u8, items: u8 },
+    /// Somebody writes a customer into an agent's table, with some agent's id.
+    Write { user: usize, agent: usize, id: usize },
+    /// Somebody deletes all messages of an agent's, whosever they are.
+    Delete { user: usize, agent: usize },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (agent, user) = (|| 0..AGENTS.len(), || 0..USERS.len());
+    prop_oneof![
+        3 => (agent(), proptest::option::weighted(0.8, user()))
+            .prop_map(|(agent, user)| Step::Assign { agent, user }),
+        1 => (user(), any::<bool>()).prop_map(|(user, admin)| Step::Role { user, admin }),
+        3 => (agent(), 0..3u8, 0..3u8, 0..3u8)
+            .prop_map(|(agent, messages, orders, items)| Step::Rows { agent, messages, orders, items }),
+        2 => (user(), agent(), agent()).prop_map(|(user, agent, id)| Step::Write { user, agent, id }),
+        1 => (user(), agent()).prop_map(|(user, agent)| Step::Delete { user, agent }),
+    ]
+}
+
+#[test]
+fn everybody_sees_what_the_chain_gives_and_nothing_else() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (_db, admin) = runtime.block_on(crm());
+    let config = Config { failure_persistence: None, ..Config::with_cases(32) };
+    let life = proptest::collection::vec(step(), 1..12);
+    TestRunner::new(config)
+        .run(&life, |steps| {
+            runtime.block_on(async {
+                admin.run(&reset()).await;
+                for step in &steps {
+                    take(&admin, step).await;
+                }
+                compare(&admin).await
+            })
+        })
+        .unwrap();
+}
+
+async fn crm() -> (Database, Admin) {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let _service = db.service().await;
+    admin.populate().await;
+    for prefix in &AGENTS[2..] {
+        admin.create(prefix).await;
+    }
+    admin.settled().await;
+    (db, admin)
+}
+
+fn reset() -> String {
+    let tables = AGENTS.map(|prefix| format!("public.{prefix}_customers")).join(", ");
+    format!(
+        "truncate {tables} cascade; update public.agents set user_id = null;
+         update public.users set role = case name when 'boss' then 'admin' else 'agent' end::public.role"
+    )
+}
+
+async fn take(admin: &Admin, step: &Step) {
+    match *step {
+        Step::Assign { agent, user } => {
+            let id = user.map_or("null".to_owned(), |user| format!("'{}'", USERS[user].id));
+            let free = format!("update public.agents set user_id = null where user_id = {id}");
+            let assign = "update public.agents set user_id";
+            admin.run(&format!("{free}; {assign} = {id} where id = {}", agent + 1)).await;
+        }
+        Step::Role { user, admin: is_admin } => {
+            let role = if is_admin { "admin" } else { "agent" };
+            let id = USERS[user].id;
+            admin.run(&format!("update public.users set role = '{role}' where id = '{id}'")).await;
+        }
+        Step::Rows { agent, messages, orders, items } => {
+            let prefix = AGENTS[agent];
+            let customer = format!(
+                "with c as (insert into public.{prefix}_customers (name, phone) values ('x', '1')
+                     returning id),
+                 m as (insert into public.{prefix}_messages (customer_id, message, direction)
+                     select id, 'x', 'inbound' from c, generate_series(1, {messages}))
+                 insert into public.{prefix}_orders (customer_id)
+                     select id from c, generate_series(1, {orders}) returning id"
+            );
+            for order in admin.rows(&customer).await {
+                let item = format!(
+                    "insert into public.{prefix}_orders_items (order_id, name)
+                     select {order}, 'x' from generate_series(1, {items})"
+                );
+                admin.run(&item).await;
+            }
+        }
+        Step::Write { user, agent, id } => write(admin, user, agent, id).await,
+        Step::Delete { user, agent } => {
+            let (who, prefix) = (&USERS[user], AGENTS[agent]);
+            let theirs = owns(admin, user, agent).await;
+            let delete = format!("{}; delete from public.{prefix}_messages; commit", who.begin());
+            let before = format!("select count(*) from public.{prefix}_messages");
+            let all: i64 = admin.one(&before).await;
+            admin.run(&delete).await;
+            let left: i64 = admin.one(&before).await;
+            assert_eq!(left == 0, theirs || all == 0, "{step:?}");
+            assert!(left == 0 || left == all, "{step:?}");
+        }
+    }
+}
+
+/// Whether the chain makes an agent's rows this user's.
+async fn owns(admin: &Admin, user: usize, agent: usize) -> bool {
+    let chain = "select exists (select from public.agents where id = {a} and user_id = '{u}')
+                 or exists (select from public.users where id = '{u}' and role = 'admin')";
+    let chain = chain.replace("{u}", USERS[user].id).replace("{a}", &(agent + 1).to_string());
+    admin.one(&chain).await
+}
+
+async fn write(admin: &Admin, user: usize, agent: usize, id: usize) {
+    let insert = format!(
+        "insert into public.{}_customers (agent_id, name, phone) values ({}, 'x', '1')",
+        AGENTS[agent],
+        id + 1
+    );
+    let expected = match (owns(admin, user, agent).await, id == agent) {
+        (true, true) => "written",
+        (true, false) => "23514",
+        (false, _) => "42501",
+    };
+    let found = admin.ask(&USERS[user], &insert).await;
+    let found = found.map_or_else(|e| e.code().code().to_owned(), |_| "written".to_owned());
+    assert_eq!(found, expected, "{} writes {insert}", USERS[user].name);
+}
+
+async fn compare(admin: &Admin) -> Result<(), TestCaseError> {
+    for user in &USERS {
+        for prefix in AGENTS {
+            let fill = |sql: &str| sql.replace("{p}", prefix).replace("{u}", user.id);
+            let seen = admin.ask(user, &fill(SEEN)).await.unwrap().rows;
+            let chain = admin.rows(&fill(CHAIN)).await;
+            prop_assert_eq!(seen, chain, "{} in {}", user.name, prefix);
+        }
+    }
+    Ok(())
+}
