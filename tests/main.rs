@@ -15,6 +15,8 @@ mod dev;
 mod doctor;
 mod faults;
 mod functions;
+mod least_privilege;
+mod lints;
 mod ownership;
 mod policies;
 mod provision;
