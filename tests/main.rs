@@ -17,6 +17,7 @@ mod faults;
 mod functions;
 mod least_privilege;
 mod lints;
+mod migrations;
 mod ownership;
 mod policies;
 mod provision;

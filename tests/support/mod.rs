@@ -4,10 +4,12 @@ mod admin;
 mod caller;
 mod database;
 mod service;
+mod tools;
 mod wait;
 
 pub use admin::Admin;
 pub use caller::{ADA, Answer, BEN, BOSS, CALLERS, CAT, Caller, DAN, begin};
 pub use database::{ADMIN, Database, ROLES, Server, WORKER};
 pub use service::{Service, provisioner, said};
+pub use tools::pg_dump_can;
 pub use wait::until;
