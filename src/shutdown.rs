@@ -65,13 +65,16 @@ impl Shutdown {
         tracing::info!("stopping");
         self.stop.cancel();
         self.tasks.close();
-        let aborted = tokio::select! {
-            () = self.tasks.wait() => false,
-            () = Self::signalled(&mut self.interrupt, &mut self.terminate) => true,
-            () = tokio::time::sleep(grace) => true,
+        let why = tokio::select! {
+            () = self.tasks.wait() => None,
+            () = Self::signalled(&mut self.interrupt, &mut self.terminate) => Some("second signal"),
+            () = tokio::time::sleep(grace) => Some("worker.grace is over"),
         };
-        if aborted {
-            tracing::warn!("giving up what is running; it is rolled back and done again later");
+        if let Some(why) = why {
+            tracing::warn!(
+                why,
+                "giving up what is running; it is rolled back and done again later"
+            );
             self.abort.cancel();
             // The last word is a cancelled statement's, which takes milliseconds.
             let ended = tokio::time::timeout(Duration::from_secs(5), self.tasks.wait()).await;
@@ -79,7 +82,7 @@ impl Shutdown {
                 tracing::warn!("a task did not end");
             }
         }
-        match (died, aborted) {
+        match (died, why.is_some()) {
             (true, _) => End::Died,
             (false, true) => End::Aborted,
             (false, false) => End::Drained,
