@@ -12,26 +12,52 @@ use tokio_postgres::error::{DbError, SqlState};
 #[derive(Debug)]
 pub struct Chain<'a>(pub &'a (dyn Error + 'static));
 
+/// The same for logs of what was done to agents' tables: without what may quote a row.
+#[derive(Debug)]
+pub struct Discreet<'a>(pub &'a (dyn Error + 'static));
+
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut next = Some(self.0);
-        let mut first = true;
-        while let Some(error) = next {
-            next = error.source();
-            if error.is::<tokio_postgres::Error>() && next.is_some_and(<dyn Error>::is::<DbError>) {
-                continue; // "db error", where the cause says it all
-            }
-            if !first {
-                f.write_str(": ")?;
-            }
-            first = false;
-            match error.downcast_ref::<DbError>() {
-                Some(db) => said(f, db)?,
-                None => write!(f, "{error}")?,
-            }
-        }
-        Ok(())
+        chain(f, self.0, said)
     }
+}
+
+impl fmt::Display for Discreet<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        chain(f, self.0, |f, db| match db.code().code().get(..2) {
+            // Data exceptions and violated constraints name values; so may a template's own errors.
+            Some("22" | "23" | "P0") => write!(
+                f,
+                "SQLSTATE {}, in the job's last_error with all that the server said",
+                db.code().code()
+            ),
+            _ => said(f, db),
+        })
+    }
+}
+
+fn chain(
+    f: &mut fmt::Formatter<'_>,
+    error: &(dyn Error + 'static),
+    said: impl Fn(&mut fmt::Formatter<'_>, &DbError) -> fmt::Result,
+) -> fmt::Result {
+    let mut next = Some(error);
+    let mut first = true;
+    while let Some(error) = next {
+        next = error.source();
+        if error.is::<tokio_postgres::Error>() && next.is_some_and(<dyn Error>::is::<DbError>) {
+            continue; // "db error", where the cause says it all
+        }
+        if !first {
+            f.write_str(": ")?;
+        }
+        first = false;
+        match error.downcast_ref::<DbError>() {
+            Some(db) => said(f, db)?,
+            None => write!(f, "{error}")?,
+        }
+    }
+    Ok(())
 }
 
 fn said(f: &mut fmt::Formatter<'_>, db: &DbError) -> fmt::Result {
