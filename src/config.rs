@@ -1,6 +1,7 @@
 //! The settings: a TOML file, then `DATABASE_URL`, then `PROVISIONER_…`, each over the last.
 
 use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
@@ -24,6 +25,8 @@ pub struct Config {
     pub templates: Option<PathBuf>,
     /// What ties a new agent's customers to its row in `agents`.
     pub reference: Reference,
+    /// What probes and Prometheus ask.
+    pub http: Http,
     /// What is logged.
     pub log: Log,
 }
@@ -70,6 +73,15 @@ pub struct Worker {
     /// For running jobs to end in when the service is stopped.
     #[serde(deserialize_with = "duration")]
     pub grace: Duration,
+}
+
+/// Section `http`.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Where to answer; `None`, written `off` or as nothing, for nowhere. Port 0 is a free one.
+    #[serde(deserialize_with = "address")]
+    pub listen: Option<SocketAddr>,
 }
 
 /// Section `log`.
@@ -125,6 +137,12 @@ impl Default for Worker {
             max_attempts: 10,
             grace: Duration::from_secs(30),
         }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: Some((Ipv4Addr::LOCALHOST, 9187).into()) }
     }
 }
 
@@ -284,5 +302,16 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
     humantime::parse_duration(&text).map_err(|error| {
         let wanted = "write it like \"5s\", \"500ms\" or \"1m 30s\"";
         serde::de::Error::custom(format_args!("{text:?} is no duration ({error}): {wanted}"))
+    })
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() || text == "off" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|error| {
+        let wanted = "write it like \"127.0.0.1:9187\", or \"off\"";
+        serde::de::Error::custom(format_args!("{text:?} cannot be used ({error}): {wanted}"))
     })
 }

@@ -18,8 +18,8 @@
 //! - What a failure leads to is decided by its SQLSTATE alone, in [`error`].
 //! - Names of tables come from a parsed [`agent::Prefix`]; values are bind parameters.
 //!
-//! Arrows point downwards only: [`cli`] and [`service`] see everything; `jobs` uses [`agent`] and
-//! [`db`]; [`agent`] knows nothing of jobs; [`cluster`] (a throwaway server for `dev` and the
+//! Arrows point downwards only: [`cli`] and [`service`] see everything; `jobs` uses [`agent`],
+//! [`db`] and `metrics`, which `http` and `systemd` show to the outside; [`agent`] knows nothing of jobs; [`cluster`] (a throwaway server for `dev` and the
 //! tests) knows nothing at all.
 
 pub mod agent;
@@ -30,7 +30,12 @@ pub mod config;
 pub mod db;
 pub mod doctor;
 pub mod error;
+pub mod http;
 pub mod jobs;
+pub mod metrics;
+pub mod pulse;
 pub mod service;
 pub mod shutdown;
+pub mod survey;
+pub mod systemd;
 pub mod telemetry;

@@ -9,11 +9,18 @@ use tokio::sync::Notify;
 use crate::agent::{self, Blueprint, TemplateError, Templates};
 use crate::config::{self, Config};
 use crate::db::{self, Db, Event, Listener, MigrateError};
+use crate::http::{self, Http};
 use crate::jobs::{Limits, Reconcile, Wake, Worker};
+use crate::metrics::{Metrics, Wakeup};
 use crate::shutdown::{End, Shutdown};
+use crate::survey::Survey;
+use crate::systemd;
 
 /// Between looks at the queue while nothing is heard.
 const DEAF_POLL: Duration = Duration::from_secs(1);
+
+/// A statement that the server has ended by now, but whose answer has not come, is lost.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +40,9 @@ pub enum Error {
     /// The server does not take the templates.
     #[error("cannot prepare the templates")]
     Blueprint(#[from] agent::Error),
+    /// The address for probes and metrics cannot be had.
+    #[error(transparent)]
+    Http(#[from] http::Error),
     /// Signals cannot be watched.
     #[error("cannot watch for signals")]
     Signals(#[from] std::io::Error),
@@ -45,13 +55,18 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
     let listener =
         Listener { target: config.database.listen_target()?, patience: config.database.patience() };
     let templates = Templates::from(config.templates.as_deref())?;
+    let http = match config.http.listen {
+        Some(address) => Some(Http::bind(address).await?),
+        None => None,
+    };
     let db = Db::new(&target, &listener.patience, config.database.pool_size)?;
     let mut client = db.get().await?;
     db::require_current(&mut client).await?;
     let blueprint = Arc::new(Blueprint::prepare(&mut client, templates, config.reference).await?);
     drop(client);
 
-    let wake = Arc::new(Wake::new(DEAF_POLL));
+    let metrics = Arc::new(Metrics::default());
+    let wake = Arc::new(Wake::new(DEAF_POLL, Arc::clone(&metrics)));
     let sweep = Arc::new(Notify::new());
     let limits = Limits {
         max_attempts: config.worker.max_attempts,
@@ -63,28 +78,54 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
         async move { wake.run(stop).await }
     });
     for _ in 0..config.worker.concurrency {
-        let worker =
-            Worker::new(db.clone(), Arc::clone(&blueprint), Arc::clone(&wake), limits.clone());
+        let worker = Worker {
+            db: db.clone(),
+            blueprint: Arc::clone(&blueprint),
+            wake: Arc::clone(&wake),
+            limits: limits.clone(),
+            metrics: Arc::clone(&metrics),
+        };
         shutdown.vital("worker", worker.run(shutdown.stop.clone(), shutdown.abort.clone()));
     }
+    if let Some(http) = http {
+        let survey = Survey::new(db.clone());
+        let served = http.serve(Arc::clone(&metrics), survey, shutdown.stop.clone());
+        shutdown.vital("http", served);
+    }
+    shutdown.vital("systemd", systemd::run(Arc::clone(&metrics), shutdown.stop.clone()));
     let reconcile = Reconcile {
         db,
+        metrics: Arc::clone(&metrics),
         wake: Arc::clone(&wake),
         asked: Arc::clone(&sweep),
         interval: config.worker.reconcile_interval,
+        patience: config.database.statement_timeout + SILENCE,
     };
     shutdown.vital("reconcile", reconcile.run(shutdown.stop.clone()));
-    let poll = config.worker.poll_interval;
-    let heard = move |event| match event {
-        Event::Notified => wake.now(),
-        Event::Listening => {
-            wake.poll_every(poll);
-            wake.now();
-            sweep.notify_one();
-        }
-        Event::Deaf => wake.poll_every(DEAF_POLL.min(poll)),
-    };
+    let heard = heard(config.worker.poll_interval, wake, sweep, metrics);
     shutdown.vital("listener", listener.run(heard, shutdown.stop.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "running");
     Ok(shutdown.wait(end, config.worker.grace).await)
+}
+
+/// What follows from what the listener says.
+fn heard(
+    poll: Duration,
+    wake: Arc<Wake>,
+    sweep: Arc<Notify>,
+    metrics: Arc<Metrics>,
+) -> impl Fn(Event) {
+    move |event| match event {
+        Event::Notified => wake.now(Wakeup::Notified),
+        Event::Listening => {
+            metrics.listening(true);
+            wake.poll_every(poll);
+            wake.now(Wakeup::Listening);
+            sweep.notify_one();
+        }
+        Event::Deaf => {
+            metrics.listening(false);
+            wake.poll_every(DEAF_POLL.min(poll));
+        }
+    }
 }

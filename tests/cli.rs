@@ -36,6 +36,7 @@ fn a_bad_setting_ends_with_2_and_names_key_and_mend() {
         ("PROVISIONER_DATABASE__LISTEN_URL_FILE", "/nowhere", "database.listen_url from /nowhere"),
         ("PROVISIONER_DATABASE__URL", "mysql://me:hunter2@x/y", "database.url cannot be used"),
         ("PROVISIONER_REFERENCE", "none", "reference"),
+        ("PROVISIONER_HTTP__LISTEN", "everywhere", "http.listen"),
         ("PROVISIONER_TEMPLATES", "/nowhere", "cannot read templates at /nowhere"),
         ("PROVISIONER_LOG__LEVEL", "a=b=c", "log.level"),
         ("PROVISIONER_CONFIG", "/nowhere.toml", "/nowhere.toml"),

@@ -44,6 +44,9 @@ pub enum Error {
     /// Nothing answered within `database.connect_timeout`.
     #[error("cannot connect: no answer within {0:?}")]
     Timeout(Duration),
+    /// A connection is there, but what was asked on it is not answered.
+    #[error("no answer within {0:?}")]
+    Silent(Duration),
     /// The pool gave no connection.
     #[error("cannot take a connection from the pool")]
     Pool(#[source] Box<deadpool_postgres::PoolError>),

@@ -1,7 +1,9 @@
 //! The queue: what is to be done, by whom, when again, and what came of it.
 
+mod attempt;
 mod queue;
 mod reconcile;
+mod silence;
 mod wake;
 mod worker;
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
+use super::attempt::Failure;
 use crate::agent::{AgentId, Outcome, Registered};
 use crate::backoff;
 use crate::error::Disposition;
@@ -53,15 +54,6 @@ pub(super) struct Job {
     /// A later job takes its agent away.
     pub(super) superseded: bool,
     pub(super) registered: Registered,
-}
-
-/// What becomes of a job whose attempt failed.
-#[derive(Clone, Debug)]
-pub(super) struct Failure {
-    pub(super) disposition: Disposition,
-    pub(super) error: String,
-    pub(super) sqlstate: Option<String>,
-    pub(super) took: Duration,
 }
 
 /// Opens a transaction and claims the next job in one round trip. `None`: nothing to do now.

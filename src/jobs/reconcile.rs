@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::timeout;
+use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
 use super::Wake;
 use crate::db::{self, Db};
 use crate::error::Chain;
+use crate::metrics::{Metrics, Wakeup};
 
 /// One sweep at a time in a database, whoever does it. The number only has to be ours.
 const LOCK: i64 = 0x6167_656e_7470_7276;
@@ -19,12 +22,16 @@ const LOCK: i64 = 0x6167_656e_7470_7276;
 pub struct Reconcile {
     /// Where.
     pub db: Db,
+    /// What was found is counted here.
+    pub metrics: Arc<Metrics>,
     /// Told when jobs were added.
     pub wake: Arc<Wake>,
     /// A sweep out of turn is asked for here.
     pub asked: Arc<Notify>,
     /// Between sweeps.
     pub interval: Duration,
+    /// Longer than any sweep takes.
+    pub patience: Duration,
 }
 
 impl Reconcile {
@@ -46,8 +53,18 @@ impl Reconcile {
         }
     }
 
+    /// A connection that broke, or that says nothing, is closed.
     async fn sweep(&self) -> Result<(), db::Error> {
         let mut client = self.db.get().await?;
+        let swept = timeout(self.patience, self.compare(&mut client)).await;
+        let swept = swept.unwrap_or(Err(db::Error::Silent(self.patience)));
+        if swept.is_err() {
+            Db::close(client);
+        }
+        swept
+    }
+
+    async fn compare(&self, client: &mut Client) -> Result<(), db::Error> {
         let tx = client.transaction().await?;
         // Before the sweep's own snapshot, so that it sees what the last holder added.
         let locked = tx.query_typed("select pg_try_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]);
@@ -60,7 +77,9 @@ impl Reconcile {
         let (missing, orphaned): (i64, i64) = (found.get("missing"), found.get("orphaned"));
         if missing + orphaned > 0 {
             tracing::warn!(missing, orphaned, "reconcile found what no trigger had reported");
-            self.wake.now();
+            let count = |found: i64| found.try_into().unwrap_or_default();
+            self.metrics.reconciled(count(missing), count(orphaned));
+            self.wake.now(Wakeup::Reconcile);
         }
         Ok(())
     }

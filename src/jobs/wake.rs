@@ -1,10 +1,13 @@
 //! When workers look at the queue.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+
+use crate::metrics::{Metrics, Wakeup};
 
 /// Wakes one worker at a time: on a notification, and when the time for a look has come.
 ///
@@ -15,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Wake {
     workers: Notify,
     look: watch::Sender<Look>,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -25,15 +29,17 @@ struct Look {
 
 impl Wake {
     /// A timer that wakes a worker at least every `every`.
-    pub fn new(every: Duration) -> Self {
+    pub fn new(every: Duration, metrics: Arc<Metrics>) -> Self {
         Self {
             workers: Notify::new(),
             look: watch::Sender::new(Look { next: Instant::now(), every }),
+            metrics,
         }
     }
 
     /// Wakes one worker.
-    pub fn now(&self) {
+    pub fn now(&self, reason: Wakeup) {
+        self.metrics.woken(reason);
         self.workers.notify_one();
     }
 
@@ -70,7 +76,7 @@ impl Wake {
                 _ = look.changed() => {}
                 () = sleep_until(next) => {
                     self.look.send_modify(|look| look.next = Instant::now() + look.every);
-                    self.now();
+                    self.now(Wakeup::Timer);
                 }
             }
         }
@@ -79,13 +85,11 @@ impl Wake {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn looks_come_in_time_and_none_is_lost() {
-        let wake = Arc::new(Wake::new(Duration::from_secs(5)));
+        let wake = Arc::new(Wake::new(Duration::from_secs(5), Arc::default()));
         let stop = CancellationToken::new();
         let (timer, stopped) = (Arc::clone(&wake), stop.clone());
         let timer = tokio::task::JoinSet::from_iter([async move { timer.run(stopped).await }]);
@@ -97,7 +101,7 @@ mod tests {
         wake.within(Duration::from_secs(4));
         wake.turn().await;
         assert_eq!(started.elapsed().as_secs(), 7);
-        wake.now(); // nobody waits: kept
+        wake.now(Wakeup::Notified); // nobody waits: kept
         wake.turn().await;
         assert_eq!(started.elapsed().as_secs(), 7);
         stop.cancel();

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 use tokio_util::sync::CancellationToken;
 
 use super::Wake;
-use super::queue::{self, Failure, Job, Kind};
+use super::attempt::{self, Failure, Lost};
+use super::queue::{self, Job, Kind};
+use super::silence::{self, Broken};
 use crate::agent::{self, Agent, Blueprint, Outcome};
 use crate::backoff;
 use crate::db::Db;
-use crate::error::{Chain, Disposition, disposition};
+use crate::error::Chain;
+use crate::metrics::{Metrics, Wakeup};
 
 /// A due job that another worker holds is looked at again after this.
 const HELD: Duration = Duration::from_millis(250);
@@ -51,17 +53,16 @@ impl Limits {
 /// Works until told to stop.
 #[derive(Clone, Debug)]
 pub struct Worker {
-    db: Db,
-    blueprint: Arc<Blueprint>,
-    wake: Arc<Wake>,
-    limits: Limits,
-}
-
-/// An attempt whose connection broke before its record was known to be committed.
-#[derive(Debug)]
-struct Lost {
-    job: Job,
-    failure: Failure,
+    /// Where.
+    pub db: Db,
+    /// What an agent gets.
+    pub blueprint: Arc<Blueprint>,
+    /// Says when to look.
+    pub wake: Arc<Wake>,
+    /// What bounds a job.
+    pub limits: Limits,
+    /// Told of every step.
+    pub metrics: Arc<Metrics>,
 }
 
 enum Step {
@@ -69,19 +70,14 @@ enum Step {
     Idle,
 }
 
-enum Broken {
+enum Stopped {
     /// Before anything was claimed.
-    Claim(tokio_postgres::Error),
+    Looking(Broken),
     /// In the middle of a job.
-    Job(Box<Lost>),
+    Working(Box<Lost>),
 }
 
 impl Worker {
-    /// A worker that is not yet working.
-    pub fn new(db: Db, blueprint: Arc<Blueprint>, wake: Arc<Wake>, limits: Limits) -> Self {
-        Self { db, blueprint, wake, limits }
-    }
-
     /// Claims and works until `stop`; what is being worked on then is finished first.
     ///
     /// On `abort` the running statement is cancelled and the job rolled back, as if never claimed.
@@ -89,7 +85,7 @@ impl Worker {
     pub async fn run(self, stop: CancellationToken, abort: CancellationToken) {
         let (mut failures, mut lost) = (0, None);
         while !stop.is_cancelled() {
-            let broken = match self.db.get().await {
+            let broken = match self.metrics.pulse.while_waiting(self.db.get()).await {
                 Ok(connection) => {
                     let serving = self.serve(&connection, &mut lost, &mut failures, &stop, &abort);
                     let served = serving.await;
@@ -105,10 +101,9 @@ impl Worker {
             };
             failures = failures.saturating_add(1);
             tracing::warn!(error, retry_in = ?wait, "worker lost its connection");
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = stop.cancelled() => {}
-            }
+            self.metrics.pulse.failed(&error);
+            let rested = stop.run_until_cancelled(tokio::time::sleep(wait));
+            self.metrics.pulse.while_waiting(rested).await;
         }
     }
 
@@ -122,7 +117,8 @@ impl Worker {
         abort: &CancellationToken,
     ) -> Result<(), String> {
         if let Some(attempt) = lost.as_ref() {
-            self.record(client, attempt).await.map_err(|e| Chain(&e).to_string())?;
+            let recorded = attempt.record(client, &self.limits, &self.metrics).await;
+            recorded.map_err(|broken| broken.to_string())?;
             *lost = None;
         }
         let mut jobs = 0;
@@ -136,12 +132,12 @@ impl Worker {
             };
             match taken {
                 Ok(Step::Worked) => jobs += 1,
-                Ok(Step::Idle) => tokio::select! {
-                    () = self.wake.turn() => {}
-                    () = stop.cancelled() => {}
-                },
-                Err(Broken::Claim(error)) => return Err(Chain(&error).to_string()),
-                Err(Broken::Job(attempt)) => {
+                Ok(Step::Idle) => {
+                    let turn = stop.run_until_cancelled(self.wake.turn());
+                    self.metrics.pulse.while_waiting(turn).await;
+                }
+                Err(Stopped::Looking(broken)) => return Err(broken.to_string()),
+                Err(Stopped::Working(attempt)) => {
                     let error = format!("it broke in the middle of job {}", attempt.job.id);
                     *lost = Some(*attempt);
                     return Err(error);
@@ -152,28 +148,43 @@ impl Worker {
         Ok(())
     }
 
-    async fn step(&self, client: &Client) -> Result<Step, Broken> {
+    async fn step(&self, client: &Client) -> Result<Step, Stopped> {
         let started = Instant::now();
-        let claimed = queue::claim(client, &self.limits.begin()).await.map_err(Broken::Claim)?;
-        let Some(job) = claimed else {
-            self.look_ahead(client).await.map_err(Broken::Claim)?;
+        let begin = self.limits.begin();
+        let claimed = silence::answered(silence::LOOK, queue::claim(client, &begin)).await;
+        let Some(job) = claimed.map_err(Stopped::Looking)? else {
+            let looked = silence::answered(silence::LOOK, self.look_ahead(client)).await;
+            looked.map_err(Stopped::Looking)?;
+            self.metrics.pulse.looked();
             return Ok(Step::Idle);
         };
-        self.wake.now(); // there may be more
-        let work = self.work(client, &job).await;
-        let settled = match &work {
-            Ok(outcome) => queue::succeed(client, &job, *outcome, started.elapsed()).await,
-            Err(error) => self.give_up(client, &job, &Failure::new(error, started)).await,
-        };
-        match (settled, work) {
-            (Ok(()), Ok(outcome)) => {
-                done(&job, outcome, started.elapsed());
-                Ok(Step::Worked)
+        self.metrics.pulse.looked();
+        self.wake.now(Wakeup::More);
+        let work = tokio::select! {
+            work = self.work(client, &job) => work.map_err(|e| Failure::of_work(&e, started)),
+            () = silence::let_go(&self.db, &self.metrics.pulse, job.id) => {
+                return Err(lost(job, Failure::of_silence(started)));
             }
-            (Ok(()), Err(_)) => Ok(Step::Worked),
-            (Err(_), Err(error)) => Err(lost(job, Failure::new(&error, started))),
-            (Err(error), Ok(_)) => Err(lost(job, Failure::of_settling(&error, started))),
+        };
+        let settled = silence::answered(silence::SETTLE, async {
+            match &work {
+                Ok(outcome) => queue::succeed(client, &job, *outcome, started.elapsed()).await,
+                Err(failure) => self.give_up(client, &job, failure).await,
+            }
+        });
+        match (settled.await, work) {
+            (Ok(()), Ok(outcome)) => {
+                attempt::done(&self.metrics, &job, outcome, started.elapsed());
+            }
+            (Ok(()), Err(failure)) => {
+                self.wake.within(HELD);
+                attempt::failed(&self.metrics, &job, &failure, self.limits.max_attempts);
+            }
+            (Err(_), Err(failure)) => return Err(lost(job, failure)),
+            (Err(broken), Ok(_)) => return Err(lost(job, Failure::of_settling(&broken, started))),
         }
+        self.metrics.pulse.beat();
+        Ok(Step::Worked)
     }
 
     async fn work(&self, client: &Client, job: &Job) -> Result<Outcome, agent::Error> {
@@ -217,25 +228,7 @@ impl Worker {
     ) -> Result<(), tokio_postgres::Error> {
         client.batch_execute(ROLL_BACK).await?;
         queue::fail(client, job, failure, self.limits.max_attempts).await?;
-        client.batch_execute("commit").await?;
-        self.wake.within(HELD);
-        report(job, failure, self.limits.max_attempts);
-        Ok(())
-    }
-
-    /// Records an attempt whose connection broke, unless it was committed after all or the job is
-    /// in other hands by now.
-    async fn record(&self, client: &Client, lost: &Lost) -> Result<(), tokio_postgres::Error> {
-        let Lost { job, failure } = lost;
-        match queue::fail(client, job, failure, self.limits.max_attempts).await {
-            Ok(true) => report(job, failure, self.limits.max_attempts),
-            Ok(false) => tracing::info!(job.id, "the job was settled all the same"),
-            Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
-                tracing::info!(job.id, "another worker is on the job");
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
+        client.batch_execute("commit").await
     }
 
     /// Sees to it that somebody looks when the next job is due.
@@ -251,63 +244,6 @@ impl Worker {
     }
 }
 
-impl Failure {
-    fn new(error: &agent::Error, started: Instant) -> Self {
-        Self {
-            disposition: error.disposition(),
-            error: Chain(error).to_string(),
-            sqlstate: error.code().map(|code| code.code().to_owned()),
-            took: started.elapsed(),
-        }
-    }
-
-    fn of_settling(error: &tokio_postgres::Error, started: Instant) -> Self {
-        Self {
-            disposition: disposition(error.code()),
-            error: format!("cannot commit: {}", Chain(error)),
-            sqlstate: error.code().map(|code| code.code().to_owned()),
-            took: started.elapsed(),
-        }
-    }
-}
-
-/// As a number that every log format knows.
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn lost(job: Job, failure: Failure) -> Broken {
-    Broken::Job(Box::new(Lost { job, failure }))
-}
-
-fn done(job: &Job, outcome: Outcome, took: Duration) {
-    tracing::info!(
-        job.id,
-        job.kind = job.kind.as_str(),
-        agent.id = job.agent_id.0,
-        agent.prefix = job.prefix,
-        attempt = job.attempts + 1,
-        duration_ms = ms(took),
-        outcome = outcome.as_str(),
-        "job done"
-    );
-}
-
-fn report(job: &Job, failure: &Failure, max_attempts: i32) {
-    let dead = job.is_dead(failure, max_attempts);
-    if failure.disposition == Disposition::GiveWay {
-        tracing::debug!(job.id, agent.prefix = job.prefix, error = failure.error, "job gave way");
-        return;
-    }
-    tracing::warn!(
-        job.id,
-        job.kind = job.kind.as_str(),
-        agent.id = job.agent_id.0,
-        agent.prefix = job.prefix,
-        attempt = job.attempts + 1,
-        duration_ms = ms(failure.took),
-        outcome = if dead { "dead" } else { "retry" },
-        error = failure.error,
-        "job failed"
-    );
+fn lost(job: Job, failure: Failure) -> Stopped {
+    Stopped::Working(Box::new(Lost { job, failure }))
 }

@@ -1,9 +1,11 @@
 //! The real program, as an operator starts it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use super::until;
 
@@ -11,6 +13,7 @@ use super::until;
 pub fn provisioner(url: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_agent-provisioner"));
     command.env_clear().env("DATABASE_URL", url).stdin(Stdio::null());
+    command.env("PROVISIONER_HTTP__LISTEN", "127.0.0.1:0"); // many at a time
     command
 }
 
@@ -56,6 +59,13 @@ impl Service {
         until(text, move || async move { self.log().contains(text).then_some(()) })
     }
 
+    /// Where it answers probes and Prometheus.
+    pub async fn http(&self) -> String {
+        let mark = "\"serving HTTP\",\"address\":\"";
+        self.logged(mark).await;
+        self.log().split(mark).nth(1).unwrap().split('"').next().unwrap().to_owned()
+    }
+
     /// Sends a signal by name.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
@@ -79,6 +89,19 @@ impl Drop for Service {
             eprintln!("the service said:\n{}", self.log());
         }
     }
+}
+
+/// Status and body; 0 where nobody answers within ten seconds.
+pub fn get(address: &str, path: &str) -> (u16, String) {
+    let Ok(mut stream) = TcpStream::connect(address) else { return (0, String::new()) };
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    if stream.read_to_string(&mut answer).is_err() {
+        return (0, answer);
+    }
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
 /// What a finished command said, both streams.

@@ -1,0 +1,32 @@
+-- What the metrics tell of queue and registry, one gauge a row.
+-- Open jobs are few, and jobs_head_idx holds exactly them.
+with live as materialized (
+    select j.id, j.kind, j.agent_id, j.agent_prefix, j.state, j.run_at
+    from provisioning.jobs j
+    where j.state in ('pending', 'dead')
+), waiting as materialized (
+    select l.agent_prefix, l.run_at, before.waits, before.stuck
+    from live l
+    cross join lateral (
+        select count(*) > 0 as waits, coalesce(bool_or(e.state = 'dead'), false) as stuck
+        from provisioning.jobs e
+        where e.agent_prefix = l.agent_prefix
+          and e.id < l.id
+          and e.state in ('pending', 'dead')
+          and not (l.kind = 'deprovision' and e.agent_id = l.agent_id)
+    ) before
+    where l.state = 'pending'
+)
+select 'jobs' as gauge, k.kind as label, s.state as state, count(l.id)::float8 as value
+from unnest(array['provision', 'deprovision', 'upgrade', 'repair']) k (kind)
+cross join unnest(array['pending', 'dead']) s (state)
+left join live l on l.kind = k.kind and l.state = s.state
+group by k.kind, s.state
+union all
+select 'oldest', null, null, coalesce(extract(epoch from now() - min(run_at)), 0)::float8
+from waiting where not waits and run_at <= now()
+union all
+select 'blocked', null, null, count(distinct agent_prefix)::float8 from waiting where stuck
+union all
+select 'agents', template_version::text, null, count(*)::float8
+from provisioning.agents group by template_version

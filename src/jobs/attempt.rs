@@ -1,0 +1,135 @@
+//! How an attempt at a job ended: in the queue, in the log and in the metrics.
+
+use std::time::{Duration, Instant};
+
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use super::Limits;
+use super::queue::{self, Job};
+use super::silence::{self, Broken};
+use crate::agent::{self, Outcome};
+use crate::error::{Chain, Discreet, Disposition, disposition};
+use crate::metrics::Metrics;
+
+/// Why an attempt failed, and what becomes of its job.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) disposition: Disposition,
+    /// For `last_error`: all that the server said.
+    pub(super) error: String,
+    /// For the log: without what may quote a row.
+    logged: String,
+    pub(super) sqlstate: Option<String>,
+    pub(super) took: Duration,
+}
+
+/// An attempt whose connection broke before its record was known to be committed.
+#[derive(Debug)]
+pub(super) struct Lost {
+    pub(super) job: Job,
+    pub(super) failure: Failure,
+}
+
+impl Failure {
+    pub(super) fn of_work(error: &agent::Error, started: Instant) -> Self {
+        Self {
+            disposition: error.disposition(),
+            error: Chain(error).to_string(),
+            logged: Discreet(error).to_string(),
+            sqlstate: error.code().map(|code| code.code().to_owned()),
+            took: started.elapsed(),
+        }
+    }
+
+    pub(super) fn of_settling(error: &Broken, started: Instant) -> Self {
+        let text = format!("cannot commit: {error}");
+        Self {
+            disposition: disposition(error.code()),
+            error: text.clone(),
+            logged: text,
+            sqlstate: error.code().map(|code| code.code().to_owned()),
+            took: started.elapsed(),
+        }
+    }
+
+    /// The server gave the job up, and the connection has not said so.
+    pub(super) fn of_silence(started: Instant) -> Self {
+        let text = "the connection fell silent, and the server has ended the transaction";
+        Self {
+            disposition: disposition(None),
+            error: text.to_owned(),
+            logged: text.to_owned(),
+            sqlstate: None,
+            took: started.elapsed(),
+        }
+    }
+}
+
+impl Lost {
+    /// Records it, unless it was committed after all or the job is in other hands by now.
+    pub(super) async fn record(
+        &self,
+        client: &Client,
+        limits: &Limits,
+        metrics: &Metrics,
+    ) -> Result<(), Broken> {
+        let Self { job, failure } = self;
+        let recording = queue::fail(client, job, failure, limits.max_attempts);
+        let patience = limits.lock_timeout + silence::LOOK; // it may wait for another worker
+        match silence::answered(patience, recording).await {
+            Ok(true) => failed(metrics, job, failure, limits.max_attempts),
+            Ok(false) => tracing::info!(job.id, "the job was settled all the same"),
+            Err(broken) if broken.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                tracing::info!(job.id, "another worker is on the job");
+            }
+            Err(broken) => return Err(broken),
+        }
+        Ok(())
+    }
+}
+
+/// Tells of an attempt that succeeded and is committed.
+pub(super) fn done(metrics: &Metrics, job: &Job, outcome: Outcome, took: Duration) {
+    metrics.succeeded(job.kind.as_str(), outcome.as_str(), took);
+    tracing::info!(
+        job.id,
+        job.kind = job.kind.as_str(),
+        agent.id = job.agent_id.0,
+        agent.prefix = job.prefix,
+        attempt = job.attempts + 1,
+        duration_ms = ms(took),
+        outcome = outcome.as_str(),
+        "job done"
+    );
+}
+
+/// Tells of an attempt that failed and is recorded.
+pub(super) fn failed(metrics: &Metrics, job: &Job, failure: &Failure, max_attempts: i32) {
+    let outcome = match failure.disposition {
+        Disposition::GiveWay => "gave_way",
+        _ if job.is_dead(failure, max_attempts) => "dead",
+        Disposition::Retry | Disposition::Dead => "retry",
+    };
+    metrics.failed(job.kind.as_str(), outcome, failure.sqlstate.as_deref());
+    if failure.disposition == Disposition::GiveWay {
+        tracing::debug!(job.id, agent.prefix = job.prefix, error = failure.logged, "job gave way");
+        return;
+    }
+    tracing::warn!(
+        job.id,
+        job.kind = job.kind.as_str(),
+        agent.id = job.agent_id.0,
+        agent.prefix = job.prefix,
+        attempt = job.attempts + 1,
+        duration_ms = ms(failure.took),
+        outcome,
+        error = failure.logged,
+        "job failed"
+    );
+}
+
+/// As a number that every log format knows.
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

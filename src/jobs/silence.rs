@@ -1,0 +1,86 @@
+//! Noticing a connection that is open and says nothing: a host, a proxy or a pooler in between may
+//! acknowledge every packet and pass on none.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+
+use crate::db::{self, Db};
+use crate::error::Chain;
+use crate::pulse::Pulse;
+
+/// For a claim or a look ahead, which take milliseconds.
+pub(super) const LOOK: Duration = Duration::from_secs(10);
+
+/// For a record and its commit. When it is over, the server has ended the silent transaction, and
+/// the next connection can record what became of the attempt.
+pub(super) const SETTLE: Duration = db::IDLE_IN_TRANSACTION.saturating_add(Duration::from_secs(2));
+
+const ASK_EVERY: Duration = Duration::from_secs(3);
+
+/// Why a connection is to be dropped.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// It closed, or the server refused what it must not refuse.
+    Failed(tokio_postgres::Error),
+    /// No answer came in time.
+    Silent(Duration),
+}
+
+impl Broken {
+    pub(super) fn code(&self) -> Option<&SqlState> {
+        match self {
+            Self::Failed(error) => error.code(),
+            Self::Silent(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Failed(error) => Chain(error).fmt(f),
+            Self::Silent(limit) => write!(f, "no answer within {limit:?}"),
+        }
+    }
+}
+
+/// What is asked on a connection, with a limit to the wait for the answer.
+pub(super) async fn answered<T>(
+    limit: Duration,
+    asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, Broken> {
+    match timeout(limit, asked).await {
+        Ok(answer) => answer.map_err(Broken::Failed),
+        Err(_) => Err(Broken::Silent(limit)),
+    }
+}
+
+/// Returns when nobody holds a job's row: then the transaction that had claimed it is over, whether
+/// or not its own connection has said so.
+///
+/// Work has no limit of its own, since a large agent's upgrade takes as long as it takes. But the
+/// server ends a transaction that it hears nothing more of, and this asks it every three seconds, on
+/// another connection.
+pub(super) async fn let_go(db: &Db, pulse: &Pulse, job: i64) {
+    loop {
+        sleep(ASK_EVERY).await;
+        pulse.beat();
+        match timeout(LOOK, is_free(db, job)).await {
+            Ok(Ok(true)) => return,
+            Ok(Ok(false)) | Err(_) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(job.id = job, error = %Chain(&error), "cannot ask for the job");
+            }
+        }
+    }
+}
+
+async fn is_free(db: &Db, job: i64) -> Result<bool, db::Error> {
+    let client = db.get().await?;
+    let sql = "select 1 from provisioning.jobs where id = $1 for key share skip locked";
+    Ok(!client.query_typed(sql, &[(&job, Type::INT8)]).await?.is_empty())
+}

@@ -1,0 +1,219 @@
+//! What the service counts: names, help texts and labels, each in one place.
+//!
+//! Labels come from short fixed sets, never from an agent, a row or an error's text.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::pulse::Pulse;
+
+/// Before every name.
+pub const PREFIX: &str = "agent_provisioner";
+
+/// Seconds. A build takes tens of milliseconds; what waits for locks takes longer.
+const DURATIONS: [f64; 12] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
+
+type Labels<const N: usize> = [(&'static str, Cow<'static, str>); N];
+type Histograms = Family<Labels<1>, Histogram, fn() -> Histogram>;
+
+/// Why a worker is woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wakeup {
+    /// A notification came.
+    Notified,
+    /// The time for a look has come.
+    Timer,
+    /// The listener is connected: what came before may have been missed.
+    Listening,
+    /// A worker found a job; there may be more.
+    More,
+    /// Reconcile added jobs.
+    Reconcile,
+}
+
+impl Wakeup {
+    const ALL: [Self; 5] =
+        [Self::Notified, Self::Timer, Self::Listening, Self::More, Self::Reconcile];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Notified => "notified",
+            Self::Timer => "timer",
+            Self::Listening => "listening",
+            Self::More => "more",
+            Self::Reconcile => "reconcile",
+        }
+    }
+}
+
+/// Everything this process tells of itself; what the database knows is added by
+/// [`crate::survey::Survey`].
+#[derive(Debug)]
+pub struct Metrics {
+    /// Whether the workers move.
+    pub pulse: Pulse,
+    registry: Registry,
+    wakeups: Family<Labels<1>, Counter>,
+    listening: Gauge,
+    durations: Histograms,
+    attempts: Family<Labels<3>, Counter>,
+    lock_timeouts: Counter,
+    findings: Family<Labels<1>, Counter>,
+    scrape_errors: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let histogram: fn() -> Histogram = || Histogram::new(DURATIONS);
+        let mut metrics = Self {
+            pulse: Pulse::default(),
+            registry: Registry::with_prefix(PREFIX),
+            wakeups: Family::default(),
+            listening: Gauge::default(),
+            durations: Family::new_with_constructor(histogram),
+            attempts: Family::default(),
+            lock_timeouts: Counter::default(),
+            findings: Family::default(),
+            scrape_errors: Counter::default(),
+        };
+        metrics.register();
+        // Known series start at zero, so that the first event is an increase.
+        for reason in Wakeup::ALL {
+            drop(metrics.wakeups.get_or_create(&label("reason", reason.as_str())));
+        }
+        metrics.reconciled(0, 0);
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let Self { registry, .. } = self;
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The program's version", version);
+        let help = "Wake-ups of workers, by reason";
+        registry.register("wakeups", help, self.wakeups.clone());
+        let help = "1 while notifications arrive, 0 while workers only poll";
+        registry.register("listener_connected", help, self.listening.clone());
+        let help = "From a job's claim to its commit, of jobs that succeeded";
+        registry.register("job_duration_seconds", help, self.durations.clone());
+        let help = "Attempts at jobs that ended, by what they came to";
+        registry.register("attempts", help, self.attempts.clone());
+        let help = "Attempts that gave way to somebody's lock";
+        registry.register("lock_timeouts", help, self.lock_timeouts.clone());
+        let help = "Jobs that reconcile added; more than none means a trigger that did not report";
+        registry.register("reconcile_findings", help, self.findings.clone());
+        let help = "Scrapes without the metrics that come from the database";
+        registry.register("scrape_errors", help, self.scrape_errors.clone());
+    }
+
+    /// A worker was woken.
+    pub fn woken(&self, reason: Wakeup) {
+        self.wakeups.get_or_create(&label("reason", reason.as_str())).inc();
+    }
+
+    /// Notifications arrive from now on, or no longer do.
+    pub fn listening(&self, is: bool) {
+        self.listening.set(is.into());
+    }
+
+    /// Whether notifications arrive.
+    pub fn is_listening(&self) -> bool {
+        self.listening.get() == 1
+    }
+
+    /// A job is done and committed.
+    pub fn succeeded(&self, kind: &'static str, outcome: &'static str, took: Duration) {
+        self.durations.get_or_create(&label("kind", kind)).observe(took.as_secs_f64());
+        self.attempt(kind, outcome, None);
+    }
+
+    /// An attempt failed: `retry`, `gave_way` or `dead`.
+    pub fn failed(&self, kind: &'static str, outcome: &'static str, sqlstate: Option<&str>) {
+        if sqlstate == Some("55P03") {
+            self.lock_timeouts.inc();
+        }
+        self.attempt(kind, outcome, sqlstate.and_then(|code| code.get(..2)));
+    }
+
+    fn attempt(&self, kind: &'static str, outcome: &'static str, class: Option<&str>) {
+        let class = class.map_or(Cow::Borrowed("none"), |class| class.to_owned().into());
+        let labels =
+            [("kind", kind.into()), ("outcome", outcome.into()), ("sqlstate_class", class)];
+        self.attempts.get_or_create(&labels).inc();
+    }
+
+    /// Reconcile added jobs for agents without tables, and for tables without an agent.
+    pub fn reconciled(&self, missing: u64, orphaned: u64) {
+        self.findings.get_or_create(&label("finding", "missing")).inc_by(missing);
+        self.findings.get_or_create(&label("finding", "orphaned")).inc_by(orphaned);
+    }
+
+    /// The exposition, as `OpenMetrics` text; `None` for a database that did not answer.
+    pub fn expose(&self, database: Option<&Registry>) -> Result<String, fmt::Error> {
+        if database.is_none() {
+            self.scrape_errors.inc();
+        }
+        let mut text = String::new();
+        encode_registry(&mut text, &self.registry)?;
+        if let Some(database) = database {
+            encode_registry(&mut text, database)?;
+        }
+        encode_eof(&mut text)?;
+        Ok(text)
+    }
+}
+
+/// The gauges that are read from the database, of which this takes one row each.
+#[derive(Debug, Default)]
+pub struct Stock {
+    jobs: Family<Labels<2>, Gauge>,
+    oldest: Gauge<f64, AtomicU64>,
+    blocked: Gauge,
+    agents: Family<Labels<1>, Gauge>,
+}
+
+impl Stock {
+    /// Jobs of a kind and state.
+    pub fn jobs(&self, kind: String, state: String, count: i64) {
+        self.jobs.get_or_create(&[("kind", kind.into()), ("state", state.into())]).set(count);
+    }
+
+    /// Agents whose tables are at a version of the templates.
+    pub fn agents(&self, version: String, count: i64) {
+        self.agents.get_or_create(&[("template_version", version.into())]).set(count);
+    }
+
+    /// The age of the oldest due job in seconds, and the number of prefixes behind a dead one.
+    pub fn queue(&self, oldest: f64, blocked: i64) {
+        self.oldest.set(oldest);
+        self.blocked.set(blocked);
+    }
+
+    /// For [`Metrics::expose`].
+    pub fn registry(self) -> Registry {
+        let mut registry = Registry::with_prefix(PREFIX);
+        registry.register("jobs", "Jobs that are pending or dead, by kind and state", self.jobs);
+        let help = "How long the oldest job that could be worked on has been due; 0 for none";
+        registry.register("oldest_due_age_seconds", help, self.oldest);
+        let help = "Prefixes with a job that waits behind a dead one";
+        registry.register("blocked_prefixes", help, self.blocked);
+        let help = "Agents with tables, by the version of their templates";
+        registry.register("agents", help, self.agents);
+        registry
+    }
+}
+
+fn label(name: &'static str, value: &'static str) -> Labels<1> {
+    [(name, value.into())]
+}

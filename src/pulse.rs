@@ -1,0 +1,113 @@
+//! Whether the workers move, and what they last saw of the queue.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+/// Every step of a worker is bounded well below this.
+const STILL: Duration = Duration::from_secs(30);
+/// A worker that waits says so this often.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// Beats while some worker's task gets on. A database that is down does not stop it; a task that
+/// is stuck does.
+#[derive(Debug)]
+pub struct Pulse {
+    since: Instant,
+    /// Milliseconds after `since`.
+    moved: AtomicU64,
+    look: watch::Sender<Result<(), String>>,
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self {
+            since: Instant::now(),
+            moved: AtomicU64::new(0),
+            look: watch::Sender::new(Err("no worker has looked at the queue yet".to_owned())),
+        }
+    }
+}
+
+impl Pulse {
+    /// A worker got on.
+    pub fn beat(&self) {
+        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved.fetch_max(now, Ordering::Relaxed);
+    }
+
+    /// A worker looked at the queue, and the database answered.
+    pub fn looked(&self) {
+        self.beat();
+        self.look.send_if_modified(|look| std::mem::replace(look, Ok(())).is_err());
+    }
+
+    /// A worker could not look at the queue.
+    pub fn failed(&self, reason: &str) {
+        self.beat();
+        let look = Err(format!("the last look at the queue failed: {reason}"));
+        self.look.send_modify(|last| *last = look);
+    }
+
+    /// Waits, beating all the while.
+    pub async fn while_waiting<T>(&self, wait: impl Future<Output = T>) -> T {
+        let mut wait = pin!(wait);
+        loop {
+            tokio::select! {
+                done = &mut wait => return done,
+                () = sleep(BEAT) => self.beat(),
+            }
+        }
+    }
+
+    /// Fails, with the reason, when no worker has moved for 30 s.
+    pub fn live(&self) -> Result<(), String> {
+        let moved = self.since + Duration::from_millis(self.moved.load(Ordering::Relaxed));
+        let still = moved.elapsed();
+        if still < STILL {
+            return Ok(());
+        }
+        Err(format!("no worker has moved for {} s", still.as_secs()))
+    }
+
+    /// Fails, with the reason, unless the last look at the queue succeeded.
+    pub fn last_look(&self) -> Result<(), String> {
+        self.look.borrow().clone()
+    }
+
+    /// Returns once a look has succeeded.
+    pub async fn first_look(&self) {
+        // The sender is `self`: it cannot be gone.
+        let _never = self.look.subscribe().wait_for(Result::is_ok).await.is_err();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_is_alive_and_standing_still_is_not() {
+        let pulse = Pulse::default();
+        let idle = timeout(Duration::from_secs(100), pulse.while_waiting(pending::<()>())).await;
+        assert!(idle.is_err());
+        assert_eq!(pulse.live(), Ok(()));
+        sleep(STILL.mul_f64(0.8)).await; // one beat may be as old as BEAT
+        assert_eq!(pulse.live(), Ok(()));
+        sleep(BEAT * 2).await;
+        assert_eq!(pulse.live(), Err("no worker has moved for 34 s".to_owned()));
+        pulse.failed("no route to host");
+        assert_eq!(pulse.live(), Ok(()));
+        assert!(pulse.last_look().unwrap_err().contains("no route to host"));
+        pulse.looked();
+        assert_eq!(pulse.last_look(), Ok(()));
+    }
+}
