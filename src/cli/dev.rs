@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::io::{Write, stdout};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -36,8 +37,15 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Error> {
     let mut out = stdout().lock();
     let took = started.elapsed().as_millis();
     writeln!(out, "A throwaway PostgreSQL on 127.0.0.1:{} ({took} ms)", cluster.port())?;
-    let quiet = ("PROVISIONER_LOG__LEVEL".to_owned(), "warn".to_owned());
-    let settings = |role| [("DATABASE_URL".to_owned(), cluster.url(role, DATABASE)), quiet.clone()];
+    let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?; // free for the service
+    let settings = |role| {
+        [
+            ("DATABASE_URL", cluster.url(role, DATABASE)),
+            ("PROVISIONER_LOG__LEVEL", "warn".to_owned()),
+            ("PROVISIONER_HTTP__LISTEN", http.to_string()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+    };
     let worker = config::load(None, settings(WORKER))?;
     let admin = config::load(None, settings(ADMIN))?;
     let superuser = config::load(None, settings(SUPERUSER))?;
@@ -51,7 +59,7 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Error> {
             started.elapsed().as_millis()
         )?;
         let mut shown = Ok(());
-        let end = async { shown = show(&mut out, args, &admin, &cluster).await };
+        let end = async { shown = show(&mut out, args, &admin, &cluster, http).await };
         let ended = service::run(&worker, end).await?;
         shown?;
         Ok(if ended == End::Drained { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -64,6 +72,7 @@ async fn show(
     args: &Args,
     admin: &Config,
     cluster: &Cluster,
+    http: SocketAddr,
 ) -> Result<(), Error> {
     if args.demo {
         let client = connect(admin).await?;
@@ -72,6 +81,7 @@ async fn show(
     if !args.once {
         let url = cluster.url(ADMIN, DATABASE);
         writeln!(out, "\nThe service runs. To play with it:\n  psql '{url}'")?;
+        writeln!(out, "Probes and metrics:\n  curl http://{http}/readyz http://{http}/metrics")?;
         writeln!(out, "Ctrl-C ends both and leaves nothing behind.")?;
         pending::<()>().await;
     }

@@ -3,6 +3,7 @@
 mod demo;
 mod dev;
 mod doctor;
+mod healthcheck;
 mod migrate;
 mod render;
 mod run;
@@ -38,6 +39,8 @@ enum Command {
     Render(render::Args),
     /// Look for everything that would keep `run` from working, and say how to mend it
     Doctor(doctor::Args),
+    /// Ask the service on this machine whether it is live: exit 0 for yes, 1 for no
+    Healthcheck(healthcheck::Args),
     /// A throwaway real PostgreSQL with the service on it
     Dev(dev::Args),
 }
@@ -69,6 +72,14 @@ enum Error {
     },
     #[error("the service did not do it within {0:?}")]
     Late(std::time::Duration),
+    #[error("nobody answers at http://{address}")]
+    Ask {
+        address: std::net::SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{0}")]
+    Unhealthy(String),
     #[error("cannot write the output")]
     Output(#[from] io::Error),
 }
@@ -88,6 +99,8 @@ impl Error {
             | Self::Cluster(_)
             | Self::Query { .. }
             | Self::Late(_)
+            | Self::Ask { .. }
+            | Self::Unhealthy(_)
             | Self::Output(_) => 1,
         }
     }
@@ -118,6 +131,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
     if let Command::Render(args) = cli.command {
         return render::main(&args, &config);
     }
+    if let Command::Healthcheck(args) = cli.command {
+        return healthcheck::main(&args, &config);
+    }
     telemetry::init(&config.log)?;
     let runtime = runtime()?;
     runtime.block_on(async {
@@ -125,7 +141,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
             Command::Run(args) => run::main(&args, &config).await,
             Command::Migrate(args) => migrate::main(args, &config).await,
             Command::Doctor(args) => doctor::main(&args, &config).await,
-            Command::Render(_) | Command::Dev(_) => Ok(ExitCode::SUCCESS), // done above
+            Command::Render(_) | Command::Healthcheck(_) | Command::Dev(_) => {
+                Ok(ExitCode::SUCCESS) // done above
+            }
         }
     })
 }
