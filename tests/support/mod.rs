@@ -3,6 +3,7 @@
 mod admin;
 mod caller;
 mod database;
+mod proxy;
 mod service;
 mod tools;
 mod wait;
@@ -10,6 +11,7 @@ mod wait;
 pub use admin::Admin;
 pub use caller::{ADA, Answer, BEN, BOSS, CALLERS, CAT, Caller, DAN, begin};
 pub use database::{ADMIN, Database, ROLES, Server, WORKER};
-pub use service::{Service, provisioner, said};
+pub use proxy::Proxy;
+pub use service::{Service, get, provisioner, said};
 pub use tools::pg_dump_can;
 pub use wait::until;

@@ -1,0 +1,95 @@
+//! A connection that is open and silent is noticed within 20 s, and replaced without a restart.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Database, Proxy, Service, WORKER};
+
+const NOTICED: Duration = Duration::from_secs(20);
+const ONE: (&str, &str) = ("WORKER__CONCURRENCY", "1");
+const PATIENT: (&str, &str) = ("DATABASE__LOCK_TIMEOUT", "50s");
+const HOUR: [(&str, &str); 2] =
+    [("WORKER__POLL_INTERVAL", "1h"), ("WORKER__RECONCILE_INTERVAL", "1h")];
+const LISTENING: &str = "\"message\":\"listening\"";
+const JOBS: &str = "select state, outcome, attempts from provisioning.jobs order by id";
+
+#[tokio::test]
+async fn idle_workers_whose_connections_fall_silent_work_again() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let proxy = Proxy::before(&db.url(WORKER)).await;
+    let listen = ("DATABASE__LISTEN_URL", &*db.url(WORKER));
+    let service = Service::start(proxy.url(), &[listen]);
+    service.logged(LISTENING).await;
+    admin.create("agt_a").await;
+    admin.settled().await;
+    assert!(proxy.swallow() >= 4);
+    let silent = Instant::now();
+    admin.create("agt_b").await;
+    admin.settled().await;
+    assert!(silent.elapsed() < NOTICED, "{:?}", silent.elapsed());
+    service.logged("no answer within 10s").await;
+    assert_eq!(admin.rows(JOBS).await, ["succeeded|provisioned|0"; 2]);
+    assert!(proxy.cut() >= 1);
+    admin.create("agt_c").await;
+    admin.settled().await;
+}
+
+#[tokio::test]
+async fn a_listener_that_falls_silent_listens_again() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let proxy = Proxy::before(&db.url(WORKER)).await;
+    let mut settings = HOUR.to_vec();
+    settings.push(("DATABASE__LISTEN_URL", proxy.url()));
+    let service = db.service_with(&settings).await;
+    service.logged(LISTENING).await;
+    assert_eq!(proxy.swallow(), 1);
+    let silent = Instant::now();
+    service.logged("did not arrive within 5s").await;
+    assert!(silent.elapsed() < NOTICED, "{:?}", silent.elapsed());
+    let again = || async { (service.log().matches(LISTENING).count() == 2).then_some(()) };
+    crate::support::until("the listener", again).await;
+    admin.create("agt_a").await;
+    admin.settled().await;
+}
+
+#[tokio::test]
+async fn a_job_whose_connection_falls_silent_is_recorded_as_lost_and_done_again() {
+    let db = Database::new().await;
+    let (admin, holder) = (db.admin().await, db.admin().await);
+    let proxy = Proxy::before(&db.url(WORKER)).await;
+    let service = Service::start(proxy.url(), &[ONE, PATIENT]);
+    service.logged("running").await;
+    holder.run("begin; lock table public.agents in row exclusive mode").await;
+    admin.create("agt_6f78").await;
+    admin.held_up("agt_6f78").await;
+    assert!(proxy.swallow() >= 1);
+    holder.run("commit").await;
+    // From here on the server waits for a client that cannot hear it.
+    let silent = Instant::now();
+    service.logged("in the middle of job 1").await;
+    assert!(silent.elapsed() < NOTICED, "{:?}", silent.elapsed());
+    admin.settled().await;
+    assert_eq!(admin.rows(JOBS).await, ["succeeded|provisioned|1"]);
+    assert_eq!(admin.tables("agt_6f78").await.len(), 4);
+    assert!(service.log().contains("the connection fell silent"), "recorded");
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_swallowed_counts_once() {
+    let db = Database::new().await;
+    let (admin, holder) = (db.admin().await, db.admin().await);
+    let proxy = Proxy::before(&db.url(WORKER)).await;
+    admin.create("agt_6f78").await;
+    // The claim and the work pass, the record waits.
+    holder.run("begin; lock table provisioning.jobs in share mode").await;
+    let service = Service::start(proxy.url(), &[ONE, PATIENT]);
+    admin.held_up("agt_6f78").await;
+    assert!(proxy.swallow() >= 1);
+    let silent = Instant::now();
+    holder.run("commit").await;
+    admin.settled().await;
+    service.logged("the job was settled all the same").await;
+    assert!(silent.elapsed() < NOTICED, "{:?}", silent.elapsed());
+    assert_eq!(admin.rows(JOBS).await, ["succeeded|provisioned|0"]);
+}

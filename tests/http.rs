@@ -1,0 +1,258 @@
+//! What probes and Prometheus hear.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::process::Child;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use agent_provisioner::cluster::Stop;
+use agent_provisioner::db::{Db, Patience, Target};
+use agent_provisioner::http::Http;
+use agent_provisioner::metrics::Metrics;
+use agent_provisioner::survey::Survey;
+use openmetrics_parser::openmetrics::parse_openmetrics;
+use openmetrics_parser::{OpenMetricsValue, Sample};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{Database, Server, Service, WORKER, get, provisioner, said, until};
+use crate::systemd::Manager;
+
+/// A metric's value as a real parser reads it; `None` where there is no such series.
+///
+/// A histogram's is the number of its samples.
+fn metric(exposition: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+    let parsed = parse_openmetrics(exposition).unwrap();
+    let family = parsed.families.get(&format!("agent_provisioner_{name}"))?;
+    let bears = |sample: &&Sample<OpenMetricsValue>| {
+        let labelled = sample.get_labelset().unwrap();
+        labels.iter().all(|(key, value)| labelled.get_label_value(key) == Some(value))
+    };
+    let mut found = family.iter_samples().filter(bears);
+    let value = match &found.next()?.value {
+        OpenMetricsValue::Gauge(value) => value.as_f64(),
+        OpenMetricsValue::Counter(counter) => counter.value.as_f64(),
+        OpenMetricsValue::Histogram(histogram) => {
+            u32::try_from(histogram.count.unwrap_or(0)).unwrap().into()
+        }
+        OpenMetricsValue::Info => 1.0,
+        other @ (OpenMetricsValue::Unknown(_)
+        | OpenMetricsValue::StateSet(_)
+        | OpenMetricsValue::GaugeHistogram(_)
+        | OpenMetricsValue::Summary(_)) => unreachable!("{name} is {other:?}"),
+    };
+    assert_eq!(found.count(), 0, "more than one {name} with {labels:?}");
+    Some(value)
+}
+
+async fn becomes(address: &str, name: &str, labels: &[(&str, &str)], value: f64) {
+    until(name, || async {
+        let (code, exposition) = get(address, "/metrics");
+        assert_eq!(code, 200, "{exposition}");
+        (metric(&exposition, name, labels) == Some(value)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_metrics_move_with_the_jobs() {
+    let db = Database::new().await;
+    let (admin, holder) = (db.admin().await, db.admin().await);
+    admin.run("create table public.agt_taken_orders ()").await;
+    holder.run("begin; lock table public.agents in row exclusive mode").await;
+    let settings = [("DATABASE__LOCK_TIMEOUT", "50ms"), ("WORKER__RECONCILE_INTERVAL", "100ms")];
+    let service = db.service_with(&settings).await;
+    let http = service.http().await;
+    let provision = ("kind", "provision");
+
+    becomes(&http, "build", &[("version", env!("CARGO_PKG_VERSION"))], 1.0).await;
+    becomes(&http, "listener_connected", &[], 1.0).await;
+    becomes(&http, "jobs", &[provision, ("state", "pending")], 0.0).await;
+    becomes(&http, "oldest_due_age_seconds", &[], 0.0).await;
+    becomes(&http, "reconcile_findings", &[("finding", "missing")], 0.0).await;
+    becomes(&http, "scrape_errors", &[], 0.0).await;
+
+    admin.create("agt_6f78").await;
+    admin.holds("select last_sqlstate = '55P03' from provisioning.jobs").await;
+    holder.run("commit").await;
+    admin.create("agt_taken").await;
+    admin.settled().await;
+    admin
+        .run(
+            "insert into provisioning.jobs (kind, agent_id, agent_prefix)
+             values ('repair', 99, 'agt_taken'), ('repair', 98, 'agt_other');
+             update provisioning.jobs set run_at = now() - interval '1 hour' where agent_id = 98;
+             alter table public.agents disable trigger user;
+             insert into public.agents (agent_prefix) values ('agt_unheard')",
+        )
+        .await;
+    becomes(&http, "reconcile_findings", &[("finding", "missing")], 1.0).await;
+    becomes(&http, "jobs", &[provision, ("state", "dead")], 1.0).await;
+    becomes(&http, "jobs", &[("kind", "repair"), ("state", "pending")], 2.0).await;
+    becomes(&http, "blocked_prefixes", &[], 1.0).await;
+    becomes(&http, "agents", &[("template_version", "1")], 2.0).await;
+
+    let (_, exposition) = get(&http, "/metrics");
+    let value = |name, labels: &[_]| metric(&exposition, name, labels);
+    assert!(value("oldest_due_age_seconds", &[]) >= Some(3600.0));
+    assert_eq!(value("job_duration_seconds", &[provision]), Some(2.0));
+    let attempts = |outcome, class| {
+        value("attempts", &[provision, ("outcome", outcome), ("sqlstate_class", class)])
+    };
+    assert_eq!(attempts("provisioned", "none"), Some(2.0));
+    assert_eq!(attempts("dead", "42"), Some(1.0));
+    assert!(attempts("gave_way", "55") >= Some(1.0));
+    assert_eq!(attempts("gave_way", "55"), value("lock_timeouts", &[]));
+    for reason in ["notified", "timer", "listening", "more", "reconcile"] {
+        assert!(value("wakeups", &[("reason", reason)]) >= Some(1.0), "{reason}");
+    }
+    assert_eq!(get(&http, "/").0, 404);
+}
+
+#[tokio::test]
+async fn without_its_database_the_service_is_live_and_not_ready() {
+    let server: &'static Server = Box::leak(Box::new(Server::start(&[]).await));
+    let db = server.database().await;
+    let service = db.service().await;
+    let http = service.http().await;
+    becomes_ready(&http).await;
+    let down = async {
+        until("not ready", || async { (get(&http, "/readyz").0 == 503).then_some(()) }).await;
+        assert_eq!(get(&http, "/livez"), (200, "live\n".to_owned()));
+        until("no gauges", || async {
+            let exposition = get(&http, "/metrics").1;
+            assert_eq!(metric(&exposition, "build", &[]), Some(1.0));
+            let errors = metric(&exposition, "scrape_errors", &[])?;
+            (metric(&exposition, "blocked_prefixes", &[]).is_none() && errors > 0.0).then_some(())
+        })
+        .await;
+    };
+    server.restart(Stop::Fast, || on_a_thread(down));
+    becomes_ready(&http).await;
+    db.admin()
+        .await
+        .run("insert into provisioning.migrations values (99, 'from the future', '')")
+        .await;
+    until("not ready", || async {
+        let (code, body) = get(&http, "/readyz");
+        (code == 503 && body.contains("schema version 99")).then_some(())
+    })
+    .await;
+}
+
+async fn becomes_ready(http: &str) {
+    let ready = (200, "ready\n".to_owned());
+    until("ready", || async { (get(http, "/readyz") == ready).then_some(()) }).await;
+}
+
+/// In the middle of something that does not await.
+fn on_a_thread(work: impl Future<Output = ()> + Send) {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(work);
+    };
+    thread::scope(|scope| scope.spawn(run).join().unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_move_for_thirty_seconds_is_not_live() {
+    let metrics = Arc::new(Metrics::default());
+    let target = Target::parse("postgres://nobody@127.0.0.1:9/nothing", None, None).unwrap();
+    let second = Duration::from_secs(1);
+    let patience = Patience { connect: second, statement: second, lock: second };
+    let survey = Survey::new(Db::new(&target, &patience, 1).unwrap());
+    let http = Http::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let address = http.address.to_string();
+    tokio::spawn(http.serve(Arc::clone(&metrics), survey, CancellationToken::new()));
+    let livez = || async {
+        let address = address.clone();
+        // The clock stands while this runs.
+        tokio::task::spawn_blocking(move || get(&address, "/livez")).await.unwrap()
+    };
+    tokio::time::advance(second * 29).await;
+    assert_eq!(livez().await, (200, "live\n".to_owned()));
+    tokio::time::advance(second).await;
+    assert_eq!(livez().await, (503, "no worker has moved for 30 s\n".to_owned()));
+    metrics.pulse.beat();
+    assert_eq!(livez().await, (200, "live\n".to_owned()));
+}
+
+/// Ends with the test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+#[tokio::test]
+async fn a_claim_loop_that_hangs_is_not_live_and_feeds_no_watchdog() {
+    let db = Database::new().await;
+    let (admin, manager) = (db.admin().await, Manager::new("hung"));
+    let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    // Nobody reads its log: once the pipe is full, the only worker stands still in its log line.
+    let (_unread, mut log) = std::io::pipe().unwrap();
+    log.write_all(&vec![b'.'; 60_000]).unwrap();
+    let mut command = provisioner(&db.url(WORKER));
+    command.env("PROVISIONER_HTTP__LISTEN", &http).env("PROVISIONER_WORKER__CONCURRENCY", "1");
+    command.env("NOTIFY_SOCKET", &manager.path).env("WATCHDOG_USEC", "400000");
+    let _hung = Killed(command.arg("run").stderr(log).spawn().unwrap());
+    becomes_ready(&http).await;
+    admin
+        .run("insert into public.agents (agent_prefix) select 'a' || n from generate_series(1, 50) n")
+        .await;
+    // A thread that hangs may take the whole runtime with it: then nobody answers.
+    until("not live", || async {
+        while manager.heard().is_some() {}
+        let (code, body) = get(&http, "/livez");
+        (code == 0 || body.starts_with("no worker has moved for 3")).then_some(())
+    })
+    .await;
+    let pending = "select exists (select from provisioning.jobs where state = 'pending')";
+    assert!(admin.one::<bool>(pending).await);
+    let heard = manager.heard_within(Duration::from_secs(1)).concat();
+    assert!(!heard.contains("WATCHDOG"), "{heard}");
+    let check = [("PROVISIONER_HTTP__LISTEN", &*http)];
+    let checked = provisioner("").arg("healthcheck").envs(check).output().unwrap();
+    assert_eq!(checked.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn healthcheck_asks_the_configured_address() {
+    let db = Database::new().await;
+    let service = db.service().await;
+    let http = service.http().await;
+    becomes_ready(&http).await;
+    let port = http.rsplit(':').next().unwrap();
+    let check = |listen: &str, args: &[&str]| {
+        let mut command = provisioner("");
+        command.env_remove("DATABASE_URL").env("PROVISIONER_HTTP__LISTEN", listen);
+        let output = command.arg("healthcheck").args(args).output().unwrap();
+        (output.status.code().unwrap(), said(&output))
+    };
+    assert_eq!(check(&http, &[]), (0, "live\n".to_owned()));
+    assert_eq!(check(&format!("0.0.0.0:{port}"), &["--ready"]), (0, "ready\n".to_owned()));
+    assert!(check("127.0.0.1:9", &[]).1.contains("nobody answers at http://127.0.0.1:9"));
+    // A server that accepts and says nothing.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    assert!(check(&mute.local_addr().unwrap().to_string(), &[]).1.contains("timed out"));
+    for (listen, code) in [("127.0.0.1:9", 1), ("off", 1), ("", 1), ("localhost", 2)] {
+        assert_eq!(check(listen, &[]).0, code, "{listen}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_ends_the_start_and_off_needs_none() {
+    let db = Database::new().await;
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut service = Service::start(&db.url(WORKER), &[("HTTP__LISTEN", &address)]);
+    assert_eq!(service.ended().await.code(), Some(1));
+    service.logged(&format!("cannot serve HTTP on {address}: set http.listen to a free")).await;
+    service.logged("Address already in use").await;
+    let service = db.service_with(&[("HTTP__LISTEN", "off")]).await;
+    assert!(!service.log().contains("serving HTTP"));
+}
