@@ -2,13 +2,15 @@
 //! chain of ownership gives: item → order → customer → agent → user.
 
 use proptest::prelude::*;
+use proptest::sample::select;
 use proptest::test_runner::{Config, TestRunner};
 
 use crate::support::{ADA, Admin, BEN, BOSS, CAT, Caller, DAN, Database};
 
 const USERS: [Caller; 5] = [ADA, BEN, CAT, DAN, BOSS];
-/// With ids from 1 on.
-const AGENTS: [&str; 4] = ["agt_ada", "agt_ben", "agt_c", "agt_d"];
+/// Ids and prefixes.
+const AGENTS: [Agent; 4] = [(1, "agt_ada"), (2, "agt_ben"), (3, "agt_c"), (4, "agt_d")];
+type Agent = (i64, &'static str);
 
 /// What somebody sees without asking for anything in particular.
 const SEEN: &str = "
@@ -29,30 +31,30 @@ select concat_ws(' ', array(select id from theirs order by 1),
     array(select i.id from public.{p}_orders_items i join public.{p}_orders o on o.id = i.order_id
           join theirs c on c.id = o.customer_id order by 1))";
 
-/// One step in the life of the CRM; agents and users by their place in the lists above.
+/// One step in the life of the CRM.
 #[derive(Clone, Debug)]
 enum Step {
     /// An agent gets another user, or none.
-    Assign { agent: usize, user: Option<usize> },
+    Assign { agent: Agent, user: Option<Caller> },
     /// Somebody becomes an admin, or ceases to be one.
-    Role { user: usize, admin: bool },
+    Role { user: Caller, admin: bool },
     /// A customer comes, with a number of messages and orders, and of items in each order.
-    Rows { agent: usize, messages: u8, orders: u8, items: u8 },
+    Rows { agent: Agent, messages: u8, orders: u8, items: u8 },
     /// Somebody writes a customer into an agent's table, with some agent's id.
-    Write { user: usize, agent: usize, id: usize },
+    Write { user: Caller, agent: Agent, id: i64 },
     /// Somebody deletes all messages of an agent's, whosever they are.
-    Delete { user: usize, agent: usize },
+    Delete { user: Caller, agent: Agent },
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let (agent, user) = (|| 0..AGENTS.len(), || 0..USERS.len());
+    let (agent, user) = (|| select(&AGENTS[..]), || select(&USERS[..]));
     prop_oneof![
         3 => (agent(), proptest::option::weighted(0.8, user()))
             .prop_map(|(agent, user)| Step::Assign { agent, user }),
         1 => (user(), any::<bool>()).prop_map(|(user, admin)| Step::Role { user, admin }),
         3 => (agent(), 0..3u8, 0..3u8, 0..3u8)
             .prop_map(|(agent, messages, orders, items)| Step::Rows { agent, messages, orders, items }),
-        2 => (user(), agent(), agent()).prop_map(|(user, agent, id)| Step::Write { user, agent, id }),
+        2 => (user(), agent(), 1..5i64).prop_map(|(user, agent, id)| Step::Write { user, agent, id }),
         1 => (user(), agent()).prop_map(|(user, agent)| Step::Delete { user, agent }),
     ]
 }
@@ -81,7 +83,7 @@ async fn crm() -> (Database, Admin) {
     let admin = db.admin().await;
     let _service = db.service().await;
     admin.populate().await;
-    for prefix in &AGENTS[2..] {
+    for (_, prefix) in AGENTS.iter().skip(2) {
         admin.create(prefix).await;
     }
     admin.settled().await;
@@ -89,7 +91,7 @@ async fn crm() -> (Database, Admin) {
 }
 
 fn reset() -> String {
-    let tables = AGENTS.map(|prefix| format!("public.{prefix}_customers")).join(", ");
+    let tables = AGENTS.map(|(_, prefix)| format!("public.{prefix}_customers")).join(", ");
     format!(
         "truncate {tables} cascade; update public.agents set user_id = null;
          update public.users set role = case name when 'boss' then 'admin' else 'agent' end::public.role"
@@ -98,19 +100,18 @@ fn reset() -> String {
 
 async fn take(admin: &Admin, step: &Step) {
     match *step {
-        Step::Assign { agent, user } => {
-            let id = user.map_or("null".to_owned(), |user| format!("'{}'", USERS[user].id));
+        Step::Assign { agent: (agent, _), user } => {
+            let id = user.map_or("null".to_owned(), |user| format!("'{}'", user.id));
             let free = format!("update public.agents set user_id = null where user_id = {id}");
             let assign = "update public.agents set user_id";
-            admin.run(&format!("{free}; {assign} = {id} where id = {}", agent + 1)).await;
+            admin.run(&format!("{free}; {assign} = {id} where id = {agent}")).await;
         }
         Step::Role { user, admin: is_admin } => {
             let role = if is_admin { "admin" } else { "agent" };
-            let id = USERS[user].id;
-            admin.run(&format!("update public.users set role = '{role}' where id = '{id}'")).await;
+            let sql = format!("update public.users set role = '{role}' where id = '{}'", user.id);
+            admin.run(&sql).await;
         }
-        Step::Rows { agent, messages, orders, items } => {
-            let prefix = AGENTS[agent];
+        Step::Rows { agent: (_, prefix), messages, orders, items } => {
             let customer = format!(
                 "with c as (insert into public.{prefix}_customers (name, phone) values ('x', '1')
                      returning id),
@@ -129,9 +130,9 @@ async fn take(admin: &Admin, step: &Step) {
         }
         Step::Write { user, agent, id } => write(admin, user, agent, id).await,
         Step::Delete { user, agent } => {
-            let (who, prefix) = (&USERS[user], AGENTS[agent]);
+            let prefix = agent.1;
             let theirs = owns(admin, user, agent).await;
-            let delete = format!("{}; delete from public.{prefix}_messages; commit", who.begin());
+            let delete = format!("{}; delete from public.{prefix}_messages; commit", user.begin());
             let before = format!("select count(*) from public.{prefix}_messages");
             let all: i64 = admin.one(&before).await;
             admin.run(&delete).await;
@@ -143,32 +144,33 @@ async fn take(admin: &Admin, step: &Step) {
 }
 
 /// Whether the chain makes an agent's rows this user's.
-async fn owns(admin: &Admin, user: usize, agent: usize) -> bool {
-    let chain = "select exists (select from public.agents where id = {a} and user_id = '{u}')
-                 or exists (select from public.users where id = '{u}' and role = 'admin')";
-    let chain = chain.replace("{u}", USERS[user].id).replace("{a}", &(agent + 1).to_string());
+async fn owns(admin: &Admin, user: Caller, (agent, _): Agent) -> bool {
+    let chain = format!(
+        "select exists (select from public.agents where id = {agent} and user_id = '{0}')
+             or exists (select from public.users where id = '{0}' and role = 'admin')",
+        user.id
+    );
     admin.one(&chain).await
 }
 
-async fn write(admin: &Admin, user: usize, agent: usize, id: usize) {
+async fn write(admin: &Admin, user: Caller, agent: Agent, id: i64) {
     let insert = format!(
-        "insert into public.{}_customers (agent_id, name, phone) values ({}, 'x', '1')",
-        AGENTS[agent],
-        id + 1
+        "insert into public.{}_customers (agent_id, name, phone) values ({id}, 'x', '1')",
+        agent.1
     );
-    let expected = match (owns(admin, user, agent).await, id == agent) {
+    let expected = match (owns(admin, user, agent).await, id == agent.0) {
         (true, true) => "written",
         (true, false) => "23514",
         (false, _) => "42501",
     };
-    let found = admin.ask(&USERS[user], &insert).await;
+    let found = admin.ask(&user, &insert).await;
     let found = found.map_or_else(|e| e.code().code().to_owned(), |_| "written".to_owned());
-    assert_eq!(found, expected, "{} writes {insert}", USERS[user].name);
+    assert_eq!(found, expected, "{} writes {insert}", user.name);
 }
 
 async fn compare(admin: &Admin) -> Result<(), TestCaseError> {
     for user in &USERS {
-        for prefix in AGENTS {
+        for (_, prefix) in AGENTS {
             let fill = |sql: &str| sql.replace("{p}", prefix).replace("{u}", user.id);
             let seen = admin.ask(user, &fill(SEEN)).await.unwrap().rows;
             let chain = admin.rows(&fill(CHAIN)).await;

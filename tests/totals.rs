@@ -1,4 +1,4 @@
-//! orders.total_amount is the sum of the order's items, after every statement and for every writer.
+//! An order's total is the sum of its items, after every statement and whoever else is writing.
 
 use crate::support::{ADA, Admin, Database};
 

@@ -45,7 +45,7 @@ impl Admin {
                     answer.rows.push(cells.collect::<Vec<_>>().join("|"));
                 }
                 SimpleQueryMessage::CommandComplete(touched) => answer.touched = touched,
-                _ => {}
+                SimpleQueryMessage::RowDescription(_) | _ => {}
             }
         }
         Ok(answer)
