@@ -9,6 +9,7 @@
 
 mod support;
 
+mod agents;
 mod auth_users;
 mod cli;
 mod dev;
@@ -17,6 +18,7 @@ mod faults;
 mod functions;
 mod halfopen;
 mod http;
+mod jobs;
 mod least_privilege;
 mod lints;
 mod logs;

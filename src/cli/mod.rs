@@ -1,12 +1,17 @@
 //! The command line: what can be asked for, and how an answer or an error leaves the program.
 
+mod agents;
 mod demo;
 mod dev;
 mod doctor;
 mod healthcheck;
+mod job_text;
+mod jobs;
 mod migrate;
 mod render;
 mod run;
+mod table;
+mod wait;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -35,6 +40,10 @@ enum Command {
     Run(run::Args),
     /// Bring the schema to this program's version, or look at it
     Migrate(migrate::Args),
+    /// See, replay, cancel and prune jobs
+    Jobs(jobs::Args),
+    /// See agents and their tables
+    Agents(agents::Args),
     /// Print the SQL that builds one agent
     Render(render::Args),
     /// Look for everything that would keep `run` from working, and say how to mend it
@@ -80,6 +89,10 @@ enum Error {
     },
     #[error("{0}")]
     Unhealthy(String),
+    #[error("there is no job {0}")]
+    NoJob(i64),
+    #[error("no agent has the prefix {0:?}, and none has left anything under it")]
+    NoAgent(String),
     #[error("cannot write the output")]
     Output(#[from] io::Error),
 }
@@ -101,6 +114,8 @@ impl Error {
             | Self::Late(_)
             | Self::Ask { .. }
             | Self::Unhealthy(_)
+            | Self::NoJob(_)
+            | Self::NoAgent(_)
             | Self::Output(_) => 1,
         }
     }
@@ -141,6 +156,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
             Command::Run(args) => run::main(&args, &config).await,
             Command::Migrate(args) => migrate::main(args, &config).await,
             Command::Doctor(args) => doctor::main(&args, &config).await,
+            Command::Jobs(args) => jobs::main(args, &config).await,
+            Command::Agents(args) => agents::main(args, &config).await,
             Command::Render(_) | Command::Healthcheck(_) | Command::Dev(_) => {
                 Ok(ExitCode::SUCCESS) // done above
             }
@@ -151,6 +168,13 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
 /// Two threads: the service waits for the database, it does not compute.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+/// A connection to a database of this program's version.
+async fn connect_current(config: &Config) -> Result<deadpool_postgres::Object, Error> {
+    let mut client = connect(config).await?;
+    db::require_current(&mut client).await?;
+    Ok(client)
 }
 
 /// A connection for one command.

@@ -1,6 +1,7 @@
 //! The queue: what is to be done, by whom, when again, and what came of it.
 
 mod attempt;
+pub(crate) mod desk;
 mod queue;
 mod reconcile;
 mod silence;

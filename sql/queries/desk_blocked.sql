@@ -1,0 +1,12 @@
+-- Dead jobs that hold up others of their prefix (as in claim.sql).
+-- $1 prefix; null is any
+select d.id, d.kind, d.agent_prefix, count(*) as waiting
+from provisioning.jobs d
+join provisioning.jobs w
+    on w.agent_prefix = d.agent_prefix
+    and w.id > d.id
+    and w.state = 'pending'
+    and not (w.kind = 'deprovision' and w.agent_id = d.agent_id)
+where d.state = 'dead' and ($1 is null or d.agent_prefix = $1)
+group by d.id
+order by d.id

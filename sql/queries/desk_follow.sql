@@ -1,0 +1,18 @@
+-- What has become of jobs; `blocked`: pending behind a dead one (as in claim.sql), so it will stay.
+-- $1 ids
+select
+    j.id,
+    case
+        when j.state = 'pending' and exists (
+            select from provisioning.jobs e
+            where e.agent_prefix = j.agent_prefix
+              and e.id < j.id
+              and e.state = 'dead'
+              and not (j.kind = 'deprovision' and e.agent_id = j.agent_id)
+        ) then 'blocked'
+        else j.state
+    end as state,
+    case when j.state = 'dead' then j.last_error end as error
+from provisioning.jobs j
+where j.id = any ($1)
+order by j.id

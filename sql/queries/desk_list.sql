@@ -1,0 +1,70 @@
+-- Jobs as people see them: what runs, then what needs a person, then what is due, then the past.
+-- Which session is on a job is told by its name, which every role sees; since when it has been at
+-- it, only roles that have the worker's privileges or pg_read_all_stats.
+-- $1 id, $2 state, $3 prefix, $4 kind, $5 most rows; null is any
+with worker as materialized (
+    select distinct on (a.application_name)
+        a.application_name as name,
+        a.pid,
+        a.usename::text as role,
+        a.xact_start,
+        a.wait_event_type = 'Lock' as waiting
+    from pg_catalog.pg_stat_activity a
+    where a.datname = current_database() and a.application_name ^@ 'agent-provisioner job '
+    order by a.application_name, a.xact_start desc nulls last
+), page as materialized (
+    select j.*, coalesce(w.label, j.state) as seen_as, w.pid, w.role, w.xact_start, w.waiting
+    from (
+        (select j.* from provisioning.jobs j
+         where j.state in ('pending', 'dead')
+           and ($1 is null or j.id = $1) and ($3 is null or j.agent_prefix = $3)
+           and ($4 is null or j.kind = $4))
+        union all
+        (select j.* from provisioning.jobs j
+         where j.state in ('succeeded', 'cancelled') and ($2 is null or j.state = $2)
+           and ($1 is null or j.id = $1) and ($3 is null or j.agent_prefix = $3)
+           and ($4 is null or j.kind = $4)
+         order by j.id desc
+         limit $5)
+    ) j
+    left join (select 'running' as label, worker.* from worker) w
+        on j.state = 'pending' and w.name = 'agent-provisioner job ' || j.id
+    where $2 is null or coalesce(w.label, j.state) = $2
+    order by
+        case coalesce(w.label, j.state)
+            when 'running' then 0 when 'dead' then 1 when 'pending' then 2 else 3
+        end,
+        j.id desc
+    limit $5
+)
+select
+    p.id, p.kind, p.seen_as, p.agent_id, p.agent_prefix, p.user_id::text as user_id,
+    p.priority, p.attempts, p.outcome, p.last_error, p.last_sqlstate,
+    to_char(p.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as created_at,
+    to_char(p.run_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as run_at,
+    to_char(p.finished_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as finished_at,
+    round(extract(epoch from p.duration) * 1000, 1)::float8 as duration_ms,
+    p.replayed_by, p.replay_reason,
+    to_char(p.replayed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as replayed_at,
+    p.pid,
+    p.role,
+    round(extract(epoch from clock_timestamp() - p.xact_start), 1)::float8 as seconds,
+    case when p.waiting then pg_blocking_pids(p.pid) else '{}' end as blocked_by_pids,
+    e.id as waits_for,
+    e.state as waits_for_state
+from page p
+left join lateral (
+    -- As in claim.sql; a dead one is named first, because it needs a person.
+    select e.id, e.state
+    from provisioning.jobs e
+    where p.state = 'pending'
+      and e.agent_prefix = p.agent_prefix
+      and e.id < p.id
+      and e.state in ('pending', 'dead')
+      and not (p.kind = 'deprovision' and e.agent_id = p.agent_id)
+    order by e.state, e.id
+    limit 1
+) e on true
+order by
+    case p.seen_as when 'running' then 0 when 'dead' then 1 when 'pending' then 2 else 3 end,
+    p.id desc

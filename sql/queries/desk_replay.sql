@@ -1,0 +1,44 @@
+-- Dead jobs back into the queue, each in its old place: per prefix the order is that of the ids.
+-- Of an agent's jobs of one kind a single one may be pending. The others stay dead and come back
+-- with the twin that goes first: the latest deprovision, because it cancels the rest, and the
+-- earliest of any other kind, because the rest waits for it.
+-- $1 ids, $2 prefix (both null: every dead job), $3 reason, $4 who, besides the role, $5 dry run
+with asked as materialized (
+    select j.id, j.kind, j.agent_id, j.agent_prefix, j.state, t.id as twin, t.state as twin_state
+    from provisioning.jobs j
+    left join lateral (
+        select t.id, t.state
+        from provisioning.jobs t
+        where j.state = 'dead' and t.agent_id = j.agent_id and t.kind = j.kind and t.id <> j.id
+          and (t.state = 'pending'
+               or t.state = 'dead' and (t.id > j.id) = (j.kind = 'deprovision'))
+        order by t.state desc, case when j.kind = 'deprovision' then -t.id else t.id end
+        limit 1
+    ) t on true
+    where j.id = any ($1)
+       or $1 is null and j.state = 'dead' and ($2 is null or j.agent_prefix = $2)
+), picked as materialized (
+    -- Skips what a worker holds: it is cancelling that very job.
+    select j.id
+    from provisioning.jobs j join asked a on a.id = j.id
+    where j.state = 'dead' and a.state = 'dead' and a.twin is null
+    for update of j skip locked
+), replayed as (
+    update provisioning.jobs j
+    set state = 'pending', attempts = 0, run_at = now(), finished_at = null, outcome = null,
+        replayed_by = current_user || coalesce(' (' || $4 || ')', ''),
+        replayed_at = now(), replay_reason = $3
+    from picked p
+    where p.id = j.id and not $5
+    returning j.id
+), told as materialized (
+    select pg_notify('agent_provisioning', '') from (select from replayed limit 1) r
+)
+select
+    coalesce(a.id, m.id) as id, a.kind, a.agent_prefix, a.state, a.twin, a.twin_state,
+    p.id is not null as picked,
+    (select count(*) from told) as told
+from asked a
+full join (select distinct id from unnest($1) n (id)) m on m.id = a.id
+left join picked p on p.id = a.id
+order by 1

@@ -1,0 +1,51 @@
+-- Agents with what stands for them: the rows in public.agents, tables that outlived their agent,
+-- and agents of which only open jobs are left. The state is that of public.agent_status.
+-- $1 prefix; null is any
+with known as (
+    select a.id as agent_id, a.agent_prefix::text as agent_prefix, true as alive
+    from public.agents a
+    where $1 is null or a.agent_prefix = $1
+    union all
+    select b.agent_id, b.agent_prefix, false
+    from provisioning.agents b
+    where ($1 is null or b.agent_prefix = $1)
+      and not exists (select from public.agents a where a.id = b.agent_id)
+    union all
+    select distinct j.agent_id, j.agent_prefix, false
+    from provisioning.jobs j
+    where ($1 is null or j.agent_prefix = $1)
+      and j.state in ('pending', 'dead')
+      and not exists (select from public.agents a where a.id = j.agent_id)
+      and not exists (select from provisioning.agents b where b.agent_id = j.agent_id)
+)
+select
+    k.agent_prefix, k.agent_id, k.alive, b.template_version, b.reference,
+    case
+        when deletion.state = 'pending' then 'deleting'
+        when deletion.state = 'dead' then 'failed'
+        when not k.alive then case when b.agent_id is null then 'gone' else 'deleting' end
+        when b.agent_id is not null then 'ready'
+        when build.state = 'dead' then 'failed'
+        else 'pending'
+    end as state,
+    to_char(b.provisioned_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as provisioned_at,
+    (select count(*) from provisioning.agent_tables t
+     join pg_catalog.pg_class c on c.oid = t.relation
+     where t.agent_id = k.agent_id) as tables,
+    last.id as job_id, last.kind as job_kind, last.state as job_state,
+    last.last_error as job_error, last.last_sqlstate as job_sqlstate
+from known k
+left join provisioning.agents b on b.agent_id = k.agent_id
+left join lateral (
+    select j.state from provisioning.jobs j
+    where j.agent_id = k.agent_id and j.kind = 'deprovision' order by j.id desc limit 1
+) deletion on true
+left join lateral (
+    select j.state from provisioning.jobs j
+    where j.agent_id = k.agent_id and j.kind = 'provision' order by j.id desc limit 1
+) build on true
+left join lateral (
+    select j.id, j.kind, j.state, j.last_error, j.last_sqlstate from provisioning.jobs j
+    where j.agent_id = k.agent_id order by j.id desc limit 1
+) last on true
+order by k.agent_prefix, k.agent_id desc

@@ -1,0 +1,137 @@
+//! `agent-provisioner agents`
+
+use std::io::{self, Write, stdout};
+use std::process::ExitCode;
+
+use clap::{Args as Clap, Subcommand};
+use tokio_postgres::Client;
+
+use super::jobs::print_json;
+use super::table::{Table, clean, or_dash};
+use super::{Error, connect_current};
+use crate::config::Config;
+use crate::jobs::desk;
+
+#[derive(Debug, Clap)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List agents by prefix, those without tables and tables without an agent included
+    List {
+        /// As a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what stands for a prefix: agent, tables, last job
+    Show {
+        prefix: String,
+        /// As a JSON array: a prefix stands for two agents while the former one is being dropped
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// An agent with all that `show` tells of it.
+#[derive(serde::Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    agent: desk::Agent,
+    tables: Vec<desk::Table>,
+}
+
+pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error> {
+    let client = connect_current(config).await?;
+    let mut out = stdout().lock();
+    match args.verb {
+        Verb::List { json } => {
+            let agents = desk::agents(&client, None).await.map_err(failed("listing the agents"))?;
+            if json { print_json(&mut out, &agents)? } else { list(&mut out, &agents)? }
+        }
+        Verb::Show { prefix, json } => {
+            let agents = read(&client, &prefix).await.map_err(failed("reading the agent"))?;
+            if agents.is_empty() {
+                return Err(Error::NoAgent(prefix));
+            }
+            if json {
+                print_json(&mut out, &agents)?;
+            } else {
+                agents.iter().try_for_each(|agent| show(&mut out, agent))?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn read(client: &Client, prefix: &str) -> Result<Vec<Shown>, tokio_postgres::Error> {
+    let mut shown = Vec::new();
+    for agent in desk::agents(client, Some(prefix)).await? {
+        let tables = desk::tables(client, agent.id).await?;
+        shown.push(Shown { agent, tables });
+    }
+    Ok(shown)
+}
+
+fn list(out: &mut impl Write, agents: &[desk::Agent]) -> io::Result<()> {
+    if agents.is_empty() {
+        return writeln!(out, "no agents");
+    }
+    let headings =
+        ["PREFIX", "ID", "STATE", "TEMPLATE", "REFERENCE", "TABLES", "PROVISIONED", "LAST JOB"];
+    let mut table = Table::list(&headings);
+    for agent in agents {
+        let job = agent.last_job.as_ref();
+        table.row([
+            agent.prefix.clone(),
+            agent.id.to_string(),
+            agent.state.clone(),
+            or_dash(agent.template_version),
+            or_dash(agent.reference.as_ref()),
+            agent.tables.to_string(),
+            or_dash(agent.provisioned_at.as_ref()),
+            or_dash(job.map(|job| format!("{} {} {}", job.id, job.kind, job.state))),
+        ]);
+    }
+    table.print(out, 0)
+}
+
+fn show(out: &mut impl Write, shown: &Shown) -> io::Result<()> {
+    let Shown { agent, tables } = shown;
+    let gone = if agent.alive { "" } else { ", whose row in public.agents is gone," };
+    let (prefix, id) = (clean(&agent.prefix), agent.id);
+    writeln!(out, "Agent {prefix} ({id}){gone} is {}", agent.state)?;
+    let mut facts = Table::facts();
+    facts.fact("template", agent.template_version);
+    facts.fact("reference", agent.reference.as_ref());
+    facts.fact("provisioned", agent.provisioned_at.as_ref());
+    if let Some(job) = &agent.last_job {
+        let (id, kind, state) = (job.id, &job.kind, &job.state);
+        facts.fact("last job", Some(format!("{id}, {kind}, {state}; see: jobs show {id}")));
+        if job.state != "succeeded" {
+            facts.fact("error", job.error.as_ref());
+        }
+    }
+    facts.print(out, 2)?;
+    if tables.is_empty() {
+        return writeln!(out, "  no tables");
+    }
+    let mut list = Table::list(&["TABLE", "SIZE", "ROWS (ESTIMATE)"]);
+    for table in tables {
+        let size = if table.present { size(table.bytes) } else { "missing".to_owned() };
+        list.row([table.name.clone(), size, or_dash(table.rows)]);
+    }
+    list.print(out, 2)
+}
+
+fn size(bytes: Option<i64>) -> String {
+    let Some(bytes) = bytes else { return "locked just now".to_owned() };
+    let kib = bytes / 1024;
+    if kib < 10_240 { format!("{kib} kB") } else { format!("{} MB", kib / 1024) }
+}
+
+fn failed(doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Error {
+    move |source| Error::Query { doing, source }
+}

@@ -1,0 +1,178 @@
+//! Jobs as text for people.
+
+use std::io::{self, Write};
+
+use super::table::{Table, clean, or_dash};
+use crate::jobs::desk::{Answer, Blocked, Cause, End, Entry, Followed, Running, State, Verdict};
+
+/// More jobs than this are counted and not named.
+const NAMED: usize = 20;
+
+const HIDDEN: &str = "How long a job has been running is hidden from this role; \
+                      `grant pg_read_all_stats to …` shows it.";
+
+pub(super) fn list(
+    out: &mut impl Write,
+    jobs: &[Entry],
+    blocked: &[Blocked],
+    limit: Option<i64>,
+) -> io::Result<()> {
+    if jobs.is_empty() {
+        return writeln!(out, "no jobs");
+    }
+    let mut table = Table::list(&["ID", "STATE", "KIND", "PREFIX", "FAILED", "CREATED", "NOTE"]);
+    for job in jobs {
+        table.row([
+            job.id.to_string(),
+            job.state.as_str().to_owned(),
+            job.kind.clone(),
+            job.agent_prefix.clone(),
+            job.attempts.to_string(),
+            or_dash(job.created_at.as_ref()),
+            note(job),
+        ]);
+    }
+    table.print(out, 0)?;
+    if usize::try_from(limit.unwrap_or(i64::MAX)).is_ok_and(|limit| jobs.len() >= limit) {
+        writeln!(out, "\nThere may be more: --limit, --state, --prefix and --kind say which.")?;
+    }
+    if jobs.iter().filter_map(|job| job.running.as_ref()).any(|running| running.seconds.is_none()) {
+        writeln!(out, "\n{HIDDEN}")?;
+    }
+    if !blocked.is_empty() {
+        writeln!(out, "\nBlocked prefixes:")?;
+    }
+    for by in blocked {
+        let waiting = count(by.waiting);
+        let (prefix, kind, id) = (clean(&by.agent_prefix), &by.kind, by.id);
+        let verb = if by.waiting == 1 { "waits" } else { "wait" };
+        writeln!(
+            out,
+            "  {prefix}: {waiting} {verb} for dead job {id} ({kind}); see: jobs show {id}"
+        )?;
+    }
+    Ok(())
+}
+
+/// What matters about a job in its state.
+fn note(job: &Entry) -> String {
+    let error = || job.error.clone().unwrap_or_default();
+    match job.state {
+        State::Running => job.running.as_ref().map_or_else(String::new, on),
+        State::Dead => error(),
+        State::Cancelled => job.outcome.clone().unwrap_or_default(),
+        State::Succeeded => {
+            let took = job.duration_ms.map_or_else(String::new, |ms| format!(" in {ms} ms"));
+            format!("{}{took}", job.outcome.as_deref().unwrap_or_default())
+        }
+        State::Pending => match (&job.waits_for, &job.run_at) {
+            (Some(earlier), _) => {
+                format!("waits for {} job {}", earlier.state.as_str(), earlier.id)
+            }
+            (None, Some(at)) if job.attempts > 0 => format!("next at {at}; {}", error()),
+            (None, _) => String::new(),
+        },
+    }
+}
+
+fn on(running: &Running) -> String {
+    let long = running.seconds.map_or_else(String::new, |seconds| format!("for {seconds} s "));
+    let pids: Vec<String> = running.blocked_by_pids.iter().map(ToString::to_string).collect();
+    let lock = if pids.is_empty() {
+        String::new()
+    } else {
+        format!(", waiting for a lock of backend {}", pids.join(", "))
+    };
+    format!("{long}on backend {}{lock}", running.pid)
+}
+
+pub(super) fn show(out: &mut impl Write, job: &Entry, cause: &Cause, next: &str) -> io::Result<()> {
+    let (state, prefix) = (job.state.as_str(), clean(&job.agent_prefix));
+    writeln!(out, "Job {}: {} of {prefix} (agent {}) is {state}", job.id, job.kind, job.agent_id)?;
+    let mut facts = Table::facts();
+    facts.fact("running", job.running.as_ref().map(on));
+    if job.running.as_ref().is_some_and(|running| running.seconds.is_none()) {
+        facts.fact("", Some(HIDDEN));
+    }
+    facts.fact("role", job.running.as_ref().and_then(|running| running.role.as_ref()));
+    facts.fact(
+        "waits for",
+        job.waits_for.as_ref().map(|by| format!("job {}, which is {}", by.id, by.state.as_str())),
+    );
+    facts.fact("user", job.user_id.as_ref());
+    facts.fact("priority", Some(job.priority));
+    facts.fact("failed", Some(job.attempts));
+    facts.fact("created", job.created_at.as_ref());
+    facts.fact("due", job.run_at.as_ref());
+    facts.fact("finished", job.finished_at.as_ref());
+    facts.fact("took", job.duration_ms.map(|ms| format!("{ms} ms")));
+    facts.fact("outcome", job.outcome.as_ref());
+    // It stays in the record of a job that succeeded later.
+    let label = if job.state == State::Dead { "error" } else { "last error" };
+    facts.fact(label, job.error.as_ref());
+    facts.fact("SQLSTATE", job.sqlstate.as_ref());
+    facts.fact("statement", cause.statement.as_ref());
+    facts.fact("detail", cause.detail.as_ref());
+    facts.fact("hint", cause.hint.as_ref());
+    facts.fact("replayed by", job.replayed_by.as_ref());
+    facts.fact("replayed at", job.replayed_at.as_ref());
+    facts.fact("reason", job.replay_reason.as_ref());
+    facts.fact("next", Some(next));
+    facts.print(out, 2)
+}
+
+/// What was done goes to `out`, what was not and why to `err`.
+pub(super) fn answers(
+    out: &mut impl Write,
+    err: &mut impl Write,
+    verb: &str,
+    answers: &[Answer],
+) -> io::Result<()> {
+    let with = |verdict| answers.iter().filter(move |answer| answer.result == verdict);
+    let past = if verb == "replay" { "replayed" } else { "cancelled" };
+    let would: Vec<_> = with(Verdict::DryRun).collect();
+    let done: Vec<_> = with(Verdict::Done).map(|answer| answer.id).collect();
+    let total = i64::try_from(done.len() + would.len()).unwrap_or(i64::MAX);
+    if !would.is_empty() {
+        writeln!(out, "would {verb} {}", count(total))?;
+        let mut table = Table::list(&["ID", "KIND", "PREFIX"]);
+        for answer in would {
+            let kind = or_dash(answer.kind.as_ref());
+            table.row([answer.id.to_string(), kind, or_dash(answer.agent_prefix.as_ref())]);
+        }
+        table.print(out, 0)?;
+    } else if !done.is_empty() && done.len() <= NAMED {
+        let ids: Vec<String> = done.iter().map(ToString::to_string).collect();
+        writeln!(out, "{past} {}: {}", count(total), ids.join(", "))?;
+    } else {
+        writeln!(out, "{past} {}", count(total))?;
+    }
+    for answer in answers {
+        if let Some(reason) = &answer.reason {
+            writeln!(err, "agent-provisioner: job {}: {reason}", answer.id)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn ends(out: &mut impl Write, jobs: &[Followed]) -> io::Result<()> {
+    for job in jobs {
+        let id = job.id;
+        match job.end {
+            Some(End::Dead) => {
+                let error = clean(job.error.as_deref().unwrap_or_default());
+                writeln!(out, "job {id} is dead again: {error}; see: jobs show {id}")?;
+            }
+            Some(End::Blocked) => writeln!(out, "job {id} waits for a dead job: jobs show {id}")?,
+            Some(End::Cancelled) => writeln!(out, "job {id} was cancelled")?,
+            Some(End::Succeeded) | None => {}
+        }
+    }
+    let succeeded = jobs.iter().filter(|job| job.end == Some(End::Succeeded)).count();
+    writeln!(out, "{} succeeded", count(i64::try_from(succeeded).unwrap_or(i64::MAX)))
+}
+
+/// In words, with the right number of the noun.
+pub(super) fn count(jobs: i64) -> String {
+    format!("{jobs} job{}", if jobs == 1 { "" } else { "s" })
+}

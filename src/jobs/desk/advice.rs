@@ -1,0 +1,201 @@
+//! What a job's error says, piece by piece, and what to do next.
+
+use serde::Serialize;
+
+use super::{Entry, State};
+
+/// The pieces of `last_error`, as `error::Chain` put them together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Cause {
+    /// The first line of the template's statement that failed.
+    pub(crate) statement: Option<String>,
+    pub(crate) detail: Option<String>,
+    pub(crate) hint: Option<String>,
+}
+
+impl Cause {
+    pub(crate) fn of(error: &str) -> Self {
+        let owned = |text: &str| text.to_owned();
+        let statement = error
+            .split_once("statement \"")
+            .and_then(|(_, rest)| rest.split_once("\": "))
+            .map(|(statement, _)| owned(statement));
+        let (error, hint) = match error.rsplit_once("; hint: ") {
+            Some((before, hint)) => (before, Some(owned(hint))),
+            None => (error, None),
+        };
+        let detail = error.split_once("; detail: ").map(|(_, detail)| owned(detail));
+        Self { statement, detail, hint }
+    }
+}
+
+/// One or two sentences with the commands to type.
+pub(crate) fn next(job: &Entry) -> String {
+    let (id, prefix) = (job.id, &job.agent_prefix);
+    match (job.state, &job.waits_for) {
+        (State::Running, _) => running(job),
+        (State::Pending, Some(earlier)) if earlier.state == State::Dead => format!(
+            "Job {0} of the same prefix is dead and comes first: agent-provisioner jobs show {0}",
+            earlier.id
+        ),
+        (State::Pending, Some(earlier)) => {
+            format!("Nothing: it waits for job {} of the same prefix.", earlier.id)
+        }
+        (State::Pending, None) => "Nothing: a worker takes it when it is due. If it stays, see \
+                                   whether `agent-provisioner run` is up."
+            .to_owned(),
+        (State::Succeeded, _) => "Nothing.".to_owned(),
+        (State::Cancelled, _) if job.kind == "provision" => format!(
+            "Nothing: it does not come back. If the agent is to have its tables after all: \
+             select * from public.create_agent_tables('{}', {})",
+            prefix.replace('\'', "''"),
+            job.agent_id
+        ),
+        (State::Cancelled, _) => "Nothing: it does not come back.".to_owned(),
+        (State::Dead, _) => format!(
+            "{} Then: agent-provisioner jobs replay {id}. To give it up instead: \
+             agent-provisioner jobs cancel {id}",
+            mend(job)
+        ),
+    }
+}
+
+fn running(job: &Entry) -> String {
+    let Some(running) = &job.running else { return "Nothing.".to_owned() };
+    let pid = running.pid;
+    let stop = format!("To make it give way and try again later: select pg_cancel_backend({pid})");
+    if running.blocked_by_pids.is_empty() {
+        return format!("Nothing: it is being worked on. {stop}");
+    }
+    let pids: Vec<String> = running.blocked_by_pids.iter().map(ToString::to_string).collect();
+    format!("It waits for a lock that backend {} holds. {stop}", pids.join(", "))
+}
+
+/// What has to change before a dead job can succeed. Source: PostgreSQL manual, appendix A.
+fn mend(job: &Entry) -> String {
+    let error = job.error.as_deref().unwrap_or_default();
+    let code = job.sqlstate.as_deref().unwrap_or_default();
+    match (code, code.get(..2).unwrap_or_default()) {
+        ("42P07", _) => in_the_way(job, error),
+        ("2BP01", _) => "Somebody's view or foreign key hangs on the agent's tables: the detail \
+                         names it. Drop it."
+            .to_owned(),
+        ("42501", _) => "The worker's role may not do this: run deploy/roles.sql again as the \
+                         owner of the schema, or grant what the error names."
+            .to_owned(),
+        ("23514", _) if error.starts_with("agent prefix") => {
+            "No table can bear this prefix: delete the agent and create it with a valid one."
+                .to_owned()
+        }
+        ("53200", _) => "The server ran out of shared memory, most likely of lock slots: raise \
+                         max_locks_per_transaction or lower worker.concurrency."
+            .to_owned(),
+        ("53100", _) => "The server's disk was full: make room.".to_owned(),
+        (_, "08" | "40" | "53" | "57" | "58") | ("25006", _) => format!(
+            "The server could not do it {} times in a row: see the server's log.",
+            job.attempts
+        ),
+        ("", _) => "No server gave this error: see the service's log around the time it \
+                    finished."
+            .to_owned(),
+        (_, "42" | "22" | "23" | "0A" | "2F" | "P0") => {
+            "The server refuses a statement, and will again: mend the template or what the error \
+             names, and restart the service if a template changed."
+                .to_owned()
+        }
+        _ => "Mend what the error names.".to_owned(),
+    }
+}
+
+fn in_the_way(job: &Entry, error: &str) -> String {
+    let prefix = &job.agent_prefix;
+    let Some((names, _)) = error.split_once(" already exists and is not managed") else {
+        return "Something bears a name that the template gives: rename or drop it.".to_owned();
+    };
+    let renames: Vec<String> = names
+        .split(", ")
+        .map(|name| {
+            let old = name.strip_prefix("public.").unwrap_or(name);
+            format!("alter table {name} rename to \"{}_old\";", old.trim_matches('"'))
+        })
+        .collect();
+    format!(
+        "{names} is in the way and was not made by this program. If an older trigger made it for \
+         this agent: agent-provisioner agents adopt {prefix}. If not, rename it: {}",
+        renames.join(" ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dead(sqlstate: Option<&str>, error: &str) -> Entry {
+        Entry {
+            id: 17,
+            kind: "provision".to_owned(),
+            state: State::Dead,
+            agent_id: 5,
+            agent_prefix: "agt_6f78".to_owned(),
+            user_id: None,
+            priority: 0,
+            attempts: 10,
+            created_at: None,
+            run_at: None,
+            finished_at: None,
+            duration_ms: None,
+            outcome: None,
+            error: Some(error.to_owned()),
+            sqlstate: sqlstate.map(str::to_owned),
+            replayed_by: None,
+            replayed_at: None,
+            replay_reason: None,
+            running: None,
+            waits_for: None,
+        }
+    }
+
+    #[test]
+    fn every_cause_of_death_has_its_mend() {
+        let taken = "public.agt_6f78_orders already exists and is not managed by agent-provisioner";
+        let cases = [
+            (
+                Some("42P07"),
+                taken,
+                "alter table public.agt_6f78_orders rename to \"agt_6f78_orders_old\";",
+            ),
+            (Some("42P07"), taken, "agents adopt agt_6f78"),
+            (Some("42P07"), "relation \"x\" already exists", "rename or drop it"),
+            (Some("2BP01"), "", "the detail names it"),
+            (Some("42501"), "", "deploy/roles.sql"),
+            (Some("23514"), "agent prefix \"A\" is not valid", "valid one"),
+            (Some("23514"), "new row violates", "mend the template"),
+            (Some("53200"), "", "max_locks_per_transaction"),
+            (Some("57P01"), "", "10 times in a row"),
+            (Some("25006"), "", "10 times in a row"),
+            (Some("42601"), "", "mend the template"),
+            (Some("XX000"), "", "Mend what the error names"),
+            (None, "", "the service's log"),
+        ];
+        for (sqlstate, error, mend) in cases {
+            let advice = next(&dead(sqlstate, error));
+            assert!(advice.contains(mend), "{sqlstate:?}: {advice}");
+            assert!(advice.contains("jobs replay 17"), "{advice}");
+        }
+    }
+
+    #[test]
+    fn an_error_comes_apart_where_it_was_put_together() {
+        let some = |text: &str| Some(text.to_owned());
+        let error = "cannot run the template's statement \"create view \"v\" as\": no (SQLSTATE \
+                     42P01); detail: a; b; hint: c: d";
+        let cause = Cause {
+            statement: some("create view \"v\" as"),
+            detail: some("a; b"),
+            hint: some("c: d"),
+        };
+        assert_eq!(Cause::of(error), cause);
+        let none = Cause { statement: None, detail: None, hint: None };
+        assert_eq!(Cause::of("the connection broke: eof"), none);
+    }
+}

@@ -1,0 +1,193 @@
+//! What an operator asks of jobs: to be tried again, or to be given up.
+
+use serde::Serialize;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Error, Row};
+
+use super::State;
+
+/// Which dead jobs are to be replayed.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    Ids(Vec<i64>),
+    Prefix(String),
+    AllDead,
+}
+
+/// What goes into the record, and whether anything is to happen at all.
+#[derive(Clone, Debug)]
+pub(crate) struct By {
+    /// The person, besides the database role.
+    pub(crate) who: Option<String>,
+    pub(crate) reason: Option<String>,
+    pub(crate) dry_run: bool,
+}
+
+/// What came of the request for one job.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Answer {
+    pub(crate) id: i64,
+    pub(crate) kind: Option<String>,
+    pub(crate) agent_prefix: Option<String>,
+    pub(crate) result: Verdict,
+    pub(crate) reason: Option<String>,
+    /// How it ended, where somebody waited for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) end: Option<super::End>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    Done,
+    /// It would have been done.
+    DryRun,
+    /// It was so before.
+    Unchanged,
+    /// It cannot be done; the reason says why.
+    Skipped,
+    /// There is no such job.
+    Missing,
+}
+
+/// What the rules of the queue look at.
+struct Found {
+    state: Option<State>,
+    picked: bool,
+    id: i64,
+    kind: Option<String>,
+    /// Another job of the same agent and kind, which goes first.
+    twin: Option<(i64, State)>,
+}
+
+/// A job that is queued at the very moment of a replay can cost the statement; rarely twice.
+const TRIES: u32 = 5;
+
+/// Queues dead jobs again, all in one statement, in the places they had.
+///
+/// Only dead ones: they hold up what comes after them in their prefix, so the order is kept. After
+/// a cancelled job others may have run.
+pub(crate) async fn replay(
+    client: &Client,
+    target: &Target,
+    by: &By,
+) -> Result<Vec<Answer>, Error> {
+    let (ids, prefix) = match target {
+        Target::Ids(ids) => (Some(ids), None),
+        Target::Prefix(prefix) => (None, Some(prefix)),
+        Target::AllDead => (None, None),
+    };
+    let mut tries = 1;
+    let rows = loop {
+        let replayed = client
+            .query_typed(
+                include_str!("../../../sql/queries/desk_replay.sql"),
+                &[
+                    (&ids, Type::INT8_ARRAY),
+                    (&prefix, Type::TEXT),
+                    (&by.reason, Type::TEXT),
+                    (&by.who, Type::TEXT),
+                    (&by.dry_run, Type::BOOL),
+                ],
+            )
+            .await;
+        match replayed {
+            // A twin was queued between the statement's look and its update; now it is seen.
+            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) && tries < TRIES => {
+                tries += 1;
+            }
+            replayed => break replayed?,
+        }
+    };
+    rows.iter().map(|row| Answer::read(row, by.dry_run, why_not_replayed)).collect()
+}
+
+/// Takes pending and dead jobs out of the queue for good.
+pub(crate) async fn cancel(client: &Client, ids: &[i64], by: &By) -> Result<Vec<Answer>, Error> {
+    let rows = client
+        .query_typed(
+            include_str!("../../../sql/queries/desk_cancel.sql"),
+            &[
+                (&ids, Type::INT8_ARRAY),
+                (&by.reason, Type::TEXT),
+                (&by.who, Type::TEXT),
+                (&by.dry_run, Type::BOOL),
+            ],
+        )
+        .await?;
+    rows.iter().map(|row| Answer::read(row, by.dry_run, why_not_cancelled)).collect()
+}
+
+fn why_not_replayed(found: &Found, state: State) -> (Verdict, String) {
+    let skipped = |reason: String| (Verdict::Skipped, reason);
+    let id = found.id;
+    match (state, found.twin) {
+        (State::Pending | State::Running, _) => {
+            (Verdict::Unchanged, "it is pending already".to_owned())
+        }
+        (State::Succeeded, _) => skipped("it has succeeded".to_owned()),
+        (State::Cancelled, _) => {
+            skipped("it was cancelled, and later jobs of its prefix may have run since".to_owned())
+        }
+        (State::Dead, Some((twin, State::Dead))) => {
+            skipped(format!("job {twin}, of the same agent and kind, is dead too and goes first"))
+        }
+        (State::Dead, Some((twin, _))) => {
+            let waits = twin > id && found.kind.as_deref() != Some("deprovision");
+            let mend = if waits {
+                format!(", and waits for this one: cancel {id}")
+            } else {
+                String::new()
+            };
+            skipped(format!("job {twin}, of the same agent and kind, is pending{mend}"))
+        }
+        (State::Dead, None) => skipped("another session holds it just now".to_owned()),
+    }
+}
+
+fn why_not_cancelled(_: &Found, state: State) -> (Verdict, String) {
+    match state {
+        State::Cancelled => (Verdict::Unchanged, "it is cancelled already".to_owned()),
+        State::Succeeded => (Verdict::Skipped, "it has succeeded".to_owned()),
+        State::Running | State::Pending | State::Dead => {
+            (Verdict::Skipped, "a worker has it just now".to_owned())
+        }
+    }
+}
+
+impl Answer {
+    fn read(
+        row: &Row,
+        dry_run: bool,
+        why_not: impl Fn(&Found, State) -> (Verdict, String),
+    ) -> Result<Self, Error> {
+        let state: Option<&str> = row.try_get("state")?;
+        let twin: Option<i64> = row.try_get("twin")?;
+        let twin_state: Option<&str> = row.try_get("twin_state")?;
+        let found = Found {
+            state: state.map(State::parse),
+            picked: row.try_get("picked")?,
+            id: row.try_get("id")?,
+            kind: row.try_get("kind")?,
+            twin: twin.zip(twin_state.map(State::parse)),
+        };
+        let (result, reason) = match found.state {
+            None => (Verdict::Missing, Some("there is no such job".to_owned())),
+            Some(_) if found.picked && dry_run => (Verdict::DryRun, None),
+            Some(_) if found.picked => (Verdict::Done, None),
+            Some(state) => {
+                let (verdict, reason) = why_not(&found, state);
+                (verdict, Some(reason))
+            }
+        };
+        Ok(Self {
+            id: found.id,
+            kind: found.kind,
+            agent_prefix: row.try_get("agent_prefix")?,
+            result,
+            reason,
+            end: None,
+        })
+    }
+}
