@@ -2,26 +2,12 @@
 
 use std::process::Output;
 
-use serde_json::{Value, json};
+use serde_json::{Value, json as value};
 
-use crate::support::{ADMIN, Database, WORKER, provisioner, said};
+use crate::support::{ADMIN, Database, WORKER, ask, expect, json};
 
-fn agents(url: &str, args: &[&str]) -> Output {
-    provisioner(url).arg("agents").args(args).output().unwrap()
-}
-
-#[track_caller]
-fn expect(output: &Output, code: i32, texts: &[&str]) {
-    let said = said(output);
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    for text in texts {
-        assert!(said.contains(text), "{text:?} is not in: {said}");
-    }
-}
-
-#[track_caller]
-fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(output)))
+async fn agents(url: &str, args: &[&str]) -> Output {
+    ask(url, &[&["agents"], args].concat()).await
 }
 
 #[tokio::test]
@@ -50,12 +36,12 @@ async fn list_knows_every_agent_by_the_state_that_agent_status_gives_it() {
         )
         .await;
     for role in [WORKER, ADMIN] {
-        let listed = json(&agents(&db.url(role), &["list", "--json"]));
+        let listed = json(&agents(&db.url(role), &["list", "--json"]).await);
         let mut states = Vec::new();
         for agent in listed.as_array().unwrap() {
-            let status = format!("select state from public.agent_status({})", agent["id"]);
+            let rule = format!("select state from public.agent_status({})", agent["id"]);
             let (prefix, state) = (agent["prefix"].as_str().unwrap(), agent["state"].as_str());
-            assert_eq!(admin.rows(&status).await, [state.unwrap()], "{prefix}");
+            assert_eq!(admin.rows(&rule).await, [state.unwrap()], "{prefix}");
             states.push(format!("{prefix} {} {}", state.unwrap(), agent["table_count"]));
         }
         let expected = [
@@ -73,13 +59,13 @@ async fn list_knows_every_agent_by_the_state_that_agent_status_gives_it() {
         let job = &ready["last_job"];
         assert_eq!(
             [&ready["template_version"], &ready["reference"]],
-            [&json!(1), &json!("foreign_key")]
+            [&value!(1), &value!("foreign_key")]
         );
         assert_eq!([&job["kind"], &job["state"]], ["provision", "succeeded"]);
         assert_eq!(listed[1]["last_job"]["error"], "no");
         assert_eq!(listed[7]["last_job"], Value::Null);
     }
-    let text = agents(&db.url(WORKER), &["list"]);
+    let text = agents(&db.url(WORKER), &["list"]).await;
     expect(&text, 0, &["PREFIX", "agt_unseen", "foreign_key"]);
 }
 
@@ -99,19 +85,19 @@ async fn show_measures_the_tables_and_names_what_is_missing_or_locked() {
         )
         .await;
     let url = db.url(WORKER);
-    let shown = json(&agents(&url, &["show", "agt_6f78", "--json"]));
+    let shown = json(&agents(&url, &["show", "agt_6f78", "--json"]).await);
     let tables = shown[0]["tables"].as_array().unwrap();
     assert_eq!(tables[0]["name"], "agt_6f78_customers");
     assert_eq!(tables[0]["rows"], 1234);
     let bytes = "select pg_total_relation_size('public.agt_6f78_customers')";
     assert_eq!(tables[0]["bytes"], admin.one::<i64>(bytes).await);
-    assert_eq!([&tables[1]["rows"], &tables[1]["present"]], [&Value::Null, &json!(true)]);
-    assert_eq!([&tables[3]["bytes"], &tables[3]["present"]], [&Value::Null, &json!(false)]);
-    let text = agents(&url, &["show", "agt_6f78"]);
+    assert_eq!([&tables[1]["rows"], &tables[1]["present"]], [&Value::Null, &value!(true)]);
+    assert_eq!([&tables[3]["bytes"], &tables[3]["present"]], [&Value::Null, &value!(false)]);
+    let text = agents(&url, &["show", "agt_6f78"]).await;
     expect(&text, 0, &["Agent agt_6f78 (1) is ready", "1234", " kB", "missing", "provision"]);
 
     holder.run("begin; lock table public.agt_6f78_messages").await;
-    expect(&agents(&url, &["show", "agt_6f78"]), 0, &["locked just now", "1234"]);
+    expect(&agents(&url, &["show", "agt_6f78"]).await, 0, &["locked just now", "1234"]);
 }
 
 #[tokio::test]
@@ -125,19 +111,19 @@ async fn a_prefix_that_stands_for_two_agents_shows_both() {
     admin.run("delete from public.agents").await;
     admin.create("agt_6f78").await;
     let url = db.url(WORKER);
-    let shown = json(&agents(&url, &["show", "agt_6f78", "--json"]));
-    let brief = |agent: &Value| json!([agent["id"], agent["state"], agent["alive"]]);
+    let shown = json(&agents(&url, &["show", "agt_6f78", "--json"]).await);
+    let brief = |agent: &Value| value!([agent["id"], agent["state"], agent["alive"]]);
     let all: Vec<_> = shown.as_array().unwrap().iter().map(brief).collect();
-    assert_eq!(json!(all), json!([[2, "pending", true], [1, "deleting", false]]));
-    expect(&agents(&url, &["show", "agt_6f78"]), 0, &["whose row in public.agents is gone"]);
+    assert_eq!(value!(all), value!([[2, "pending", true], [1, "deleting", false]]));
+    expect(&agents(&url, &["show", "agt_6f78"]).await, 0, &["whose row in public.agents is gone"]);
 }
 
 #[tokio::test]
 async fn a_prefix_that_nobody_has_ends_with_1_and_wrong_usage_with_2() {
     let db = Database::new().await;
     let url = db.url(WORKER);
-    expect(&agents(&url, &["show", "agt_x"]), 1, &["no agent has the prefix \"agt_x\""]);
-    expect(&agents(&url, &["show"]), 2, &["error: "]);
-    expect(&agents(&url, &["list"]), 0, &["no agents"]);
-    assert_eq!(json(&agents(&url, &["list", "--json"])), json!([]));
+    expect(&agents(&url, &["show", "agt_x"]).await, 1, &["no agent has the prefix \"agt_x\""]);
+    expect(&agents(&url, &["show"]).await, 2, &["error: "]);
+    expect(&agents(&url, &["list"]).await, 0, &["no agents"]);
+    assert_eq!(json(&agents(&url, &["list", "--json"]).await), value!([]));
 }

@@ -26,6 +26,7 @@ mod migrations;
 mod ownership;
 mod policies;
 mod provision;
+mod replay;
 mod requests;
 mod systemd;
 mod tls;

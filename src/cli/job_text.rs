@@ -101,9 +101,9 @@ pub(super) fn show(out: &mut impl Write, job: &Entry, cause: &Cause, next: &str)
     );
     facts.fact("user", job.user_id.as_ref());
     facts.fact("priority", Some(job.priority));
-    facts.fact("failed", Some(job.attempts));
+    facts.fact("failures", Some(job.attempts));
     facts.fact("created", job.created_at.as_ref());
-    facts.fact("due", job.run_at.as_ref());
+    facts.fact("due", job.run_at.as_ref().filter(|_| job.state == State::Pending));
     facts.fact("finished", job.finished_at.as_ref());
     facts.fact("took", job.duration_ms.map(|ms| format!("{ms} ms")));
     facts.fact("outcome", job.outcome.as_ref());

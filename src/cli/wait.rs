@@ -70,7 +70,7 @@ impl Meter {
         bar.set_message(note);
         bar.set_position(u64::try_from(ended).unwrap_or(u64::MAX));
         if all {
-            bar.finish();
+            bar.finish_and_clear(); // what follows sums it up
         }
         Ok(())
     }

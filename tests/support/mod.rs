@@ -2,6 +2,7 @@
 
 mod admin;
 mod caller;
+mod command;
 mod database;
 mod proxy;
 mod service;
@@ -10,6 +11,7 @@ mod wait;
 
 pub use admin::Admin;
 pub use caller::{ADA, Answer, BEN, BOSS, CALLERS, CAT, Caller, DAN, begin};
+pub use command::{ask, expect, finish, json};
 pub use database::{ADMIN, Database, ROLES, Server, WORKER};
 pub use proxy::Proxy;
 pub use service::{Service, get, provisioner, said};

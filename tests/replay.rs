@@ -1,0 +1,182 @@
+//! Dead jobs come back in their places, cancelled ones never, and nobody waits in vain.
+
+use serde_json::{Value, json as value};
+
+use crate::jobs::{DEAF, HOLD, PATIENT, STATES, jobs, queue};
+use crate::support::{Database, WORKER, expect, finish, json, provisioner};
+
+#[tokio::test]
+async fn a_dead_job_says_what_to_do_and_comes_back_when_that_is_done() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let service = db.service_with(&DEAF).await;
+    service.logged("listening").await;
+    admin.run("create table public.agt_6f78_messages ()").await;
+    admin.create("agt_6f78").await;
+    admin.settled().await;
+    let shown = jobs(&db, &["show", "1"]).await;
+    expect(&shown, 0, &["Job 1: provision of agt_6f78 (agent 1) is dead", "SQLSTATE", "42P07"]);
+    expect(&shown, 0, &["public.agt_6f78_messages already exists and is not managed"]);
+    expect(&shown, 0, &["agent-provisioner agents adopt agt_6f78"]);
+    let rename = "alter table public.agt_6f78_messages rename to \"agt_6f78_messages_old\";";
+    expect(&shown, 0, &[rename, "agent-provisioner jobs replay 1"]);
+
+    let again = jobs(&db, &["replay", "1", "--wait"]).await;
+    expect(&again, 1, &["replayed 1 job: 1", "1 of 1 ended, 1 dead", "job 1 is dead again: "]);
+    admin.run(rename).await;
+    let reason = ["--reason", "renamed the old table", "--json", "--wait"];
+    let mended = jobs(&db, &[&["replay", "--all-dead"], &reason[..]].concat()).await;
+    expect(&mended, 0, &[]);
+    let answer = value!([{
+        "id": 1, "kind": "provision", "agent_prefix": "agt_6f78", "result": "done",
+        "reason": null, "end": "succeeded"
+    }]);
+    assert_eq!(json(&mended), answer);
+    let job = json(&jobs(&db, &["show", "1", "--json"]).await);
+    assert_eq!(job["state"], "succeeded");
+    assert_eq!(job["outcome"], "provisioned");
+    assert_eq!(job["replayed_by"], "agent_provisioner (ada)");
+    assert_eq!(job["replay_reason"], "renamed the old table");
+    assert_eq!(job["next"], "Nothing.");
+    assert!(job["replayed_at"].as_str().unwrap().ends_with('Z'));
+    assert_eq!(admin.tables("agt_6f78").await.len(), 5);
+    expect(&jobs(&db, &["list"]).await, 0, &["provisioned in "]);
+}
+
+#[tokio::test]
+async fn ten_thousand_dead_jobs_are_replayed_by_one_statement() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    admin
+        .run(
+            "insert into provisioning.jobs
+                 (kind, agent_id, agent_prefix, state, finished_at, attempts, outcome, run_at)
+             select 'provision', n, 'agt_' || n, 'dead', now(), 10, 'x', now() - interval '1 day'
+             from generate_series(1, 10000) n;
+             insert into provisioning.jobs (kind, agent_id, agent_prefix)
+             values ('provision', 7, 'agt_7')",
+        )
+        .await;
+    let dry = jobs(&db, &["replay", "--all-dead", "--dry-run"]).await;
+    expect(&dry, 0, &["would replay 9999 jobs", "agt_10000", "job 7: job 10001, of the same"]);
+    let dead = "select count(*) from provisioning.jobs where state = 'dead'";
+    assert_eq!(admin.one::<i64>(dead).await, 10_000);
+    let done = jobs(&db, &["replay", "--all-dead"]).await;
+    expect(&done, 0, &["replayed 9999 jobs\n", "job 7: job 10001, of the same agent and kind"]);
+    let replayed = "select count(*), count(distinct xmin::text), max(attempts), count(outcome),
+                    count(*) filter (where run_at > now() - interval '1 hour')
+                    from provisioning.jobs where state = 'pending' and replayed_at is not null";
+    assert_eq!(admin.rows(replayed).await, ["9999|1|0|0|9999"]);
+    let left = "select id from provisioning.jobs where state = 'dead'";
+    assert_eq!(admin.rows(left).await, ["7"]);
+}
+
+#[tokio::test]
+async fn a_replay_keeps_the_rules_of_the_queue() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    queue(
+        &admin,
+        &[
+            ("provision", 1, "agt_a", "dead"), // the earliest goes first
+            ("provision", 1, "agt_a", "dead"),
+            ("deprovision", 2, "agt_b", "dead"),
+            ("deprovision", 2, "agt_b", "dead"), // the latest cancels the rest
+            ("provision", 3, "agt_c", "succeeded"),
+            ("provision", 4, "agt_d", "cancelled"),
+            ("provision", 5, "agt_e", "pending"),
+            ("deprovision", 6, "agt_f", "dead"),
+            ("deprovision", 6, "agt_f", "pending"),
+        ],
+    )
+    .await;
+    let before = admin.rows(STATES).await;
+    let ids = ["1", "2", "3", "4", "5", "6", "7", "8", "99", "99"];
+    let asked = async |args: &[&str]| {
+        let output = jobs(&db, &[&["replay", "--json"], &ids[..], args].concat()).await;
+        expect(&output, 1, &[]);
+        let answers = json(&output);
+        let brief = |a: &Value| format!("{} {}", a["id"], a["result"].as_str().unwrap());
+        answers.as_array().unwrap().iter().map(brief).collect::<Vec<_>>()
+    };
+    let rest = ["5 skipped", "6 skipped", "7 unchanged", "8 skipped", "99 missing"];
+    let twins =
+        |done| [format!("1 {done}"), "2 skipped".into(), "3 skipped".into(), format!("4 {done}")];
+    assert_eq!(
+        asked(&["--dry-run"]).await,
+        [&twins("dry_run")[..], &rest.map(String::from)].concat()
+    );
+    assert_eq!(admin.rows(STATES).await, before);
+    assert_eq!(asked(&[]).await, [&twins("done")[..], &rest.map(String::from)].concat());
+    let pending = "select id from provisioning.jobs where state = 'pending' order by id";
+    assert_eq!(admin.rows(pending).await, ["1", "4", "7", "9"]);
+    expect(
+        &jobs(&db, &["replay", "7"]).await,
+        0,
+        &["replayed 0 jobs", "job 7: it is pending already"],
+    );
+    expect(&jobs(&db, &["replay", "99"]).await, 1, &["job 99: there is no such job"]);
+    expect(&jobs(&db, &["replay", "6"]).await, 1, &["job 6: it was cancelled, and later jobs"]);
+}
+
+#[tokio::test]
+async fn a_twin_that_is_queued_during_a_replay_costs_its_job_the_replay_and_no_other() {
+    let db = Database::new().await;
+    let (admin, other) = (db.admin().await, db.admin().await);
+    queue(&admin, &[("upgrade", 1, "agt_a", "dead"), ("upgrade", 2, "agt_b", "dead")]).await;
+    other.run("begin").await;
+    queue(&other, &[("upgrade", 1, "agt_a", "pending")]).await;
+    let mut command = provisioner(&db.url(WORKER));
+    command.env("PROVISIONER_DATABASE__LOCK_TIMEOUT", "50s").args(["jobs", "replay", "--all-dead"]);
+    let replay = tokio::task::spawn(async move { finish(&mut command).await });
+    admin
+        .holds(
+            "select true from pg_stat_activity where datname = current_database()
+             and wait_event_type = 'Lock' and application_name = 'agent-provisioner'",
+        )
+        .await;
+    other.run("commit").await;
+    expect(&replay.await.unwrap(), 0, &["replayed 1 job: 2", "job 1: job 3, of the same"]);
+    assert_eq!(admin.rows(STATES).await, ["1|dead", "2|pending", "3|pending"]);
+}
+
+#[tokio::test]
+async fn waiting_ends_where_only_a_person_can_go_on() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    queue(&admin, &[("provision", 1, "agt_a", "dead"), ("provision", 2, "agt_a", "dead")]).await;
+    let waited = jobs(&db, &["replay", "2", "--wait", "--json"]).await;
+    expect(&waited, 1, &[]);
+    assert_eq!(json(&waited)[0]["end"], "blocked");
+}
+
+#[tokio::test]
+async fn cancel_takes_jobs_out_and_frees_what_they_held_up() {
+    let db = Database::new().await;
+    let (admin, holder) = (db.admin().await, db.admin().await);
+    let service = db.service_with(&[&DEAF[..], &[PATIENT]].concat()).await;
+    service.logged("listening").await;
+    admin.run("create table public.agt_a_orders (); select nextval('public.agents_id_seq')").await;
+    queue(&admin, &[("provision", 1, "agt_a", "dead")]).await;
+    admin.create("agt_a").await;
+    admin.run("drop table public.agt_a_orders").await;
+    expect(&jobs(&db, &["cancel", "1", "--dry-run"]).await, 0, &["would cancel 1 job", "agt_a"]);
+    assert_eq!(admin.rows(STATES).await, ["1|dead", "2|pending"]);
+    let reason = ["--reason", "agent 1 is gone"];
+    expect(&jobs(&db, &[&["cancel", "1"], &reason[..]].concat()).await, 0, &["cancelled 1 job: 1"]);
+    admin.settled().await;
+    assert_eq!(admin.rows(STATES).await, ["1|cancelled", "2|succeeded"]);
+    let job = json(&jobs(&db, &["show", "1", "--json"]).await);
+    assert_eq!(job["outcome"], "cancelled by agent_provisioner (ada): agent 1 is gone");
+
+    holder.run(HOLD).await;
+    admin.create("agt_b").await;
+    admin.held_up("agt_b").await;
+    let refused = jobs(&db, &["cancel", "1", "2", "3", "99"]).await;
+    expect(&refused, 1, &["cancelled 0 jobs", "job 1: it is cancelled already"]);
+    expect(&refused, 1, &["job 2: it has succeeded", "job 3: a worker has it just now"]);
+    expect(&refused, 1, &["job 99: there is no such job"]);
+    expect(&jobs(&db, &["cancel", "1"]).await, 0, &[]);
+    holder.run("commit").await;
+    admin.settled().await;
+}

@@ -1,0 +1,52 @@
+//! A command of the program, run to its end.
+
+use std::io::Read;
+use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
+use std::thread;
+
+use serde_json::Value;
+
+use super::{provisioner, said, until};
+
+/// Runs `agent-provisioner …`; one that never ends fails the test.
+pub async fn ask(url: &str, args: &[&str]) -> Output {
+    finish(provisioner(url).env("USER", "ada").args(args)).await
+}
+
+/// Runs a command to its end.
+pub async fn finish(command: &mut Command) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let stdout = read(child.stdout.take().unwrap());
+    let stderr = read(child.stderr.take().unwrap());
+    let child = Mutex::new(child);
+    let ended = || async { child.lock().unwrap().try_wait().unwrap() };
+    let status = until("the command to end", ended).await;
+    Output { status, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+}
+
+fn read(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes).unwrap();
+        bytes
+    })
+}
+
+/// Checks how a command ended and what it said.
+#[track_caller]
+pub fn expect(output: &Output, code: i32, texts: &[&str]) {
+    let said = said(output);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    for text in texts {
+        assert!(said.contains(text), "{text:?} is not in: {said}");
+    }
+}
+
+/// What a command printed, which is one JSON value.
+#[track_caller]
+pub fn json(output: &Output) -> Value {
+    let parsed = serde_json::from_slice(&output.stdout);
+    assert!(parsed.is_ok(), "{}", said(output));
+    parsed.unwrap()
+}
