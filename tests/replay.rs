@@ -1,9 +1,12 @@
 //! Dead jobs come back in their places, cancelled ones never, and nobody waits in vain.
 
+use std::future::poll_fn;
+
 use serde_json::{Value, json as value};
+use tokio_postgres::{AsyncMessage, NoTls};
 
 use crate::jobs::{DEAF, HOLD, PATIENT, STATES, jobs, queue};
-use crate::support::{Database, WORKER, expect, finish, json, provisioner};
+use crate::support::{ADMIN, Database, WORKER, expect, finish, json, provisioner};
 
 #[tokio::test]
 async fn a_dead_job_says_what_to_do_and_comes_back_when_that_is_done() {
@@ -41,6 +44,37 @@ async fn a_dead_job_says_what_to_do_and_comes_back_when_that_is_done() {
     assert!(job["replayed_at"].as_str().unwrap().ends_with('Z'));
     assert_eq!(admin.tables("agt_6f78").await.len(), 5);
     expect(&jobs(&db, &["list"]).await, 0, &["provisioned in "]);
+}
+
+/// The payloads that workers hear while a command runs.
+async fn heard(db: &Database, args: &[&str]) -> Vec<String> {
+    let (client, mut connection) = tokio_postgres::connect(&db.url(ADMIN), NoTls).await.unwrap();
+    let listening = tokio::task::spawn(async move {
+        let mut heard = Vec::new();
+        while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
+            if let AsyncMessage::Notification(said) = message.unwrap() {
+                heard.push(said.payload().to_owned());
+            }
+        }
+        heard
+    });
+    client.batch_execute("listen agent_provisioning").await.unwrap();
+    expect(&jobs(db, args).await, 0, &[]);
+    client.batch_execute("notify agent_provisioning, 'the end'").await.unwrap();
+    drop(client);
+    listening.await.unwrap()
+}
+
+#[tokio::test]
+async fn workers_are_told_once_of_what_changed_and_of_nothing_else() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    queue(&admin, &[("provision", 1, "agt_a", "dead"), ("provision", 2, "agt_b", "dead")]).await;
+    assert_eq!(heard(&db, &["replay", "--all-dead", "--dry-run"]).await, ["the end"]);
+    assert_eq!(heard(&db, &["replay", "--all-dead"]).await, ["", "the end"]);
+    assert_eq!(heard(&db, &["replay", "--all-dead"]).await, ["the end"]);
+    assert_eq!(heard(&db, &["cancel", "1", "2", "--dry-run"]).await, ["the end"]);
+    assert_eq!(heard(&db, &["cancel", "1", "2"]).await, ["", "the end"]);
 }
 
 #[tokio::test]
