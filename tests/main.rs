@@ -12,6 +12,7 @@ mod support;
 mod agents;
 mod auth_users;
 mod cli;
+mod deploy;
 mod dev;
 mod doctor;
 mod faults;
