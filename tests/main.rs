@@ -24,6 +24,7 @@ mod least_privilege;
 mod lints;
 mod logs;
 mod migrations;
+mod monitoring;
 mod ownership;
 mod policies;
 mod provision;
