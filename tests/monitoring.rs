@@ -5,12 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::deploy::{path, read, tool, yaml};
-
-/// Exported by the service.
-const METRICS: &str = "build_info jobs oldest_due_age_seconds blocked_prefixes agents \
-    wakeups_total listener_connected job_duration_seconds_bucket job_duration_seconds_sum \
-    job_duration_seconds_count attempts_total lock_timeouts_total reconcile_findings_total \
-    scrape_errors_total";
+use crate::support::{Database, get, provisioner, said};
 
 #[test]
 fn each_alert_fires_when_it_should_and_says_what_to_run() {
@@ -57,9 +52,50 @@ fn collect(value: &Value, names: &mut BTreeSet<String>) {
     }
 }
 
-#[test]
-fn alerts_and_dashboard_use_metrics_that_exist() {
-    let exported: BTreeSet<String> = METRICS.split(' ').map(str::to_owned).collect();
+/// The names of all series that an exposition may hold, without our prefix.
+fn exported(exposition: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for line in exposition.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').unwrap();
+        let name = name.strip_prefix("agent_provisioner_").unwrap();
+        let suffixes: &[&str] = match kind {
+            "counter" => &["_total"],
+            "info" => &["_info"],
+            "histogram" => &["_bucket", "_count", "_sum"],
+            _ => &[""],
+        };
+        names.extend(suffixes.iter().map(|suffix| format!("{name}{suffix}")));
+    }
+    names
+}
+
+#[tokio::test]
+async fn alerts_and_dashboard_use_metrics_that_exist() {
+    let db = Database::new().await;
+    let service = db.service().await;
+    db.admin().await.create("agt_6f78").await;
+    service.logged("job done").await; // what has not happened yet has no name
+    let (code, exposition) = get(&service.http().await, "/metrics");
+    assert_eq!(code, 200, "{exposition}");
+    let exported = exported(&exposition);
     let unknown: Vec<String> = used().difference(&exported).cloned().collect();
     assert!(unknown.is_empty(), "{unknown:?} of {exported:?}");
+}
+
+#[test]
+fn alerts_name_commands_that_exist() {
+    let mut named = BTreeSet::new();
+    for (place, text) in read("deploy/alerts.yml").split('`').enumerate() {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        if place % 2 == 1 && words.first() == Some(&"agent-provisioner") {
+            let placeholder = |word: &&str| word.chars().all(|c| c.is_ascii_uppercase());
+            let words = words.into_iter().skip(1).filter(|word| !placeholder(word));
+            named.insert(words.map(str::to_owned).collect::<Vec<_>>());
+        }
+    }
+    assert!(named.len() > 4, "{named:?}");
+    for words in named {
+        let output = provisioner("").args(&words).arg("--help").output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", said(&output));
+    }
 }
