@@ -37,7 +37,9 @@ async fn each_job_is_one_line_without_the_content_of_any_row() {
             .await,
         ["23505|t", "22P02|t"]
     );
-    service.logged("22P02").await;
+    for prefix in ["agt_good", "agt_twice", "agt_wrong"] {
+        service.logged(prefix).await; // right after the commit
+    }
     let log = service.log();
     assert!(!log.contains("row of a customer"));
     assert!(!log.contains(&db.server.password()));
