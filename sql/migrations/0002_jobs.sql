@@ -104,5 +104,3 @@ create trigger enqueue_provision after insert on public.agents
 create trigger enqueue_deprovision after delete on public.agents
     referencing old table as deleted
     for each statement execute function provisioning.enqueue_deprovision();
-
--- `migrate` on a database that has agents already leaves them to `agents adopt` and to reconcile.

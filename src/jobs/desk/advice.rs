@@ -76,7 +76,7 @@ fn mend(job: &Entry) -> String {
     let error = job.error.as_deref().unwrap_or_default();
     let code = job.sqlstate.as_deref().unwrap_or_default();
     match (code, code.get(..2).unwrap_or_default()) {
-        ("42P07", _) => in_the_way(job, error),
+        ("42P07", _) => in_the_way(error),
         ("2BP01", _) => "Somebody's view or foreign key hangs on the agent's tables: the detail \
                          names it. Drop it."
             .to_owned(),
@@ -107,8 +107,7 @@ fn mend(job: &Entry) -> String {
     }
 }
 
-fn in_the_way(job: &Entry, error: &str) -> String {
-    let prefix = &job.agent_prefix;
+fn in_the_way(error: &str) -> String {
     let Some((names, _)) = error.split_once(" already exists and is not managed") else {
         return "Something bears a name that the template gives: rename or drop it.".to_owned();
     };
@@ -120,8 +119,8 @@ fn in_the_way(job: &Entry, error: &str) -> String {
         })
         .collect();
     format!(
-        "{names} is in the way and was not made by this program. If an older trigger made it for \
-         this agent: agent-provisioner agents adopt {prefix}. If not, rename it: {}",
+        "{names} is in the way and was not made by this program, which leaves it alone. If it is \
+         not needed under this name, rename it: {}",
         renames.join(" ")
     )
 }
@@ -164,7 +163,6 @@ mod tests {
                 taken,
                 "alter table public.agt_6f78_orders rename to \"agt_6f78_orders_old\";",
             ),
-            (Some("42P07"), taken, "agents adopt agt_6f78"),
             (Some("42P07"), "relation \"x\" already exists", "rename or drop it"),
             (Some("2BP01"), "", "the detail names it"),
             (Some("42501"), "", "deploy/roles.sql"),
