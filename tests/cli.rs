@@ -181,13 +181,13 @@ fn readme_lists_every_key_and_its_default() {
         .map(|(key, rest)| (key, rest.split(" |").next().unwrap()))
         .collect();
     // The error for an unknown key names all known ones.
-    for section in ["", "DATABASE__", "WORKER__", "LOG__"] {
+    for section in ["", "DATABASE__", "WORKER__", "HTTP__", "LOG__"] {
         let output =
             run("", &["render", "agt_6f78"], &[(&format!("PROVISIONER_{section}NOPE"), "1")]);
         let error = said(&output);
         let known = error.split("expected ").nth(1).expect(&error).to_owned();
         let keys = known.split('`').skip(1).step_by(2);
-        for key in keys.filter(|key| !["database", "worker", "log"].contains(key)) {
+        for key in keys.filter(|key| !["database", "worker", "http", "log"].contains(key)) {
             let key = format!("{}{key}", section.to_lowercase().replace("__", "."));
             assert!(rows.iter().any(|(listed, _)| *listed == key), "README lacks {key}");
         }

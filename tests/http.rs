@@ -81,7 +81,7 @@ async fn the_metrics_move_with_the_jobs() {
     admin
         .run(
             "insert into provisioning.jobs (kind, agent_id, agent_prefix)
-             values ('repair', 99, 'agt_taken'), ('repair', 98, 'agt_other');
+             values ('upgrade', 99, 'agt_taken'), ('upgrade', 98, 'agt_other');
              update provisioning.jobs set run_at = now() - interval '1 hour' where agent_id = 98;
              alter table public.agents disable trigger user;
              insert into public.agents (agent_prefix) values ('agt_unheard')",
@@ -89,7 +89,7 @@ async fn the_metrics_move_with_the_jobs() {
         .await;
     becomes(&http, "reconcile_findings", &[("finding", "missing")], 1.0).await;
     becomes(&http, "jobs", &[provision, ("state", "dead")], 1.0).await;
-    becomes(&http, "jobs", &[("kind", "repair"), ("state", "pending")], 2.0).await;
+    becomes(&http, "jobs", &[("kind", "upgrade"), ("state", "pending")], 2.0).await;
     becomes(&http, "blocked_prefixes", &[], 1.0).await;
     becomes(&http, "agents", &[("template_version", "1")], 2.0).await;
 
