@@ -1,17 +1,20 @@
 //! The settings: a TOML file, then `DATABASE_URL`, then `PROVISIONER_…`, each over the last.
 
+mod database;
+
 use std::collections::HashMap;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{fs, io};
 
 use config::{Environment, File, FileFormat};
-use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 
+pub use database::Database;
+
 use crate::agent::Reference;
-use crate::db::{Patience, SslMode, Target, UrlError};
+use crate::db::UrlError;
 
 /// Everything that can be set, checked.
 #[derive(Debug, Default, Deserialize)]
@@ -29,31 +32,6 @@ pub struct Config {
     pub http: Http,
     /// What is logged.
     pub log: Log,
-}
-
-/// Section `database`.
-#[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Database {
-    url: Option<SecretString>,
-    url_file: Option<PathBuf>,
-    listen_url: Option<SecretString>,
-    listen_url_file: Option<PathBuf>,
-    /// As libpq means it; over what the URL says.
-    pub sslmode: Option<SslMode>,
-    /// Certificates to trust, PEM; over what the URL says.
-    pub sslrootcert: Option<PathBuf>,
-    /// Most connections at a time, besides the listener's.
-    pub pool_size: usize,
-    /// From the first packet to the first statement.
-    #[serde(deserialize_with = "duration")]
-    pub connect_timeout: Duration,
-    /// Longest run of a statement.
-    #[serde(deserialize_with = "duration")]
-    pub statement_timeout: Duration,
-    /// Longest wait for a lock.
-    #[serde(deserialize_with = "duration")]
-    pub lock_timeout: Duration,
 }
 
 /// Section `worker`.
@@ -108,23 +86,6 @@ impl Default for Log {
     fn default() -> Self {
         // The driver reports every NOTICE at `info`; the pool reports again what its caller is told.
         Self { format: None, level: "info,tokio_postgres=warn,deadpool=error".to_owned() }
-    }
-}
-
-impl Default for Database {
-    fn default() -> Self {
-        Self {
-            url: None,
-            url_file: None,
-            listen_url: None,
-            listen_url_file: None,
-            sslmode: None,
-            sslrootcert: None,
-            pool_size: 8,
-            connect_timeout: Duration::from_secs(5),
-            statement_timeout: Duration::from_secs(30),
-            lock_timeout: Duration::from_millis(500),
-        }
     }
 }
 
@@ -236,64 +197,6 @@ impl Config {
             return refuse("worker.max_attempts", "must be at least 1");
         }
         Ok(())
-    }
-}
-
-impl Database {
-    /// Where to work.
-    pub fn target(&self) -> Result<Target, Error> {
-        let key = "database.url";
-        match secret(key, self.url.as_ref(), self.url_file.as_deref())? {
-            Some(url) => self.parse(key, &url),
-            None => Err(Error::Value {
-                key,
-                reason: "is not set: export DATABASE_URL, or write it to a file and name that as \
-                         database.url_file"
-                    .to_owned(),
-            }),
-        }
-    }
-
-    /// Where to listen: `listen_url`, or the same as [`Self::target`].
-    pub fn listen_target(&self) -> Result<Target, Error> {
-        let key = "database.listen_url";
-        match secret(key, self.listen_url.as_ref(), self.listen_url_file.as_deref())? {
-            Some(url) => self.parse(key, &url),
-            None => self.target(),
-        }
-    }
-
-    /// The bounds on every connection.
-    pub fn patience(&self) -> Patience {
-        Patience {
-            connect: self.connect_timeout,
-            statement: self.statement_timeout,
-            lock: self.lock_timeout,
-        }
-    }
-
-    fn parse(&self, key: &'static str, url: &SecretString) -> Result<Target, Error> {
-        Target::parse(url.expose_secret(), self.sslmode, self.sslrootcert.as_deref())
-            .map_err(|source| Error::Url { key, source })
-    }
-}
-
-/// A secret from the configuration itself or from the file it names, never from both.
-fn secret(
-    key: &'static str,
-    value: Option<&SecretString>,
-    file: Option<&Path>,
-) -> Result<Option<SecretString>, Error> {
-    match (value, file) {
-        (Some(_), Some(_)) => {
-            Err(Error::Value { key, reason: "is set twice: as itself and by its _file".to_owned() })
-        }
-        (Some(value), None) => Ok(Some(value.clone())),
-        (None, Some(path)) => match fs::read_to_string(path) {
-            Ok(text) => Ok(Some(text.trim_end().into())),
-            Err(source) => Err(Error::Secret { key, path: path.to_owned(), source }),
-        },
-        (None, None) => Ok(None),
     }
 }
 

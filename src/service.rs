@@ -10,7 +10,7 @@ use crate::agent::{self, Blueprint, TemplateError, Templates};
 use crate::config::{self, Config};
 use crate::db::{self, Db, Event, Listener, MigrateError};
 use crate::http::{self, Http};
-use crate::jobs::{Limits, Reconcile, Wake, Worker};
+use crate::jobs::{Limits, MANY_AGENTS, Reconcile, Wake, Worker};
 use crate::metrics::{Metrics, Wakeup};
 use crate::shutdown::{End, Shutdown};
 use crate::survey::Survey;
@@ -62,6 +62,7 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
     let db = Db::new(&target, &listener.patience, config.database.pool_size)?;
     let mut client = db.get().await?;
     db::require_current(&mut client).await?;
+    warn_of_many(&client).await?;
     let blueprint = Arc::new(Blueprint::prepare(&mut client, templates, config.reference).await?);
     drop(client);
 
@@ -106,6 +107,17 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
     shutdown.vital("listener", listener.run(heard, shutdown.stop.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "running");
     Ok(shutdown.wait(end, config.worker.grace).await)
+}
+
+/// With the foreign key, every agent makes the deletion of every other one dearer.
+async fn warn_of_many(client: &tokio_postgres::Client) -> Result<(), db::Error> {
+    let sql = "select count(*) from provisioning.agents where reference = 'foreign_key'";
+    let rows = client.query_typed(sql, &[]).await?;
+    let agents: i64 = rows.first().map_or(0, |row| row.get(0));
+    if agents >= MANY_AGENTS {
+        tracing::warn!(agents, "many agents with a foreign key; see `agent-provisioner doctor`");
+    }
+    Ok(())
 }
 
 /// What follows from what the listener says.

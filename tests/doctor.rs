@@ -98,6 +98,8 @@ async fn what_only_hampers_it_is_a_warning() {
     ];
     let (said, sound) = doctor(&db.url(WORKER), &greedy);
     assert!(sound, "{said}");
+    let service = db.service().await;
+    service.logged("many agents with a foreign key").await;
     for what in ["lock slots", "connections", "timeouts", "notifications", "reference", "dead jobs"]
     {
         assert!(said.contains(&format!("WARN  {what} ")), "no {what} in:\n{said}");

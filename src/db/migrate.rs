@@ -3,46 +3,10 @@
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
-use sha2::{Digest, Sha256};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, GenericClient, Transaction};
 
-/// One step of the schema: `sql/migrations/NNNN_name.sql`, and the way back.
-#[derive(Debug)]
-pub struct Migration {
-    /// From 1, without gaps.
-    pub version: i32,
-    /// The file's name without number and ending.
-    pub description: &'static str,
-    up: &'static str,
-    down: &'static str,
-    /// The tables whose rows the way back would lose.
-    holds: &'static [&'static str],
-}
-
-macro_rules! migration {
-    ($version:literal, $name:literal, $description:literal, $holds:expr) => {
-        Migration {
-            version: $version,
-            description: $description,
-            up: include_str!(concat!("../../sql/migrations/", $name, ".sql")),
-            down: include_str!(concat!("../../sql/migrations/", $name, ".down.sql")),
-            holds: $holds,
-        }
-    };
-}
-
-static MIGRATIONS: [Migration; 4] = [
-    migration!(
-        1,
-        "0001_base",
-        "base",
-        &["public.users", "public.agents", "public.whatsapp_configuration"]
-    ),
-    migration!(2, "0002_jobs", "jobs", &["provisioning.jobs", "provisioning.agents"]),
-    migration!(3, "0003_agent_support", "agent support", &[]),
-    migration!(4, "0004_api", "api", &[]),
-];
+use super::migration::{MIGRATIONS, Migration};
 
 const LEDGER: &str = include_str!("../../sql/migrations/ledger.sql");
 const SHIM: &str = include_str!("../../sql/supabase_shim.sql");
@@ -159,7 +123,7 @@ pub async fn down(
     let applied = MIGRATIONS.iter().zip(&steps).filter(|(_, step)| step.applied.is_some());
     for (migration, _) in applied.rev().filter(|(migration, _)| migration.version > to) {
         if !yes {
-            migration.require_empty(&tx).await?;
+            require_empty(&tx, migration).await?;
         }
         let forget = "delete from provisioning.migrations where version = $1";
         run(&tx, migration.down, &format!("take back {migration}")).await?;
@@ -202,36 +166,14 @@ pub fn script() -> String {
     script
 }
 
-impl Migration {
-    fn checksum(&self) -> String {
-        Sha256::digest(self.up).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
-    }
-
-    /// Its line in the ledger. All of its text is this program's own.
-    fn entry(&self) -> String {
-        let Self { version, description, .. } = self;
-        let checksum = self.checksum();
-        format!(
-            "insert into provisioning.migrations (version, description, checksum)\n\
-             values ({version}, '{description}', '{checksum}');"
-        )
-    }
-
-    async fn require_empty(&self, tx: &Transaction<'_>) -> Result<(), Error> {
-        for table in self.holds {
-            let rows = tx.query_typed(&format!("select 1 from {table} limit 1"), &[]).await;
-            if !rows.map_err(failed("look for rows"))?.is_empty() {
-                return Err(Error::LosesRows { version: self.version, table });
-            }
+async fn require_empty(tx: &Transaction<'_>, migration: &Migration) -> Result<(), Error> {
+    for table in migration.holds {
+        let rows = tx.query_typed(&format!("select 1 from {table} limit 1"), &[]).await;
+        if !rows.map_err(failed("look for rows"))?.is_empty() {
+            return Err(Error::LosesRows { version: migration.version, table });
         }
-        Ok(())
     }
-}
-
-impl std::fmt::Display for Migration {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:04} {}", self.version, self.description)
-    }
+    Ok(())
 }
 
 /// Waits for another program's migration to end, but not for long on anybody's table.

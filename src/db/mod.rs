@@ -2,6 +2,7 @@
 
 mod listener;
 mod migrate;
+mod migration;
 mod tls;
 mod url;
 
@@ -19,9 +20,9 @@ use crate::error::Chain;
 
 pub use listener::{Event, Listener};
 pub use migrate::{
-    Error as MigrateError, Migration, Step, down, install_shim, migrate, require_current, script,
-    status,
+    Error as MigrateError, Step, down, install_shim, migrate, require_current, script, status,
 };
+pub use migration::Migration;
 pub use tls::{Error as TlsError, SslMode, connector};
 pub use url::{Error as UrlError, Target};
 

@@ -1,0 +1,111 @@
+//! Section `database`: how to reach it, and with which secret.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use super::{Error, duration};
+use crate::db::{Patience, SslMode, Target};
+
+/// Section `database`.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Database {
+    url: Option<SecretString>,
+    url_file: Option<PathBuf>,
+    listen_url: Option<SecretString>,
+    listen_url_file: Option<PathBuf>,
+    /// As libpq means it; over what the URL says.
+    pub sslmode: Option<SslMode>,
+    /// Certificates to trust, PEM; over what the URL says.
+    pub sslrootcert: Option<PathBuf>,
+    /// Most connections at a time, besides the listener's.
+    pub pool_size: usize,
+    /// From the first packet to the first statement.
+    #[serde(deserialize_with = "duration")]
+    pub connect_timeout: Duration,
+    /// Longest run of a statement.
+    #[serde(deserialize_with = "duration")]
+    pub statement_timeout: Duration,
+    /// Longest wait for a lock.
+    #[serde(deserialize_with = "duration")]
+    pub lock_timeout: Duration,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self {
+            url: None,
+            url_file: None,
+            listen_url: None,
+            listen_url_file: None,
+            sslmode: None,
+            sslrootcert: None,
+            pool_size: 8,
+            connect_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(30),
+            lock_timeout: Duration::from_millis(500),
+        }
+    }
+}
+
+impl Database {
+    /// Where to work.
+    pub fn target(&self) -> Result<Target, Error> {
+        let key = "database.url";
+        match secret(key, self.url.as_ref(), self.url_file.as_deref())? {
+            Some(url) => self.parse(key, &url),
+            None => Err(Error::Value {
+                key,
+                reason: "is not set: export DATABASE_URL, or write it to a file and name that as \
+                         database.url_file"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    /// Where to listen: `listen_url`, or the same as [`Self::target`].
+    pub fn listen_target(&self) -> Result<Target, Error> {
+        let key = "database.listen_url";
+        match secret(key, self.listen_url.as_ref(), self.listen_url_file.as_deref())? {
+            Some(url) => self.parse(key, &url),
+            None => self.target(),
+        }
+    }
+
+    /// The bounds on every connection.
+    pub fn patience(&self) -> Patience {
+        Patience {
+            connect: self.connect_timeout,
+            statement: self.statement_timeout,
+            lock: self.lock_timeout,
+        }
+    }
+
+    fn parse(&self, key: &'static str, url: &SecretString) -> Result<Target, Error> {
+        Target::parse(url.expose_secret(), self.sslmode, self.sslrootcert.as_deref())
+            .map_err(|source| Error::Url { key, source })
+    }
+}
+
+/// A secret from the configuration itself or from the file it names, never from both.
+fn secret(
+    key: &'static str,
+    value: Option<&SecretString>,
+    file: Option<&Path>,
+) -> Result<Option<SecretString>, Error> {
+    match (value, file) {
+        (Some(_), Some(_)) => {
+            Err(Error::Value { key, reason: "is set twice: as itself and by its _file".to_owned() })
+        }
+        (Some(value), None) => Ok(Some(value.clone())),
+        (None, Some(path)) => match fs::read_to_string(path) {
+            Ok(text) => Ok(Some(text.trim_end().into())),
+            Err(source) => Err(Error::Secret { key, path: path.to_owned(), source }),
+        },
+        (None, None) => Ok(None),
+    }
+}
