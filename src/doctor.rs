@@ -46,6 +46,14 @@ pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Findi
         }
     };
     let mut findings = vec![ok("connection", "the database answers".to_owned())];
+    findings.push(if listener.target.transaction_pooler() {
+        let found =
+            "port 6543 is Supabase's transaction-mode pooler: no notification arrives there";
+        let mend = "set database.listen_url to the direct connection or the session pooler (5432)";
+        warning("pooler", found.to_owned(), mend)
+    } else {
+        ok("pooler", "none that would swallow notifications, by its port".to_owned())
+    });
     if let Err(error) = db::require_current(&mut client).await {
         let mend = "run `agent-provisioner migrate` as postgres, then deploy/roles.sql";
         findings.push(failure("schema", Chain(&error).to_string(), mend));

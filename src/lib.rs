@@ -18,9 +18,9 @@
 //! - What a failure leads to is decided by its SQLSTATE alone, in [`error`].
 //! - Names of tables come from a parsed [`agent::Prefix`]; values are bind parameters.
 //!
-//! Arrows point downwards only: [`cli`] and [`service`] see everything; `jobs` uses [`agent`],
-//! [`db`] and `metrics`, which `http` and `systemd` show to the outside; [`agent`] knows nothing of jobs; [`cluster`] (a throwaway server for `dev` and the
-//! tests) knows nothing at all.
+//! Arrows point downwards only: [`cli`] and [`service`] see everything; [`http`] and [`systemd`] show
+//! what [`metrics`] knows; [`jobs`] uses [`agent`] and [`db`], and tells [`metrics`]; [`agent`] knows
+//! nothing of jobs; [`cluster`] (a throwaway server for `dev` and the tests) knows nothing at all.
 
 pub mod agent;
 mod backoff;

@@ -31,6 +31,11 @@ select
         where g.tgrelid = 'public.agents'::regclass and not g.tgisinternal and g.tgenabled <> 'D'
           and p.prosrc ~* 'create\s+table|create_agent_tables|drop_agent_tables'
     ) as old_triggers,
+    array(
+        select p.oid::regprocedure::text from pg_catalog.pg_proc p
+        where p.pronamespace = 'public'::regnamespace and p.prokind in ('f', 'p')
+          and p.prosrc ~* 'create\s+table'
+    ) as old_functions,
     current_setting('max_locks_per_transaction')::bigint
         * (current_setting('max_connections')::int
            + current_setting('max_prepared_transactions')::int) as lock_slots,

@@ -66,6 +66,7 @@ impl Listener {
         let failures = AtomicU32::new(0);
         let heard = |event| {
             if event == Event::Listening {
+                tracing::info!("listening");
                 failures.store(0, Ordering::Relaxed);
             }
             tell(event);
@@ -158,7 +159,6 @@ impl Listener {
                 Ok(Ok(())) if known => {}
                 Ok(Ok(())) => {
                     known = true;
-                    tracing::info!("listening");
                     tell(Event::Listening);
                 }
                 Ok(Err(error)) => return Broken::Lost(error),

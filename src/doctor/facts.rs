@@ -51,6 +51,7 @@ impl Facts {
             self.role(),
             self.triggers(),
             self.old_triggers(),
+            self.old_functions(),
             self.locks(config),
             self.dump(),
             self.reference(),
@@ -142,6 +143,19 @@ impl Facts {
         let mend: Vec<_> =
             old.iter().map(|t| format!("alter table public.agents disable trigger {t};")).collect();
         failure("old triggers", found, &mend.join(" "))
+    }
+
+    fn old_functions(&self) -> Finding {
+        let old = self.names("old_functions");
+        if old.is_empty() {
+            return ok("old functions", "none in schema public builds tables".to_owned());
+        }
+        let found = format!(
+            "{} in schema public may build tables that this service does not know of",
+            old.join(", ")
+        );
+        let mend: Vec<_> = old.iter().map(|f| format!("drop function {f};")).collect();
+        warning("old functions", found, &format!("if nothing else needs it: {}", mend.join(" ")))
     }
 
     fn locks(&self, config: &Config) -> Finding {
