@@ -1,7 +1,7 @@
 //! How long an admin waits, and how long until the agent can work: the service against the floor.
 //!
 //! The floor is the same SQL for the same tables, sent as one message per agent on one open
-//! connection by somebody who does nothing else. Run by `cargo bench`; both are measured in turn on
+//! connection by somebody who does nothing else. Run by `cargo bench`; both are measured by turns on
 //! one throwaway server that flushes its log as a production server does.
 #![expect(
     clippy::disallowed_methods,
@@ -28,10 +28,18 @@ const DURABLE: [(&str, &str); 2] = [("fsync", "on"), ("full_page_writes", "on")]
 async fn main() {
     let cluster = Cluster::start(&DURABLE).unwrap();
     let admin = prepare(&cluster).await;
-    let floor = floor(&connect(&cluster.url(WORKER, "postgres")).await.0).await;
+    let (alone, _) = connect(&cluster.url(WORKER, "postgres")).await;
     let (mut service, mut ready) = serve(&cluster).await;
-    let (mut inserts, mut usable) = (Vec::new(), Vec::new());
+    let templates = Templates::builtin().unwrap();
+    let (mut floor, mut inserts, mut usable) = (Vec::new(), Vec::new(), Vec::new());
     for n in 0..AGENTS {
+        let (prefix, id) =
+            (format!("flr_{n}").parse().unwrap(), AgentId(i64::try_from(n).unwrap()));
+        let sql = templates.render(&prefix, id, Reference::ForeignKey);
+        let started = Instant::now();
+        alone.batch_execute(&sql).await.unwrap();
+        floor.push(started.elapsed());
+
         let started = Instant::now();
         let insert = format!("insert into public.agents (agent_prefix) values ('agt_{n}')");
         admin.batch_execute(&insert).await.unwrap();
@@ -68,21 +76,6 @@ async fn prepare(cluster: &Cluster) -> Client {
     admin.batch_execute(include_str!("../deploy/roles.sql")).await.unwrap();
     admin.batch_execute(&format!("alter role {WORKER} password '{password}'")).await.unwrap();
     admin
-}
-
-/// Under prefixes that no agent has.
-async fn floor(worker: &Client) -> Vec<Duration> {
-    let templates = Templates::builtin().unwrap();
-    let mut times = Vec::new();
-    for n in 0..AGENTS {
-        let prefix = format!("flr_{n}").parse().unwrap();
-        let id = AgentId(i64::try_from(n).unwrap());
-        let sql = templates.render(&prefix, id, Reference::ForeignKey);
-        let started = Instant::now();
-        worker.batch_execute(&sql).await.unwrap();
-        times.push(started.elapsed());
-    }
-    times
 }
 
 /// Starts the service, and hears of every agent that is ready.
