@@ -52,14 +52,14 @@ pub enum Error {
 pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, Error> {
     let shutdown = Shutdown::new()?;
     let target = config.database.target()?;
-    let listener =
-        Listener { target: config.database.listen_target()?, patience: config.database.patience() };
+    let (listen, patience) = (config.database.listen_target()?, config.database.patience());
     let templates = Templates::from(config.templates.as_deref())?;
     let http = match config.http.listen {
         Some(address) => Some(Http::bind(address).await?),
         None => None,
     };
-    let db = Db::new(&target, &listener.patience, config.database.pool_size)?;
+    let db = Db::new(&target, &patience, config.database.pool_size)?;
+    let listener = Listener { target: listen, patience, sender: db.clone() };
     let mut client = db.get().await?;
     db::require_current(&mut client).await?;
     warn_of_many(&client).await?;

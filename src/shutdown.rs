@@ -4,9 +4,13 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// timeout(1) and its like signal the process and then its whole group: two signals, one request.
+const ECHO: Duration = Duration::from_millis(200);
 
 /// The tasks of the service and what tells them to stop.
 #[derive(Debug)]
@@ -65,9 +69,15 @@ impl Shutdown {
         tracing::info!("stopping");
         self.stop.cancel();
         self.tasks.close();
+        let second = async {
+            tokio::time::sleep(ECHO).await;
+            let signalled = Self::signalled(&mut self.interrupt, &mut self.terminate);
+            let _echo = signalled.now_or_never();
+            Self::signalled(&mut self.interrupt, &mut self.terminate).await;
+        };
         let why = tokio::select! {
             () = self.tasks.wait() => None,
-            () = Self::signalled(&mut self.interrupt, &mut self.terminate) => Some("second signal"),
+            () = second => Some("second signal"),
             () = tokio::time::sleep(grace) => Some("worker.grace is over"),
         };
         if let Some(why) = why {

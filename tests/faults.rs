@@ -5,7 +5,7 @@
 
 use agent_provisioner::cluster::Stop;
 
-use crate::support::{Database, Server};
+use crate::support::{Database, Server, until};
 
 /// Long enough for a job to stay where a lock holds it up.
 const PATIENT: (&str, &str) = ("DATABASE__LOCK_TIMEOUT", "50s");
@@ -66,11 +66,10 @@ async fn idle_connections_that_are_ended_are_replaced() {
         admin.settled().await;
     }
     assert_eq!(admin.one::<i64>("select count(*) from provisioning.agents").await, 3);
-    // The last thing a listener's session does is to send itself a message.
     admin
         .holds(
             "select exists (select from pg_stat_activity where datname = current_database()
-             and application_name = 'agent-provisioner' and query = 'select pg_notify($1, $2)')",
+             and application_name = 'agent-provisioner' and query = 'listen agent_provisioning')",
         )
         .await;
 }
@@ -220,7 +219,7 @@ async fn sigterm_lets_a_job_finish_and_a_second_one_rolls_it_back() {
     holder.run(HOLD).await;
     admin.create("agt_6f78").await;
     admin.held_up("agt_6f78").await;
-    service.signal("TERM");
+    service.signal("TERM TERM"); // as timeout(1) does: one request
     service.logged("stopping").await;
     holder.run("commit").await;
     assert_eq!(service.ended().await.code(), Some(0));
@@ -232,7 +231,11 @@ async fn sigterm_lets_a_job_finish_and_a_second_one_rolls_it_back() {
     admin.held_up("agt_b").await;
     service.signal("TERM");
     service.logged("stopping").await;
-    service.signal("TERM");
+    until("a later signal to be taken for a second one", || async {
+        service.signal("TERM");
+        service.log().contains("second signal").then_some(())
+    })
+    .await;
     assert_eq!(service.ended().await.code(), Some(1));
     admin
         .holds(

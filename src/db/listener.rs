@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{AsyncMessage, Client};
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Patience, Target, connect, set, settings};
+use super::{Db, Error, Patience, Target, connect, set, settings};
 use crate::backoff::reconnect;
 use crate::error::Chain;
 
@@ -37,8 +37,11 @@ pub enum Event {
 pub struct Listener {
     /// A direct or session-mode connection.
     pub target: Target,
-    /// Bounds on connecting and on the proofs.
+    /// Bounds on connecting.
     pub patience: Patience,
+    /// Sends the proofs. What a session sends to itself would arrive even behind a pooler that
+    /// delivers nothing else.
+    pub sender: Db,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +53,7 @@ enum Broken {
     #[error("the server closed the connection")]
     Closed,
     #[error(
-        "a notification to itself did not arrive within {PROOF_TAKES:?}. LISTEN needs a direct \
+        "a notification sent to it did not arrive within {PROOF_TAKES:?}. LISTEN needs a direct \
          connection or a session-mode pooler (Supabase: port 5432); a transaction-mode pooler \
          (port 6543) delivers nothing"
     )]
@@ -60,7 +63,7 @@ enum Broken {
 impl Listener {
     /// Listens until told to stop, reconnecting with backoff (0.2 to 30 s).
     ///
-    /// Every ten seconds it sends itself a message; where that does not come back, the connection
+    /// Every ten seconds it has a message sent to itself; where that does not arrive, the connection
     /// counts as broken, whatever TCP says of it.
     pub async fn run(self, tell: impl Fn(Event) + Sync, stop: CancellationToken) {
         let failures = AtomicU32::new(0);
@@ -151,9 +154,10 @@ impl Listener {
         loop {
             let proof = async {
                 let sql = "select pg_notify($1, $2)";
-                client.query_typed(sql, &[(&CHANNEL, Type::TEXT), (&own, Type::TEXT)]).await?;
+                let sender = self.sender.get().await?;
+                sender.query_typed(sql, &[(&CHANNEL, Type::TEXT), (&own, Type::TEXT)]).await?;
                 arrived.notified().await;
-                Ok(())
+                Ok::<_, Broken>(())
             };
             match timeout(PROOF_TAKES, proof).await {
                 Ok(Ok(())) if known => {}
@@ -161,7 +165,7 @@ impl Listener {
                     known = true;
                     tell(Event::Listening);
                 }
-                Ok(Err(error)) => return Broken::Lost(error),
+                Ok(Err(broken)) => return broken,
                 Err(_) => return Broken::Unproven,
             }
             sleep(PROVE_EVERY).await;

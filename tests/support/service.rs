@@ -66,12 +66,12 @@ impl Service {
         self.log().split(mark).nth(1).unwrap().split('"').next().unwrap().to_owned()
     }
 
-    /// Sends a signal by name.
-    pub fn signal(&self, name: &str) {
+    /// Sends signals by their names, one right after the other.
+    pub fn signal(&self, names: &str) {
+        let kill = r#"for name in $1; do kill "-$name" "$2"; done"#;
         let pid = self.child.id().to_string();
-        let kill =
-            Command::new("sh").args(["-c", "kill \"-$1\" \"$2\"", "sh", name, &pid]).status();
-        assert!(kill.unwrap().success());
+        let sent = Command::new("sh").args(["-c", kill, "sh", names, &pid]).status();
+        assert!(sent.unwrap().success());
     }
 
     /// Waits for its end.
