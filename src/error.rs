@@ -84,12 +84,12 @@ pub enum Disposition {
 /// Decides from the SQLSTATE alone; no SQLSTATE means that the connection broke.
 ///
 /// Classes: 08 connection, 40 rollback, 53 resources, 57 intervention, 58 system; 25006 is a
-/// standby that was a primary. Source: PostgreSQL manual, appendix A.
+/// standby that was a primary; 25P03 and 25P04 end a transaction whose client was not heard of. Source: PostgreSQL manual, appendix A.
 pub fn disposition(code: Option<&SqlState>) -> Disposition {
     let Some(code) = code else { return Disposition::Retry };
     match code.code() {
         "55P03" => Disposition::GiveWay,
-        "25006" => Disposition::Retry,
+        "25006" | "25P03" | "25P04" => Disposition::Retry,
         other => match other.get(..2) {
             Some("08" | "40" | "53" | "57" | "58") => Disposition::Retry,
             _ => Disposition::Dead,
@@ -105,7 +105,10 @@ mod tests {
     fn every_class_has_its_disposition() {
         let cases = [
             (Disposition::GiveWay, &["55P03"][..]),
-            (Disposition::Retry, &["08006", "40P01", "53200", "57P01", "57014", "58030", "25006"]),
+            (
+                Disposition::Retry,
+                &["08006", "40P01", "53200", "57P01", "57014", "58030", "25006", "25P03"],
+            ),
             (Disposition::Dead, &["42P07", "42501", "23505", "22001", "0A000", "2BP01", "XX000"]),
         ];
         for (expected, codes) in cases {

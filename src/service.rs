@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::agent::{self, Blueprint, TemplateError, Templates};
+use crate::agent::{self, Blueprint, Reference, TemplateError, Templates};
 use crate::config::{self, Config};
 use crate::db::{self, Db, Event, Listener, MigrateError};
 use crate::http::{self, Http};
@@ -50,7 +50,7 @@ pub enum Error {
 
 /// Runs until a signal, `end`, or the death of a part.
 pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, Error> {
-    let shutdown = Shutdown::new()?;
+    let mut shutdown = Shutdown::new()?;
     let target = config.database.target()?;
     let (listen, patience) = (config.database.listen_target()?, config.database.patience());
     let templates = Templates::from(config.templates.as_deref())?;
@@ -60,11 +60,10 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
     };
     let db = Db::new(&target, &patience, config.database.pool_size)?;
     let listener = Listener { target: listen, patience, sender: db.clone() };
-    let mut client = db.get().await?;
-    db::require_current(&mut client).await?;
-    warn_of_many(&client).await?;
-    let blueprint = Arc::new(Blueprint::prepare(&mut client, templates, config.reference).await?);
-    drop(client);
+    let blueprint = tokio::select! {
+        prepared = prepare(&db, templates, config.reference) => Arc::new(prepared?),
+        () = shutdown.asked() => return Ok(End::Drained),
+    };
 
     let metrics = Arc::new(Metrics::default());
     let wake = Arc::new(Wake::new(DEAF_POLL, Arc::clone(&metrics)));
@@ -107,6 +106,14 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
     shutdown.vital("listener", listener.run(heard, shutdown.stop.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "running");
     Ok(shutdown.wait(end, config.worker.grace).await)
+}
+
+/// Everything that must be right before the first job.
+async fn prepare(db: &Db, templates: Templates, reference: Reference) -> Result<Blueprint, Error> {
+    let mut client = db.get().await?;
+    db::require_current(&mut client).await?;
+    warn_of_many(&client).await?;
+    Ok(Blueprint::prepare(&mut client, templates, reference).await?)
 }
 
 /// With the foreign key, every agent makes the deletion of every other one dearer.

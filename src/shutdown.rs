@@ -58,6 +58,11 @@ impl Shutdown {
         });
     }
 
+    /// Returns at the first signal: for what must be able to end before there are tasks.
+    pub async fn asked(&mut self) {
+        Self::signalled(&mut self.interrupt, &mut self.terminate).await;
+    }
+
     /// Waits for a signal (or `end`, or a death) and then for the tasks, at most for `grace`.
     pub async fn wait(mut self, end: impl Future<Output = ()>, grace: Duration) -> End {
         tokio::select! {

@@ -21,6 +21,7 @@ mod halfopen;
 mod http;
 mod jobs;
 mod least_privilege;
+mod leftovers;
 mod lints;
 mod logs;
 mod migrations;

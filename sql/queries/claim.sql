@@ -31,8 +31,15 @@ select
         select from provisioning.jobs d
         where d.agent_id = h.agent_id and d.kind = 'deprovision' and d.state = 'pending' and d.id > h.id
     ) as superseded,
-    -- Whose tables the prefix stands for now.
-    (select a.agent_id from provisioning.agents a where a.agent_prefix = h.agent_prefix) as registered,
+    -- Whose tables the prefix stands for now. Those whose deletion somebody cancelled are nobody's:
+    -- they are in the way, and stay.
+    (
+        select a.agent_id from provisioning.agents a
+        where a.agent_prefix = h.agent_prefix
+          and (a.agent_id = h.agent_id or not exists (
+              select from provisioning.jobs k
+              where k.agent_id = a.agent_id and k.kind = 'deprovision' and k.state = 'cancelled'))
+    ) as registered,
     -- Shows a DBA in pg_stat_activity what this transaction is doing.
     set_config('application_name', 'agent-provisioner job ' || h.id, true)
 from head h

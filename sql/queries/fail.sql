@@ -1,8 +1,8 @@
 -- Records a failed attempt, if the job is still as it was claimed.
 -- In the claim's own transaction it always is. After a lost connection the attempt may have been
 -- committed after all, or another worker may have failed since: then nothing changes. While another
--- worker has it this waits, so a job that ends every connection it is tried on does run out of
--- attempts.
+-- worker has it this waits, and is tried again, so a job that ends every connection it is tried on
+-- does run out of attempts.
 -- $1 id, $2 attempts as claimed, $3 attempts to add, $4 dead, $5 seconds until the next attempt,
 -- $6 error, $7 SQLSTATE, $8 seconds it took
 update provisioning.jobs j

@@ -2,7 +2,8 @@
 -- $1 agent
 select
     a.reference = 'foreign_key' as keyed,
-    format('%I.%I', n.nspname, c.relname) as name,
+    -- Null where somebody dropped it.
+    case when c.oid is not null then format('%I.%I', n.nspname, c.relname) end as name,
     coalesce(c.relname = t.table_name, false) as ours,
     t.table_name
 from provisioning.agents a

@@ -20,7 +20,10 @@ pub async fn deprovision(
     let whatsapp = "update public.whatsapp_configuration set is_active = false, updated_at = now() \
                     where user_id = $1::text::uuid and is_active and not exists \
                     (select from public.agents a where a.user_id = $1::text::uuid and a.id <> $2)";
-    let row = "delete from public.agents where id = $1";
+    // A row that was inserted again since, with the same id, waits for its own provision.
+    let row = "delete from public.agents a where a.id = $1 and not exists \
+               (select from provisioning.jobs j where j.agent_id = a.id and j.kind = 'provision' \
+               and j.state = 'pending')";
     let (configuration, row) = tokio::join!(
         biased;
         async { client.execute_typed(whatsapp, &[(&user, Type::TEXT), (&id.0, Type::INT8)]).await },

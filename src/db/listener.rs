@@ -142,7 +142,9 @@ impl Listener {
         tell: &(impl Fn(Event) + Sync),
     ) -> Broken {
         let listening = async {
-            set(client, &settings(&self.patience)).await?;
+            if !self.target.transaction_pooler() {
+                set(client, &settings(&self.patience)).await?;
+            }
             client.batch_execute(&format!("listen {CHANNEL}")).await
         };
         match timeout(PROOF_TAKES, listening).await {

@@ -42,7 +42,7 @@ pub enum Error {
     /// No connection could be made.
     #[error("cannot connect")]
     Connect(#[source] tokio_postgres::Error),
-    /// Nothing answered within `database.connect_timeout`.
+    /// Nothing answered in time, which is measured by `database.connect_timeout`.
     #[error("cannot connect: no answer within {0:?}")]
     Timeout(Duration),
     /// A connection is there, but what was asked on it is not answered.
@@ -75,6 +75,7 @@ pub struct Patience {
 pub struct Db {
     pool: Pool,
     connector: MakeRustlsConnect,
+    patience: Duration,
 }
 
 impl std::fmt::Debug for Db {
@@ -107,12 +108,17 @@ impl Db {
                 Box::pin(async move { set(client, &settings).await.map_err(HookError::Backend) })
             }))
             .build()?;
-        Ok(Self { pool, connector })
+        Ok(Self { pool, connector, patience: patience.connect })
     }
 
     /// A connection, which goes back to the pool when dropped.
     pub async fn get(&self) -> Result<Object, Error> {
-        self.pool.get().await.map_err(|error| Error::Pool(Box::new(error)))
+        // The pool's own limits leave out the settings made after the connection.
+        let limit = 2 * self.patience;
+        match tokio::time::timeout(limit, self.pool.get()).await {
+            Ok(taken) => taken.map_err(|error| Error::Pool(Box::new(error))),
+            Err(_) => Err(Error::Timeout(limit)),
+        }
     }
 
     /// Closes a connection for good: the server rolls back whatever is open on it.

@@ -29,7 +29,12 @@ pub(super) struct Failure {
 pub(super) struct Lost {
     pub(super) job: Job,
     pub(super) failure: Failure,
+    /// When the connection broke.
+    pub(super) since: Instant,
 }
+
+/// By then the server has noticed that a client is gone, and another worker's try has ended.
+const SETTLED: Duration = Duration::from_secs(20);
 
 impl Failure {
     pub(super) fn of_work(error: &agent::Error, started: Instant) -> Self {
@@ -67,25 +72,34 @@ impl Failure {
 }
 
 impl Lost {
-    /// Records it, unless it was committed after all or the job is in other hands by now.
+    /// Records it, unless it was committed after all or another attempt has failed since. Says
+    /// whether that is settled: while somebody holds the job, it is worth another call.
     pub(super) async fn record(
         &self,
         client: &Client,
         limits: &Limits,
         metrics: &Metrics,
-    ) -> Result<(), Broken> {
-        let Self { job, failure } = self;
-        let recording = queue::fail(client, job, failure, limits.max_attempts);
+    ) -> Result<bool, Broken> {
+        let Self { job, failure, since } = self;
+        let recording = async {
+            client.batch_execute(&limits.begin()).await?;
+            let recorded = queue::fail(client, job, failure, limits.max_attempts).await;
+            client.batch_execute("commit").await?; // of a failed transaction: a rollback
+            recorded
+        };
         let patience = limits.lock_timeout + silence::LOOK; // it may wait for another worker
         match silence::answered(patience, recording).await {
             Ok(true) => failed(metrics, job, failure, limits.max_attempts),
             Ok(false) => tracing::info!(job.id, "the job was settled all the same"),
             Err(broken) if broken.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+                if since.elapsed() < SETTLED {
+                    return Ok(false);
+                }
                 tracing::info!(job.id, "another worker is on the job");
             }
             Err(broken) => return Err(broken),
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod attempt;
 pub(crate) mod desk;
+mod limits;
 mod queue;
 mod reconcile;
 mod silence;
@@ -11,6 +12,7 @@ mod worker;
 /// From here on the foreign key to `agents` makes itself felt; beyond 2,000 agents it fails for good.
 pub const MANY_AGENTS: i64 = 500;
 
+pub use limits::Limits;
 pub use reconcile::Reconcile;
 pub use wake::Wake;
-pub use worker::{Limits, Worker};
+pub use worker::Worker;

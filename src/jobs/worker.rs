@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
-use super::Wake;
 use super::attempt::{self, Failure, Lost};
 use super::queue::{self, Job, Kind};
 use super::silence::{self, Broken};
+use super::{Limits, Wake};
 use crate::agent::{self, Agent, Blueprint, Outcome};
 use crate::backoff;
 use crate::db::Db;
@@ -25,30 +25,6 @@ const JOBS_PER_SESSION: u32 = 500;
 /// Set after the claim: rolling back to it keeps the job locked.
 const SAVEPOINT: &str = "savepoint job";
 const ROLL_BACK: &str = "rollback to savepoint job";
-
-/// What bounds a job.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Failed attempts until a job is dead.
-    pub max_attempts: i32,
-    /// Longest run of a statement.
-    pub statement_timeout: Duration,
-    /// Longest wait for a lock; below the server's `deadlock_timeout`, so that the worker gives way.
-    pub lock_timeout: Duration,
-}
-
-impl Limits {
-    /// Local to the transaction, and so right behind a transaction-mode pooler too.
-    fn begin(&self) -> String {
-        format!(
-            "begin; set local statement_timeout = {}; set local lock_timeout = {}; \
-             set local idle_in_transaction_session_timeout = {}",
-            self.statement_timeout.as_millis(),
-            self.lock_timeout.as_millis(),
-            crate::db::IDLE_IN_TRANSACTION.as_millis(),
-        )
-    }
-}
 
 /// Works until told to stop.
 #[derive(Clone, Debug)]
@@ -116,13 +92,16 @@ impl Worker {
         stop: &CancellationToken,
         abort: &CancellationToken,
     ) -> Result<(), String> {
-        if let Some(attempt) = lost.as_ref() {
-            let recorded = attempt.record(client, &self.limits, &self.metrics).await;
-            recorded.map_err(|broken| broken.to_string())?;
-            *lost = None;
-        }
         let mut jobs = 0;
         while jobs < JOBS_PER_SESSION && !stop.is_cancelled() {
+            if let Some(attempt) = lost.as_ref() {
+                let recorded = attempt.record(client, &self.limits, &self.metrics).await;
+                if recorded.map_err(|broken| broken.to_string())? {
+                    *lost = None;
+                } else {
+                    self.wake.within(HELD);
+                }
+            }
             let taken = tokio::select! {
                 taken = self.step(client) => taken,
                 () = abort.cancelled() => {
@@ -245,5 +224,5 @@ impl Worker {
 }
 
 fn lost(job: Job, failure: Failure) -> Stopped {
-    Stopped::Working(Box::new(Lost { job, failure }))
+    Stopped::Working(Box::new(Lost { job, failure, since: Instant::now() }))
 }

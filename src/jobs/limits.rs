@@ -1,0 +1,27 @@
+//! What bounds a job.
+
+use std::time::Duration;
+
+/// The bounds that the configuration sets.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Failed attempts until a job is dead.
+    pub max_attempts: i32,
+    /// Longest run of a statement.
+    pub statement_timeout: Duration,
+    /// Longest wait for a lock; below the server's `deadlock_timeout`, so that the worker gives way.
+    pub lock_timeout: Duration,
+}
+
+impl Limits {
+    /// Local to the transaction, and so right behind a transaction-mode pooler too.
+    pub(super) fn begin(&self) -> String {
+        format!(
+            "begin; set local statement_timeout = {}; set local lock_timeout = {}; \
+             set local idle_in_transaction_session_timeout = {}",
+            self.statement_timeout.as_millis(),
+            self.lock_timeout.as_millis(),
+            crate::db::IDLE_IN_TRANSACTION.as_millis(),
+        )
+    }
+}
