@@ -5,7 +5,7 @@ use std::process::Output;
 
 use agent_provisioner::cluster::SUPERUSER;
 
-use crate::support::{ADMIN, Database, WORKER, provisioner, said};
+use crate::support::{self, ADMIN, Database, WORKER, provisioner, said};
 
 /// Runs a command to its end.
 fn run(url: &str, args: &[&str], settings: &[(&str, &str)]) -> Output {
@@ -16,9 +16,8 @@ fn run(url: &str, args: &[&str], settings: &[(&str, &str)]) -> Output {
 
 #[track_caller]
 fn expect(output: &Output, code: i32, text: &str) {
+    support::expect(output, code, &[text]);
     let said = said(output);
-    assert_eq!(output.status.code(), Some(code), "{said}");
-    assert!(said.contains(text), "{said}");
     assert!(!said.contains("hunter2"), "a secret in: {said}");
 }
 
@@ -108,13 +107,13 @@ async fn migrate_brings_an_empty_database_up_and_run_works_on_it() {
     }
     root.batch_execute("delete from provisioning.migrations where version = 99").await.unwrap();
 
-    let service = crate::support::Service::start(&url, &[]);
+    let service = support::Service::start(&url, &[]);
     service.logged("running").await;
     let admin = db.admin().await;
     root.batch_execute("insert into public.agents (agent_prefix) values ('agt_6f78')")
         .await
         .unwrap();
-    crate::support::until("the tables", || async {
+    support::until("the tables", || async {
         (admin.tables("agt_6f78").await.len() == 4).then_some(())
     })
     .await;
@@ -156,7 +155,7 @@ async fn secrets_stay_out_of_logs_and_messages() {
         ("PROVISIONER_DATABASE__URL_FILE", file.to_str().unwrap()),
         ("PROVISIONER_LOG__LEVEL", "trace"),
     ];
-    let mut service = crate::support::Service::with(|command| {
+    let mut service = support::Service::with(|command| {
         command.env_remove("DATABASE_URL").envs(trace);
     });
     service.logged("listening").await;

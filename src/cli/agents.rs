@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 
 use super::jobs::print_json;
 use super::table::{Table, clean, or_dash};
-use super::{Error, connect_current};
+use super::{Error, connect_current, failed};
 use crate::config::Config;
 use crate::jobs::desk;
 
@@ -130,8 +130,4 @@ fn size(bytes: Option<i64>) -> String {
     let Some(bytes) = bytes else { return "locked just now".to_owned() };
     let kib = bytes / 1024;
     if kib < 10_240 { format!("{kib} kB") } else { format!("{} MB", kib / 1024) }
-}
-
-fn failed(doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Error {
-    move |source| Error::Query { doing, source }
 }

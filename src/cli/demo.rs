@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use super::Error;
+use super::{Error, failed};
 
 const ADA: &str = "00000000-0000-0000-0000-00000000000a";
 const BEN: &str = "00000000-0000-0000-0000-00000000000b";
@@ -103,9 +103,8 @@ async fn until(client: &Client, sql: &str) -> Result<(), Error> {
 
 /// The rows of the last statement that has any, below their heading.
 async fn query(client: &Client, sql: &str) -> Result<Vec<Vec<String>>, Error> {
-    let failed = |source| Error::Query { doing: "a step of the demonstration", source };
     let mut rows: Vec<Vec<String>> = Vec::new();
-    for message in client.simple_query(sql).await.map_err(failed)? {
+    for message in client.simple_query(sql).await.map_err(failed("a step of the demonstration"))? {
         if let SimpleQueryMessage::RowDescription(columns) = message {
             rows = vec![columns.iter().map(|column| column.name().to_owned()).collect()];
         } else if let SimpleQueryMessage::Row(row) = message {

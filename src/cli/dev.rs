@@ -9,7 +9,7 @@ use std::time::Instant;
 use clap::Args as Clap;
 use tokio_postgres::types::Type;
 
-use super::{Error, connect, demo, runtime};
+use super::{Error, connect, demo, failed, runtime};
 use crate::cluster::{Cluster, SUPERUSER};
 use crate::config::{self, Config};
 use crate::db;
@@ -90,7 +90,6 @@ async fn show(
 
 /// What Supabase and an operator would have done: platform roles, schema, the worker's role.
 async fn prepare(superuser: &Config, admin: &Config, password: &str) -> Result<(), Error> {
-    let failed = |doing| move |source| Error::Query { doing, source };
     let client = connect(superuser).await?;
     db::install_shim(&client).await?;
     set_password(&client, ADMIN, password).await?;
@@ -107,12 +106,12 @@ async fn set_password(
     role: &str,
     password: &str,
 ) -> Result<(), Error> {
-    let failed = |source| Error::Query { doing: "setting a password", source };
+    let doing = "setting a password";
     let quote = "select format('alter role %I password %L', $1, $2)";
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
         [(&role, Type::TEXT), (&password, Type::TEXT)];
-    for row in client.query_typed(quote, &parameters).await.map_err(failed)? {
-        client.batch_execute(row.get(0)).await.map_err(failed)?;
+    for row in client.query_typed(quote, &parameters).await.map_err(failed(doing))? {
+        client.batch_execute(row.get(0)).await.map_err(failed(doing))?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args as Clap, Subcommand};
 use tokio_postgres::Client;
 
-use super::{Error, connect_current, job_text, wait};
+use super::{Error, connect_current, failed, job_text, wait};
 use crate::config::Config;
 use crate::jobs::desk::{self, Answer, By, Cause, End, Filter, State, Target, Verdict};
 
@@ -237,8 +237,4 @@ pub(super) fn print_json(
 ) -> std::io::Result<()> {
     serde_json::to_writer(&mut *out, value)?;
     writeln!(out)
-}
-
-fn failed(doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Error {
-    move |source| Error::Query { doing, source }
 }

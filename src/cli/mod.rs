@@ -121,6 +121,11 @@ impl Error {
     }
 }
 
+/// What was being done on a connection when the server or the network refused.
+fn failed(doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Error {
+    move |source| Error::Query { doing, source }
+}
+
 /// Runs the command that the process's arguments name.
 ///
 /// Exit codes: 0 done, 1 failed, 2 usage or configuration. An error is one line on standard error.

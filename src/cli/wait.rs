@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_postgres::Client;
 
-use super::Error;
+use super::{Error, failed};
 use crate::jobs::desk::{self, End, Followed};
 
 /// Between looks: soon at first, since one job takes a fraction of a second.
@@ -24,7 +24,7 @@ pub(super) async fn until_ended(client: &Client, ids: &[i64]) -> Result<Vec<Foll
     let (mut pause, mut moved, mut ended) = (FIRST_PAUSE, Instant::now(), usize::MAX);
     loop {
         let jobs = desk::follow(client, ids).await;
-        let jobs = jobs.map_err(|source| Error::Query { doing: "following the jobs", source })?;
+        let jobs = jobs.map_err(failed("following the jobs"))?;
         let open = jobs.iter().filter(|job| job.end.is_none()).count();
         let dead = jobs.iter().filter(|job| job.end == Some(End::Dead)).count();
         if ids.len() - open != ended {
