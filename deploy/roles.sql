@@ -47,9 +47,11 @@ grant usage on schema provisioning to agent_provisioner;
 
 grant select on provisioning.migrations to agent_provisioner;
 grant select, insert, update, delete
-    on provisioning.jobs, provisioning.agents, provisioning.agent_tables to agent_provisioner;
+    on provisioning.jobs, provisioning.agents, provisioning.agent_tables, provisioning.agent_types
+    to agent_provisioner;
 grant execute on function provisioning.touch_updated_at(), provisioning.total_orders()
     to agent_provisioner;       -- to create triggers with
+grant execute on function provisioning.publish(regclass, name) to agent_provisioner;
 
 drop policy if exists worker on provisioning.migrations;
 create policy worker on provisioning.migrations for select to agent_provisioner
@@ -62,6 +64,9 @@ create policy worker on provisioning.agents for all to agent_provisioner
     using (current_user = 'agent_provisioner') with check (current_user = 'agent_provisioner');
 drop policy if exists worker on provisioning.agent_tables;
 create policy worker on provisioning.agent_tables for all to agent_provisioner
+    using (current_user = 'agent_provisioner') with check (current_user = 'agent_provisioner');
+drop policy if exists worker on provisioning.agent_types;
+create policy worker on provisioning.agent_types for all to agent_provisioner
     using (current_user = 'agent_provisioner') with check (current_user = 'agent_provisioner');
 
 -- DELETE allows the table lock, UPDATE of one column (which a trigger keeps as it is) the row lock.

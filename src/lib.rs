@@ -19,8 +19,8 @@
 //! - Names of tables come from a parsed [`agent::Prefix`]; values are bind parameters.
 //!
 //! Arrows point downwards only: [`cli`] and [`service`] see everything; [`http`] and [`systemd`] show
-//! what [`metrics`] knows; [`jobs`] uses [`agent`] and [`db`], and tells [`metrics`]; [`agent`] knows
-//! nothing of jobs; [`cluster`] (a throwaway server for `dev` and the tests) knows nothing at all.
+//! what [`metrics`] knows; [`jobs`] uses [`agent`] and [`db`], and tells [`metrics`]; [`fleet`] looks at
+//! all agents at once; [`agent`] knows nothing of jobs; [`cluster`] (a throwaway server for `dev` and the tests) knows nothing at all.
 
 pub mod agent;
 mod backoff;
@@ -30,6 +30,7 @@ pub mod config;
 pub mod db;
 pub mod doctor;
 pub mod error;
+pub mod fleet;
 pub mod http;
 pub mod jobs;
 pub mod metrics;

@@ -24,7 +24,7 @@ async fn a_dead_job_says_what_to_do_and_comes_back_when_that_is_done() {
     expect(&shown, 0, &[rename, "agent-provisioner jobs replay 1"]);
 
     let again = jobs(&db, &["replay", "1", "--wait"]).await;
-    expect(&again, 1, &["replayed 1 job: 1", "1 of 1 ended, 1 dead", "job 1 is dead again: "]);
+    expect(&again, 1, &["replayed 1 job: 1", "1 of 1 ended, 1 dead", "job 1 is dead: "]);
     admin.run(rename).await;
     let reason = ["--reason", "renamed the old table", "--json", "--wait"];
     let mended = jobs(&db, &[&["replay", "--all-dead"], &reason[..]].concat()).await;

@@ -26,6 +26,7 @@ select
     h.agent_prefix,
     h.user_id::text as user_id,
     h.attempts,
+    h.argument,
     -- Its agent is to go: building would be for nothing.
     exists (
         select from provisioning.jobs d

@@ -39,7 +39,7 @@ pub async fn deprovision(
 /// With the foreign key, `agents` is locked first: a lock taken in the middle of the drop would
 /// deadlock with everyone who reads `agents` and then writes to an agent's table.
 pub(super) async fn drop_tables(client: &Client, id: AgentId) -> Result<(), Error> {
-    let sql = include_str!("../../sql/queries/registered_tables.sql");
+    let sql = include_str!("../../sql/queries/registered.sql");
     let rows = client.query_typed(sql, &[(&id.0, Type::INT8)]).await;
     let rows = rows.map_err(query("read the agent's tables"))?;
     let mut batch = String::new();
@@ -48,19 +48,18 @@ pub(super) async fn drop_tables(client: &Client, id: AgentId) -> Result<(), Erro
     }
     let (ours, others): (Vec<_>, Vec<_>) = rows
         .iter()
-        .filter(|row| row.get::<_, Option<&str>>("table_name").is_some())
+        .filter(|row| row.get::<_, Option<&str>>("registered_name").is_some())
         .partition(|row| row.get("ours"));
     for other in others {
-        let table = other.get::<_, Option<&str>>("table_name");
-        tracing::warn!(
-            agent.id = id.0,
-            table,
-            "no longer the table that was registered: left alone"
-        );
+        let name = other.get::<_, Option<&str>>("registered_name");
+        tracing::warn!(agent.id = id.0, name, "no longer what was registered: left alone");
     }
-    let names: Vec<&str> = ours.iter().filter_map(|row| row.get("name")).collect();
-    if !names.is_empty() {
-        batch.extend(["drop table ", &names.join(", ")]);
+    for kind in ["table", "type"] {
+        let of_kind = ours.iter().filter(|row| row.get::<_, &str>("kind") == kind);
+        let names: Vec<&str> = of_kind.filter_map(|row| row.get("name")).collect();
+        if !names.is_empty() {
+            batch.extend(["drop ", kind, " ", &names.join(", "), ";\n"]);
+        }
     }
     let forget = "delete from provisioning.agents where agent_id = $1";
     let (dropped, forgotten) = tokio::join!(

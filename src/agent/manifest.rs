@@ -1,89 +1,72 @@
 //! What a template set makes.
 
-use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Transaction};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
-use super::error::Error;
-use super::provision::apply;
-use super::{AgentId, Prefix, Reference, Templates};
+use tokio::sync::Mutex;
+use tokio_postgres::Client;
 
-/// The tables and indexes of one agent, with the prefix left open.
+use super::error::{Error, query};
+use super::rehearsal::{Rehearsal, Variant};
+use super::{Agent, AgentId, Object, Prefix, Reference, Templates};
+
+/// Everything that an agent has to have.
 ///
 /// Learnt from the server and so never written twice: the templates run for a scratch prefix in a
-/// transaction that is rolled back. The foreign key is left out, so nobody waits for `agents`.
-#[derive(Clone, Debug)]
+/// transaction that is rolled back.
+#[derive(Debug)]
 pub struct Manifest {
-    scratch: Prefix,
-    tables: Vec<String>,
-    indexes: Vec<Index>,
+    templates: Templates,
+    /// Without the foreign key: nobody waits for `agents`.
+    plain: Rehearsal,
+    others: Mutex<HashMap<Variant, Rehearsal>>,
 }
-
-/// An index that stands by itself, not one behind a constraint.
-#[derive(Clone, Debug)]
-pub struct Index {
-    /// Its name.
-    pub name: String,
-    /// The statement that creates it.
-    pub definition: String,
-}
-
-/// No agent has it: ids are drawn upwards from 1.
-const SCRATCH_ID: AgentId = AgentId(i64::MAX);
 
 impl Manifest {
     /// Runs the templates and takes the result back.
-    pub async fn rehearse(client: &mut Client, templates: &Templates) -> Result<Self, Error> {
-        let scratch = scratch_prefix()?;
-        let rendered = templates.render(&scratch, SCRATCH_ID, Reference::Check);
-        let failed = |source| Error::Query { doing: "rehearse the templates", source };
-        let tx = client.transaction().await.map_err(failed)?;
-        apply(tx.client(), &rendered).await?;
-        let manifest = Self::read(&tx, scratch).await.map_err(failed)?;
-        tx.rollback().await.map_err(failed)?;
-        if manifest.tables.is_empty() { Err(Error::NoTables) } else { Ok(manifest) }
+    pub async fn prepare(client: &mut Client, templates: Templates) -> Result<Self, Error> {
+        let tx = client.transaction().await.map_err(query("begin"))?;
+        let variant = Variant::of(AgentId(1), Reference::Check);
+        let plain = Rehearsal::run(tx.client(), &templates, variant).await?;
+        tx.rollback().await.map_err(query("take the rehearsal back"))?;
+        if plain.tables(&"zz".parse()?, templates.version()).is_empty() {
+            return Err(Error::NoTables);
+        }
+        Ok(Self { templates, plain, others: Mutex::default() })
     }
 
-    async fn read(tx: &Transaction<'_>, scratch: Prefix) -> Result<Self, tokio_postgres::Error> {
-        let head = format!("{scratch}_");
-        let sql = "select relname::text from pg_catalog.pg_class \
-                   where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') \
-                   and relname ^@ $1 order by oid";
-        let tables = tx.query_typed(sql, &[(&head, Type::TEXT)]).await?;
-        let sql = "select c.relname::text, pg_get_indexdef(i.indexrelid) from pg_catalog.pg_index i \
-                   join pg_catalog.pg_class c on c.oid = i.indexrelid \
-                   where c.relnamespace = 'public'::regnamespace and c.relname ^@ $1 and not exists \
-                   (select from pg_catalog.pg_constraint k where k.conindid = c.oid) order by c.oid";
-        let indexes = tx.query_typed(sql, &[(&head, Type::TEXT)]).await?;
-        let index = |row: &tokio_postgres::Row| Index { name: row.get(0), definition: row.get(1) };
-        Ok(Self {
-            scratch,
-            tables: tables.iter().map(|row| row.get(0)).collect(),
-            indexes: indexes.iter().map(index).collect(),
-        })
+    /// The files it was learnt from.
+    pub fn templates(&self) -> &Templates {
+        &self.templates
     }
 
-    /// The names of an agent's tables, in the order of their making.
-    pub fn tables(&self, prefix: &Prefix) -> Vec<String> {
-        self.tables.iter().map(|table| self.fill(table, prefix)).collect()
+    /// The names of an agent's tables at a template version, in the order of their making.
+    pub fn tables(&self, prefix: &Prefix, version: i32) -> Vec<String> {
+        self.plain.tables(prefix, version)
     }
 
-    /// An agent's indexes.
-    pub fn indexes(&self, prefix: &Prefix) -> Vec<Index> {
-        let filled = |index: &Index| Index {
-            name: self.fill(&index.name, prefix),
-            definition: self.fill(&index.definition, prefix),
+    /// The names of an agent's types at a template version.
+    pub fn types(&self, prefix: &Prefix, version: i32) -> Vec<String> {
+        self.plain.types(prefix, version)
+    }
+
+    /// All that an agent of a template version has, in the order of its making. Needs an open
+    /// transaction, in which it rehearses once for each kind of agent.
+    pub(super) async fn objects(
+        &self,
+        client: &Client,
+        agent: &Agent,
+        version: i32,
+        reference: Reference,
+    ) -> Result<Vec<Object>, Error> {
+        let variant = Variant::of(agent.id, reference);
+        let mut others = self.others.lock().await;
+        let rehearsal = match others.entry(variant) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                new.insert(Rehearsal::run(client, &self.templates, variant).await?)
+            }
         };
-        self.indexes.iter().map(filled).collect()
+        Ok(rehearsal.objects(agent, version))
     }
-
-    /// The scratch prefix is random: nothing else in a definition looks like it.
-    fn fill(&self, text: &str, prefix: &Prefix) -> String {
-        text.replace(self.scratch.as_str(), prefix.as_str())
-    }
-}
-
-/// As long as a prefix may be, so that the rehearsal also meets the longest names.
-fn scratch_prefix() -> Result<Prefix, Error> {
-    let tail: String = std::iter::repeat_with(fastrand::lowercase).take(14).collect();
-    format!("zz_try{tail}").parse().map_err(Error::Prefix)
 }

@@ -3,11 +3,18 @@
 //! Nothing here knows of jobs or of the service; everything works inside a transaction that the
 //! caller opened.
 
+mod built;
+mod catalog;
 mod deprovision;
+mod drift;
+mod echo;
 mod error;
 mod manifest;
+mod mend;
+mod object;
 mod prefix;
 mod provision;
+mod rehearsal;
 mod repair;
 pub mod statement;
 mod template;
@@ -16,9 +23,13 @@ use std::fmt;
 
 use serde::Deserialize;
 
+pub use built::{Built, drift};
 pub use deprovision::deprovision;
+pub use drift::{Change, Drift, headlines};
 pub use error::Error;
-pub use manifest::{Index, Manifest};
+pub use manifest::Manifest;
+pub use mend::{Mend, mend};
+pub use object::{Kind, Object};
 pub use prefix::{InvalidPrefix, Prefix};
 pub use provision::{Blueprint, Outcome, Registered, provision};
 pub use repair::repair;
@@ -44,7 +55,7 @@ pub struct Agent {
 }
 
 /// What keeps an agent's customers tied to its row in `agents`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reference {
     /// The documented foreign key, with its cost: each deletion of an agent checks every other

@@ -8,9 +8,8 @@ use super::error::{Error, query};
 use super::{Agent, AgentId, Manifest, Reference, Templates, deprovision, statement};
 
 /// What every new agent gets.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Blueprint {
-    templates: Templates,
     pub(super) manifest: Manifest,
     reference: Reference,
 }
@@ -22,8 +21,7 @@ impl Blueprint {
         templates: Templates,
         reference: Reference,
     ) -> Result<Self, Error> {
-        let manifest = Manifest::rehearse(client, &templates).await?;
-        Ok(Self { templates, manifest, reference })
+        Ok(Self { manifest: Manifest::prepare(client, templates).await?, reference })
     }
 }
 
@@ -47,8 +45,10 @@ pub enum Outcome {
     Unchanged,
     /// The agent is gone or going: nothing was built.
     Superseded,
-    /// What was missing is there again.
+    /// It is as the templates make it again.
     Repaired,
+    /// What was missing is there again; other differences are left.
+    Drifted,
     /// Tables, registration and row are gone.
     Deprovisioned,
 }
@@ -61,6 +61,7 @@ impl Outcome {
             Self::Unchanged => "unchanged",
             Self::Superseded => "superseded",
             Self::Repaired => "repaired",
+            Self::Drifted => "drifted",
             Self::Deprovisioned => "deprovisioned",
         }
     }
@@ -81,14 +82,16 @@ pub async fn provision(
         Registered::Former(former) => deprovision::drop_tables(client, former).await?,
         Registered::Nobody => {}
     }
-    let names = blueprint.manifest.tables(&agent.prefix);
-    let rendered = blueprint.templates.render(&agent.prefix, agent.id, blueprint.reference);
+    let Blueprint { manifest, reference } = blueprint;
+    let (prefix, version) = (&agent.prefix, manifest.templates().version());
+    let (names, types) = (manifest.tables(prefix, version), manifest.types(prefix, version));
+    let rendered = manifest.templates().render(prefix, agent.id, *reference);
     // Sent in this order without waiting for each other's answer.
     let (in_the_way, applied, registered) = tokio::join!(
         biased;
         taken(client, &names),
         apply(client, &rendered),
-        register(client, blueprint, agent.id, &names),
+        register(client, blueprint, agent.id, &names, &types),
     );
     let in_the_way = in_the_way?;
     if !in_the_way.is_empty() {
@@ -99,7 +102,7 @@ pub async fn provision(
 }
 
 /// Relations that bear one of the names already.
-async fn taken(client: &Client, names: &[String]) -> Result<Vec<String>, Error> {
+pub(super) async fn taken(client: &Client, names: &[String]) -> Result<Vec<String>, Error> {
     let sql = "select format('%I.%I', 'public', relname) from pg_catalog.pg_class \
                where relnamespace = 'public'::regnamespace and relname = any ($1) order by relname";
     let rows = client.query_typed(sql, &[(&names, Type::TEXT_ARRAY)]).await;
@@ -111,16 +114,18 @@ async fn register(
     blueprint: &Blueprint,
     id: AgentId,
     names: &[String],
+    types: &[String],
 ) -> Result<usize, Error> {
-    let (version, reference) = (blueprint.templates.version(), blueprint.reference.as_str());
+    let version = blueprint.manifest.templates().version();
     let rows = client
         .query_typed(
             include_str!("../../sql/queries/register.sql"),
             &[
                 (&id.0, Type::INT8),
                 (&version, Type::INT4),
-                (&reference, Type::TEXT),
+                (&blueprint.reference.as_str(), Type::TEXT),
                 (&names, Type::TEXT_ARRAY),
+                (&types, Type::TEXT_ARRAY),
             ],
         )
         .await;

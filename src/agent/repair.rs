@@ -1,38 +1,99 @@
-//! Making good what went missing from an agent's tables.
+//! Making good what went missing from an agent's tables, in a transaction that the caller opened.
 
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
+use super::built::{self, Built};
+use super::drift::{Change, Drift, headlines};
 use super::error::{Error, query};
-use super::provision::{Registered, apply};
-use super::{Agent, Blueprint, Outcome};
+use super::mend::mend;
+use super::object::Kind;
+use super::provision::{Registered, apply, taken};
+use super::{Agent, Blueprint, Manifest, Outcome};
 
-/// Creates the indexes that the templates name and the agent lacks. No row and no other object
-/// changes; an agent without tables is left to its provision.
+/// Brings an agent back to what its template version makes, see [`mend`]. No row is lost; what
+/// cannot be mended is logged, and makes this `Drifted`. An agent without tables is left to its
+/// provision.
 pub async fn repair(
     client: &Client,
     blueprint: &Blueprint,
     agent: &Agent,
     registered: Registered,
+    force: bool,
 ) -> Result<Outcome, Error> {
     if registered != Registered::This {
         return Ok(Outcome::Superseded);
     }
-    let expected = blueprint.manifest.indexes(&agent.prefix);
-    let names: Vec<&str> = expected.iter().map(|index| index.name.as_str()).collect();
-    let sql = "select relname::text from pg_catalog.pg_class \
-               where relnamespace = 'public'::regnamespace and relname = any ($1)";
-    let found = client.query_typed(sql, &[(&names, Type::TEXT_ARRAY)]).await;
-    let found = found.map_err(query("look for the agent's indexes"))?;
-    let there: Vec<&str> = found.iter().map(|row| row.get(0)).collect();
-    let missing: Vec<_> = expected
-        .iter()
-        .filter(|index| !there.contains(&index.name.as_str()))
-        .map(|index| format!("{};", index.definition))
-        .collect();
-    if missing.is_empty() {
+    let (version, drift) = look(client, blueprint, agent).await?;
+    if drift.is_empty() {
         return Ok(Outcome::Unchanged);
     }
-    apply(client, &missing.join("\n")).await?;
-    Ok(Outcome::Repaired)
+    let new = missing_tables(&drift);
+    let in_the_way = taken(client, &new).await?;
+    if !in_the_way.is_empty() {
+        return Err(Error::InTheWay(in_the_way));
+    }
+    run(client, &mend(&drift, force).statements).await?;
+    register(client, &blueprint.manifest, agent, version).await?;
+    let (_, left) = look(client, blueprint, agent).await?;
+    // What the database grants by default on a new table is not what the templates grant.
+    let opened = |drift: &Drift| {
+        drift.object.kind == Kind::Grant
+            && new.iter().any(|table| drift.object.relation.contains(&format!(".{table}")))
+    };
+    let (open, left): (Vec<_>, Vec<_>) = left.into_iter().partition(opened);
+    run(client, &mend(&open, true).statements).await?;
+    for Drift { object, change } in headlines(&left) {
+        let (kind, object) = (object.kind.as_str(), object.to_string());
+        tracing::warn!(agent.prefix = %agent.prefix, kind, object, ?change, "left as it is");
+    }
+    Ok(if left.is_empty() { Outcome::Repaired } else { Outcome::Drifted })
+}
+
+/// The agent's template version, and how it differs from that.
+async fn look(
+    client: &Client,
+    blueprint: &Blueprint,
+    agent: &Agent,
+) -> Result<(i32, Vec<Drift>), Error> {
+    let built = Built::read(client, Some(&[agent.prefix.as_str()])).await?;
+    let version = built.first().map_or(0, |built| built.version);
+    let drift = built::drift(client, &blueprint.manifest, &built).await?;
+    Ok((version, drift.into_iter().flatten().collect()))
+}
+
+async fn run(client: &Client, statements: &[String]) -> Result<(), Error> {
+    if statements.is_empty() {
+        return Ok(());
+    }
+    apply(client, &(statements.join(";\n") + ";")).await
+}
+
+/// Unqualified, as the registry has them.
+fn missing_tables(drift: &[Drift]) -> Vec<String> {
+    let missing =
+        |drift: &&Drift| drift.object.kind == Kind::Table && drift.change == Change::Missing;
+    let name = |drift: &Drift| {
+        drift.object.relation.rsplit('.').next().unwrap_or_default().trim_matches('"').to_owned()
+    };
+    drift.iter().filter(missing).map(name).collect()
+}
+
+/// Tables and types that were made anew go by new oids.
+pub(super) async fn register(
+    client: &Client,
+    manifest: &Manifest,
+    agent: &Agent,
+    version: i32,
+) -> Result<(), Error> {
+    let tables = manifest.tables(&agent.prefix, version);
+    let types = manifest.types(&agent.prefix, version);
+    client
+        .execute_typed(
+            include_str!("../../sql/queries/register_again.sql"),
+            &[(&agent.id.0, Type::INT8), (&tables, Type::TEXT_ARRAY), (&types, Type::TEXT_ARRAY)],
+        )
+        .await
+        .map(drop)
+        .map_err(query("register the agent's tables"))
 }

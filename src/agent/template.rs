@@ -105,6 +105,16 @@ impl Templates {
         self.files.last().map_or(0, |file| file.version)
     }
 
+    /// The numbered files, in order.
+    pub(super) fn files(&self) -> &[Template] {
+        &self.files
+    }
+
+    /// What ties an agent's tables to `agents`.
+    pub(super) fn foreign_key(&self) -> Option<&Template> {
+        self.foreign_key.as_ref()
+    }
+
     /// Everything that a new agent needs, the foreign key (if any) last.
     ///
     /// Last, because it locks `agents` against writers until the commit.
@@ -140,7 +150,7 @@ impl Template {
         Ok(Self { version, name: name.to_owned(), sql: sql.to_owned() })
     }
 
-    fn render(&self, prefix: &Prefix, id: AgentId) -> String {
+    pub(super) fn render(&self, prefix: &Prefix, id: AgentId) -> String {
         self.sql.replace("{prefix}", prefix.as_str()).replace("{agent_id}", &id.to_string())
     }
 }

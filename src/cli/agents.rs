@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 
 use super::jobs::print_json;
 use super::table::{Table, clean, or_dash};
-use super::{Error, connect_current, failed};
+use super::{Error, connect_current, failed, repair, verify};
 use crate::config::Config;
 use crate::jobs::desk;
 
@@ -33,6 +33,10 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Compare agents with what the templates make, and look for orphans: exit 1 on any difference
+    Verify(verify::Args),
+    /// Have the worker bring agents back to what the templates make; no row is lost
+    Repair(repair::Args),
 }
 
 /// An agent with all that `show` tells of it.
@@ -44,14 +48,18 @@ struct Shown {
 }
 
 pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error> {
-    let client = connect_current(config).await?;
-    let mut out = stdout().lock();
     match args.verb {
+        Verb::Verify(args) => return verify::main(args, config).await,
+        Verb::Repair(args) => return repair::main(args, config).await,
         Verb::List { json } => {
+            let client = connect_current(config).await?;
+            let mut out = stdout().lock();
             let agents = desk::agents(&client, None).await.map_err(failed("listing the agents"))?;
             if json { print_json(&mut out, &agents)? } else { list(&mut out, &agents)? }
         }
         Verb::Show { prefix, json } => {
+            let client = connect_current(config).await?;
+            let mut out = stdout().lock();
             let agents = read(&client, &prefix).await.map_err(failed("reading the agent"))?;
             if agents.is_empty() {
                 return Err(Error::NoAgent(prefix));

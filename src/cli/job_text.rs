@@ -161,7 +161,7 @@ pub(super) fn ends(out: &mut impl Write, jobs: &[Followed]) -> io::Result<()> {
         match job.end {
             Some(End::Dead) => {
                 let error = clean(job.error.as_deref().unwrap_or_default());
-                writeln!(out, "job {id} is dead again: {error}; see: jobs show {id}")?;
+                writeln!(out, "job {id} is dead: {error}; see: jobs show {id}")?;
             }
             Some(End::Blocked) => writeln!(out, "job {id} waits for a dead job: jobs show {id}")?,
             Some(End::Cancelled) => writeln!(out, "job {id} was cancelled")?,

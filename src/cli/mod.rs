@@ -9,8 +9,10 @@ mod job_text;
 mod jobs;
 mod migrate;
 mod render;
+mod repair;
 mod run;
 mod table;
+mod verify;
 mod wait;
 
 use std::io::{self, Write};
@@ -21,7 +23,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config};
 use crate::error::Chain;
-use crate::{agent, cluster, db, service, telemetry};
+use crate::{agent, cluster, db, fleet, service, telemetry};
 
 /// Builds, keeps and drops each agent's tables in a WhatsApp CRM on Supabase or PostgreSQL.
 #[derive(Debug, Parser)]
@@ -42,7 +44,7 @@ enum Command {
     Migrate(migrate::Args),
     /// See, replay, cancel and prune jobs
     Jobs(jobs::Args),
-    /// See agents and their tables
+    /// See agents and their tables, and compare and repair them
     Agents(agents::Args),
     /// Print the SQL that builds one agent
     Render(render::Args),
@@ -73,6 +75,8 @@ enum Error {
     Service(#[from] service::Error),
     #[error(transparent)]
     Cluster(#[from] cluster::Error),
+    #[error(transparent)]
+    Fleet(#[from] fleet::Error),
     #[error("{doing} failed")]
     Query {
         doing: &'static str,
@@ -93,6 +97,8 @@ enum Error {
     NoJob(i64),
     #[error("no agent has the prefix {0:?}, and none has left anything under it")]
     NoAgent(String),
+    #[error("no tables are registered for an agent {0:?}; see: agents list")]
+    NotBuilt(String),
     #[error("cannot write the output")]
     Output(#[from] io::Error),
 }
@@ -110,12 +116,14 @@ impl Error {
             | Self::Migrate(_)
             | Self::Service(_)
             | Self::Cluster(_)
+            | Self::Fleet(_)
             | Self::Query { .. }
             | Self::Late(_)
             | Self::Ask { .. }
             | Self::Unhealthy(_)
             | Self::NoJob(_)
             | Self::NoAgent(_)
+            | Self::NotBuilt(_)
             | Self::Output(_) => 1,
         }
     }
@@ -184,6 +192,20 @@ async fn connect_current(config: &Config) -> Result<deadpool_postgres::Object, E
 
 /// A connection for one command.
 async fn connect(config: &Config) -> Result<deadpool_postgres::Object, Error> {
-    let target = config.database.target()?;
-    Ok(db::Db::new(&target, &config.database.patience(), 1)?.get().await?)
+    Ok(database(config, 1)?.get().await?)
+}
+
+/// What a command that looks at all agents needs: connections, and what the templates make.
+async fn connect_fleet(config: &Config) -> Result<(db::Db, agent::Manifest), Error> {
+    let templates = agent::Templates::from(config.templates.as_deref())?;
+    let db = database(config, fleet::CONNECTIONS)?;
+    let mut client = db.get().await?;
+    db::require_current(&mut client).await?;
+    let manifest = agent::Manifest::prepare(&mut client, templates).await;
+    drop(client);
+    Ok((db, manifest.map_err(fleet::Error::from)?))
+}
+
+fn database(config: &Config, connections: usize) -> Result<db::Db, Error> {
+    Ok(db::Db::new(&config.database.target()?, &config.database.patience(), connections)?)
 }

@@ -29,7 +29,7 @@ macro_rules! migration {
     };
 }
 
-pub(super) static MIGRATIONS: [Migration; 4] = [
+pub(super) static MIGRATIONS: [Migration; 5] = [
     migration!(
         1,
         "0001_base",
@@ -39,6 +39,7 @@ pub(super) static MIGRATIONS: [Migration; 4] = [
     migration!(2, "0002_jobs", "jobs", &["provisioning.jobs", "provisioning.agents"]),
     migration!(3, "0003_agent_support", "agent support", &[]),
     migration!(4, "0004_api", "api", &[]),
+    migration!(5, "0005_fleet", "fleet", &[]),
 ];
 
 impl Migration {

@@ -54,6 +54,8 @@ pub(super) struct Job {
     /// A later job takes its agent away.
     pub(super) superseded: bool,
     pub(super) registered: Registered,
+    /// What is wanted of the job, where its kind alone does not say it.
+    pub(super) argument: Option<String>,
 }
 
 /// Opens a transaction and claims the next job in one round trip. `None`: nothing to do now.
@@ -106,7 +108,7 @@ pub(super) async fn succeed(
     let tell = "select pg_notify('agent_provisioned', json_build_object(\
                 'agent_id', $1, 'state', $2)::text), pg_notify('pgrst', 'reload schema')";
     let state = match outcome {
-        Outcome::Provisioned | Outcome::Unchanged | Outcome::Repaired => "ready",
+        Outcome::Provisioned | Outcome::Unchanged | Outcome::Repaired | Outcome::Drifted => "ready",
         Outcome::Superseded | Outcome::Deprovisioned => "gone",
     };
     let settled: [(&(dyn ToSql + Sync), Type); 3] = [
@@ -188,6 +190,7 @@ impl Job {
             attempts: row.try_get("attempts")?,
             superseded: row.try_get("superseded")?,
             registered,
+            argument: row.try_get("argument")?,
         })
     }
 }

@@ -180,7 +180,8 @@ impl Worker {
                 }
                 Kind::Repair => {
                     let agent = Agent { id: job.agent_id, prefix: job.prefix.parse()? };
-                    agent::repair(client, &self.blueprint, &agent, job.registered).await
+                    let force = job.argument.as_deref() == Some("force");
+                    agent::repair(client, &self.blueprint, &agent, job.registered, force).await
                 }
                 Kind::Deprovision => {
                     let cancelled = queue::cancel_earlier(client, job).await;

@@ -5,6 +5,7 @@
 //! whatever an operator asks for.
 
 mod advice;
+mod ask;
 mod entry;
 mod follow;
 mod prune;
@@ -12,6 +13,7 @@ mod request;
 mod roster;
 
 pub(crate) use advice::{Cause, next};
+pub(crate) use ask::{BEHIND_NEW_AGENTS, Work, ask};
 pub(crate) use entry::{Blocked, Entry, Filter, Running, State, blocked, find, list};
 pub(crate) use follow::{End, Followed, follow};
 pub(crate) use prune::prune;

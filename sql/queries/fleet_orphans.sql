@@ -1,0 +1,31 @@
+-- What has no counterpart: agents that nobody built or is building, registrations whose agent is
+-- gone and that nobody is dropping, and unregistered tables that look like some agent's: named
+-- like one of the templates' tables, or under a registered prefix.
+-- $1 ends of table names, such as _customers
+with prefixes as materialized (
+    select p.agent_prefix from provisioning.agents p
+)
+select 'without_tables' as what, a.agent_prefix::text as name, a.id as agent_id
+from public.agents a
+where not exists (select from provisioning.agents p where p.agent_id = a.id)
+  and not exists (select from provisioning.jobs j where j.agent_id = a.id and j.state = 'pending')
+union all
+select 'without_agent', p.agent_prefix, p.agent_id
+from provisioning.agents p
+where not exists (select from public.agents a where a.id = p.agent_id)
+  and not exists (select from provisioning.jobs j where j.agent_id = p.agent_id and j.state = 'pending')
+union all
+select 'unmanaged', c.relname::text, null
+from pg_catalog.pg_class c
+where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+  and not exists (select from provisioning.agent_tables t where t.relation = c.oid)
+  and (
+      exists (select from unnest($1) e (suffix) where right(c.relname, length(suffix)) = suffix)
+      or exists (
+          -- Every head of the name that ends before an underscore.
+          select from generate_series(1, length(c.relname)) at (i)
+          where substr(c.relname, at.i, 1) = '_'
+            and left(c.relname, at.i - 1) in (select agent_prefix from prefixes)
+      )
+  )
+order by 1, 2

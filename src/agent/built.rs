@@ -1,0 +1,71 @@
+//! What the registry knows of agents, and how that compares with the catalog.
+
+use std::collections::HashMap;
+
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
+
+use super::drift::{Drift, compare};
+use super::error::{Error, query};
+use super::object::Object;
+use super::{Agent, AgentId, Manifest, Reference, catalog};
+
+/// A registered agent.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// Whose.
+    pub agent: Agent,
+    /// Of the last template file that was run for it.
+    pub version: i32,
+    /// What ties it to `agents`.
+    pub reference: Reference,
+    pub(super) tables: Vec<u32>,
+    pub(super) types: Vec<u32>,
+}
+
+impl Built {
+    /// The registered agents of these prefixes, or all, by prefix.
+    pub async fn read(client: &Client, prefixes: Option<&[&str]>) -> Result<Vec<Self>, Error> {
+        let sql = include_str!("../../sql/queries/built.sql");
+        let rows = client.query_typed(sql, &[(&prefixes, Type::TEXT_ARRAY)]).await;
+        rows.map_err(query("read the registry"))?.iter().map(Self::from_row).collect()
+    }
+
+    fn from_row(row: &Row) -> Result<Self, Error> {
+        let prefix = row.get::<_, &str>("agent_prefix").parse()?;
+        Ok(Self {
+            agent: Agent { id: AgentId(row.get("agent_id")), prefix },
+            version: row.get("template_version"),
+            reference: match row.get("reference") {
+                "check" => Reference::Check,
+                _ => Reference::ForeignKey,
+            },
+            tables: row.get("tables"),
+            types: row.get("types"),
+        })
+    }
+}
+
+/// How these agents differ from what their template version makes, in their order; an agent that is
+/// as it should be differs in nothing. One query for all. Needs an open transaction.
+pub async fn drift(
+    client: &Client,
+    manifest: &Manifest,
+    agents: &[Built],
+) -> Result<Vec<Vec<Drift>>, Error> {
+    let mut expected = Vec::with_capacity(agents.len());
+    for Built { agent, version, reference, .. } in agents {
+        expected.push(manifest.objects(client, agent, *version, *reference).await?);
+    }
+    let tables: Vec<u32> = agents.iter().flat_map(|built| &built.tables).copied().collect();
+    let types: Vec<u32> = agents.iter().flat_map(|built| &built.types).copied().collect();
+    let mut found: HashMap<u32, Vec<Object>> = HashMap::new();
+    for (oid, object) in catalog::read(client, &tables, &types).await? {
+        found.entry(oid).or_default().push(object);
+    }
+    let mut own = |built: &Built| {
+        let oids = built.tables.iter().chain(&built.types);
+        oids.filter_map(|oid| found.remove(oid)).flatten().collect()
+    };
+    Ok(agents.iter().zip(expected).map(|(built, expected)| compare(expected, own(built))).collect())
+}

@@ -1,0 +1,59 @@
+//! What becomes of definitions that are made anew from the server's own words.
+//!
+//! The server does not always say the same again: `check (a in ('x'))` on a varchar comes out in one
+//! form, and that form, run, in another. A repair and a restored dump both run it. So each object is
+//! made anew from its definition, once, and what comes out is as good as what went in.
+
+use tokio_postgres::Client;
+
+use super::drift::{Change, Drift};
+use super::error::{Error, query};
+use super::mend::mend;
+use super::object::{Kind, Object};
+use super::provision::apply;
+use super::{Prefix, catalog, rehearsal};
+
+/// Fills in [`Object::echo`]. Needs an open transaction in which these objects stand, under the
+/// scratch prefix, and leaves it as it was.
+///
+/// Where one of them cannot be made anew there are no echoes; a repair would fail the same way.
+pub(super) async fn listen(
+    client: &Client,
+    scratch: &Prefix,
+    objects: &mut [Object],
+) -> Result<(), Error> {
+    let twin = rehearsal::scratch_prefix()?;
+    let rename = |text: &str| text.replace(scratch.as_str(), twin.as_str());
+    let made: Vec<Drift> = objects
+        .iter()
+        .filter(|object| object.kind != Kind::Owner)
+        .map(|object| Drift { object: object.map(rename), change: Change::Missing })
+        .collect();
+    let failed = query("make the templates' objects anew");
+    client.batch_execute("savepoint echo").await.map_err(failed)?;
+    let heard = match apply(client, &(mend(&made, false).statements.join(";\n") + ";")).await {
+        Ok(()) => {
+            let (tables, types) = rehearsal::made(client, &twin).await?;
+            catalog::read(client, &tables.oids, &types.oids).await?
+        }
+        Err(error) => {
+            tracing::debug!(error = %crate::error::Chain(&error), "no echo");
+            Vec::new()
+        }
+    };
+    let back = "rollback to savepoint echo; release savepoint echo";
+    client.batch_execute(back).await.map_err(query("take the echo back"))?;
+    for (_, heard) in heard {
+        let heard = heard.map(|text| text.replace(twin.as_str(), scratch.as_str()));
+        let same = |object: &&mut Object| {
+            object.kind == heard.kind
+                && object.relation == heard.relation
+                && object.part == heard.part
+                && object.definition != heard.definition
+        };
+        if let Some(object) = objects.iter_mut().find(same) {
+            object.echo = Some(heard.definition);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,183 @@
+//! The templates run for a scratch prefix and taken back: what the server makes of them.
+
+use std::iter::repeat_with;
+
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
+
+use super::error::{Error, query};
+use super::object::{Kind, Object};
+use super::provision::apply;
+use super::{Agent, AgentId, Prefix, Reference, Templates, catalog, echo};
+
+/// What an agent looks like after each file, with prefix and id left open.
+#[derive(Debug)]
+pub(super) struct Rehearsal {
+    scratch: Prefix,
+    id: AgentId,
+    stages: Vec<Stage>,
+}
+
+#[derive(Debug)]
+struct Stage {
+    version: i32,
+    tables: Vec<String>,
+    types: Vec<String>,
+    objects: Vec<Object>,
+}
+
+/// What changes more in a definition than the id's digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Variant {
+    reference: Reference,
+    /// The server shows a bigint beyond the range of integer with quotes and a cast.
+    wide: bool,
+}
+
+impl Variant {
+    pub(super) fn of(id: AgentId, reference: Reference) -> Self {
+        Self { reference, wide: i32::try_from(id.0).is_err() }
+    }
+}
+
+/// Tables, or types, that the templates made.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    pub(super) oids: Vec<u32>,
+    pub(super) names: Vec<String>,
+}
+
+impl Rehearsal {
+    /// Needs an open transaction, and leaves it as it was.
+    ///
+    /// With the foreign key, `agents` is locked against writers for the milliseconds until the
+    /// catalog is read.
+    pub(super) async fn run(
+        client: &Client,
+        templates: &Templates,
+        variant: Variant,
+    ) -> Result<Self, Error> {
+        let failed = query("rehearse the templates");
+        client.batch_execute("savepoint rehearsal").await.map_err(failed)?;
+        let mut rehearsal =
+            Self { scratch: scratch_prefix()?, id: scratch_id(variant.wide), stages: Vec::new() };
+        for file in templates.files() {
+            apply(client, &file.render(&rehearsal.scratch, rehearsal.id)).await?;
+            rehearsal.add_stage(client, file.version).await?;
+        }
+        if variant.reference == Reference::ForeignKey {
+            rehearsal.add_key(client, templates).await?;
+        }
+        let back = "rollback to savepoint rehearsal; release savepoint rehearsal";
+        client.batch_execute(back).await.map_err(query("take the rehearsal back"))?;
+        Ok(rehearsal)
+    }
+
+    async fn add_stage(&mut self, client: &Client, version: i32) -> Result<(), Error> {
+        let (tables, types) = made(client, &self.scratch).await?;
+        let objects = self.objects_of(client, &tables, &types).await?;
+        let (tables, types) = (tables.names, types.names);
+        self.stages.push(Stage { version, tables, types, objects });
+        Ok(())
+    }
+
+    /// What the foreign key's file adds belongs to every stage that has its table.
+    async fn add_key(&mut self, client: &Client, templates: &Templates) -> Result<(), Error> {
+        let Some((key, last)) = templates.foreign_key().zip(self.stages.last()) else {
+            return Ok(());
+        };
+        apply(client, &key.render(&self.scratch, self.id)).await?;
+        let (tables, types) = made(client, &self.scratch).await?;
+        let mut keys = self.objects_of(client, &tables, &types).await?;
+        keys.retain(|object| !last.objects.contains(object));
+        for stage in &mut self.stages {
+            let has = |key: &&Object| stage.objects.iter().any(|o| o.relation == key.relation);
+            let more: Vec<_> = keys.iter().filter(has).cloned().collect();
+            stage.objects.extend(more);
+        }
+        Ok(())
+    }
+
+    async fn objects_of(
+        &self,
+        client: &Client,
+        tables: &Made,
+        types: &Made,
+    ) -> Result<Vec<Object>, Error> {
+        let owner =
+            client.query_typed(include_str!("../../sql/queries/worker_role.sql"), &[]).await;
+        let owner = owner.map_err(query("look for the worker's role"))?;
+        let owner: String = owner.first().map(|row| row.get(0)).unwrap_or_default();
+        let objects = catalog::read(client, &tables.oids, &types.oids).await?;
+        let mut objects: Vec<_> = objects.into_iter().map(|(_, object)| object).collect();
+        for object in objects.iter_mut().filter(|object| object.kind == Kind::Owner) {
+            object.definition.clone_from(&owner);
+        }
+        objects.sort_by_key(Object::rank);
+        echo::listen(client, &self.scratch, &mut objects).await?;
+        Ok(objects)
+    }
+
+    /// The names of an agent's tables at a template version, in the order of their making.
+    pub(super) fn tables(&self, prefix: &Prefix, version: i32) -> Vec<String> {
+        self.names(|stage| &stage.tables, prefix, version)
+    }
+
+    /// The names of an agent's types at a template version.
+    pub(super) fn types(&self, prefix: &Prefix, version: i32) -> Vec<String> {
+        self.names(|stage| &stage.types, prefix, version)
+    }
+
+    fn names(
+        &self,
+        of: impl Fn(&Stage) -> &Vec<String>,
+        prefix: &Prefix,
+        version: i32,
+    ) -> Vec<String> {
+        let names = self.at(version).map(of).into_iter().flatten();
+        names.map(|name| name.replace(self.scratch.as_str(), prefix.as_str())).collect()
+    }
+
+    /// All that an agent of a template version has, in the order of its making.
+    pub(super) fn objects(&self, agent: &Agent, version: i32) -> Vec<Object> {
+        let (scratch_id, id) = (self.id.to_string(), agent.id.to_string());
+        // The scratch prefix and id are random: nothing else in a definition looks like them.
+        let fill = |text: &str| {
+            text.replace(self.scratch.as_str(), agent.prefix.as_str()).replace(&scratch_id, &id)
+        };
+        let objects = self.at(version).map(|stage| stage.objects.iter());
+        objects.into_iter().flatten().map(|object| object.map(fill)).collect()
+    }
+
+    fn at(&self, version: i32) -> Option<&Stage> {
+        self.stages.iter().rev().find(|stage| stage.version <= version)
+    }
+}
+
+/// The tables and the types that stand under a scratch prefix, in the order of their making.
+pub(super) async fn made(client: &Client, scratch: &Prefix) -> Result<(Made, Made), Error> {
+    let sql = include_str!("../../sql/queries/rehearsed.sql");
+    let rows = client.query_typed(sql, &[(&format!("{scratch}_"), Type::TEXT)]).await;
+    let rows = rows.map_err(query("look at what the templates made"))?;
+    let (tables, types): (Vec<_>, Vec<_>) =
+        rows.iter().partition(|row| row.get::<_, bool>("is_table"));
+    let list = |rows: Vec<&Row>| Made {
+        oids: rows.iter().map(|row| row.get("oid")).collect(),
+        names: rows.iter().map(|row| row.get("name")).collect(),
+    };
+    Ok((list(tables), list(types)))
+}
+
+/// As long as a prefix may be, so that the rehearsal also meets the longest names.
+pub(super) fn scratch_prefix() -> Result<Prefix, Error> {
+    let tail: String = repeat_with(fastrand::lowercase).take(14).collect();
+    format!("zz_try{tail}").parse().map_err(Error::Prefix)
+}
+
+fn scratch_id(wide: bool) -> AgentId {
+    AgentId(if wide {
+        fastrand::i64(8_000_000_000_000_000_000..9_000_000_000_000_000_000)
+    } else {
+        fastrand::i64(1_900_000_000..2_000_000_000)
+    })
+}

@@ -1,0 +1,79 @@
+//! `agent-provisioner agents repair`
+
+use std::io::{Write, stdout};
+use std::process::ExitCode;
+
+use clap::Args as Clap;
+
+use super::verify::select;
+use super::{Error, connect_fleet, failed, job_text, wait};
+use crate::agent::{Prefix, mend};
+use crate::config::Config;
+use crate::fleet::{self, Drifted};
+use crate::jobs::desk::{self, BEHIND_NEW_AGENTS, Work};
+
+#[derive(Debug, Clap)]
+pub(super) struct Args {
+    /// Only these agents, by prefix
+    prefixes: Vec<Prefix>,
+    /// Also replace differing indexes, policies, triggers, grants and defaults, and take away
+    /// policies and grants that the templates know nothing of
+    #[arg(long)]
+    force: bool,
+    /// Print the SQL and what would be left, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Follow the jobs to their ends
+    #[arg(long)]
+    wait: bool,
+}
+
+pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error> {
+    let (db, manifest) = connect_fleet(config).await?;
+    let agents = select(&db, &args.prefixes).await?;
+    let drifted = fleet::verify(&db, &manifest, agents, |_| {}).await?;
+    if drifted.is_empty() {
+        writeln!(stdout(), "nothing to repair")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.dry_run {
+        drifted.iter().try_for_each(|drifted| show(drifted, args.force))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let agents: Vec<i64> = drifted.iter().map(|drifted| drifted.built.agent.id.0).collect();
+    let argument = args.force.then_some("force");
+    let work = Work { kind: "repair", argument, priority: BEHIND_NEW_AGENTS };
+    let client = db.get().await?;
+    let jobs = desk::ask(&client, work, &agents).await.map_err(failed("queueing the repairs"))?;
+    writeln!(stdout(), "queued {}", job_text::count(jobs.len().try_into().unwrap_or(i64::MAX)))?;
+    if !args.wait {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let ended = wait::until_ended(&client, &jobs).await?;
+    job_text::ends(&mut stdout(), &ended)?;
+    let prefixes: Vec<Prefix> = drifted.into_iter().map(|d| d.built.agent.prefix).collect();
+    let left = fleet::verify(&db, &manifest, select(&db, &prefixes).await?, |_| {}).await?;
+    for Drifted { built, .. } in &left {
+        let prefix = &built.agent.prefix;
+        writeln!(stdout(), "{prefix} still differs; see: agents verify {prefix}")?;
+    }
+    Ok(if left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// As SQL that runs as it stands, and as comments for what it leaves.
+fn show(drifted: &Drifted, force: bool) -> std::io::Result<()> {
+    let mut out = stdout().lock();
+    let agent = &drifted.built.agent;
+    writeln!(out, "-- {} ({})", agent.prefix, agent.id)?;
+    let mend = mend(&drifted.drift, force);
+    if !mend.statements.is_empty() {
+        writeln!(out, "begin;")?;
+        mend.statements.iter().try_for_each(|statement| writeln!(out, "{statement};"))?;
+        writeln!(out, "commit;")?;
+    }
+    for left in &mend.left {
+        let (kind, object) = (left.object.kind.as_str(), &left.object);
+        writeln!(out, "-- left as it is: {kind} {object}")?;
+    }
+    Ok(())
+}
