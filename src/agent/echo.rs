@@ -43,7 +43,7 @@ pub(super) async fn listen(
     };
     let back = "rollback to savepoint echo; release savepoint echo";
     client.batch_execute(back).await.map_err(query("take the echo back"))?;
-    for (_, heard) in heard {
+    for (_, heard) in heard.into_iter().filter(|(_, heard)| heard.kind != Kind::Owner) {
         let heard = heard.map(|text| text.replace(twin.as_str(), scratch.as_str()));
         let same = |object: &&mut Object| {
             object.kind == heard.kind

@@ -19,33 +19,27 @@ pub struct Mend {
 /// Tables, columns and constraints that are there are never changed.
 pub fn mend(drift: &[Drift], force: bool) -> Mend {
     let mut mend = Mend::default();
-    if drift.iter().any(|d| d.change == Change::Missing && refers_to_agents(&d.object)) {
+    let missing: Vec<&Object> =
+        drift.iter().filter(|d| d.change == Change::Missing).map(|d| &d.object).collect();
+    if missing.iter().any(|object| refers_to_agents(object)) {
         // First: taken in the middle it could deadlock with who reads agents and then a table.
         mend.statements.push("lock table public.agents in share row exclusive mode".to_owned());
     }
-    let missing = |kind, relation: &str, part: &str| {
-        drift.iter().map(|d| (&d.change, &d.object)).find_map(|(change, o)| {
-            let same = o.kind == kind && o.relation == relation && o.part == part;
-            (same && *change == Change::Missing).then_some(o)
-        })
-    };
-    let mut owned = Vec::new();
+    // Numbers depend on the rows: a sequence is made only together with its column.
+    let lost: Vec<&Object> = missing
+        .iter()
+        .filter(|object| object.kind == Kind::Sequence)
+        .filter(|own| !missing.iter().any(|column| column.is_filled_by(own)))
+        .copied()
+        .collect();
     for entry in drift {
         let object = &entry.object;
         match &entry.change {
-            Change::Missing if object.kind == Kind::Sequence => {
-                let table = object.part.rsplit_once('.').map_or("", |(table, _)| table);
-                if missing(Kind::Table, table, "").is_none() {
-                    mend.left.push(entry.clone()); // its numbers depend on the rows
-                    continue;
-                }
-                mend.statements.push(object.create());
-                owned.push(format!("alter sequence {} owned by {}", object.relation, object.part));
+            Change::Missing if lost.iter().any(|lost| object == *lost || object.needs(lost)) => {
+                mend.left.push(entry.clone());
             }
             Change::Missing if object.kind == Kind::Column => {
-                let default = missing(Kind::Default, &object.relation, &object.part);
-                let filled = default.map(|d| format!(" default {}", d.definition));
-                mend.statements.push(object.create() + &filled.unwrap_or_default());
+                mend.statements.extend(column(object, &missing));
             }
             Change::Missing => mend.statements.push(object.create()),
             Change::Differs { found } if replaceable(object, found, force) => {
@@ -58,8 +52,23 @@ pub fn mend(drift: &[Drift], force: bool) -> Mend {
             Change::Differs { .. } | Change::Extra => mend.left.push(entry.clone()),
         }
     }
-    mend.statements.extend(owned);
     mend
+}
+
+/// With its default, which rows that are there get too, and as the owner of its sequence.
+fn column(column: &Object, missing: &[&Object]) -> Vec<String> {
+    let same = |object: &&&Object| {
+        object.kind == Kind::Default
+            && object.relation == column.relation
+            && object.part == column.part
+    };
+    let default =
+        missing.iter().find(same).map(|default| format!(" default {}", default.definition));
+    let mut statements = vec![column.create() + &default.unwrap_or_default()];
+    let own = missing.iter().filter(|own| own.kind == Kind::Sequence && column.is_filled_by(own));
+    statements
+        .extend(own.map(|own| format!("alter sequence {} owned by {}", own.relation, own.part)));
+    statements
 }
 
 fn replaceable(object: &Object, found: &str, force: bool) -> bool {

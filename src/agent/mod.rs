@@ -32,6 +32,7 @@ pub use mend::{Mend, mend};
 pub use object::{Kind, Object};
 pub use prefix::{InvalidPrefix, Prefix};
 pub use provision::{Blueprint, Outcome, Registered, provision};
+pub use rehearsal::worker_role;
 pub use repair::repair;
 pub use template::{Error as TemplateError, Template, Templates};
 

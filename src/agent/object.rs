@@ -119,13 +119,37 @@ impl Object {
             (*kind != Kind::Table && *relation == other.relation)
                 || (*kind == Kind::Sequence && own_sequence())
         } else if other.kind == Kind::Sequence {
-            *kind == Kind::Grant && *relation == format!("sequence {}", other.relation)
+            self.needs(other)
         } else {
             other.kind == Kind::Column
                 && *kind == Kind::Default
                 && *relation == other.relation
                 && *part == other.part
         }
+    }
+
+    /// Whether it uses a sequence, or is a grant on it.
+    pub(super) fn needs(&self, sequence: &Self) -> bool {
+        match self.kind {
+            Kind::Default => self.definition.contains(&format!("'{}'", sequence.relation)),
+            Kind::Grant => self.relation == format!("sequence {}", sequence.relation),
+            Kind::Type
+            | Kind::Sequence
+            | Kind::Table
+            | Kind::Column
+            | Kind::Constraint
+            | Kind::Index
+            | Kind::RowSecurity
+            | Kind::Policy
+            | Kind::Trigger
+            | Kind::Publication
+            | Kind::Owner => false,
+        }
+    }
+
+    /// Whether it is the column that a sequence belongs to.
+    pub(super) fn is_filled_by(&self, sequence: &Self) -> bool {
+        self.kind == Kind::Column && format!("{}.{}", self.relation, self.part) == sequence.part
     }
 
     /// Brings it into being.

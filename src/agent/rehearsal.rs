@@ -154,6 +154,13 @@ impl Rehearsal {
     }
 }
 
+/// Who is to own agents' tables, quoted.
+pub async fn worker_role(client: &Client) -> Result<String, Error> {
+    let rows = client.query_typed(include_str!("../../sql/queries/worker_role.sql"), &[]).await;
+    let rows = rows.map_err(query("look for the worker's role"))?;
+    Ok(rows.first().map(|row| row.get(0)).unwrap_or_default())
+}
+
 /// The tables and the types that stand under a scratch prefix, in the order of their making.
 pub(super) async fn made(client: &Client, scratch: &Prefix) -> Result<(Made, Made), Error> {
     let sql = include_str!("../../sql/queries/rehearsed.sql");

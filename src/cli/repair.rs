@@ -7,7 +7,7 @@ use clap::Args as Clap;
 
 use super::verify::select;
 use super::{Error, connect_fleet, failed, job_text, wait};
-use crate::agent::{Prefix, mend};
+use crate::agent::{Prefix, mend, worker_role};
 use crate::config::Config;
 use crate::fleet::{self, Drifted};
 use crate::jobs::desk::{self, BEHIND_NEW_AGENTS, Work};
@@ -37,7 +37,8 @@ pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error>
         return Ok(ExitCode::SUCCESS);
     }
     if args.dry_run {
-        drifted.iter().try_for_each(|drifted| show(drifted, args.force))?;
+        let role = worker_role(&*db.get().await?).await.map_err(fleet::Error::from)?;
+        drifted.iter().try_for_each(|drifted| show(drifted, args.force, &role))?;
         return Ok(ExitCode::SUCCESS);
     }
     let agents: Vec<i64> = drifted.iter().map(|drifted| drifted.built.agent.id.0).collect();
@@ -60,14 +61,14 @@ pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error>
     Ok(if left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// As SQL that runs as it stands, and as comments for what it leaves.
-fn show(drifted: &Drifted, force: bool) -> std::io::Result<()> {
+/// As SQL that does what the worker would, whoever runs it, and as comments for what it leaves.
+fn show(drifted: &Drifted, force: bool, role: &str) -> std::io::Result<()> {
     let mut out = stdout().lock();
     let agent = &drifted.built.agent;
     writeln!(out, "-- {} ({})", agent.prefix, agent.id)?;
     let mend = mend(&drifted.drift, force);
     if !mend.statements.is_empty() {
-        writeln!(out, "begin;")?;
+        writeln!(out, "begin;\nset local role {role};")?;
         mend.statements.iter().try_for_each(|statement| writeln!(out, "{statement};"))?;
         writeln!(out, "commit;")?;
     }
