@@ -21,7 +21,7 @@ async fn agents_as_they_were_built_do_not_differ_whatever_their_id_and_reference
     }
     for role in [ADMIN, WORKER] {
         let verified = ask(&db.url(role), &["agents", "verify"]).await;
-        expect(&verified, 0, &["8 agents compared: 8 as they should be, 0 not"]);
+        expect(&verified, 0, &["8 compared: 8 as they should be, 0 not"]);
     }
     // It looks for the key exactly where there should be one.
     admin
@@ -29,7 +29,7 @@ async fn agents_as_they_were_built_do_not_differ_whatever_their_id_and_reference
         .await;
     let found = "extra    constraint   for_0_customers_agent_id_fkey on public.for_0_customers";
     let verified = ask(&db.url(ADMIN), &["agents", "verify", "for_0", "che_0"]).await;
-    expect(&verified, 1, &["for_0 (7): 1 difference\n", found, "2 agents compared"]);
+    expect(&verified, 1, &["for_0 (7): 1 difference\n", found, "2 compared"]);
 }
 
 #[tokio::test]

@@ -136,7 +136,7 @@ impl Report {
         let (checked, drifted) = (self.checked, self.drifted.len());
         writeln!(
             out,
-            "{checked} agents compared: {} as they should be, {drifted} not",
+            "{checked} compared: {} as they should be, {drifted} not",
             checked - drifted
         )?;
         let current = self.template_version;
