@@ -1,5 +1,6 @@
 //! Connections: where to, how encrypted, how long they may wait, and what they are called.
 
+mod hosts;
 mod listener;
 mod migrate;
 mod migration;
@@ -11,12 +12,12 @@ use std::time::Duration;
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
 };
-use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::Chain;
+use hosts::{Encrypted, Hosts};
 
 pub use listener::{Event, Listener};
 pub use migrate::{
@@ -75,7 +76,8 @@ pub struct Patience {
 pub struct Db {
     pool: Pool,
     connector: MakeRustlsConnect,
-    patience: Duration,
+    /// Longest wait for a connection.
+    limit: Duration,
 }
 
 impl std::fmt::Debug for Db {
@@ -87,11 +89,12 @@ impl std::fmt::Debug for Db {
 impl Db {
     /// A pool that connects when first asked.
     pub fn new(target: &Target, patience: &Patience, size: usize) -> Result<Self, Error> {
-        let connector = connector(target.sslmode, target.sslrootcert.as_deref())?;
+        let hosts = Hosts::new(target, patience.connect)?;
+        let (connector, create) = (hosts.connector(), hosts.limit());
         // Transactions end when they are dropped, and a worker closes what it used (`close`): all
         // that is left to look at is whether the connection lives.
         let recycle = ManagerConfig { recycling_method: RecyclingMethod::Verified };
-        let manager = Manager::from_config(named(target), connector.clone(), recycle);
+        let manager = Manager::from_connect(target.config.clone(), hosts, recycle);
         // Behind a transaction-mode pooler they would become other clients' settings; a job's own
         // transaction sets what it needs in any case.
         let settings = if target.transaction_pooler() { Vec::new() } else { settings(patience) };
@@ -100,7 +103,7 @@ impl Db {
             .runtime(Runtime::Tokio1)
             .timeouts(Timeouts {
                 wait: Some(patience.connect),
-                create: Some(patience.connect),
+                create: Some(create),
                 recycle: Some(patience.connect),
             })
             .post_create(Hook::async_fn(move |client, _| {
@@ -108,16 +111,15 @@ impl Db {
                 Box::pin(async move { set(client, &settings).await.map_err(HookError::Backend) })
             }))
             .build()?;
-        Ok(Self { pool, connector, patience: patience.connect })
+        // The pool's own limits leave out the settings made after the connection.
+        Ok(Self { pool, connector, limit: create + patience.connect })
     }
 
     /// A connection, which goes back to the pool when dropped.
     pub async fn get(&self) -> Result<Object, Error> {
-        // The pool's own limits leave out the settings made after the connection.
-        let limit = 2 * self.patience;
-        match tokio::time::timeout(limit, self.pool.get()).await {
+        match tokio::time::timeout(self.limit, self.pool.get()).await {
             Ok(taken) => taken.map_err(|error| Error::Pool(Box::new(error))),
-            Err(_) => Err(Error::Timeout(limit)),
+            Err(_) => Err(Error::Timeout(self.limit)),
         }
     }
 
@@ -134,26 +136,16 @@ impl Db {
     }
 }
 
-type Encrypted = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
-
 /// A connection outside the pool, with the half of it that the caller must poll.
 async fn connect(
     target: &Target,
     patience: &Patience,
 ) -> Result<(Client, Connection<Socket, Encrypted>), Error> {
-    let connector = connector(target.sslmode, target.sslrootcert.as_deref())?;
-    let config = named(target);
-    // The driver's own connect_timeout covers the TCP handshake only.
-    match tokio::time::timeout(patience.connect, config.connect(connector)).await {
+    let hosts = Hosts::new(target, patience.connect)?;
+    match tokio::time::timeout(hosts.limit(), hosts.connect()).await {
         Ok(connected) => connected.map_err(Error::Connect),
-        Err(_) => Err(Error::Timeout(patience.connect)),
+        Err(_) => Err(Error::Timeout(hosts.limit())),
     }
-}
-
-fn named(target: &Target) -> tokio_postgres::Config {
-    let mut config = target.config.clone();
-    config.application_name(APPLICATION_NAME);
-    config
 }
 
 /// Set by SQL, because poolers drop options at startup. The TCP settings make the server notice a

@@ -37,6 +37,8 @@ const IGNORED: &str = "connection_limit pgbouncer pool_timeout schema socket_tim
 pub struct Target {
     /// Everything but whom to believe.
     pub config: Config,
+    /// The same for each of its hosts, in the order in which they are tried.
+    pub hosts: Vec<Config>,
     /// For [`tls::connector`]. Always `Disable` on Unix sockets, which libpq never encrypts.
     pub sslmode: SslMode,
     /// For [`tls::connector`].
@@ -98,15 +100,20 @@ impl Target {
             (None, None, _) => SslMode::Prefer,
         };
         let mut config = config(&parameters)?;
+        let mut hosts = each_host(&parameters)?;
         // PostgreSQL has no TLS on Unix sockets, and there libpq ignores the mode.
         let sockets = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
         let sslmode = if sockets { SslMode::Disable } else { sslmode };
-        config.ssl_mode(match sslmode {
-            SslMode::Disable => config::SslMode::Disable,
-            SslMode::Prefer => config::SslMode::Prefer,
-            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => config::SslMode::Require,
-        });
-        Ok(Self { config, sslmode, sslrootcert })
+        for config in hosts.iter_mut().chain([&mut config]) {
+            config.ssl_mode(match sslmode {
+                SslMode::Disable => config::SslMode::Disable,
+                SslMode::Prefer => config::SslMode::Prefer,
+                SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => {
+                    config::SslMode::Require
+                }
+            });
+        }
+        Ok(Self { config, hosts, sslmode, sslrootcert })
     }
 
     /// Whether any port is that of Supabase's transaction pooler, which loses notifications.
@@ -197,6 +204,22 @@ fn config(parameters: &Parameters) -> Result<Config, Error> {
         config.tcp_user_timeout(Duration::from_millis(milliseconds));
     }
     Ok(config)
+}
+
+/// One configuration for each host; a single port is for all of them.
+fn each_host(parameters: &Parameters) -> Result<Vec<Config>, Error> {
+    let count = parameters.get("host").map_or(0, |hosts| hosts.split(',').count());
+    let of_host = |n: usize| {
+        let mut own = parameters.clone();
+        for name in ["host", "hostaddr", "port"] {
+            if let Some(list) = own.get_mut(name) {
+                let picked = list.split(',').nth(n).or_else(|| list.split(',').next());
+                *list = picked.unwrap_or_default().to_owned();
+            }
+        }
+        config(&own)
+    };
+    (0..count).map(of_host).collect()
 }
 
 fn decode(part: &str) -> Result<String, Error> {

@@ -19,6 +19,9 @@ fn a_pasted_url_becomes_a_configuration() {
     assert_eq!(config.get_password(), Some(&b"p@s 's\\"[..]));
     assert_eq!(config.get_hosts(), ["::1", "db.test"].map(|host| Host::Tcp(host.into())));
     assert_eq!(config.get_ports(), [6543, 5432]);
+    let each = target.hosts.iter().map(|host| (host.get_hosts(), host.get_ports()));
+    let hosts = config.get_hosts();
+    assert_eq!(each.collect::<Vec<_>>(), [(&hosts[..1], &[6543][..]), (&hosts[1..], &[5432])]);
     assert_eq!(config.get_options(), Some("-c geqo=off"));
     assert_eq!(config.get_ssl_mode(), config::SslMode::Require);
     assert_eq!(config.get_keepalives_idle(), Duration::from_secs(10));
