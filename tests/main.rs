@@ -15,6 +15,7 @@ mod cli;
 mod deploy;
 mod dev;
 mod doctor;
+mod failover;
 mod faults;
 mod functions;
 mod halfopen;

@@ -1,5 +1,6 @@
 //! One server for all tests, and a migrated database for each.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
@@ -96,6 +97,17 @@ impl Server {
         cluster.stop(how).unwrap();
         meanwhile();
         cluster.resume().unwrap();
+    }
+
+    /// Stops the server for good.
+    pub fn stop(&self, how: Stop) {
+        self.cluster.lock().unwrap().stop(how).unwrap();
+    }
+
+    /// Where its data is, and the port it listens on.
+    pub fn place(&self) -> (PathBuf, u16) {
+        let cluster = self.cluster.lock().unwrap();
+        (cluster.data_dir().to_owned(), cluster.port())
     }
 
     /// A copy of the migrated database.

@@ -6,6 +6,7 @@ mod command;
 mod database;
 mod proxy;
 mod service;
+mod standby;
 mod tools;
 mod wait;
 
@@ -15,5 +16,6 @@ pub use command::{ask, expect, finish, json};
 pub use database::{ADMIN, Database, ROLES, Server, WORKER};
 pub use proxy::Proxy;
 pub use service::{Service, get, provisioner, said};
+pub use standby::{Standby, make_standby};
 pub use tools::pg_dump_can;
 pub use wait::until;
