@@ -46,13 +46,13 @@ pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Findi
         }
     };
     let mut findings = vec![ok("connection", "the database answers".to_owned())];
-    findings.push(if listener.target.transaction_pooler() {
-        let found =
-            "port 6543 is Supabase's transaction-mode pooler: no notification arrives there";
+    findings.push(if listener.target.transaction_pooler {
+        let found = "a transaction-mode pooler, by port 6543 or pgbouncer=true: no notification \
+                     arrives there";
         let mend = "set database.listen_url to the direct connection or the session pooler (5432)";
         warning("pooler", found.to_owned(), mend)
     } else {
-        ok("pooler", "none that would swallow notifications, by its port".to_owned())
+        ok("pooler", "none that would swallow notifications, by the URL".to_owned())
     });
     if let Err(error) = db::require_current(&mut client).await {
         let mend = "run `agent-provisioner migrate` as postgres, then deploy/roles.sql";

@@ -53,9 +53,14 @@ enum Broken {
     #[error("the server closed the connection")]
     Closed,
     #[error(
+        "a transaction-mode pooler (port 6543, or pgbouncer=true in the URL) delivers no \
+         notification: set database.listen_url to a direct or session-mode connection (port 5432)"
+    )]
+    Pooler,
+    #[error(
         "a notification sent to it did not arrive within {PROOF_TAKES:?}. LISTEN needs a direct \
-         connection or a session-mode pooler (Supabase: port 5432); a transaction-mode pooler \
-         (port 6543) delivers nothing"
+         connection or a session-mode pooler (Supabase: port 5432); behind a transaction-mode pooler \
+         nothing arrives: say pgbouncer=true in its URL and set database.listen_url"
     )]
     Unproven,
 }
@@ -80,6 +85,10 @@ impl Listener {
                 () = stop.cancelled() => return,
             };
             tell(Event::Deaf);
+            if matches!(broken, Broken::Pooler) {
+                tracing::warn!(error = %broken, "not listening: polling instead");
+                return stop.cancelled().await;
+            }
             let wait = reconnect(failures.fetch_add(1, Ordering::Relaxed), fastrand::f64());
             tracing::warn!(error = %Chain(&broken), retry_in = ?wait, "not listening: polling instead");
             tokio::select! {
@@ -104,6 +113,9 @@ impl Listener {
     }
 
     async fn listen(&self, tell: &(impl Fn(Event) + Sync)) -> Broken {
+        if self.target.transaction_pooler {
+            return Broken::Pooler; // it would be other clients who hear
+        }
         let (client, mut connection) = match connect(&self.target, &self.patience).await {
             Ok(connected) => connected,
             Err(error) => return error.into(),
@@ -142,9 +154,7 @@ impl Listener {
         tell: &(impl Fn(Event) + Sync),
     ) -> Broken {
         let listening = async {
-            if !self.target.transaction_pooler() {
-                set(client, &settings(&self.patience)).await?;
-            }
+            set(client, &settings(&self.patience)).await?;
             client.batch_execute(&format!("listen {CHANNEL}")).await
         };
         match timeout(PROOF_TAKES, listening).await {

@@ -97,7 +97,7 @@ impl Db {
         let manager = Manager::from_connect(target.config.clone(), hosts, recycle);
         // Behind a transaction-mode pooler they would become other clients' settings; a job's own
         // transaction sets what it needs in any case.
-        let settings = if target.transaction_pooler() { Vec::new() } else { settings(patience) };
+        let settings = if target.transaction_pooler { Vec::new() } else { settings(patience) };
         let pool = Pool::builder(manager)
             .max_size(size)
             .runtime(Runtime::Tokio1)

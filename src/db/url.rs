@@ -23,14 +23,18 @@ const DEFAULTS: [(&str, &str); 4] = [
     ("tcp_user_timeout", "20000"),
 ];
 
-/// Parameters of libpq that we or `tokio_postgres` take in the same sense.
+/// Parameters of libpq that we or `tokio_postgres` take in the same sense; and `pgbouncer=true`, by
+/// which several ORMs are told of a transaction-mode pooler.
 const KNOWN: &str = "application_name channel_binding connect_timeout dbname host hostaddr \
     keepalives keepalives_idle keepalives_interval keepalives_retries load_balance_hosts options \
-    password port sslmode sslnegotiation sslrootcert target_session_attrs tcp_user_timeout user";
+    password pgbouncer port sslmode sslnegotiation sslrootcert target_session_attrs tcp_user_timeout user";
 
 /// Parameters for ORMs and their pools, which say nothing to the server.
-const IGNORED: &str = "connection_limit pgbouncer pool_timeout schema socket_timeout \
-    statement_cache_size supa uselibpqcompat";
+const IGNORED: &str = "connection_limit pool_timeout schema socket_timeout statement_cache_size \
+    supa uselibpqcompat";
+
+/// The port of Supabase's transaction-mode pooler.
+const SUPAVISOR: u16 = 6543;
 
 /// Where to connect and how to encrypt. `Debug` does not show the password.
 #[derive(Clone, Debug)]
@@ -43,6 +47,8 @@ pub struct Target {
     pub sslmode: SslMode,
     /// For [`tls::connector`].
     pub sslrootcert: Option<PathBuf>,
+    /// A session's settings and its LISTEN would become other clients' there.
+    pub transaction_pooler: bool,
 }
 
 /// Why a URL is not usable.
@@ -99,6 +105,12 @@ impl Target {
             (None, None, Some(root)) if root == Path::new(tls::SYSTEM) => SslMode::VerifyFull,
             (None, None, _) => SslMode::Prefer,
         };
+        let pooler = match parameters.remove("pgbouncer").as_deref() {
+            None => None,
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            Some(_) => return Err(Error::Parameter("pgbouncer".into(), "write true or false")),
+        };
         let mut config = config(&parameters)?;
         let mut hosts = each_host(&parameters)?;
         // PostgreSQL has no TLS on Unix sockets, and there libpq ignores the mode.
@@ -113,12 +125,8 @@ impl Target {
                 }
             });
         }
-        Ok(Self { config, hosts, sslmode, sslrootcert })
-    }
-
-    /// Whether any port is that of Supabase's transaction pooler, which loses notifications.
-    pub fn transaction_pooler(&self) -> bool {
-        self.config.get_ports().contains(&6543)
+        let transaction_pooler = pooler.unwrap_or(config.get_ports().contains(&SUPAVISOR));
+        Ok(Self { config, hosts, sslmode, sslrootcert, transaction_pooler })
     }
 }
 

@@ -11,7 +11,7 @@ fn parse(url: &str) -> Result<Target, Error> {
 #[test]
 fn a_pasted_url_becomes_a_configuration() {
     let url = "postgresql://postgres.ref:p%40s%20%27s\\@[::1]:6543,db.test/postgres\
-        ?pgbouncer=true&sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem&keepalives_count=7\
+        ?connection_limit=1&sslmode=verify-full&sslrootcert=%2Fetc%2Fca.pem&keepalives_count=7\
         &tcp_user_timeout=1500&target_session_attrs=read-write&options=-c%20geqo%3Doff";
     let target = parse(url).unwrap();
     let config = &target.config;
@@ -30,11 +30,13 @@ fn a_pasted_url_becomes_a_configuration() {
     assert_eq!(config.get_tcp_user_timeout(), Some(&Duration::from_millis(1500)));
     assert_eq!(config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
     assert_eq!(target.sslrootcert.as_deref(), Some(Path::new("/etc/ca.pem")));
-    assert!(target.transaction_pooler());
+    assert!(target.transaction_pooler);
     let plain = parse("postgres://u@h/d?host=other&port=1").unwrap();
     assert_eq!(plain.config.get_hosts(), [Host::Tcp("other".into())]);
     assert_eq!(plain.config.get_tcp_user_timeout(), Some(&Duration::from_secs(20)));
-    assert!(!plain.transaction_pooler());
+    assert!(!plain.transaction_pooler);
+    assert!(parse("postgres://u@h:6432/d?pgbouncer=true").unwrap().transaction_pooler);
+    assert!(!parse("postgres://u@h:6543/d?pgbouncer=false").unwrap().transaction_pooler);
 }
 
 #[test]
@@ -74,6 +76,7 @@ fn a_mistake_is_named_and_the_password_is_not() {
         ("postgres://u:MARK@h:x/d", "`port`"),
         ("postgres://u:MARK@[::1/d", "IPv6"),
         ("postgres://u:MARK@h/d?sslmode=allow", "`allow`"),
+        ("postgres://u:MARK@h/d?pgbouncer=MARK", "write true or false"),
         ("postgres://u:MARK@h/d?sslcert=a", "sslcert"),
         ("postgres://u:MARK@h/d?gssencmode=require", "gssencmode"),
         ("postgres://u:MARK@h/d?tcp_user_timeout=9s", "tcp_user_timeout"),
