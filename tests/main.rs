@@ -29,6 +29,7 @@ mod migrations;
 mod monitoring;
 mod ownership;
 mod policies;
+mod poolers;
 mod provision;
 mod repair;
 mod replay;
