@@ -1,0 +1,67 @@
+//! Row 3: many agents in one statement, all usable.
+
+use std::time::Instant;
+
+use agent_provisioner::agent::Reference;
+
+use super::Bench;
+use super::report::Figure;
+use super::server::{WORKER, insert};
+use super::service::Service;
+use super::usable::Floor;
+
+const AGENTS: usize = 1000;
+const ONE: (&str, &str) = ("WORKER__CONCURRENCY", "1");
+const CHECK: (&str, &str) = ("REFERENCE", "check");
+
+pub async fn run(bench: &mut Bench) {
+    let (base, rates) = by_turns(bench, Reference::ForeignKey, &[&[], &[ONE]]).await;
+    let (check_base, check_rates) = by_turns(bench, Reference::Check, &[&[CHECK]]).await;
+    let rows = [
+        ("", &base, rates.first(), 1.5),
+        (", one worker", &base, rates.last(), 0.9),
+        (", reference = check", &check_base, check_rates.first(), 2.0),
+    ];
+    for (how, base, rate, goal) in rows {
+        let what = format!("{AGENTS} agents in one statement, agents a second{how}");
+        bench.report.add(Figure::new(3, &what, "", *rate.unwrap()).floor(*base).at_least(goal));
+    }
+}
+
+/// Agents a second by hand, in parts before and after each of the service's turns, and by the
+/// service with each of these settings.
+async fn by_turns(
+    bench: &Bench,
+    reference: Reference,
+    turns: &[&[(&str, &str)]],
+) -> (f64, Vec<f64>) {
+    bench.server.database("bulk_floor", 0).await;
+    let alone = bench.server.connect(WORKER, "bulk_floor").await;
+    let mut floor = Floor::new(alone, reference);
+    let part = AGENTS / (turns.len() + 1);
+    let (mut by_hand, mut rates) = (Vec::new(), Vec::new());
+    for turn in 0..=turns.len() {
+        for _ in 0..part {
+            by_hand.push(floor.build().await);
+        }
+        if let Some(settings) = turns.get(turn) {
+            rates.push(rate(bench, settings).await);
+        }
+    }
+    drop(floor);
+    bench.server.forget("bulk_floor").await;
+    let agents = f64::from(u32::try_from(by_hand.len()).unwrap());
+    (agents * 1000.0 / by_hand.iter().sum::<f64>(), rates)
+}
+
+async fn rate(bench: &Bench, settings: &[(&str, &str)]) -> f64 {
+    let admin = bench.server.database("bulk", AGENTS).await;
+    let mut service = Service::start(&bench.server, "bulk", settings).await;
+    let started = Instant::now();
+    admin.batch_execute(&insert(0, AGENTS)).await.unwrap();
+    service.all_done(AGENTS).await;
+    let took = started.elapsed().as_secs_f64();
+    drop(service);
+    bench.server.forget("bulk").await;
+    f64::from(u32::try_from(AGENTS).unwrap()) / took
+}

@@ -1,0 +1,65 @@
+//! Row 8 as well: what a look at a long queue costs.
+
+use std::time::Instant;
+
+use agent_provisioner::cluster::SUPERUSER;
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+use super::Bench;
+use super::report::{Figure, ms, quantile};
+use super::server::WORKER;
+
+const CLAIM: &str = include_str!("../sql/queries/claim.sql");
+const NEXT_DUE: &str = include_str!("../sql/queries/next_due.sql");
+const KINDS: [&str; 3] = ["provision", "deprovision", "repair"];
+const TIMES: usize = 50;
+
+const FINISHED: &str = "
+    insert into provisioning.jobs (kind, agent_id, agent_prefix, state, finished_at)
+    select 'provision', n, 'agt_' || n, 'succeeded', now() from generate_series(1, 1000000) n";
+const BLOCKED: &str = "
+    insert into provisioning.jobs (kind, agent_id, agent_prefix, state, finished_at)
+    values ('provision', 0, 'agt_0', 'dead', now());
+    insert into provisioning.jobs (kind, agent_id, agent_prefix)
+    select 'provision', -n, 'agt_0' from generate_series(1, 20000) n";
+const DUE: &str = "
+    insert into provisioning.jobs (kind, agent_id, agent_prefix)
+    values ('provision', 2000000, 'agt_due')";
+
+pub async fn run(bench: &mut Bench) {
+    bench.server.database("queue", 0).await;
+    let root = bench.server.connect(SUPERUSER, "queue").await;
+    let worker = bench.server.connect(WORKER, "queue").await;
+    root.batch_execute(FINISHED).await.unwrap();
+    root.batch_execute("vacuum analyze provisioning.jobs").await.unwrap();
+    root.batch_execute(DUE).await.unwrap();
+    let mut figures = vec![("claim with 1,000,000 finished jobs", look(&worker, CLAIM, 1).await)];
+    root.batch_execute("truncate provisioning.jobs").await.unwrap();
+    root.batch_execute(BLOCKED).await.unwrap();
+    root.batch_execute("vacuum analyze provisioning.jobs").await.unwrap();
+    let held = "look ahead with 20,000 jobs behind a dead one";
+    figures.push((held, look(&worker, NEXT_DUE, 1).await));
+    root.batch_execute(DUE).await.unwrap();
+    let held = "claim with 20,000 jobs behind a dead one";
+    figures.push((held, look(&worker, CLAIM, 1).await));
+    drop((root, worker));
+    bench.server.forget("queue").await;
+    for (what, times) in figures {
+        bench.report.add(Figure::new(8, what, "ms", quantile(&times, 50)).at_most(1.0));
+    }
+}
+
+/// As the worker sends it, and taken back; it finds this many rows.
+async fn look(client: &Client, sql: &str, rows: usize) -> Vec<f64> {
+    let mut times = Vec::new();
+    for _ in 0..TIMES {
+        client.batch_execute("begin").await.unwrap();
+        let started = Instant::now();
+        let found = client.query_typed(sql, &[(&KINDS.as_slice(), Type::TEXT_ARRAY)]).await;
+        times.push(ms(started.elapsed()));
+        assert_eq!(found.unwrap().len(), rows, "{sql}");
+        client.batch_execute("rollback").await.unwrap();
+    }
+    times
+}
