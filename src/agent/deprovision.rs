@@ -16,7 +16,7 @@ pub async fn deprovision(
     id: AgentId,
     user: Option<&str>,
 ) -> Result<Outcome, Error> {
-    drop_tables(client, id).await?;
+    let batch = drops(client, id).await?;
     let whatsapp = "update public.whatsapp_configuration set is_active = false, updated_at = now() \
                     where user_id = $1::text::uuid and is_active and not exists \
                     (select from public.agents a where a.user_id = $1::text::uuid and a.id <> $2)";
@@ -24,21 +24,30 @@ pub async fn deprovision(
     let row = "delete from public.agents a where a.id = $1 and not exists \
                (select from provisioning.jobs j where j.agent_id = a.id and j.kind = 'provision' \
                and j.state = 'pending')";
-    let (configuration, row) = tokio::join!(
+    // One round trip, in which agents may be locked.
+    let (dropped, configuration, row) = tokio::join!(
         biased;
+        forget(client, id, &batch),
         async { client.execute_typed(whatsapp, &[(&user, Type::TEXT), (&id.0, Type::INT8)]).await },
         async { client.execute_typed(row, &[(&id.0, Type::INT8)]).await },
     );
+    dropped?;
     configuration.map_err(query("deactivate the WhatsApp configuration"))?;
     row.map_err(query("delete the agent's row"))?;
     Ok(Outcome::Deprovisioned)
 }
 
 /// Drops what is registered to an agent, and the registration.
+pub(super) async fn drop_tables(client: &Client, id: AgentId) -> Result<(), Error> {
+    let batch = drops(client, id).await?;
+    forget(client, id, &batch).await
+}
+
+/// The SQL that drops what is registered to an agent.
 ///
 /// With the foreign key, `agents` is locked first: a lock taken in the middle of the drop would
 /// deadlock with everyone who reads `agents` and then writes to an agent's table.
-pub(super) async fn drop_tables(client: &Client, id: AgentId) -> Result<(), Error> {
+async fn drops(client: &Client, id: AgentId) -> Result<String, Error> {
     let sql = include_str!("../../sql/queries/registered.sql");
     let rows = client.query_typed(sql, &[(&id.0, Type::INT8)]).await;
     let rows = rows.map_err(query("read the agent's tables"))?;
@@ -61,10 +70,14 @@ pub(super) async fn drop_tables(client: &Client, id: AgentId) -> Result<(), Erro
             batch.extend(["drop ", kind, " ", &names.join(", "), ";\n"]);
         }
     }
+    Ok(batch)
+}
+
+async fn forget(client: &Client, id: AgentId, batch: &str) -> Result<(), Error> {
     let forget = "delete from provisioning.agents where agent_id = $1";
     let (dropped, forgotten) = tokio::join!(
         biased;
-        client.batch_execute(&batch),
+        client.batch_execute(batch),
         async { client.execute_typed(forget, &[(&id.0, Type::INT8)]).await },
     );
     dropped.map_err(query("drop the agent's tables"))?;

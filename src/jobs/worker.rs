@@ -184,9 +184,13 @@ impl Worker {
                     agent::repair(client, &self.blueprint, &agent, job.registered, force).await
                 }
                 Kind::Deprovision => {
-                    let cancelled = queue::cancel_earlier(client, job).await;
+                    let (cancelled, dropped) = tokio::join!(
+                        biased;
+                        queue::cancel_earlier(client, job),
+                        agent::deprovision(client, job.agent_id, job.user.as_deref()),
+                    );
                     cancelled.map_err(query("cancel the agent's earlier jobs"))?;
-                    agent::deprovision(client, job.agent_id, job.user.as_deref()).await
+                    dropped
                 }
             }
         });
