@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// No wait for a job is longer: a person is waiting for the agent.
 const JOB_CAP: Duration = Duration::from_secs(600);
+/// Failures to connect, after which a server is not about to come back.
+const SOON: u32 = 150;
 /// A lock that was in the way is soon free.
 const GIVE_WAY: Duration = Duration::from_secs(1);
 
@@ -18,12 +20,18 @@ pub(crate) fn give_way(jitter: f64) -> Duration {
     GIVE_WAY.mul_f64(0.1 + 0.9 * jitter)
 }
 
-/// Between half and all of `min(0.2 s · 2^failures, 30 s)`.
+/// Between half and all of 0.5 s for the first minute or so, in which a restart is over; then twice
+/// as long each time, up to 30 s.
 ///
 /// Not full jitter: a server that is down is asked at a bounded rate.
 pub(crate) fn reconnect(failures: u32, jitter: f64) -> Duration {
-    let ceiling = Duration::from_millis(200) * 2_u32.pow(failures.min(10));
+    let ceiling = Duration::from_millis(500) * 2_u32.pow(failures.saturating_sub(SOON).min(6));
     ceiling.min(Duration::from_secs(30)).mul_f64(0.5 + 0.5 * jitter)
+}
+
+/// Whether the log needs to hear of this failure as well: of the first, and ever more seldom.
+pub(crate) fn worth_a_line(failures: u32) -> bool {
+    failures == 0 || failures.is_power_of_two()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use tokio_postgres::{AsyncMessage, Client};
 use tokio_util::sync::CancellationToken;
 
 use super::{Db, Error, Patience, Target, connect, set, settings};
-use crate::backoff::reconnect;
+use crate::backoff::{reconnect, worth_a_line};
 use crate::error::Chain;
 
 /// The triggers notify here.
@@ -66,7 +66,7 @@ enum Broken {
 }
 
 impl Listener {
-    /// Listens until told to stop, reconnecting with backoff (0.2 to 30 s).
+    /// Listens until told to stop, reconnecting with backoff (0.25 to 30 s).
     ///
     /// Every ten seconds it has a message sent to itself; where that does not arrive, the connection
     /// counts as broken, whatever TCP says of it.
@@ -89,8 +89,11 @@ impl Listener {
                 tracing::warn!(error = %broken, "not listening: polling instead");
                 return stop.cancelled().await;
             }
-            let wait = reconnect(failures.fetch_add(1, Ordering::Relaxed), fastrand::f64());
-            tracing::warn!(error = %Chain(&broken), retry_in = ?wait, "not listening: polling instead");
+            let failed = failures.fetch_add(1, Ordering::Relaxed);
+            let wait = reconnect(failed, fastrand::f64());
+            if worth_a_line(failed) {
+                tracing::warn!(error = %Chain(&broken), retry_in = ?wait, "not listening: polling instead");
+            }
             tokio::select! {
                 () = sleep(wait) => {}
                 () = stop.cancelled() => return,

@@ -73,10 +73,12 @@ impl Worker {
             let Err(error) = broken else { continue };
             let wait = match failures {
                 0 => Duration::ZERO, // idle connections die unnoticed: the next one may be fine
+            if backoff::worth_a_line(failures) {
+                tracing::warn!(error, retry_in = ?wait, "worker lost its connection");
+            }
                 _ => backoff::reconnect(failures, fastrand::f64()),
             };
             failures = failures.saturating_add(1);
-            tracing::warn!(error, retry_in = ?wait, "worker lost its connection");
             self.metrics.pulse.failed(&error);
             let rested = stop.run_until_cancelled(tokio::time::sleep(wait));
             self.metrics.pulse.while_waiting(rested).await;
