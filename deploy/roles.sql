@@ -55,28 +55,28 @@ grant execute on function provisioning.publish(regclass, name) to agent_provisio
 
 drop policy if exists worker on provisioning.migrations;
 create policy worker on provisioning.migrations for select to agent_provisioner
-    using (current_user = 'agent_provisioner');
+    using ((select current_user = 'agent_provisioner'));
 drop policy if exists worker on provisioning.jobs;
 create policy worker on provisioning.jobs for all to agent_provisioner
-    using (current_user = 'agent_provisioner') with check (current_user = 'agent_provisioner');
+    using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
 drop policy if exists worker on provisioning.agents;
 create policy worker on provisioning.agents for all to agent_provisioner
-    using (current_user = 'agent_provisioner') with check (current_user = 'agent_provisioner');
+    using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
 drop policy if exists worker on provisioning.agent_tables;
 create policy worker on provisioning.agent_tables for all to agent_provisioner
-    using (current_user = 'agent_provisioner') with check (current_user = 'agent_provisioner');
+    using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
 drop policy if exists worker on provisioning.agent_types;
 create policy worker on provisioning.agent_types for all to agent_provisioner
-    using (current_user = 'agent_provisioner') with check (current_user = 'agent_provisioner');
+    using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
 
 -- DELETE allows the table lock, UPDATE of one column (which a trigger keeps as it is) the row lock.
 grant select, references, delete, update (id) on public.agents to agent_provisioner;
 drop policy if exists worker_select on public.agents;
 create policy worker_select on public.agents for select to agent_provisioner
-    using (current_user = 'agent_provisioner');
+    using ((select current_user = 'agent_provisioner'));
 drop policy if exists worker_update on public.agents;
 create policy worker_update on public.agents for update to agent_provisioner
-    using (current_user = 'agent_provisioner') with check (false);
+    using ((select current_user = 'agent_provisioner')) with check (false);
 drop policy if exists worker_delete on public.agents;
 create policy worker_delete on public.agents for delete to agent_provisioner
     using (exists (

@@ -93,7 +93,7 @@ impl Default for Worker {
     fn default() -> Self {
         Self {
             concurrency: 4,
-            poll_interval: Duration::from_secs(5),
+            poll_interval: Duration::from_secs(10),
             reconcile_interval: Duration::from_secs(60),
             max_attempts: 10,
             grace: Duration::from_secs(30),

@@ -76,7 +76,8 @@ async fn the_metrics_move_with_the_jobs() {
     admin.create("agt_6f78").await;
     admin.holds("select last_sqlstate = '55P03' from provisioning.jobs").await;
     holder.run("commit").await;
-    admin.create("agt_taken").await;
+    let two = "insert into public.agents (agent_prefix) values ('agt_taken'), ('agt_more')";
+    admin.run(two).await; // whoever claims the first of them wakes another worker
     admin.settled().await;
     admin
         .run(
@@ -91,16 +92,16 @@ async fn the_metrics_move_with_the_jobs() {
     becomes(&http, "jobs", &[provision, ("state", "dead")], 1.0).await;
     becomes(&http, "jobs", &[("kind", "upgrade"), ("state", "pending")], 2.0).await;
     becomes(&http, "blocked_prefixes", &[], 1.0).await;
-    becomes(&http, "agents", &[("template_version", "1")], 2.0).await;
+    becomes(&http, "agents", &[("template_version", "1")], 3.0).await;
 
-    becomes(&http, "job_duration_seconds", &[provision], 2.0).await; // right after the commit
+    becomes(&http, "job_duration_seconds", &[provision], 3.0).await; // right after the commit
     let (_, exposition) = get(&http, "/metrics");
     let value = |name, labels: &[_]| metric(&exposition, name, labels);
     assert!(value("oldest_due_age_seconds", &[]) >= Some(3600.0));
     let attempts = |outcome, class| {
         value("attempts", &[provision, ("outcome", outcome), ("sqlstate_class", class)])
     };
-    assert_eq!(attempts("provisioned", "none"), Some(2.0));
+    assert_eq!(attempts("provisioned", "none"), Some(3.0));
     assert_eq!(attempts("dead", "42"), Some(1.0));
     assert!(attempts("gave_way", "55") >= Some(1.0));
     assert_eq!(attempts("gave_way", "55"), value("lock_timeouts", &[]));

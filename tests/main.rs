@@ -32,6 +32,7 @@ mod policies;
 mod poolers;
 mod provision;
 mod repair;
+mod queue;
 mod replay;
 mod requests;
 mod systemd;

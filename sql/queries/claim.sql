@@ -1,21 +1,36 @@
 -- The oldest due job with nothing before it, locked until the transaction ends.
 -- Head of line: an earlier pending or dead job of the same prefix holds up what comes after it.
 -- A deprovision does not wait for its own agent's other jobs; it cancels them.
--- $1: the kinds this program knows; others wait for a newer one.
+-- Only so many of the oldest due jobs are looked at, however many stand behind one dead job; where
+-- none of them will do, next_due.sql says which to look at instead.
+-- $1: the kinds this program knows; others wait for a newer one. $2: jobs to look at, null for the oldest.
 with head as materialized (
     select j.*
-    from provisioning.jobs j
+    from (
+        select n.id, n.priority, n.run_at
+        from provisioning.jobs n
+        where n.state = 'pending'
+          and n.run_at <= now()
+          and n.kind = any ($1)
+          and ($2::bigint[] is null or n.id = any ($2))
+        order by n.priority, n.run_at, n.id
+        limit 32
+    ) near
+    join provisioning.jobs j on j.id = near.id
     where j.state = 'pending'
       and j.run_at <= now()
-      and j.kind = any ($1)
-      and not exists (
-          select from provisioning.jobs e
-          where e.agent_prefix = j.agent_prefix
-            and e.id < j.id
-            and e.state in ('pending', 'dead')
+      -- The first open job of the prefix, by the only index in this order, whatever the statistics
+      -- say: a probe for "an earlier one" may be planned as a scan of all jobs.
+      and (
+          select e.agent_prefix = j.agent_prefix and e.id < j.id
+          from provisioning.jobs e
+          where e.state in ('pending', 'dead')
+            and e.agent_prefix >= j.agent_prefix
             and not (j.kind = 'deprovision' and e.agent_id = j.agent_id)
-      )
-    order by j.priority, j.run_at, j.id
+          order by e.agent_prefix, e.id
+          limit 1
+      ) is not true
+    order by near.priority, near.run_at, near.id
     limit 1
     for update of j skip locked
 )
@@ -41,6 +56,11 @@ select
               select from provisioning.jobs k
               where k.agent_id = a.agent_id and k.kind = 'deprovision' and k.state = 'cancelled'))
     ) as registered,
+    -- Whether another worker would find something, too.
+    exists (
+        select from provisioning.jobs m
+        where m.state = 'pending' and m.run_at <= now() and m.kind = any ($1) and m.id <> h.id
+    ) as more,
     -- Shows a DBA in pg_stat_activity what this transaction is doing.
     set_config('application_name', 'agent-provisioner job ' || h.id, true)
 from head h

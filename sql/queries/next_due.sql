@@ -1,12 +1,65 @@
--- Seconds until the next job can be claimed: null for never, negative when another worker holds it.
-select extract(epoch from min(j.run_at) - clock_timestamp())::float8
-from provisioning.jobs j
-where j.state = 'pending'
-  and j.kind = any ($1)
-  and not exists (
-      select from provisioning.jobs e
-      where e.agent_prefix = j.agent_prefix
-        and e.id < j.id
-        and e.state in ('pending', 'dead')
-        and not (j.kind = 'deprovision' and e.agent_id = j.agent_id)
-  )
+-- When to look again, after a claim that found nothing: null for never, 0 for soon, since a job is due
+-- and in another worker's hands; and which jobs to look at, where all that a claim looks at are held up.
+-- The wait may be too short (what is not due yet may be held up, too), but never too long.
+-- $1: the kinds this program knows
+with recursive near as materialized (
+    select n.id, n.kind, n.agent_id, n.agent_prefix
+    from provisioning.jobs n
+    where n.state = 'pending' and n.run_at <= now() and n.kind = any ($1)
+    order by n.priority, n.run_at, n.id
+    limit 32
+), free as materialized (
+    select from near j
+    where (
+        select e.agent_prefix = j.agent_prefix and e.id < j.id
+        from provisioning.jobs e
+        where e.state in ('pending', 'dead')
+          and e.agent_prefix >= j.agent_prefix
+          and not (j.kind = 'deprovision' and e.agent_id = j.agent_id)
+        order by e.agent_prefix, e.id
+        limit 1
+    ) is not true
+    limit 1
+), head (id, agent_id, agent_prefix) as (
+    -- From prefix to prefix, each one's first job: any number may wait behind it.
+    (
+        select f.id, f.agent_id, f.agent_prefix
+        from provisioning.jobs f
+        where f.state in ('pending', 'dead')
+          and (select count(*) from near) = 32
+          and not exists (select from free)
+        order by f.agent_prefix, f.id
+        limit 1
+    )
+    union all
+    select f.id, f.agent_id, f.agent_prefix
+    from head last
+    cross join lateral (
+        select f.id, f.agent_id, f.agent_prefix
+        from provisioning.jobs f
+        where f.state in ('pending', 'dead') and f.agent_prefix > last.agent_prefix
+        order by f.agent_prefix, f.id
+        limit 1
+    ) f
+), far as materialized (
+    select j.id
+    from head
+    cross join lateral (
+        select o.* from provisioning.jobs o where o.id = head.id and o.state = 'pending'
+        union all
+        select o.* from provisioning.jobs o
+        where o.agent_id = head.agent_id and o.kind = 'deprovision' and o.state = 'pending'
+    ) j
+    where j.run_at <= now() and j.kind = any ($1)
+    order by j.priority, j.run_at, j.id
+    limit 32
+)
+select
+    case when exists (select from free) or exists (select from far) then 0
+         else (
+             select extract(epoch from min(l.run_at) - clock_timestamp())::float8
+             from provisioning.jobs l
+             where l.state = 'pending' and l.run_at > now() and l.kind = any ($1)
+         )
+    end as wait,
+    (select array_agg(far.id) from far) as far

@@ -3,6 +3,7 @@
 mod attempt;
 pub(crate) mod desk;
 mod limits;
+mod look;
 mod queue;
 mod reconcile;
 mod silence;

@@ -56,30 +56,46 @@ pub(super) struct Job {
     pub(super) registered: Registered,
     /// What is wanted of the job, where its kind alone does not say it.
     pub(super) argument: Option<String>,
+    /// Others are due, too.
+    pub(super) more: bool,
 }
 
-/// Opens a transaction and claims the next job in one round trip. `None`: nothing to do now.
+/// What a look at the queue says about the next one.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    /// Seconds until a job is due, at most; 0: one is due and may be had soon. `None`: never.
+    pub(super) wait: Option<f64>,
+    /// What to look at, where everything that a claim looks at is held up.
+    pub(super) far: Option<Vec<i64>>,
+}
+
+/// Opens a transaction and claims the next job, or the next of these, in one round trip. `None`:
+/// nothing to do now.
 ///
 /// The transaction is open afterwards, in both cases; an error leaves the connection unfit for use.
 pub(super) async fn claim(
     client: &Client,
     begin: &str,
+    these: Option<&[i64]>,
 ) -> Result<Option<Job>, tokio_postgres::Error> {
     let sql = include_str!("../../sql/queries/claim.sql");
+    let asked: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&KINDS.as_slice(), Type::TEXT_ARRAY), (&these, Type::INT8_ARRAY)];
     let (opened, claimed) = tokio::join!(
         biased;
         client.batch_execute(begin),
-        async { client.query_typed(sql, &[(&KINDS.as_slice(), Type::TEXT_ARRAY)]).await },
+        client.query_typed(sql, &asked),
     );
     opened?;
     claimed?.first().map(Job::read).transpose()
 }
 
-/// Seconds until a job is due, at most; negative: due, but in somebody's hands.
-pub(super) async fn next_due(client: &Client) -> Result<Option<f64>, tokio_postgres::Error> {
+/// What there is to come, for a worker that has nothing to do.
+pub(super) async fn look_ahead(client: &Client) -> Result<Ahead, tokio_postgres::Error> {
     let sql = include_str!("../../sql/queries/next_due.sql");
     let rows = client.query_typed(sql, &[(&KINDS.as_slice(), Type::TEXT_ARRAY)]).await?;
-    rows.first().map_or(Ok(None), |row| row.try_get(0))
+    let Some(row) = rows.first() else { return Ok(Ahead { wait: None, far: None }) };
+    Ok(Ahead { wait: row.try_get("wait")?, far: row.try_get("far")? })
 }
 
 /// Cancels what a deprovision makes pointless: its agent's earlier open jobs.
@@ -191,6 +207,7 @@ impl Job {
             superseded: row.try_get("superseded")?,
             registered,
             argument: row.try_get("argument")?,
+            more: row.try_get("more")?,
         })
     }
 }

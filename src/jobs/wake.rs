@@ -1,6 +1,7 @@
 //! When workers look at the queue.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -11,14 +12,25 @@ use crate::metrics::{Metrics, Wakeup};
 
 /// Wakes one worker at a time: on a notification, and when the time for a look has come.
 ///
-/// A worker that finds a job wakes the next one before it starts, so a thousand jobs have all
-/// workers going at once and a single one disturbs a single worker. A wake that comes while
-/// everybody works is kept, so none is lost between a worker's last look and its sleep.
+/// A worker that finds a job, and others due, wakes the next one before it starts, so a thousand jobs have all
+/// workers going at once and a single one disturbs a single worker: the one that worked last, whose
+/// connection knows the catalog best. A wake that comes while everybody works is kept, so none is
+/// lost between a worker's last look and its sleep.
 #[derive(Debug)]
 pub struct Wake {
     workers: Notify,
     look: watch::Sender<Look>,
+    timed: AtomicBool,
     metrics: Arc<Metrics>,
+}
+
+/// Why a worker looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// There should be a job.
+    Told,
+    /// It is time, and nobody knows of any.
+    Timed,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +45,7 @@ impl Wake {
         Self {
             workers: Notify::new(),
             look: watch::Sender::new(Look { next: Instant::now(), every }),
+            timed: AtomicBool::new(false),
             metrics,
         }
     }
@@ -40,7 +53,7 @@ impl Wake {
     /// Wakes one worker.
     pub fn now(&self, reason: Wakeup) {
         self.metrics.woken(reason);
-        self.workers.notify_one();
+        self.workers.notify_last();
     }
 
     /// Wakes one worker after at most this long.
@@ -61,9 +74,11 @@ impl Wake {
         });
     }
 
-    /// Returns when it is this worker's turn to look.
-    pub(super) async fn turn(&self) {
+    /// Returns when it is this worker's turn to look. Two wakes at once may swap their reasons, which
+    /// costs a statement: who is told looks at the queue all the same.
+    pub(super) async fn turn(&self) -> Turn {
         self.workers.notified().await;
+        if self.timed.swap(false, Ordering::Relaxed) { Turn::Timed } else { Turn::Told }
     }
 
     /// The timer; ends when told to stop.
@@ -76,6 +91,7 @@ impl Wake {
                 _ = look.changed() => {}
                 () = sleep_until(next) => {
                     self.look.send_modify(|look| look.next = Instant::now() + look.every);
+                    self.timed.store(true, Ordering::Relaxed);
                     self.now(Wakeup::Timer);
                 }
             }

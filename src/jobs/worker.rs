@@ -9,15 +9,13 @@ use tokio_util::sync::CancellationToken;
 use super::attempt::{self, Failure, Lost};
 use super::queue::{self, Job, Kind};
 use super::silence::{self, Broken};
-use super::{Limits, Wake};
+use super::wake::Turn;
+use super::{Limits, Wake, look};
 use crate::agent::{self, Agent, Blueprint, Outcome};
 use crate::backoff;
 use crate::db::Db;
 use crate::error::Chain;
 use crate::metrics::{Metrics, Wakeup};
-
-/// A due job that another worker holds is looked at again after this.
-const HELD: Duration = Duration::from_millis(250);
 
 /// A server process keeps about 70 kB of cache for each agent it has touched.
 const JOBS_PER_SESSION: u32 = 500;
@@ -73,11 +71,11 @@ impl Worker {
             let Err(error) = broken else { continue };
             let wait = match failures {
                 0 => Duration::ZERO, // idle connections die unnoticed: the next one may be fine
+                _ => backoff::reconnect(failures, fastrand::f64()),
+            };
             if backoff::worth_a_line(failures) {
                 tracing::warn!(error, retry_in = ?wait, "worker lost its connection");
             }
-                _ => backoff::reconnect(failures, fastrand::f64()),
-            };
             failures = failures.saturating_add(1);
             self.metrics.pulse.failed(&error);
             let rested = stop.run_until_cancelled(tokio::time::sleep(wait));
@@ -94,28 +92,29 @@ impl Worker {
         stop: &CancellationToken,
         abort: &CancellationToken,
     ) -> Result<(), String> {
-        let mut jobs = 0;
+        let (mut jobs, mut glance) = (0, false);
         while jobs < JOBS_PER_SESSION && !stop.is_cancelled() {
             if let Some(attempt) = lost.as_ref() {
                 let recorded = attempt.record(client, &self.limits, &self.metrics).await;
                 if recorded.map_err(|broken| broken.to_string())? {
                     *lost = None;
                 } else {
-                    self.wake.within(HELD);
+                    self.wake.within(look::HELD);
                 }
             }
             let taken = tokio::select! {
-                taken = self.step(client) => taken,
+                taken = self.step(client, glance) => taken,
                 () = abort.cancelled() => {
                     self.db.cancel(client).await;
                     return Ok(());
                 }
             };
             match taken {
-                Ok(Step::Worked) => jobs += 1,
+                Ok(Step::Worked) => (jobs, glance) = (jobs + 1, false),
                 Ok(Step::Idle) => {
                     let turn = stop.run_until_cancelled(self.wake.turn());
-                    self.metrics.pulse.while_waiting(turn).await;
+                    let turn = self.metrics.pulse.while_waiting(turn).await;
+                    glance = turn == Some(Turn::Timed);
                 }
                 Err(Stopped::Looking(broken)) => return Err(broken.to_string()),
                 Err(Stopped::Working(attempt)) => {
@@ -129,18 +128,18 @@ impl Worker {
         Ok(())
     }
 
-    async fn step(&self, client: &Client) -> Result<Step, Stopped> {
+    async fn step(&self, client: &Client, glance: bool) -> Result<Step, Stopped> {
         let started = Instant::now();
-        let begin = self.limits.begin();
-        let claimed = silence::answered(silence::LOOK, queue::claim(client, &begin)).await;
-        let Some(job) = claimed.map_err(Stopped::Looking)? else {
-            let looked = silence::answered(silence::LOOK, self.look_ahead(client)).await;
-            looked.map_err(Stopped::Looking)?;
-            self.metrics.pulse.looked();
-            return Ok(Step::Idle);
-        };
+        let found = look::find(client, &self.limits, &self.wake, glance);
+        let found = silence::answered(silence::LOOK, found).await;
+        let found = found.map_err(Stopped::Looking)?;
         self.metrics.pulse.looked();
-        self.wake.now(Wakeup::More);
+        let Some(job) = found else { return Ok(Step::Idle) };
+        if job.more {
+            self.wake.now(Wakeup::More);
+        } else {
+            self.wake.within(look::HELD); // should this one take long, somebody must look ahead meanwhile
+        }
         let work = tokio::select! {
             work = self.work(client, &job) => work.map_err(|e| Failure::of_work(&e, started)),
             () = silence::let_go(&self.db, &self.metrics.pulse, job.id) => {
@@ -158,7 +157,7 @@ impl Worker {
                 attempt::done(&self.metrics, &job, outcome, started.elapsed());
             }
             (Ok(()), Err(failure)) => {
-                self.wake.within(HELD);
+                self.wake.within(look::HELD);
                 attempt::failed(&self.metrics, &job, &failure, self.limits.max_attempts);
             }
             (Err(_), Err(failure)) => return Err(lost(job, failure)),
@@ -215,18 +214,6 @@ impl Worker {
         client.batch_execute(ROLL_BACK).await?;
         queue::fail(client, job, failure, self.limits.max_attempts).await?;
         client.batch_execute("commit").await
-    }
-
-    /// Sees to it that somebody looks when the next job is due.
-    async fn look_ahead(&self, client: &Client) -> Result<(), tokio_postgres::Error> {
-        let (due, ended) =
-            tokio::join!(biased; queue::next_due(client), client.batch_execute("commit"));
-        ended?;
-        if let Some(seconds) = due? {
-            let due = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-            self.wake.within(due.max(HELD));
-        }
-        Ok(())
     }
 }
 

@@ -1,0 +1,48 @@
+//! How a worker finds a job, or when to look for the next one.
+
+use std::time::Duration;
+
+use tokio_postgres::Client;
+
+use super::queue::{self, Job};
+use super::{Limits, Wake};
+
+/// A due job that another worker holds is looked at again after this.
+pub(super) const HELD: Duration = Duration::from_millis(100);
+
+/// Claims a job. If there is none, sees to it that somebody looks when the next one is due.
+///
+/// A glance is a single statement, for a look that nobody has asked for and that mostly finds
+/// nothing. Where all the jobs that a claim looks at are held up, the look ahead names others.
+pub(super) async fn find(
+    client: &Client,
+    limits: &Limits,
+    wake: &Wake,
+    glance: bool,
+) -> Result<Option<Job>, tokio_postgres::Error> {
+    let begin = limits.begin();
+    let ahead = if glance {
+        queue::look_ahead(client).await?
+    } else {
+        if let Some(job) = queue::claim(client, &begin, None).await? {
+            return Ok(Some(job));
+        }
+        let (ahead, ended) =
+            tokio::join!(biased; queue::look_ahead(client), client.batch_execute("commit"));
+        ended?;
+        ahead?
+    };
+    let due = ahead.wait.is_some_and(|seconds| seconds <= 0.0);
+    if due && (glance || ahead.far.is_some()) {
+        let claimed = queue::claim(client, &begin, ahead.far.as_deref()).await?;
+        if claimed.is_some() {
+            return Ok(claimed);
+        }
+        client.batch_execute("commit").await?;
+    }
+    if let Some(seconds) = ahead.wait {
+        let wait = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        wake.within(wait.max(HELD));
+    }
+    Ok(None)
+}

@@ -1,0 +1,40 @@
+//! A long queue behind one dead job is its own prefix's matter.
+
+use crate::support::Database;
+
+#[tokio::test]
+async fn however_many_jobs_wait_behind_a_dead_one_others_are_found() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    admin
+        .run(
+            "insert into provisioning.jobs (kind, agent_id, agent_prefix, state, finished_at)
+             values ('provision', 1000, 'agt_stuck', 'dead', now()),
+                    ('deprovision', 1000, 'agt_stuck', 'cancelled', now());
+             insert into provisioning.jobs (kind, agent_id, agent_prefix)
+             select 'provision', n, 'agt_stuck' from generate_series(1001, 1100) n",
+        )
+        .await;
+    admin.create("agt_a").await;
+    admin.create("agt_z").await;
+    let _service = db.service().await;
+    admin.holds("select count(*) = 2 from provisioning.agents").await;
+    let pending = "select count(*) from provisioning.jobs where state = 'pending'";
+    assert_eq!(admin.one::<i64>(pending).await, 100);
+    // Due after all of them, and not held up: it cancels the dead job, which is its own agent's.
+    admin
+        .run(
+            "update provisioning.jobs set state = 'pending', finished_at = null, run_at = now()
+             where kind = 'deprovision'; notify agent_provisioning",
+        )
+        .await;
+    admin.settled().await;
+    let done = "select kind, state, outcome, count(*) from provisioning.jobs \
+                where agent_prefix = 'agt_stuck' group by 1, 2, 3 order by 1, 2";
+    let expected = [
+        "deprovision|succeeded|deprovisioned|1",
+        "provision|cancelled|superseded by job 2|1",
+        "provision|succeeded|superseded|100",
+    ];
+    assert_eq!(admin.rows(done).await, expected);
+}
