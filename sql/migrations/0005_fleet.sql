@@ -20,8 +20,8 @@ alter table provisioning.agent_types enable row level security;
 revoke all on provisioning.agent_types from public, anon, authenticated, service_role;
 create policy no_api_access on provisioning.agent_types for all to authenticated using (false);
 
--- Adds a table to a publication. Only the publication's owner may do that, which on Supabase is
--- postgres and not the worker: so this is a definer, for tables of the caller's own.
+-- Adds a table to a publication, unless it is in it. Only the publication's owner may do that, which
+-- on Supabase is postgres and not the worker: so this is a definer, for tables of the caller's own.
 create function provisioning.publish(relation regclass, publication name default 'supabase_realtime')
 returns void
     language plpgsql security definer set search_path = '' as $$
@@ -34,6 +34,13 @@ begin
     if target is null or not pg_catalog.pg_has_role(session_user, target.relowner, 'USAGE') then
         raise exception '% is no table of role %', relation, session_user
             using errcode = 'insufficient_privilege';
+    end if;
+    if exists (select from pg_catalog.pg_publication p
+               where p.pubname = publication
+                 and (p.puballtables or exists (
+                     select from pg_catalog.pg_publication_rel r
+                     where r.prpubid = p.oid and r.prrelid = target.oid))) then
+        return;
     end if;
     execute format('alter publication %I add table %I.%I', publication, target.nspname, target.relname);
 end $$;
