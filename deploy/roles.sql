@@ -47,7 +47,8 @@ grant usage on schema provisioning to agent_provisioner;
 
 grant select on provisioning.migrations to agent_provisioner;
 grant select, insert, update, delete
-    on provisioning.jobs, provisioning.agents, provisioning.agent_tables, provisioning.agent_types
+    on provisioning.jobs, provisioning.agents, provisioning.agent_tables, provisioning.agent_types,
+    provisioning.templates
     to agent_provisioner;
 grant execute on function provisioning.touch_updated_at(), provisioning.total_orders()
     to agent_provisioner;       -- to create triggers with
@@ -67,6 +68,9 @@ create policy worker on provisioning.agent_tables for all to agent_provisioner
     using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
 drop policy if exists worker on provisioning.agent_types;
 create policy worker on provisioning.agent_types for all to agent_provisioner
+    using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
+drop policy if exists worker on provisioning.templates;
+create policy worker on provisioning.templates for all to agent_provisioner
     using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
 
 -- DELETE allows the table lock, UPDATE of one column (which a trigger keeps as it is) the row lock.

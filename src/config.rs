@@ -28,6 +28,9 @@ pub struct Config {
     pub templates: Option<PathBuf>,
     /// What ties a new agent's customers to its row in `agents`.
     pub reference: Reference,
+    /// The tables, by their names without the prefix, that Supabase Realtime is to tell of.
+    #[serde(deserialize_with = "names")]
+    pub realtime: Vec<String>,
     /// What probes and Prometheus ask.
     pub http: Http,
     /// What is logged.
@@ -164,6 +167,8 @@ pub fn load(
         .prefix_separator("_")
         .separator("__")
         .try_parsing(true)
+        .list_separator(",")
+        .with_list_parse_key("realtime")
         .source(Some(own));
     let config: Config = builder.add_source(own).build()?.try_deserialize()?;
     config.check()?;
@@ -206,6 +211,19 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
         let wanted = "write it like \"5s\", \"500ms\" or \"1m 30s\"";
         serde::de::Error::custom(format_args!("{text:?} is no duration ({error}): {wanted}"))
     })
+}
+
+/// Names that may be spliced into SQL.
+fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let mut names = Vec::<String>::deserialize(deserializer)?;
+    names.retain(|name| !name.is_empty()); // an empty variable of the environment is one
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    match names.iter().find(|name| !name.bytes().all(plain)) {
+        Some(name) => Err(serde::de::Error::custom(format_args!(
+            "{name:?} is no name of a table without its prefix, such as \"messages\": a-z, 0-9 and _"
+        ))),
+        None => Ok(names),
+    }
 }
 
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {

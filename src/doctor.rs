@@ -1,6 +1,7 @@
 //! Everything that would keep `run` from working, each with the way to mend it.
 
 mod facts;
+mod templates;
 
 use serde::Serialize;
 
@@ -68,6 +69,7 @@ pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Findi
             "run deploy/roles.sql as postgres and log in as agent_provisioner",
         )),
     }
+    findings.extend(templates::judge(&mut client, config).await);
     let deaf = |reason: String| {
         let found = format!("{reason}; the service polls every second instead");
         let mend = "set database.listen_url to a direct or session-mode connection (port 5432)";

@@ -24,6 +24,7 @@
 
 pub mod agent;
 mod backoff;
+mod checksum;
 pub mod cli;
 pub mod cluster;
 pub mod config;

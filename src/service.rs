@@ -53,7 +53,7 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
     let mut shutdown = Shutdown::new()?;
     let target = config.database.target()?;
     let (listen, patience) = (config.database.listen_target()?, config.database.patience());
-    let templates = Templates::from(config.templates.as_deref())?;
+    let templates = Templates::from(config.templates.as_deref(), &config.realtime)?;
     let http = match config.http.listen {
         Some(address) => Some(Http::bind(address).await?),
         None => None,
@@ -113,7 +113,13 @@ async fn prepare(db: &Db, templates: Templates, reference: Reference) -> Result<
     let mut client = db.get().await?;
     db::require_current(&mut client).await?;
     warn_of_many(&client).await?;
-    Ok(Blueprint::prepare(&mut client, templates, reference).await?)
+    let blueprint = Blueprint::prepare(&mut client, templates, reference).await?;
+    agent::record(&client, blueprint.templates()).await?;
+    for changed in agent::changed(&client, blueprint.templates()).await? {
+        let (file, gone) = (&changed.file, changed.gone);
+        tracing::warn!(file, gone, "agents were built from another text of this template");
+    }
+    Ok(blueprint)
 }
 
 /// With the foreign key, every agent makes the deletion of every other one dearer.

@@ -126,6 +126,10 @@ async fn show_names_the_statement_that_failed() {
     let job = json(&jobs(&db, &["show", "1", "--json"]).await);
     let statement = job["statement"].as_str().unwrap();
     assert!(statement.starts_with("create index agt_6f78_messages_direction_idx"), "{statement}");
+    let line = include_str!("../sql/agent/0001_crm.sql")
+        .lines()
+        .position(|line| line.starts_with("create index {prefix}_messages_direction_idx"));
+    assert_eq!(job["place"], format!("0001_crm.sql:{}", line.unwrap() + 1));
     assert_eq!(job["sqlstate"], "42P07");
     admin.run("drop table x").await;
     expect(

@@ -1,8 +1,6 @@
 //! One line for each job, and nothing in it that is nobody's business.
 
-use std::fs;
-
-use crate::support::Database;
+use crate::support::{Database, Files};
 
 /// For one prefix it fails on its own row, as an upgrade of a large table can.
 const TEMPLATE: &str = "\
@@ -19,10 +17,8 @@ create unique index {prefix}_notes_note_idx on public.{prefix}_notes (note);
 async fn each_job_is_one_line_without_the_content_of_any_row() {
     let db = Database::new().await;
     let admin = db.admin().await;
-    let templates = std::env::temp_dir().join(format!("templates-{}", std::process::id()));
-    fs::create_dir_all(&templates).unwrap();
-    fs::write(templates.join("0001_notes.sql"), TEMPLATE).unwrap();
-    let service = db.service_with(&[("TEMPLATES", templates.to_str().unwrap())]).await;
+    let templates = Files::new(&[("0001_notes.sql", TEMPLATE)]);
+    let service = db.service_with(&[("TEMPLATES", templates.path())]).await;
     for prefix in ["agt_good", "agt_twice", "agt_wrong"] {
         admin.create(prefix).await;
     }
@@ -60,5 +56,4 @@ async fn each_job_is_one_line_without_the_content_of_any_row() {
             assert!(line.contains(text), "{text} in {line}");
         }
     }
-    fs::remove_dir_all(templates).unwrap();
 }

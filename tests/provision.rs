@@ -236,24 +236,7 @@ async fn the_registry_survives_dump_and_restore() {
     admin.create("agt_6f78").await;
     admin.settled().await;
     drop(service);
-    let copy = db.server.database().await;
-    let drop_all = "drop schema public, provisioning, auth cascade; create schema public; \
-                    drop publication supabase_realtime";
-    copy.connect(agent_provisioner::cluster::SUPERUSER)
-        .await
-        .batch_execute(drop_all)
-        .await
-        .unwrap();
-    let (from, to) = (
-        db.url(agent_provisioner::cluster::SUPERUSER),
-        copy.url(agent_provisioner::cluster::SUPERUSER),
-    );
-    let pipe = "pg_dump \"$1\" | psql -q -v ON_ERROR_STOP=1 \"$2\"";
-    let dumped = std::process::Command::new("bash")
-        .args(["-o", "pipefail", "-c", pipe, "bash", &from, &to])
-        .output()
-        .unwrap();
-    assert!(dumped.status.success(), "{}", crate::support::said(&dumped));
+    let copy = crate::support::restored(&db).await;
     let admin = copy.admin().await;
     let _service = copy.service().await;
     admin.run("delete from public.agents").await;

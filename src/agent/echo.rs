@@ -11,6 +11,7 @@ use super::error::{Error, query};
 use super::mend::mend;
 use super::object::{Kind, Object};
 use super::provision::apply;
+use super::script::Script;
 use super::{Prefix, catalog, rehearsal};
 
 /// Fills in [`Object::echo`]. Needs an open transaction in which these objects stand, under the
@@ -31,7 +32,8 @@ pub(super) async fn listen(
         .collect();
     let failed = query("make the templates' objects anew");
     client.batch_execute("savepoint echo").await.map_err(failed)?;
-    let heard = match apply(client, &(mend(&made, false).statements.join(";\n") + ";")).await {
+    let made = Script::of(mend(&made, false).statements.join(";\n"));
+    let heard = match apply(client, &made).await {
         Ok(()) => {
             let (tables, types) = rehearsal::made(client, &twin).await?;
             catalog::read(client, &tables.oids, &types.oids).await?

@@ -9,8 +9,10 @@ use crate::error::{Disposition, disposition};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A statement of a template failed.
-    #[error("cannot run the template's statement \"{head}\"")]
+    #[error("cannot run {at}{}\"{head}\"", if at.is_empty() { "" } else { " " })]
     Statement {
+        /// `file:line`; empty where it is from no file.
+        at: String,
         /// Its first line.
         head: String,
         /// What the server said.
@@ -35,6 +37,25 @@ pub enum Error {
     /// The templates make no table named after the prefix.
     #[error("the templates create no table public.{{prefix}}_…")]
     NoTables,
+    /// The templates make something that no agent can have.
+    #[error("template {at}: {reason}")]
+    Stray {
+        /// `file:line`.
+        at: String,
+        /// What it is, and what to do about it.
+        reason: String,
+    },
+    /// The configuration publishes a table that is not there.
+    #[error(
+        "realtime names {name:?}, and the templates make no table {{prefix}}_{name}: they make {}",
+        .tables.join(", ")
+    )]
+    Realtime {
+        /// As the configuration has it.
+        name: String,
+        /// What it might name.
+        tables: Vec<String>,
+    },
     /// A prefix read from the database is none.
     #[error(transparent)]
     Prefix(#[from] InvalidPrefix),
@@ -46,15 +67,25 @@ impl Error {
         match self {
             Self::Statement { source, .. } | Self::Query { source, .. } => source.code(),
             Self::InTheWay(_) => Some(&SqlState::DUPLICATE_TABLE),
-            Self::NoTables => None,
+            Self::NoTables | Self::Stray { .. } | Self::Realtime { .. } => None,
             Self::Prefix(_) => Some(&SqlState::CHECK_VIOLATION),
+        }
+    }
+
+    /// Whether configuration or templates have to be mended, and the server is not to blame.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::NoTables | Self::Stray { .. } | Self::Realtime { .. } => true,
+            Self::Statement { .. } | Self::Query { .. } | Self::InTheWay(_) | Self::Prefix(_) => {
+                false
+            }
         }
     }
 
     /// What the job does next.
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::NoTables => Disposition::Dead,
+            Self::NoTables | Self::Stray { .. } | Self::Realtime { .. } => Disposition::Dead,
             Self::Statement { .. } | Self::Query { .. } | Self::InTheWay(_) | Self::Prefix(_) => {
                 disposition(self.code())
             }

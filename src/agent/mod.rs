@@ -9,15 +9,20 @@ mod deprovision;
 mod drift;
 mod echo;
 mod error;
+mod ledger;
 mod manifest;
 mod mend;
 mod object;
 mod prefix;
 mod provision;
+mod refusal;
 mod rehearsal;
 mod repair;
+mod script;
 pub mod statement;
 mod template;
+mod templates;
+mod trial;
 
 use std::fmt;
 
@@ -27,6 +32,7 @@ pub use built::{Built, drift};
 pub use deprovision::deprovision;
 pub use drift::{Change, Drift, headlines};
 pub use error::Error;
+pub use ledger::{Changed, changed, record};
 pub use manifest::Manifest;
 pub use mend::{Mend, mend};
 pub use object::{Kind, Object};
@@ -34,7 +40,8 @@ pub use prefix::{InvalidPrefix, Prefix};
 pub use provision::{Blueprint, Outcome, Registered, provision};
 pub use rehearsal::worker_role;
 pub use repair::repair;
-pub use template::{Error as TemplateError, Template, Templates};
+pub use template::Template;
+pub use templates::{Error as TemplateError, Templates};
 
 /// The key of a row of `agents`; never used again for another agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -20,6 +20,9 @@ pub struct Prefix(String);
 pub struct InvalidPrefix(String);
 
 impl Prefix {
+    /// In characters, and so in bytes.
+    pub const LONGEST: usize = 20;
+
     /// The prefix as it stands in the `agents` table.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -31,7 +34,7 @@ impl FromStr for Prefix {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut bytes = text.bytes();
-        let valid = (2..=20).contains(&text.len())
+        let valid = (2..=Self::LONGEST).contains(&text.len())
             && bytes.next().is_some_and(|first| first.is_ascii_lowercase())
             && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         if valid { Ok(Self(text.to_owned())) } else { Err(InvalidPrefix(text.to_owned())) }

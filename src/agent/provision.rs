@@ -1,11 +1,13 @@
 //! Building one agent's tables, in a transaction that the caller opened.
 
 use futures_util::TryStreamExt;
+use tokio_postgres::error::{DbError, ErrorPosition};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::error::{Error, query};
-use super::{Agent, AgentId, Manifest, Reference, Templates, deprovision, statement};
+use super::script::{Place, Script};
+use super::{Agent, AgentId, Manifest, Reference, Templates, deprovision, trial};
 
 /// What every new agent gets.
 #[derive(Debug)]
@@ -21,7 +23,13 @@ impl Blueprint {
         templates: Templates,
         reference: Reference,
     ) -> Result<Self, Error> {
+        trial::run(client, &templates, reference).await?;
         Ok(Self { manifest: Manifest::prepare(client, templates).await?, reference })
+    }
+
+    /// The files.
+    pub fn templates(&self) -> &Templates {
+        self.manifest.templates()
     }
 }
 
@@ -85,7 +93,7 @@ pub async fn provision(
     let Blueprint { manifest, reference } = blueprint;
     let (prefix, version) = (&agent.prefix, manifest.templates().version());
     let (names, types) = (manifest.tables(prefix, version), manifest.types(prefix, version));
-    let rendered = manifest.templates().render(prefix, agent.id, *reference);
+    let rendered = manifest.templates().script(prefix, agent.id, *reference);
     // Sent in this order without waiting for each other's answer.
     let (in_the_way, applied, registered) = tokio::join!(
         biased;
@@ -136,11 +144,12 @@ async fn register(
 const SEARCH_PATH: &str = "set local search_path = public, pg_temp;";
 
 /// Sends rendered templates as one message; an error names the statement that failed.
-pub(super) async fn apply(client: &Client, sql: &str) -> Result<(), Error> {
-    let sql = format!("{SEARCH_PATH}\n{sql}");
+pub(super) async fn apply(client: &Client, script: &Script) -> Result<(), Error> {
+    let mut all = Script::of(SEARCH_PATH);
+    all.append(script.clone());
     let mut done = 0;
     let ran = async {
-        let messages = client.simple_query_raw(&sql).await?;
+        let messages = client.simple_query_raw(&all.to_string()).await?;
         messages
             .try_for_each(|message| {
                 done += usize::from(matches!(message, SimpleQueryMessage::CommandComplete(_)));
@@ -150,7 +159,12 @@ pub(super) async fn apply(client: &Client, sql: &str) -> Result<(), Error> {
     };
     let ran: Result<(), tokio_postgres::Error> = ran.await;
     ran.map_err(|source| {
-        let head = statement::split(&sql).get(done).map(|statement| statement.head().to_owned());
-        Error::Statement { head: head.unwrap_or_default(), source }
+        let character = match source.as_db_error().and_then(DbError::position) {
+            Some(ErrorPosition::Original(character)) => usize::try_from(*character).ok(),
+            Some(ErrorPosition::Internal { .. }) | None => None,
+        };
+        let Place { at, text } = all.culprit(done, character).unwrap_or_default();
+        let head = text.lines().next().unwrap_or_default().trim_end().to_owned();
+        Error::Statement { at, head, source }
     })
 }

@@ -65,9 +65,8 @@ impl Rehearsal {
             apply(client, &file.render(&rehearsal.scratch, rehearsal.id)).await?;
             rehearsal.add_stage(client, file.version).await?;
         }
-        if variant.reference == Reference::ForeignKey {
-            rehearsal.add_key(client, templates).await?;
-        }
+        rehearsal.expect_tables(templates.realtime())?;
+        rehearsal.add_last(client, templates, variant.reference).await?;
         let back = "rollback to savepoint rehearsal; release savepoint rehearsal";
         client.batch_execute(back).await.map_err(query("take the rehearsal back"))?;
         Ok(rehearsal)
@@ -81,18 +80,36 @@ impl Rehearsal {
         Ok(())
     }
 
-    /// What the foreign key's file adds belongs to every stage that has its table.
-    async fn add_key(&mut self, client: &Client, templates: &Templates) -> Result<(), Error> {
-        let Some((key, last)) = templates.foreign_key().zip(self.stages.last()) else {
-            return Ok(());
+    /// What is to be published has to be there at the end.
+    fn expect_tables(&self, realtime: &[String]) -> Result<(), Error> {
+        let own = |name: &String| {
+            let table = name.strip_prefix(self.scratch.as_str())?.strip_prefix('_')?;
+            Some(table.to_owned())
         };
-        apply(client, &key.render(&self.scratch, self.id)).await?;
+        let last = self.stages.last().into_iter().flat_map(|stage| &stage.tables);
+        let tables: Vec<String> = last.filter_map(own).collect();
+        match realtime.iter().find(|name| !tables.contains(name)) {
+            Some(name) => Err(Error::Realtime { name: name.clone(), tables }),
+            None => Ok(()),
+        }
+    }
+
+    /// What publications and the foreign key add belongs to every stage that has the table.
+    async fn add_last(
+        &mut self,
+        client: &Client,
+        templates: &Templates,
+        reference: Reference,
+    ) -> Result<(), Error> {
+        let script = templates.last(&self.scratch, self.id, reference);
+        let Some(last) = self.stages.last().filter(|_| !script.is_empty()) else { return Ok(()) };
+        apply(client, &script).await?;
         let (tables, types) = made(client, &self.scratch).await?;
-        let mut keys = self.objects_of(client, &tables, &types).await?;
-        keys.retain(|object| !last.objects.contains(object));
+        let mut added = self.objects_of(client, &tables, &types).await?;
+        added.retain(|object| !last.objects.contains(object));
         for stage in &mut self.stages {
-            let has = |key: &&Object| stage.objects.iter().any(|o| o.relation == key.relation);
-            let more: Vec<_> = keys.iter().filter(has).cloned().collect();
+            let has = |new: &&Object| stage.objects.iter().any(|o| o.relation == new.relation);
+            let more: Vec<_> = added.iter().filter(has).cloned().collect();
             stage.objects.extend(more);
         }
         Ok(())

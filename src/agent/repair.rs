@@ -9,6 +9,7 @@ use super::error::{Error, query};
 use super::mend::mend;
 use super::object::Kind;
 use super::provision::{Registered, apply, taken};
+use super::script::Script;
 use super::{Agent, Blueprint, Manifest, Outcome};
 
 /// Brings an agent back to what its template version makes, see [`mend`]. No row is lost; what
@@ -66,7 +67,7 @@ async fn run(client: &Client, statements: &[String]) -> Result<(), Error> {
     if statements.is_empty() {
         return Ok(());
     }
-    apply(client, &(statements.join(";\n") + ";")).await
+    apply(client, &Script::of(statements.join(";\n"))).await
 }
 
 /// Unqualified, as the registry has them.

@@ -7,6 +7,8 @@ pub struct Statement<'a> {
     pub text: &'a str,
     /// The line of its first word, from 1.
     pub line: usize,
+    /// The byte of its first word, from 0.
+    pub at: usize,
 }
 
 impl<'a> Statement<'a> {
@@ -25,8 +27,8 @@ impl<'a> Statement<'a> {
 /// Splits SQL at the semicolons that end statements, as psql does.
 ///
 /// Strings (also `E'…'` and `$tag$…$tag$`), quoted identifiers, and line and nested block comments
-/// hide a semicolon; so do the `begin atomic` bodies that this does not know, which templates have
-/// no use for. Source: PostgreSQL manual, section 4.1.
+/// hide a semicolon. Bodies of functions (`begin atomic`) and rules would too: templates must not
+/// contain any. Source: PostgreSQL manual, section 4.1.
 pub fn split(sql: &str) -> Vec<Statement<'_>> {
     let mut statements = Vec::new();
     let mut start = None; // where the current statement's first word stands
@@ -51,7 +53,7 @@ fn push<'a>(statements: &mut Vec<Statement<'a>>, sql: &'a str, start: Option<usi
     let Some(start) = start else { return };
     let (Some(before), Some(text)) = (sql.get(..start), sql.get(start..end)) else { return };
     let line = 1 + before.matches('\n').count();
-    statements.push(Statement { text: text.trim_end(), line });
+    statements.push(Statement { text: text.trim_end(), line, at: start });
 }
 
 /// The length of the white space or the comment at the start of `rest`.

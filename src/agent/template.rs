@@ -1,10 +1,12 @@
-//! The SQL files from which an agent's tables are built.
+//! One SQL file from which agents' tables are built.
 
-use std::path::{Path, PathBuf};
-use std::{fs, io};
-
+use super::script::Script;
 use super::statement::{self, Statement};
-use super::{AgentId, Prefix, Reference};
+use super::{AgentId, Prefix, TemplateError as Error, refusal};
+use crate::checksum::checksum;
+
+/// Sent last, and only where the reference is a foreign key.
+pub(super) const FOREIGN_KEY: &str = "foreign_key.sql";
 
 /// One file. `{prefix}` and `{agent_id}` are its only placeholders.
 #[derive(Clone, Debug)]
@@ -13,183 +15,100 @@ pub struct Template {
     pub version: i32,
     /// The file's name, for messages.
     pub name: String,
+    text: String,
+    /// The same as it runs in a transaction.
     sql: String,
-}
-
-/// The numbered files in order, and what ties an agent's tables to `agents`.
-#[derive(Clone, Debug)]
-pub struct Templates {
-    files: Vec<Template>,
-    foreign_key: Option<Template>,
-}
-
-/// A template set that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The directory or a file in it cannot be read.
-    #[error("cannot read templates at {path}")]
-    Read {
-        /// What was read.
-        path: PathBuf,
-        /// Why it failed.
-        #[source]
-        source: io::Error,
-    },
-    /// Nothing in the directory is a template.
-    #[error("no template in {0}: name the first file 0001_something.sql")]
-    Empty(PathBuf),
-    /// A file's name has no number, or one that another file has.
-    #[error("template {0}: its name must be NNNN_name.sql, with a number no other file has")]
-    Name(String),
-    /// Something in a file would break the transaction or would not be filled in.
-    #[error("template {file}:{line}: {reason}")]
-    Content {
-        /// The file's name.
-        file: String,
-        /// From 1.
-        line: usize,
-        /// What is wrong and how to mend it.
-        reason: String,
-    },
-}
-
-/// Sent last, and only where the reference is a foreign key.
-const FOREIGN_KEY: &str = "foreign_key.sql";
-
-impl Templates {
-    /// The operator's own set where one is configured, the built-in one otherwise.
-    pub fn from(directory: Option<&Path>) -> Result<Self, Error> {
-        directory.map_or_else(Self::builtin, Self::load)
-    }
-
-    /// The documented four tables.
-    pub fn builtin() -> Result<Self, Error> {
-        let crm = Template::parse("0001_crm.sql", include_str!("../../sql/agent/0001_crm.sql"))?;
-        let key = include_str!("../../sql/agent/foreign_key.sql");
-        Ok(Self { files: vec![crm], foreign_key: Some(Template::parse(FOREIGN_KEY, key)?) })
-    }
-
-    /// An operator's own set: every `.sql` file of the directory.
-    pub fn load(directory: &Path) -> Result<Self, Error> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            |source| Error::Read { path, source }
-        };
-        let mut set = Self { files: Vec::new(), foreign_key: None };
-        for entry in fs::read_dir(directory).map_err(failed(directory))? {
-            let path = entry.map_err(failed(directory))?.path();
-            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-            if path.extension().is_none_or(|extension| extension != "sql") {
-                continue;
-            }
-            let template =
-                Template::parse(name, &fs::read_to_string(&path).map_err(failed(&path))?)?;
-            if name == FOREIGN_KEY {
-                set.foreign_key = Some(template);
-            } else {
-                set.files.push(template);
-            }
-        }
-        set.files.sort_by_key(|file| file.version);
-        if let Some(twice) = set.files.windows(2).find_map(|pair| match pair {
-            [a, b] if a.version == b.version => Some(b.name.clone()),
-            _ => None,
-        }) {
-            return Err(Error::Name(twice));
-        }
-        if set.files.is_empty() { Err(Error::Empty(directory.to_owned())) } else { Ok(set) }
-    }
-
-    /// The version that a new agent gets: the highest number.
-    pub fn version(&self) -> i32 {
-        self.files.last().map_or(0, |file| file.version)
-    }
-
-    /// The numbered files, in order.
-    pub(super) fn files(&self) -> &[Template] {
-        &self.files
-    }
-
-    /// What ties an agent's tables to `agents`.
-    pub(super) fn foreign_key(&self) -> Option<&Template> {
-        self.foreign_key.as_ref()
-    }
-
-    /// Everything that a new agent needs, the foreign key (if any) last.
-    ///
-    /// Last, because it locks `agents` against writers until the commit.
-    pub fn render(&self, prefix: &Prefix, id: AgentId, reference: Reference) -> String {
-        let key = self.foreign_key.iter().filter(|_| reference == Reference::ForeignKey);
-        let mut sql = String::new();
-        for template in self.files.iter().chain(key) {
-            sql.push_str(&template.render(prefix, id));
-            sql.push('\n');
-        }
-        sql
-    }
+    concurrent: bool,
 }
 
 impl Template {
-    fn parse(name: &str, sql: &str) -> Result<Self, Error> {
+    pub(super) fn parse(name: &str, text: &str) -> Result<Self, Error> {
         let number = name.split('_').next().and_then(|number| number.parse().ok());
         let version = match number {
             Some(version) if version > 0 => version,
             _ if name == FOREIGN_KEY => 0,
             _ => return Err(Error::Name(name.to_owned())),
         };
-        let refuse = |line, reason| Error::Content { file: name.to_owned(), line, reason };
-        for statement in statement::split(sql) {
-            if let Some(reason) = breaks_transaction(&statement) {
-                return Err(refuse(statement.line, reason));
-            }
+        let refuse = |(line, reason)| Error::Content { file: name.to_owned(), line, reason };
+        let statements = statement::split(text);
+        let concurrent = refusal::directive(text, &statements).map_err(refuse)?;
+        if concurrent && version == 0 {
+            let reason = "a foreign key cannot be added concurrently".to_owned();
+            return Err(refuse((1, reason)));
         }
-        if let Some((line, unknown)) = unknown_placeholder(sql) {
-            let reason = format!("{unknown} is no placeholder: {{prefix}} and {{agent_id}} are");
-            return Err(refuse(line, reason));
+        refusal::check(text, &statements, concurrent).map_err(refuse)?;
+        let mut sql = if concurrent { plain(text, &statements) } else { text.to_owned() };
+        if !is_terminated(text, statements.last()) {
+            sql.push_str("\n;"); // or it would run on into the next file
         }
-        Ok(Self { version, name: name.to_owned(), sql: sql.to_owned() })
+        Ok(Self { version, name: name.to_owned(), text: text.to_owned(), sql, concurrent })
     }
 
-    pub(super) fn render(&self, prefix: &Prefix, id: AgentId) -> String {
-        self.sql.replace("{prefix}", prefix.as_str()).replace("{agent_id}", &id.to_string())
+    /// Whether its statements build or drop indexes concurrently, which no transaction may.
+    pub fn is_concurrent(&self) -> bool {
+        self.concurrent
+    }
+
+    /// Each statement by itself as the file has it, CONCURRENTLY included; each may be repeated
+    /// where [`Self::is_concurrent`].
+    pub fn statements(&self, prefix: &Prefix, id: AgentId) -> Vec<String> {
+        let statements = statement::split(&self.text);
+        statements.iter().map(|statement| fill(statement.text, prefix, id)).collect()
+    }
+
+    /// The whole file for a transaction: indexes are built and dropped plainly.
+    pub(super) fn render(&self, prefix: &Prefix, id: AgentId) -> Script {
+        Script::of_file(&self.name, fill(&self.sql, prefix, id))
+    }
+
+    /// By which a changed file is told from the one that was applied.
+    pub(super) fn checksum(&self) -> String {
+        checksum(&self.text)
     }
 }
 
-/// Transaction control would commit half an agent; COPY from the client kills the connection.
-fn breaks_transaction(statement: &Statement<'_>) -> Option<String> {
-    const CONTROL: [&str; 10] = [
-        "begin",
-        "start transaction",
-        "commit",
-        "end",
-        "rollback",
-        "abort",
-        "savepoint",
-        "release",
-        "prepare transaction",
-        "set transaction",
-    ];
-    if let Some(words) = CONTROL.iter().find(|words| statement.starts_with(words)) {
-        return Some(format!("{words} is refused: an agent is built in one transaction"));
-    }
-    let upper = statement.text.to_ascii_uppercase();
-    let from_client = upper.split_whitespace().any(|word| word == "STDIN" || word == "STDOUT");
-    (statement.starts_with("copy") && from_client)
-        .then(|| "COPY with the client is refused: use INSERT".to_owned())
+fn fill(text: &str, prefix: &Prefix, id: AgentId) -> String {
+    text.replace("{prefix}", prefix.as_str()).replace("{agent_id}", &id.to_string())
 }
 
-fn unknown_placeholder(sql: &str) -> Option<(usize, String)> {
-    for (number, line) in sql.lines().enumerate() {
-        for piece in line.split('{').skip(1) {
-            let Some((name, _)) = piece.split_once('}') else { continue };
-            let is_name = name.starts_with(|c: char| c.is_ascii_lowercase())
-                && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-            if is_name && name != "prefix" && name != "agent_id" {
-                return Some((number + 1, format!("{{{name}}}")));
-            }
+/// The words that make the statements of a concurrent file repeatable are left out, each where it
+/// stands, so that lines stay the same: for a new agent a name in the way is an error.
+fn plain(text: &str, statements: &[Statement<'_>]) -> String {
+    let mut sql = String::with_capacity(text.len());
+    let mut from = 0;
+    for statement in statements {
+        sql.push_str(text.get(from..statement.at).unwrap_or_default());
+        let mut rest = statement.text;
+        let words: &[&str] = if statement.starts_with("drop") {
+            &["concurrently"]
+        } else {
+            &["concurrently", "if", "not", "exists"]
+        };
+        for word in words {
+            // Checked to be among the first words; each stands before the next.
+            let Some(at) = find_word(rest, word) else { continue };
+            sql.push_str(rest.get(..at).unwrap_or_default());
+            rest = rest.get(at + word.len()..).unwrap_or_default();
         }
+        sql.push_str(rest);
+        from = statement.at + statement.text.len();
     }
-    None
+    sql.push_str(text.get(from..).unwrap_or_default());
+    sql
+}
+
+fn find_word(text: &str, word: &str) -> Option<usize> {
+    let mut from = 0;
+    text.split_whitespace().find_map(|found| {
+        let at = from + text.get(from..)?.find(found)?;
+        from = at + found.len();
+        found.eq_ignore_ascii_case(word).then_some(at)
+    })
+}
+
+fn is_terminated(text: &str, last: Option<&Statement<'_>>) -> bool {
+    let rest = |last: &Statement<'_>| text.get(last.at + last.text.len()..).unwrap_or_default();
+    last.is_none_or(|last| rest(last).trim_start().starts_with(';'))
 }
 
 #[cfg(test)]
@@ -197,31 +116,64 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_would_break_the_transaction_is_refused_with_its_line() {
+    fn what_no_transaction_or_agent_can_have_is_refused_with_its_line() {
+        let long = format!("create index {{prefix}}_{}_idx on t (a)", "x".repeat(40));
         let cases = [
-            ("select 1;\nCOMMIT;", "template 0001_x.sql:2: commit is refused"),
-            ("begin ;", "template 0001_x.sql:1: begin is refused"),
-            ("\n\ncopy t from stdin;", "template 0001_x.sql:3: COPY with the client"),
-            ("create table public.{prefx}_a ();", "template 0001_x.sql:1: {prefx} is no"),
+            ("select 1;\nCOMMIT;", "2: commit is refused"),
+            ("begin ;", "1: begin is refused"),
+            ("\n\ncopy t from stdin;", "3: COPY with the client"),
+            ("create table public.{prefx}_a ();", "1: {prefx} is no"),
+            ("x;\ncreate or replace function f() begin atomic; end", "2: a function cannot be an"),
+            ("create rule r as on insert to t do (a; b);", "1: a rule cannot be an"),
+            ("\ncreate unique  INDEX Concurrently a on b (c)", "2: CONCURRENTLY is refused"),
+            ("drop index concurrently a", "1: CONCURRENTLY is refused"),
+            ("x;\n-- provisioner: concurrently\n", "2: the only such line is"),
+            ("-- provisioner: concurently\n", "1: the only such line is"),
+            ("-- provisioner: concurrently\ncreate index a on b (c)", "2: after `-- prov"),
+            (
+                "-- provisioner: concurrently\n\ncreate index concurrently a on b (c)",
+                "3: after `-- prov",
+            ),
+            (
+                "-- provisioner: concurrently\ndrop index concurrently if exists a, b",
+                "2: after `-- prov",
+            ),
+            (&long, "1: {prefix}_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx_idx is 2 bytes too long"),
+            (
+                "\ncreate type {prefix}_{agent_id}_xxxxxxxxxxxxxxxxxxxxxxx",
+                "2: {prefix}_{agent_id}_",
+            ),
         ];
         for (sql, expected) in cases {
             let error = Template::parse("0001_x.sql", sql).unwrap_err().to_string();
-            assert!(error.starts_with(expected), "{error}");
+            assert!(error.starts_with(&format!("template 0001_x.sql:{expected}")), "{error}");
         }
-        for fine in ["select '{}'::text[], '{\"a\": 1}'", "do $$ begin commit_it(); end $$"] {
+        let brim = format!("create index {{prefix}}_{} on t (a)", "x".repeat(42));
+        for fine in ["select '{}'::text[], '{\"a\": 1}'", "do $$ begin commit_it(); end $$", &brim]
+        {
             assert!(Template::parse("0001_x.sql", fine).is_ok(), "{fine}");
         }
         assert!(Template::parse("crm.sql", "").is_err());
+        assert!(Template::parse(FOREIGN_KEY, "-- provisioner: concurrently\n").is_err());
     }
 
     #[test]
-    fn the_foreign_key_comes_last_and_only_when_asked_for() {
+    fn indexes_are_built_concurrently_for_agents_that_have_rows() {
+        let text = "-- Why.\n-- provisioner: concurrently\n\
+                    create index CONCURRENTLY\n  if not exists {prefix}_a on t (b);\n\
+                    drop index concurrently if exists {prefix}_concurrently -- {agent_id}";
+        let file = Template::parse("0002_x.sql", text).unwrap();
         let (prefix, id) = ("agt_6f78".parse().unwrap(), AgentId(7));
-        let set = Templates::builtin().unwrap();
-        let keyed = set.render(&prefix, id, Reference::ForeignKey);
-        let checked = set.render(&prefix, id, Reference::Check);
-        assert!(keyed.starts_with(&checked));
-        assert!(keyed.contains("agt_6f78_customers_agent_id_fkey"));
-        assert!(!keyed.contains('{'), "a placeholder survived");
+        assert!(file.is_concurrent());
+        assert_eq!(
+            file.statements(&prefix, id),
+            [
+                "create index CONCURRENTLY\n  if not exists agt_6f78_a on t (b)",
+                "drop index concurrently if exists agt_6f78_concurrently -- 7"
+            ]
+        );
+        let expected = "-- Why.\n-- provisioner: concurrently\ncreate index \n     agt_6f78_a on t (b);\n\
+                        drop index  if exists agt_6f78_concurrently -- 7\n;\n";
+        assert_eq!(file.render(&prefix, id).to_string(), expected);
     }
 }

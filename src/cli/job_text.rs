@@ -111,6 +111,7 @@ pub(super) fn show(out: &mut impl Write, job: &Entry, cause: &Cause, next: &str)
     let label = if job.state == State::Dead { "error" } else { "last error" };
     facts.fact(label, job.error.as_ref());
     facts.fact("SQLSTATE", job.sqlstate.as_ref());
+    facts.fact("file", cause.place.as_ref());
     facts.fact("statement", cause.statement.as_ref());
     facts.fact("detail", cause.detail.as_ref());
     facts.fact("hint", cause.hint.as_ref());

@@ -112,6 +112,12 @@ impl Error {
             | Self::Template(_)
             | Self::Telemetry(_)
             | Self::Service(service::Error::Config(_) | service::Error::Template(_)) => 2,
+            Self::Service(service::Error::Blueprint(error))
+            | Self::Fleet(fleet::Error::Agent(error))
+                if error.is_configuration() =>
+            {
+                2
+            }
             Self::Db(_)
             | Self::Migrate(_)
             | Self::Service(_)
@@ -197,7 +203,7 @@ async fn connect(config: &Config) -> Result<deadpool_postgres::Object, Error> {
 
 /// What a command that looks at all agents needs: connections, and what the templates make.
 async fn connect_fleet(config: &Config) -> Result<(db::Db, agent::Manifest), Error> {
-    let templates = agent::Templates::from(config.templates.as_deref())?;
+    let templates = agent::Templates::from(config.templates.as_deref(), &config.realtime)?;
     let db = database(config, fleet::CONNECTIONS)?;
     let mut client = db.get().await?;
     db::require_current(&mut client).await?;

@@ -20,7 +20,7 @@ pub(super) struct Args {
 
 pub(super) fn main(args: &Args, config: &Config) -> Result<ExitCode, Error> {
     let prefix = args.prefix.parse()?;
-    let templates = Templates::from(config.templates.as_deref())?;
+    let templates = Templates::from(config.templates.as_deref(), &config.realtime)?;
     let sql = templates.render(&prefix, AgentId(args.agent_id), config.reference);
     write!(stdout().lock(), "begin;\n\n{sql}\ncommit;\n")?;
     Ok(ExitCode::SUCCESS)

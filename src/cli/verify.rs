@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::jobs::print_json;
 use super::{Error, connect_fleet};
-use crate::agent::{Built, Change, Drift, Manifest, Prefix, headlines};
+use crate::agent::{self, Built, Change, Changed, Drift, Manifest, Prefix, headlines};
 use crate::config::Config;
 use crate::db::Db;
 use crate::fleet::{self, Drifted, Orphans};
@@ -31,6 +31,7 @@ struct Report {
     template_version: i32,
     /// How many agents are at which.
     versions: BTreeMap<i32, usize>,
+    changed_templates: Vec<Changed>,
     drifted: Vec<Agent>,
     without_tables: Vec<Orphan>,
     without_agent: Vec<Orphan>,
@@ -73,7 +74,10 @@ pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error>
     } else {
         Orphans::default()
     };
-    let report = Report::new(checked, versions, &manifest, &drifted, orphans);
+    let client = db.get().await?;
+    let changed = agent::changed(&client, manifest.templates()).await;
+    let changed = changed.map_err(fleet::Error::from)?;
+    let report = Report::new(checked, versions, &manifest, changed, &drifted, orphans);
     let mut out = stdout().lock();
     if args.json {
         print_json(&mut out, &report)?;
@@ -100,6 +104,7 @@ impl Report {
         checked: usize,
         versions: BTreeMap<i32, usize>,
         manifest: &Manifest,
+        changed_templates: Vec<Changed>,
         drifted: &[Drifted],
         orphans: Orphans,
     ) -> Self {
@@ -108,6 +113,7 @@ impl Report {
             checked,
             template_version: manifest.templates().version(),
             versions,
+            changed_templates,
             drifted: drifted.iter().map(Agent::of).collect(),
             without_tables: orphans.without_tables.into_iter().map(orphan).collect(),
             without_agent: orphans.without_agent.into_iter().map(orphan).collect(),
@@ -115,7 +121,8 @@ impl Report {
         }
     }
 
-    /// Tables that are nobody's are told, but may well be meant.
+    /// Tables that are nobody's are told, but may well be meant. What a changed file comes to shows in
+    /// the agents.
     fn is_clean(&self) -> bool {
         self.drifted.is_empty() && self.without_tables.is_empty() && self.without_agent.is_empty()
     }
@@ -132,6 +139,11 @@ impl Report {
         }
         for table in &self.unmanaged {
             writeln!(out, "public.{table}: looks like an agent's table, and is managed by nobody")?;
+        }
+        for changed in &self.changed_templates {
+            let how = if changed.gone { "is gone" } else { "was changed" };
+            writeln!(out, "{} {how} after agents were built from it", changed.file)?;
+            writeln!(out, "  mend: {}", changed.mend())?;
         }
         let (checked, drifted) = (self.checked, self.drifted.len());
         writeln!(

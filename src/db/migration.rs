@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sha2::{Digest, Sha256};
+use crate::checksum::checksum;
 
 /// One step of the schema: `sql/migrations/NNNN_name.sql`, and the way back.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ macro_rules! migration {
     };
 }
 
-pub(super) static MIGRATIONS: [Migration; 5] = [
+pub(super) static MIGRATIONS: [Migration; 6] = [
     migration!(
         1,
         "0001_base",
@@ -40,12 +40,13 @@ pub(super) static MIGRATIONS: [Migration; 5] = [
     migration!(3, "0003_agent_support", "agent support", &[]),
     migration!(4, "0004_api", "api", &[]),
     migration!(5, "0005_fleet", "fleet", &[]),
+    migration!(6, "0006_templates", "templates", &[]),
 ];
 
 impl Migration {
     /// The sha256 of the file, in hex.
     pub(super) fn checksum(&self) -> String {
-        Sha256::digest(self.up).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+        checksum(self.up)
     }
 
     /// Its line in the ledger. All of its text is this program's own.

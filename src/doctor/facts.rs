@@ -13,8 +13,13 @@ const SLOTS_PER_JOB: i64 = 80;
 /// The oldest server that the tests run on, as `server_version_num` counts.
 const OLDEST: i32 = 150_000;
 
-const WRITTEN: [&str; 3] =
-    ["provisioning.jobs", "provisioning.agents", "provisioning.agent_tables"];
+const WRITTEN: [&str; 5] = [
+    "provisioning.jobs",
+    "provisioning.agents",
+    "provisioning.agent_tables",
+    "provisioning.agent_types",
+    "provisioning.templates",
+];
 const TRIGGERS: [&str; 2] = ["enqueue_provision", "enqueue_deprovision"];
 
 /// One row of `sql/queries/doctor.sql`.

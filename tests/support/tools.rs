@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
-use super::{Admin, said};
+use agent_provisioner::cluster::SUPERUSER;
+
+use super::{Admin, Database, said};
 
 /// Whether `pg_dump` is not older than the server, which it would refuse. If it is, says so.
 pub async fn pg_dump_can(admin: &Admin) -> bool {
@@ -14,4 +16,19 @@ pub async fn pg_dump_can(admin: &Admin) -> bool {
         eprintln!("skipped: {} cannot read PostgreSQL {server}", version.trim());
     }
     own >= server
+}
+
+/// Another database, restored from a dump of this one.
+pub async fn restored(db: &Database) -> Database {
+    let copy = db.server.database().await;
+    let empty = "drop schema public, provisioning, auth cascade; create schema public; \
+                 drop publication supabase_realtime";
+    copy.connect(SUPERUSER).await.batch_execute(empty).await.unwrap();
+    let pipe = "pg_dump \"$1\" | psql -q -v ON_ERROR_STOP=1 \"$2\"";
+    let dumped = Command::new("bash")
+        .args(["-o", "pipefail", "-c", pipe, "bash", &db.url(SUPERUSER), &copy.url(SUPERUSER)])
+        .output()
+        .unwrap();
+    assert!(dumped.status.success(), "{}", said(&dumped));
+    copy
 }

@@ -7,7 +7,9 @@ use super::{Entry, State};
 /// The pieces of `last_error`, as `error::Chain` put them together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Cause {
-    /// The first line of the template's statement that failed.
+    /// Where the template's statement that failed stands: `file:line`.
+    pub(crate) place: Option<String>,
+    /// Its first line.
     pub(crate) statement: Option<String>,
     pub(crate) detail: Option<String>,
     pub(crate) hint: Option<String>,
@@ -16,8 +18,9 @@ pub(crate) struct Cause {
 impl Cause {
     pub(crate) fn of(error: &str) -> Self {
         let owned = |text: &str| text.to_owned();
-        let statement = error
-            .split_once("statement \"")
+        let ran = error.strip_prefix("cannot run ").and_then(|rest| rest.split_once('"'));
+        let place = ran.map(|(place, _)| owned(place.trim_end())).filter(|place| !place.is_empty());
+        let statement = ran
             .and_then(|(_, rest)| rest.split_once("\": "))
             .map(|(statement, _)| owned(statement));
         let (error, hint) = match error.rsplit_once("; hint: ") {
@@ -25,7 +28,7 @@ impl Cause {
             None => (error, None),
         };
         let detail = error.split_once("; detail: ").map(|(_, detail)| owned(detail));
-        Self { statement, detail, hint }
+        Self { place, statement, detail, hint }
     }
 }
 
@@ -185,15 +188,16 @@ mod tests {
     #[test]
     fn an_error_comes_apart_where_it_was_put_together() {
         let some = |text: &str| Some(text.to_owned());
-        let error = "cannot run the template's statement \"create view \"v\" as\": no (SQLSTATE \
-                     42P01); detail: a; b; hint: c: d";
+        let error = "cannot run 0001_x.sql:7 \"create view \"v\" as\": no (SQLSTATE 42P01); \
+                     detail: a; b; hint: c: d";
         let cause = Cause {
+            place: some("0001_x.sql:7"),
             statement: some("create view \"v\" as"),
             detail: some("a; b"),
             hint: some("c: d"),
         };
         assert_eq!(Cause::of(error), cause);
-        let none = Cause { statement: None, detail: None, hint: None };
+        let none = Cause { place: None, statement: None, detail: None, hint: None };
         assert_eq!(Cause::of("the connection broke: eof"), none);
     }
 }

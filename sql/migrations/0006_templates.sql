@@ -1,0 +1,11 @@
+-- What agents were built from, so that a file that was changed afterwards is noticed.
+create table provisioning.templates (
+    version     integer primary key,        -- 0 is foreign_key.sql
+    name        text not null,
+    checksum    text not null,
+    recorded_at timestamptz not null default now()
+);
+
+alter table provisioning.templates enable row level security;
+revoke all on provisioning.templates from public, anon, authenticated, service_role;
+create policy no_api_access on provisioning.templates for all to authenticated using (false);
