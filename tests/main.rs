@@ -36,6 +36,7 @@ mod repair;
 mod replay;
 mod requests;
 mod systemd;
+mod templates;
 mod tls;
 mod totals;
 mod verify;

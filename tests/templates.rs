@@ -1,0 +1,262 @@
+//! Template sets of an operator's own: what is refused and where, and what becomes of the others.
+
+use std::process::Output;
+
+use serde_json::json as value;
+
+use crate::support::{
+    ADA, ADMIN, Database, Files, WORKER, expect, finish, json, pg_dump_can, provisioner, restored,
+    said,
+};
+
+const NOTES: &str = "create table public.{prefix}_notes (id serial primary key, note text);";
+const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/templates");
+
+/// A command with these templates, to its end.
+async fn ask(url: &str, templates: &str, realtime: &str, args: &[&str]) -> Output {
+    let mut command = provisioner(url);
+    command.env("PROVISIONER_TEMPLATES", templates).env("PROVISIONER_REALTIME", realtime);
+    finish(command.args(args)).await
+}
+
+/// What follows a file that makes one table; what is said of it.
+const REFUSED: [(&str, &str); 19] = [
+    ("select 1;\n\ncreate tabel {prefix}_x ();", "cannot run 0002_x.sql:3 \"create tabel zz_try"),
+    ("select 1;\nselect\n  nowhere;", "cannot run 0002_x.sql:3 \"select\": column \"nowhere\""),
+    ("select 1;\nselect 1 / 0", "cannot run 0002_x.sql:2 \"select 1 / 0\": division by zero"),
+    ("commit", "0002_x.sql:1: commit is refused"),
+    (
+        "select 1;\ncreate view public.{prefix}_v as select 1 as a",
+        "2: view public.{prefix}_v cannot",
+    ),
+    (
+        "create materialized view public.{prefix}_v as select 1 as a",
+        "view public.{prefix}_v cannot",
+    ),
+    (
+        "do $do$ begin execute 'create function public.{prefix}_f() returns int language sql as ''select 1'''; end $do$",
+        "0002_x.sql:1: function public.{prefix}_f() cannot",
+    ),
+    ("\ncreate sequence public.{prefix}_s", "0002_x.sql:2: sequence public.{prefix}_s cannot"),
+    ("create domain public.{prefix}_d as text check (true)", "1: type public.{prefix}_d cannot"),
+    ("create type public.{prefix}_c as (a int)", "composite type public.{prefix}_c cannot"),
+    ("create type public.{prefix}_r as range (subtype = int)", ":1: "),
+    ("create schema {prefix}_s", "0002_x.sql:1: schema {prefix}_s cannot"),
+    ("create publication {prefix}_p", "0002_x.sql:1: publication {prefix}_p cannot"),
+    ("create table public.notes ()", "1: table public.notes is not in schema public with a name"),
+    ("create temp table {prefix}_x ()", ".{prefix}_x is not in schema public"),
+    ("create index notes_idx on public.{prefix}_notes (note)", "index public.notes_idx is not in"),
+    ("create index {prefix}_x on public.users (name)", "index public.{prefix}_x hangs on a table"),
+    (
+        "create policy {prefix}_x on public.users for select to anon using (false)",
+        "0002_x.sql:1: policy {prefix}_x on public.users hangs on a table that is not the agent's",
+    ),
+    (
+        "create table public.{prefix}_of_a_rather_long_name (customer_number int check (customer_number > 0))",
+        "0002_x.sql:1: the server has cut the name of table constraint {prefix}_of_a",
+    ),
+];
+
+#[tokio::test]
+async fn what_no_agent_can_have_is_refused_with_file_and_line() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let url = db.url(ADMIN); // who may do more than the worker
+    let files = Files::new(&[("0001_notes.sql", NOTES)]);
+    for (sql, text) in REFUSED {
+        files.write("0002_x.sql", sql);
+        let output = ask(&url, files.path(), "", &["run"]).await;
+        let code = if text.starts_with("cannot run") { 1 } else { 2 };
+        expect(&output, code, &["0002_x.sql:", text]);
+    }
+    files.write("0002_x.sql", "select 1");
+    let key =
+        "alter table public.{prefix}_notes\n    add foreign key (id) references public.nowhere";
+    files.write("foreign_key.sql", key);
+    let output = ask(&url, files.path(), "", &["run"]).await;
+    expect(&output, 1, &["cannot run foreign_key.sql:1 \"alter table public.zz_try"]);
+    files.remove("foreign_key.sql");
+    for command in [&["run"][..], &["agents", "verify"]] {
+        let output = ask(&url, files.path(), "notes,mesages", command).await;
+        let text = "realtime names \"mesages\", and the templates make no table {prefix}_mesages: \
+                    they make notes";
+        expect(&output, 2, &[text]);
+    }
+    let output = ask(&url, files.path(), "notes'; drop", &["run"]).await;
+    expect(&output, 2, &["\"notes'; drop\" is no name of a table", "realtime"]);
+    let output = ask(&url, files.path(), "mesages", &["doctor"]).await;
+    expect(&output, 1, &["FAIL  templates      realtime names"]);
+    let left = "select relname from pg_class where relname ~ 'zz_try' or relname = 'notes'";
+    assert_eq!(admin.rows(left).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_looks_odd_and_is_fine_is_taken() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let brim =
+        format!("create index {{prefix}}_{} on public.{{prefix}}_notes (note)", "x".repeat(42));
+    let odd = "create table public.{prefix}_parts (id int, part int references public.{prefix}_notes,
+                   agent bigint references public.agents (id)) partition by hash (id);
+               create table public.{prefix}_parts_0 partition of public.{prefix}_parts
+                   for values with (modulus 1, remainder 0);
+               create table public.{prefix}_none ();
+               alter table public.{prefix}_notes
+                   add number int generated always as identity, add mood public.{prefix}_mood,
+                   add moods public.{prefix}_mood[];
+               do $$ begin execute 'create unique index \"{prefix}_Äö\" on public.{prefix}_notes (mood)'; end $$;
+               alter table public.{prefix}_notes replica identity full -- no semicolon";
+    let mood = "create type public.{prefix}_mood as enum ('good', 'bad')";
+    let files = Files::new(&[
+        ("0001_notes.sql", NOTES),
+        ("0002_mood.sql", mood),
+        ("0003_odd.sql", odd),
+        ("0010_brim.sql", &brim),
+    ]);
+    let _service = db.service_with(&[("TEMPLATES", files.path())]).await;
+    admin.create("agt_of_twenty_bytes_").await;
+    admin.create("agt_x").await;
+    admin.settled().await;
+    let built = "select template_version, count(*) from provisioning.agents group by 1";
+    assert_eq!(admin.rows(built).await, ["10|2"]);
+    expect(&ask(&db.url(WORKER), files.path(), "", &["agents", "verify"]).await, 0, &["2 as they"]);
+}
+
+#[tokio::test]
+async fn the_example_makes_a_fifth_table_with_all_that_hangs_on_it() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    // Published twice, by the file and by the setting.
+    let service =
+        db.service_with(&[("TEMPLATES", EXAMPLE), ("REALTIME", "tickets,messages")]).await;
+    admin.populate().await;
+    admin.settled().await;
+    let verify = |url: String| async move {
+        let output = ask(&url, EXAMPLE, "tickets,messages", &["agents", "verify"]).await;
+        expect(&output, 0, &["2 agents compared: 2 as they should be, 0 not"]);
+    };
+    verify(db.url(WORKER)).await;
+    assert_eq!(admin.tables("agt_ada").await.len(), 5);
+    let seeds =
+        admin.ask(&ADA, "select subject, status from public.agt_ada_tickets").await.unwrap();
+    assert_eq!(seeds.rows, ["Welcome! This is where your tickets are.|open"]);
+    let foreign = admin.ask(&ADA, "select subject from public.agt_ben_tickets").await.unwrap();
+    assert_eq!(foreign.rows, [""; 0]);
+    let published = "select tablename from pg_publication_tables
+                     where pubname = 'supabase_realtime' and tablename ^@ 'agt_ada_' order by 1";
+    assert_eq!(admin.rows(published).await, ["agt_ada_messages", "agt_ada_tickets"]);
+    let partial = "select indexname from pg_indexes where tablename ^@ 'agt_ada_'
+                   and indexdef like '% WHERE %' order by 1";
+    assert_eq!(
+        admin.rows(partial).await,
+        ["agt_ada_orders_pending_idx", "agt_ada_tickets_unclosed_idx"]
+    );
+    drop(service);
+    if pg_dump_can(&admin).await {
+        verify(restored(&db).await.url(WORKER)).await;
+    }
+    let _service = db.service_with(&[("TEMPLATES", EXAMPLE)]).await;
+    admin.run("delete from public.agents where agent_prefix = 'agt_ada'").await;
+    admin.settled().await;
+    assert_eq!(admin.tables("agt_ada").await, [""; 0]);
+    let types = "select typname from pg_type where typtype = 'e' and typname ^@ 'agt_'";
+    assert_eq!(admin.rows(types).await, ["agt_ben_ticket_status"]);
+}
+
+#[test]
+fn the_example_begins_with_the_built_in_set() {
+    for file in ["0001_crm.sql", "foreign_key.sql"] {
+        let text = |directory| crate::deploy::read(&format!("{directory}/{file}"));
+        assert_eq!(text("deploy/templates"), text("sql/agent"), "{file}");
+    }
+}
+
+#[tokio::test]
+async fn tables_of_agents_that_are_there_already_are_published_by_a_repair() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let url = db.url(WORKER);
+    let service = db.service().await;
+    admin.create("agt_a").await;
+    admin.settled().await;
+    drop(service);
+    let with = |args: Vec<&'static str>| {
+        let mut command = provisioner(&url);
+        command.env("PROVISIONER_REALTIME", "messages").args(args);
+        async move { finish(&mut command).await }
+    };
+    let missing = "missing  publication  public.agt_a_messages in supabase_realtime";
+    expect(&with(vec!["agents", "verify"]).await, 1, &[missing]);
+    let _service = db.service_with(&[("REALTIME", "messages")]).await;
+    expect(&with(vec!["agents", "repair", "--wait"]).await, 0, &["1 job succeeded"]);
+    admin.create("agt_b").await;
+    admin.settled().await;
+    let published = "select tablename from pg_publication_tables order by 1";
+    assert_eq!(admin.rows(published).await, ["agt_a_messages", "agt_b_messages"]);
+    expect(&with(vec!["agents", "verify"]).await, 0, &["2 as they should be"]);
+}
+
+#[tokio::test]
+async fn a_file_that_was_changed_after_agents_were_built_from_it_is_reported() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let url = db.url(WORKER);
+    let files = Files::new(&[("0001_notes.sql", NOTES), ("0002_more.sql", "select 1;")]);
+    let settings = [("TEMPLATES", files.path())];
+    let warning = "agents were built from another text";
+    drop(db.service_with(&settings).await);
+    // Nobody was built from it yet.
+    let other = NOTES.replace("note text", "note varchar");
+    files.write("0001_notes.sql", &other);
+    let service = db.service_with(&settings).await;
+    assert!(!service.log().contains(warning));
+    admin.create("agt_a").await;
+    admin.settled().await;
+    drop(service);
+    expect(&ask(&url, files.path(), "", &["doctor"]).await, 0, &["ok    templates"]);
+
+    files.write("0001_notes.sql", NOTES);
+    files.remove("0002_more.sql");
+    let service = db.service_with(&settings).await;
+    for text in [
+        warning,
+        "\"file\":\"0001_notes.sql\",\"gone\":false",
+        "\"file\":\"0002_more.sql\",\"gone\":true",
+    ] {
+        assert!(service.log().contains(text), "{text}");
+    }
+    drop(service);
+    let verified = ask(&url, files.path(), "", &["agents", "verify"]).await;
+    expect(&verified, 1, &["0001_notes.sql was changed after agents were built from it"]);
+    let verified = json(&ask(&url, files.path(), "", &["agents", "verify", "--json"]).await);
+    let expected = value!([
+        {"version": 1, "file": "0001_notes.sql", "gone": false},
+        {"version": 2, "file": "0002_more.sql", "gone": true}
+    ]);
+    assert_eq!(verified["changed_templates"], expected);
+
+    // Both ways to mend it.
+    files.write("0002_more.sql", "select 1;");
+    admin.run("alter table public.agt_a_notes alter note type text").await;
+    let found = ask(&url, files.path(), "", &["doctor"]).await;
+    expect(&found, 0, &["WARN  templates      0001_notes.sql was changed"]);
+    let text = said(&found);
+    let mend = text.lines().find_map(|line| line.split_once("accept that: ")).unwrap().1;
+    admin.run(mend).await;
+    let service = db.service_with(&settings).await;
+    assert!(!service.log().contains(warning));
+    expect(&ask(&url, files.path(), "", &["doctor"]).await, 0, &["ok    templates"]);
+    expect(&ask(&url, files.path(), "", &["agents", "verify"]).await, 0, &["1 as they should be"]);
+}
+
+#[tokio::test]
+async fn the_service_starts_while_somebody_writes_to_agents() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    admin.run("begin; insert into public.agents (agent_prefix) values ('agt_a')").await;
+    let service = db.service().await;
+    assert!(service.log().contains("the foreign key is not tried"));
+    admin.run("commit").await;
+    admin.settled().await;
+    assert_eq!(admin.tables("agt_a").await.len(), 4);
+}
