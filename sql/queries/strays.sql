@@ -18,7 +18,8 @@ with written as materialized (
     end
 ), made as (
     select w.classid, w.objid,
-        coalesce(c.relname, y.typname, k.conname) as name,
+        -- Since PostgreSQL 18 "not null" is a constraint; nobody asks for its name.
+        coalesce(c.relname, y.typname, case when k.contype <> 'n' then k.conname end) as name,
         coalesce(c.relnamespace, y.typnamespace) as schema,
         c.relkind, y.typtype,
         -- What it hangs on.
