@@ -3,7 +3,8 @@
 -- A deprovision does not wait for its own agent's other jobs; it cancels them.
 -- Only so many of the oldest due jobs are looked at, however many stand behind one dead job; where
 -- none of them will do, next_due.sql says which to look at instead.
--- $1: the kinds this program knows; others wait for a newer one. $2: jobs to look at, null for the oldest.
+-- $1: the kinds this program knows; others wait for a newer one. $2: jobs to look at, null
+-- for the oldest. $3: the schema it knows; on a newer one it takes nothing more on.
 with head as materialized (
     select j.*
     from (
@@ -13,6 +14,7 @@ with head as materialized (
           and n.run_at <= now()
           and n.kind = any ($1)
           and ($2::bigint[] is null or n.id = any ($2))
+          and not exists (select from provisioning.migrations m where m.version > $3)
         order by n.priority, n.run_at, n.id
         limit 32
     ) near

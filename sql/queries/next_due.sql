@@ -62,4 +62,6 @@ select
              where l.state = 'pending' and l.run_at > now() and l.kind = any ($1)
          )
     end as wait,
-    (select array_agg(far.id) from far) as far
+    (select array_agg(far.id) from far) as far,
+    -- For a program that may be older than the schema by now.
+    coalesce((select max(m.version) from provisioning.migrations m), 0) as version

@@ -141,15 +141,20 @@ pub async fn status(client: &mut Client) -> Result<Vec<Step>, Error> {
     read(&tx).await
 }
 
+/// The version of the schema that this program knows.
+pub fn schema_version() -> i32 {
+    i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX)
+}
+
 /// Refuses a database that is not at exactly this program's version.
 pub async fn require_current(client: &mut Client) -> Result<(), Error> {
     let steps = status(client).await?;
     check(&steps)?;
-    let known = MIGRATIONS.len();
+    let known = schema_version();
     let found = steps.iter().filter(|step| step.applied.is_some()).count();
-    let number = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+    let found = i32::try_from(found).unwrap_or(i32::MAX);
     if found < known {
-        return Err(Error::Older { found: number(found), known: number(known) });
+        return Err(Error::Older { found, known });
     }
     Ok(())
 }
@@ -194,7 +199,7 @@ async fn read(tx: &Transaction<'_>) -> Result<Vec<Step>, Error> {
         let sql = "select version, checksum, applied_at from provisioning.migrations";
         applied = tx.query_typed(sql, &[]).await.map_err(failed("read the ledger"))?;
     }
-    let known = i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX);
+    let known = schema_version();
     if let Some(found) = applied.iter().map(|row| row.get(0)).max().filter(|max| *max > known) {
         return Err(Error::Newer { found, known });
     }

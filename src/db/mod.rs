@@ -21,7 +21,8 @@ use hosts::{Encrypted, Hosts};
 
 pub use listener::{Event, Listener};
 pub use migrate::{
-    Error as MigrateError, Step, down, install_shim, migrate, require_current, script, status,
+    Error as MigrateError, Step, down, install_shim, migrate, require_current, schema_version,
+    script, status,
 };
 pub use migration::Migration;
 pub use tls::{Error as TlsError, SslMode, connector};

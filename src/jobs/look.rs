@@ -6,9 +6,21 @@ use tokio_postgres::Client;
 
 use super::queue::{self, Job};
 use super::{Limits, Wake};
+use crate::db::{MigrateError, schema_version};
 
 /// A due job that another worker holds is looked at again after this.
 pub(super) const HELD: Duration = Duration::from_millis(100);
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Claimed, in a transaction that is open.
+    Job(Box<Job>),
+    /// Nothing to do now.
+    Nothing,
+    /// A newer program has migrated.
+    Newer(MigrateError),
+}
 
 /// Claims a job. If there is none, sees to it that somebody looks when the next one is due.
 ///
@@ -19,24 +31,27 @@ pub(super) async fn find(
     limits: &Limits,
     wake: &Wake,
     glance: bool,
-) -> Result<Option<Job>, tokio_postgres::Error> {
+) -> Result<Found, tokio_postgres::Error> {
     let begin = limits.begin();
     let ahead = if glance {
         queue::look_ahead(client).await?
     } else {
         if let Some(job) = queue::claim(client, &begin, None).await? {
-            return Ok(Some(job));
+            return Ok(Found::Job(Box::new(job)));
         }
         let (ahead, ended) =
             tokio::join!(biased; queue::look_ahead(client), client.batch_execute("commit"));
         ended?;
         ahead?
     };
+    let (found, known) = (ahead.version, schema_version());
+    if found > known {
+        return Ok(Found::Newer(MigrateError::Newer { found, known }));
+    }
     let due = ahead.wait.is_some_and(|seconds| seconds <= 0.0);
     if due && (glance || ahead.far.is_some()) {
-        let claimed = queue::claim(client, &begin, ahead.far.as_deref()).await?;
-        if claimed.is_some() {
-            return Ok(claimed);
+        if let Some(job) = queue::claim(client, &begin, ahead.far.as_deref()).await? {
+            return Ok(Found::Job(Box::new(job)));
         }
         client.batch_execute("commit").await?;
     }
@@ -44,5 +59,5 @@ pub(super) async fn find(
         let wait = Duration::try_from_secs_f64(seconds).unwrap_or_default();
         wake.within(wait.max(HELD));
     }
-    Ok(None)
+    Ok(Found::Nothing)
 }

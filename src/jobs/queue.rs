@@ -13,6 +13,7 @@ use tokio_postgres::{Client, Row};
 use super::attempt::Failure;
 use crate::agent::{AgentId, Outcome, Registered};
 use crate::backoff;
+use crate::db;
 use crate::error::Disposition;
 
 /// What this program does with a job.
@@ -61,12 +62,14 @@ pub(super) struct Job {
 }
 
 /// What a look at the queue says about the next one.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Ahead {
     /// Seconds until a job is due, at most; 0: one is due and may be had soon. `None`: never.
     pub(super) wait: Option<f64>,
     /// What to look at, where everything that a claim looks at is held up.
     pub(super) far: Option<Vec<i64>>,
+    /// Of the schema.
+    pub(super) version: i32,
 }
 
 /// Opens a transaction and claims the next job, or the next of these, in one round trip. `None`:
@@ -79,8 +82,11 @@ pub(super) async fn claim(
     these: Option<&[i64]>,
 ) -> Result<Option<Job>, tokio_postgres::Error> {
     let sql = include_str!("../../sql/queries/claim.sql");
-    let asked: [(&(dyn ToSql + Sync), Type); 2] =
-        [(&KINDS.as_slice(), Type::TEXT_ARRAY), (&these, Type::INT8_ARRAY)];
+    let asked: [(&(dyn ToSql + Sync), Type); 3] = [
+        (&KINDS.as_slice(), Type::TEXT_ARRAY),
+        (&these, Type::INT8_ARRAY),
+        (&db::schema_version(), Type::INT4),
+    ];
     let (opened, claimed) = tokio::join!(
         biased;
         client.batch_execute(begin),
@@ -94,8 +100,12 @@ pub(super) async fn claim(
 pub(super) async fn look_ahead(client: &Client) -> Result<Ahead, tokio_postgres::Error> {
     let sql = include_str!("../../sql/queries/next_due.sql");
     let rows = client.query_typed(sql, &[(&KINDS.as_slice(), Type::TEXT_ARRAY)]).await?;
-    let Some(row) = rows.first() else { return Ok(Ahead { wait: None, far: None }) };
-    Ok(Ahead { wait: row.try_get("wait")?, far: row.try_get("far")? })
+    let Some(row) = rows.first() else { return Ok(Ahead::default()) };
+    Ok(Ahead {
+        wait: row.try_get("wait")?,
+        far: row.try_get("far")?,
+        version: row.try_get("version")?,
+    })
 }
 
 /// Cancels what a deprovision makes pointless: its agent's earlier open jobs.

@@ -7,10 +7,11 @@ use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{self, Failure, Lost};
+use super::look::{self, Found};
 use super::queue::{self, Job, Kind};
 use super::silence::{self, Broken};
 use super::wake::Turn;
-use super::{Limits, Wake, look};
+use super::{Limits, Wake};
 use crate::agent::{self, Agent, Blueprint, Outcome};
 use crate::backoff;
 use crate::db::Db;
@@ -42,6 +43,8 @@ pub struct Worker {
 enum Step {
     Worked,
     Idle,
+    /// A newer program has migrated.
+    Outdated,
 }
 
 enum Stopped {
@@ -55,7 +58,8 @@ impl Worker {
     /// Claims and works until `stop`; what is being worked on then is finished first.
     ///
     /// On `abort` the running statement is cancelled and the job rolled back, as if never claimed.
-    /// A broken connection is replaced, with backoff, for as long as it takes.
+    /// A broken connection is replaced, with backoff, for as long as it takes. On a schema newer
+    /// than the program it ends unasked.
     pub async fn run(self, stop: CancellationToken, abort: CancellationToken) {
         let (mut failures, mut lost) = (0, None);
         while !stop.is_cancelled() {
@@ -68,7 +72,11 @@ impl Worker {
                 }
                 Err(error) => Err(Chain(&error).to_string()),
             };
-            let Err(error) = broken else { continue };
+            let error = match broken {
+                Ok(true) => continue,
+                Ok(false) => return,
+                Err(error) => error,
+            };
             let wait = match failures {
                 0 => Duration::ZERO, // idle connections die unnoticed: the next one may be fine
                 _ => backoff::reconnect(failures, fastrand::f64()),
@@ -83,7 +91,8 @@ impl Worker {
         }
     }
 
-    /// Works on one connection until it breaks, has served its time, or `stop`.
+    /// Works on one connection until it breaks, has served its time, or `stop`. Says whether to go
+    /// on with another.
     async fn serve(
         &self,
         client: &Client,
@@ -91,7 +100,7 @@ impl Worker {
         failures: &mut u32,
         stop: &CancellationToken,
         abort: &CancellationToken,
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
         let (mut jobs, mut glance) = (0, false);
         while jobs < JOBS_PER_SESSION && !stop.is_cancelled() {
             if let Some(attempt) = lost.as_ref() {
@@ -106,7 +115,7 @@ impl Worker {
                 taken = self.step(client, glance) => taken,
                 () = abort.cancelled() => {
                     self.db.cancel(client).await;
-                    return Ok(());
+                    return Ok(true);
                 }
             };
             match taken {
@@ -116,6 +125,7 @@ impl Worker {
                     let turn = self.metrics.pulse.while_waiting(turn).await;
                     glance = turn == Some(Turn::Timed);
                 }
+                Ok(Step::Outdated) => return Ok(false),
                 Err(Stopped::Looking(broken)) => return Err(broken.to_string()),
                 Err(Stopped::Working(attempt)) => {
                     let error = format!("it broke in the middle of job {}", attempt.job.id);
@@ -125,7 +135,7 @@ impl Worker {
             }
             *failures = 0;
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn step(&self, client: &Client, glance: bool) -> Result<Step, Stopped> {
@@ -134,7 +144,14 @@ impl Worker {
         let found = silence::answered(silence::LOOK, found).await;
         let found = found.map_err(Stopped::Looking)?;
         self.metrics.pulse.looked();
-        let Some(job) = found else { return Ok(Step::Idle) };
+        let job = match found {
+            Found::Job(job) => *job,
+            Found::Nothing => return Ok(Step::Idle),
+            Found::Newer(newer) => {
+                tracing::error!(error = %newer, "taking nothing more on");
+                return Ok(Step::Outdated);
+            }
+        };
         if job.more {
             self.wake.now(Wakeup::More);
         } else {
