@@ -40,3 +40,4 @@ mod templates;
 mod tls;
 mod totals;
 mod verify;
+mod versions;
