@@ -2,6 +2,34 @@
 --
 -- On a database where the trigger-based schema made these tables they are kept and brought in line.
 
+-- All of them, or none: whoever inserts an agent locks them in one order and who lets a function do it
+-- in another, so waiting for one while holding another would be somebody's deadlock.
+do $$
+declare
+    before   constant text := current_setting('lock_timeout');
+    deadline constant timestamptz := clock_timestamp() + interval '30 s';
+    theirs   constant text := (
+        select string_agg(format('public.%I', t.tablename), ', ' order by t.tablename)
+        from pg_catalog.pg_tables t
+        where t.schemaname = 'public'
+          and t.tablename in ('users', 'agents', 'whatsapp_configuration')
+    );
+begin
+    while theirs is not null loop
+        begin
+            set local lock_timeout = '200ms';   -- below deadlock_timeout
+            execute format('lock table %s in access exclusive mode', theirs);
+            exit;
+        exception when lock_not_available then
+            if clock_timestamp() > deadline then
+                raise;
+            end if;
+            perform pg_sleep(0.1);
+        end;
+    end loop;
+    perform set_config('lock_timeout', before, true);
+end $$;
+
 do $$
 begin
     if to_regtype('public.role') is null then
@@ -58,11 +86,23 @@ begin
     end loop;
 
     -- From here on the worker builds the tables. Disabled, not dropped: the way back stays open.
+    -- A trigger may leave the work to functions that it calls.
     for old in
-        select t.tgname
-        from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
-        where t.tgrelid = 'public.agents'::regclass and not t.tgisinternal and t.tgenabled <> 'D'
-          and p.prosrc ~* '(create|drop)_agent_tables|(create|drop)\s+table'
+        with recursive called as (
+            select t.tgname, t.tgfoid as oid
+            from pg_catalog.pg_trigger t
+            where t.tgrelid = 'public.agents'::regclass and not t.tgisinternal and t.tgenabled <> 'D'
+            union
+            select c.tgname, p.oid
+            from called c
+            join pg_catalog.pg_proc f on f.oid = c.oid
+            cross join lateral regexp_matches(f.prosrc, '(\w+)"?\s*\(', 'g') m (words)
+            join pg_catalog.pg_proc p on p.proname = any (array[m.words[1], lower(m.words[1])])
+                and p.pronamespace <> 'pg_catalog'::regnamespace
+        )
+        select distinct c.tgname
+        from called c join pg_catalog.pg_proc p on p.oid = c.oid
+        where p.prosrc ~* '(create|drop)_agent_tables|(create|drop)\s+table'
     loop
         execute format('alter table public.agents disable trigger %I', old.tgname);
         raise warning 'trigger % on public.agents, which builds tables itself, is now disabled',

@@ -9,7 +9,8 @@
 -- "Backend" below is a caller without a signed-in user who holds the rights of service_role or of
 -- this schema's owner: service_role itself, postgres, a superuser.
 
--- The trigger-based schema's functions of these names, whatever their signatures.
+-- The trigger-based schema's functions of these names, whatever their signatures. One that a
+-- trigger runs stays: the trigger, disabled by now, depends on it, and nobody else can call it.
 do $$
 declare
     old record;
@@ -17,6 +18,7 @@ begin
     for old in
         select p.oid::regprocedure as signature from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace
+          and p.prorettype <> 'trigger'::regtype
           and p.proname in (
               'create_agent', 'update_agent_details', 'delete_agent', 'agent_status',
               'create_whatsapp_config', 'get_whatsapp_config', 'update_whatsapp_config',
@@ -24,7 +26,7 @@ begin
               'create_agent_tables', 'drop_agent_tables', 'create_agent_indexes'
           )
     loop
-        execute format('drop function %s', old.signature);
+        execute format('drop routine %s', old.signature);
     end loop;
 end $$;
 

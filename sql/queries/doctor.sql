@@ -25,11 +25,23 @@ select
             select from pg_catalog.pg_trigger g
             where g.tgrelid = 'public.agents'::regclass and g.tgname = t and g.tgenabled in ('O', 'A'))
     ) as triggers_off,
+    -- As the first migration looks for them: a trigger may leave the work to functions that it calls.
     array(
-        select g.tgname::text
-        from pg_catalog.pg_trigger g join pg_catalog.pg_proc p on p.oid = g.tgfoid
-        where g.tgrelid = 'public.agents'::regclass and not g.tgisinternal and g.tgenabled <> 'D'
-          and p.prosrc ~* 'create\s+table|create_agent_tables|drop_agent_tables'
+        with recursive called as (
+            select t.tgname, t.tgfoid as oid
+            from pg_catalog.pg_trigger t
+            where t.tgrelid = 'public.agents'::regclass and not t.tgisinternal and t.tgenabled <> 'D'
+            union
+            select c.tgname, p.oid
+            from called c
+            join pg_catalog.pg_proc f on f.oid = c.oid
+            cross join lateral regexp_matches(f.prosrc, '(\w+)"?\s*\(', 'g') m (words)
+            join pg_catalog.pg_proc p on p.proname = any (array[m.words[1], lower(m.words[1])])
+                and p.pronamespace <> 'pg_catalog'::regnamespace
+        )
+        select distinct c.tgname::text
+        from called c join pg_catalog.pg_proc p on p.oid = c.oid
+        where p.prosrc ~* '(create|drop)_agent_tables|(create|drop)\s+table'
     ) as old_triggers,
     array(
         select p.oid::regprocedure::text from pg_catalog.pg_proc p
