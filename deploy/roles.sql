@@ -42,6 +42,30 @@ begin
     execute format('grant connect on database %I to agent_provisioner', current_database());
 end $$;
 
+-- Policies lock their tables. All of them, or none: an INSERT into agents goes on to the queue, and a
+-- worker comes the other way, so waiting for one while holding another would be somebody's deadlock.
+do $$
+declare
+    before   constant text := current_setting('lock_timeout');
+    deadline constant timestamptz := clock_timestamp() + interval '30 s';
+begin
+    loop
+        begin
+            set local lock_timeout = '200ms';   -- below deadlock_timeout
+            lock table public.agents, public.whatsapp_configuration, provisioning.migrations,
+                provisioning.jobs, provisioning.agents, provisioning.agent_tables,
+                provisioning.agent_types in access exclusive mode;
+            exit;
+        exception when lock_not_available then
+            if clock_timestamp() > deadline then
+                raise;
+            end if;
+            perform pg_sleep(0.1);
+        end;
+    end loop;
+    perform set_config('lock_timeout', before, true);
+end $$;
+
 grant usage, create on schema public to agent_provisioner;
 grant usage on schema provisioning to agent_provisioner;
 
