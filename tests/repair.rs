@@ -52,7 +52,7 @@ const SABOTAGES: [(&str, &str, Mends); 47] = [
     ("alter table _o alter notes type varchar", "differs column _o.notes", Never),
     ("alter table _o alter status type varchar(60)", "differs column _o.status", Never),
     ("alter table _o alter notes set not null", "differs column _o.notes", Never),
-    ("alter table _c alter name drop not null", "differs column _c.name", Never),
+    ("alter table _c alter name drop not null", "differs column _c.name", Forced),
     ("alter table _o alter notes type text collate \"C\"", "differs column _o.notes", Never),
     (
         "alter table _i drop column total; alter table _i add column total numeric(10, 2)",

@@ -2,6 +2,7 @@
 
 use super::drift::{Change, Drift};
 use super::object::{Kind, Object};
+use super::reshape::{self, is_foreign_key, is_namesake, lacks_not_null, stand_in};
 
 /// What to run, and what then is still different.
 #[derive(Debug, Default)]
@@ -12,19 +13,18 @@ pub struct Mend {
     pub left: Vec<Drift>,
 }
 
-/// Creates what is missing, enables what is disabled and builds broken indexes anew. With `force`
-/// also replaces differing indexes, policies, triggers, grants, defaults and owners, and takes
-/// away policies and grants that the templates know nothing of, since those open doors.
+/// Creates what is missing, enables what is disabled, builds broken indexes anew, and renames an
+/// index or a constraint that is only called otherwise. With `force` also replaces differing
+/// indexes, policies, triggers, grants, defaults, owners and foreign keys, forbids nulls where there
+/// are none, and takes away policies and grants that the templates know nothing of, since those
+/// open doors.
 ///
-/// Tables, columns and constraints that are there are never changed.
+/// Other tables, columns and constraints that are there are never changed.
 pub fn mend(drift: &[Drift], force: bool) -> Mend {
     let mut mend = Mend::default();
     let missing: Vec<&Object> =
         drift.iter().filter(|d| d.change == Change::Missing).map(|d| &d.object).collect();
-    if missing.iter().any(|object| refers_to_agents(object)) {
-        // First: taken in the middle it could deadlock with who reads agents and then a table.
-        mend.statements.push("lock table public.agents in share row exclusive mode".to_owned());
-    }
+    mend.statements.extend(lock_agents(drift, force));
     // Numbers depend on the rows: a sequence is made only together with its column.
     let lost: Vec<&Object> = missing
         .iter()
@@ -38,14 +38,31 @@ pub fn mend(drift: &[Drift], force: bool) -> Mend {
             Change::Missing if lost.iter().any(|lost| object == *lost || object.needs(lost)) => {
                 mend.left.push(entry.clone());
             }
+            Change::Missing | Change::Differs { .. } if has_other_column(object, drift) => {
+                mend.left.push(entry.clone());
+            }
             Change::Missing if object.kind == Kind::Column => {
                 mend.statements.extend(column(object, &missing));
+            }
+            Change::Missing if stand_in(object, drift, force).is_some() => {
+                let old = stand_in(object, drift, force);
+                mend.statements.extend(old.map(|old| reshape::replace(object, old)));
+            }
+            Change::Missing if force && is_foreign_key(object) => {
+                mend.statements.push(reshape::key(object, None));
             }
             Change::Missing => mend.statements.push(object.create()),
             Change::Differs { found } if replaceable(object, found, force) => {
                 mend.statements.extend(object.drop());
                 mend.statements.push(object.create());
             }
+            Change::Differs { .. } if force && is_foreign_key(object) => {
+                mend.statements.push(reshape::key(object, Some(&object.part)));
+            }
+            Change::Differs { found } if force && lacks_not_null(object, found) => {
+                mend.statements.push(reshape::not_null(object));
+            }
+            Change::Extra if missing.iter().any(|m| stand_in(m, drift, force) == Some(object)) => {}
             Change::Extra if force && matches!(object.kind, Kind::Policy | Kind::Grant) => {
                 mend.statements.extend(object.drop());
             }
@@ -85,6 +102,43 @@ fn replaceable(object: &Object, found: &str, force: bool) -> bool {
         | Kind::Constraint
         | Kind::Publication => false,
     }
+}
+
+/// First of all: taken in the middle it could deadlock with who reads agents and then a table. To
+/// drop a key locks what it refers to against readers too.
+fn lock_agents(drift: &[Drift], force: bool) -> Option<String> {
+    let keys = || drift.iter().filter(|d| refers_to_agents(&d.object));
+    let missing = |d: &Drift| d.change == Change::Missing;
+    let replaced = |d: &Drift| match d.change {
+        Change::Missing => {
+            stand_in(&d.object, drift, force).is_some_and(|old| !is_namesake(&d.object, old))
+        }
+        Change::Differs { .. } => force,
+        Change::Extra => false,
+    };
+    let mode = if keys().any(replaced) {
+        "access exclusive"
+    } else if keys().any(missing) {
+        "share row exclusive"
+    } else {
+        return None;
+    };
+    Some(format!("lock table public.agents in {mode} mode"))
+}
+
+/// Whether it is the default of a column that is of another type, or fills itself.
+fn has_other_column(default: &Object, drift: &[Drift]) -> bool {
+    let is_other = |d: &Drift| match &d.change {
+        Change::Differs { found } => {
+            let Object { kind, relation, part, .. } = &d.object;
+            *kind == Kind::Column
+                && *relation == default.relation
+                && *part == default.part
+                && !lacks_not_null(&d.object, found)
+        }
+        Change::Missing | Change::Extra => false,
+    };
+    default.kind == Kind::Default && drift.iter().any(is_other)
 }
 
 fn refers_to_agents(object: &Object) -> bool {

@@ -18,6 +18,7 @@ mod provision;
 mod refusal;
 mod rehearsal;
 mod repair;
+mod reshape;
 mod script;
 pub mod statement;
 mod template;
