@@ -76,6 +76,15 @@ pub async fn verify(
     Ok(drifted)
 }
 
+/// The same for agents that are not registered yet, each looked at once; in no order.
+pub async fn compare(
+    db: &Db,
+    manifest: &Manifest,
+    agents: Vec<Built>,
+) -> Result<Vec<Drifted>, Error> {
+    look(db, manifest, agents, &|_| {}).await
+}
+
 async fn look(
     db: &Db,
     manifest: &Manifest,

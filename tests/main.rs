@@ -9,6 +9,7 @@
 
 mod support;
 
+mod adopt;
 mod agents;
 mod auth_users;
 mod cli;

@@ -3,6 +3,7 @@
 //! Nothing here knows of jobs or of the service; everything works inside a transaction that the
 //! caller opened.
 
+mod adopt;
 mod built;
 mod catalog;
 mod deprovision;
@@ -29,6 +30,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
+pub use adopt::{Candidate, Found, Refused, Taken, candidates, others, take};
 pub use built::{Built, drift};
 pub use deprovision::deprovision;
 pub use drift::{Change, Drift, headlines};

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 
 use super::jobs::print_json;
 use super::table::{Table, clean, or_dash};
-use super::{Error, connect_current, failed, repair, verify};
+use super::{Error, adopt, connect_current, failed, repair, verify};
 use crate::config::Config;
 use crate::jobs::desk;
 
@@ -37,6 +37,8 @@ enum Verb {
     Verify(verify::Args),
     /// Have the worker bring agents back to what the templates make; no row is lost
     Repair(repair::Args),
+    /// Take over agents whose tables an older trigger built: without --yes, print the plan
+    Adopt(adopt::Args),
 }
 
 /// An agent with all that `show` tells of it.
@@ -51,6 +53,7 @@ pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error>
     match args.verb {
         Verb::Verify(args) => return verify::main(args, config).await,
         Verb::Repair(args) => return repair::main(args, config).await,
+        Verb::Adopt(args) => return adopt::main(args, config).await,
         Verb::List { json } => {
             let client = connect_current(config).await?;
             let mut out = stdout().lock();

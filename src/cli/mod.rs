@@ -1,5 +1,7 @@
 //! The command line: what can be asked for, and how an answer or an error leaves the program.
 
+mod adopt;
+mod adopt_plan;
 mod agents;
 mod demo;
 mod dev;

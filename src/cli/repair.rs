@@ -7,8 +7,9 @@ use clap::Args as Clap;
 
 use super::verify::select;
 use super::{Error, connect_fleet, failed, job_text, wait};
-use crate::agent::{Prefix, mend, worker_role};
+use crate::agent::{Manifest, Prefix, mend, worker_role};
 use crate::config::Config;
+use crate::db::Db;
 use crate::fleet::{self, Drifted};
 use crate::jobs::desk::{self, BEHIND_NEW_AGENTS, Work};
 
@@ -50,10 +51,20 @@ pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error>
     if !args.wait {
         return Ok(ExitCode::SUCCESS);
     }
-    let ended = wait::until_ended(&client, &jobs).await?;
-    job_text::ends(&mut stdout(), &ended)?;
     let prefixes: Vec<Prefix> = drifted.into_iter().map(|d| d.built.agent.prefix).collect();
-    let left = fleet::verify(&db, &manifest, select(&db, &prefixes).await?, |_| {}).await?;
+    follow(&db, &manifest, &jobs, &prefixes).await
+}
+
+/// Follows repairs to their ends, and names the agents that still differ.
+pub(super) async fn follow(
+    db: &Db,
+    manifest: &Manifest,
+    jobs: &[i64],
+    prefixes: &[Prefix],
+) -> Result<ExitCode, Error> {
+    let ended = wait::until_ended(&*db.get().await?, jobs).await?;
+    job_text::ends(&mut stdout(), &ended)?;
+    let left = fleet::verify(db, manifest, select(db, prefixes).await?, |_| {}).await?;
     for Drifted { built, .. } in &left {
         let prefix = &built.agent.prefix;
         writeln!(stdout(), "{prefix} still differs; see: agents verify {prefix}")?;

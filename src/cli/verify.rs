@@ -47,8 +47,8 @@ struct Agent {
     differences: Vec<Difference>,
 }
 
-#[derive(Debug, Serialize)]
-struct Difference {
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Difference {
     change: &'static str,
     kind: &'static str,
     object: String,
@@ -192,7 +192,7 @@ impl Difference {
         Self { change, kind, object, expected, found }
     }
 
-    fn print(&self, out: &mut impl Write) -> io::Result<()> {
+    pub(super) fn print(&self, out: &mut impl Write) -> io::Result<()> {
         let Self { change, kind, object, expected, found } = self;
         writeln!(out, "  {change:<8} {kind:<12} {object}")?;
         if let (Some(expected), Some(found)) = (expected, found) {

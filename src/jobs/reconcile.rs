@@ -15,7 +15,7 @@ use crate::error::Chain;
 use crate::metrics::{Metrics, Wakeup};
 
 /// One sweep at a time in a database, whoever does it. The number only has to be ours.
-const LOCK: i64 = 0x6167_656e_7470_7276;
+pub(super) const LOCK: i64 = 0x6167_656e_7470_7276;
 
 /// Level-triggered: it looks at what is, not at what was reported.
 #[derive(Debug)]

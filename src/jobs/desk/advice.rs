@@ -79,7 +79,7 @@ fn mend(job: &Entry) -> String {
     let error = job.error.as_deref().unwrap_or_default();
     let code = job.sqlstate.as_deref().unwrap_or_default();
     match (code, code.get(..2).unwrap_or_default()) {
-        ("42P07", _) => in_the_way(error),
+        ("42P07", _) => in_the_way(job, error),
         ("2BP01", _) => "Somebody's view or foreign key hangs on the agent's tables: the detail \
                          names it. Drop it."
             .to_owned(),
@@ -110,7 +110,7 @@ fn mend(job: &Entry) -> String {
     }
 }
 
-fn in_the_way(error: &str) -> String {
+fn in_the_way(job: &Entry, error: &str) -> String {
     let Some((names, _)) = error.split_once(" already exists and is not managed") else {
         return "Something bears a name that the template gives: rename or drop it.".to_owned();
     };
@@ -121,9 +121,19 @@ fn in_the_way(error: &str) -> String {
             format!("alter table {name} rename to \"{}_old\";", old.trim_matches('"'))
         })
         .collect();
+    // A repair's agent is registered, so it cannot be adopted.
+    let adopt = if job.kind == "provision" {
+        let prefix = &job.agent_prefix;
+        format!(
+            "If an older trigger built it for this agent, take it over, which ends this job too: \
+             agent-provisioner agents adopt {prefix} "
+        )
+    } else {
+        String::new()
+    };
     format!(
-        "{names} is in the way and was not made by this program, which leaves it alone. If it is \
-         not needed under this name, rename it: {}",
+        "{names} is in the way and was not made by this program, which leaves it alone. {adopt}If \
+         it is not needed under this name, rename it: {}",
         renames.join(" ")
     )
 }
@@ -183,6 +193,10 @@ mod tests {
             assert!(advice.contains(mend), "{sqlstate:?}: {advice}");
             assert!(advice.contains("jobs replay 17"), "{advice}");
         }
+        let mut job = dead(Some("42P07"), taken);
+        assert!(next(&job).contains("agents adopt agt_6f78"));
+        job.kind = "repair".to_owned();
+        assert!(!next(&job).contains("agents adopt"));
     }
 
     #[test]

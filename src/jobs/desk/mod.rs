@@ -4,6 +4,7 @@
 //! hangs, and the rules of the queue (one order per prefix, one open job per agent and kind) hold
 //! whatever an operator asks for.
 
+mod adopt;
 mod advice;
 mod ask;
 mod entry;
@@ -12,6 +13,7 @@ mod prune;
 mod request;
 mod roster;
 
+pub(crate) use adopt::{Adopted, adopt};
 pub(crate) use advice::{Cause, next};
 pub(crate) use ask::{BEHIND_NEW_AGENTS, Work, ask};
 pub(crate) use entry::{Blocked, Entry, Filter, Running, State, blocked, find, list};
