@@ -8,9 +8,9 @@ use tokio::sync::Notify;
 
 use crate::agent::{self, Blueprint, Reference, TemplateError, Templates};
 use crate::config::{self, Config};
-use crate::db::{self, Db, Event, Listener, MigrateError};
+use crate::db::{self, Db, Event, Listener, MigrateError, Solo};
 use crate::http::{self, Http};
-use crate::jobs::{Limits, MANY_AGENTS, Reconcile, Wake, Worker};
+use crate::jobs::{Aside, Limits, MANY_AGENTS, Reconcile, Wake, Worker};
 use crate::metrics::{Metrics, Wakeup};
 use crate::shutdown::{End, Shutdown};
 use crate::survey::Survey;
@@ -59,6 +59,8 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
         None => None,
     };
     let db = Db::new(&target, &patience, config.database.pool_size)?;
+    let solo = Solo { target: listen.clone(), patience: patience.clone() };
+    let aside = Arc::new(Aside::new(solo, config.worker.concurrency));
     let listener = Listener { target: listen, patience, sender: db.clone() };
     let blueprint = tokio::select! {
         prepared = prepare(&db, templates, config.reference) => Arc::new(prepared?),
@@ -83,6 +85,7 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
             blueprint: Arc::clone(&blueprint),
             wake: Arc::clone(&wake),
             limits: limits.clone(),
+            aside: Arc::clone(&aside),
             metrics: Arc::clone(&metrics),
         };
         shutdown.vital("worker", worker.run(shutdown.stop.clone(), shutdown.abort.clone()));

@@ -83,6 +83,7 @@ async fn the_metrics_move_with_the_jobs() {
         .run(
             "insert into provisioning.jobs (kind, agent_id, agent_prefix)
              values ('upgrade', 99, 'agt_taken'), ('upgrade', 98, 'agt_other');
+             update provisioning.jobs set argument = '99' where kind = 'upgrade'; -- not this worker's
              update provisioning.jobs set run_at = now() - interval '1 hour' where agent_id = 98;
              alter table public.agents disable trigger user;
              insert into public.agents (agent_prefix) values ('agt_unheard')",

@@ -39,7 +39,7 @@ with worker as materialized (
 )
 select
     p.id, p.kind, p.seen_as, p.agent_id, p.agent_prefix, p.user_id::text as user_id,
-    p.priority, p.attempts, p.outcome, p.last_error, p.last_sqlstate,
+    p.argument, p.priority, p.attempts, p.outcome, p.last_error, p.last_sqlstate,
     to_char(p.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as created_at,
     to_char(p.run_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as run_at,
     to_char(p.finished_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as finished_at,

@@ -1,11 +1,12 @@
 -- When to look again, after a claim that found nothing: null for never, 0 for soon, since a job is due
 -- and in another worker's hands; and which jobs to look at, where all that a claim looks at are held up.
 -- The wait may be too short (what is not due yet may be held up, too), but never too long.
--- $1: the kinds this program knows
+-- $1 kinds, $2 template version, as $1 and $4 in claim.sql
 with recursive near as materialized (
     select n.id, n.kind, n.agent_id, n.agent_prefix
     from provisioning.jobs n
     where n.state = 'pending' and n.run_at <= now() and n.kind = any ($1)
+      and not (n.kind = 'upgrade' and n.argument ~ '^[0-9]{1,9}$' and n.argument::int > $2)
     order by n.priority, n.run_at, n.id
     limit 32
 ), free as materialized (
@@ -51,6 +52,7 @@ with recursive near as materialized (
         where o.agent_id = head.agent_id and o.kind = 'deprovision' and o.state = 'pending'
     ) j
     where j.run_at <= now() and j.kind = any ($1)
+      and not (j.kind = 'upgrade' and j.argument ~ '^[0-9]{1,9}$' and j.argument::int > $2)
     order by j.priority, j.run_at, j.id
     limit 32
 )
@@ -60,6 +62,7 @@ select
              select extract(epoch from min(l.run_at) - clock_timestamp())::float8
              from provisioning.jobs l
              where l.state = 'pending' and l.run_at > now() and l.kind = any ($1)
+               and not (l.kind = 'upgrade' and l.argument ~ '^[0-9]{1,9}$' and l.argument::int > $2)
          )
     end as wait,
     (select array_agg(far.id) from far) as far,

@@ -18,7 +18,7 @@ with live as materialized (
     where l.state = 'pending'
 )
 select 'jobs' as gauge, k.kind as label, s.state as state, count(l.id)::float8 as value
-from unnest(array['provision', 'deprovision', 'upgrade', 'repair']) k (kind)
+from unnest(array['provision', 'deprovision', 'upgrade', 'repair', 'convert']) k (kind)
 cross join unnest(array['pending', 'dead']) s (state)
 left join live l on l.kind = k.kind and l.state = s.state
 group by k.kind, s.state

@@ -36,10 +36,7 @@ impl Built {
         Ok(Self {
             agent: Agent { id: AgentId(row.get("agent_id")), prefix },
             version: row.get("template_version"),
-            reference: match row.get("reference") {
-                "check" => Reference::Check,
-                _ => Reference::ForeignKey,
-            },
+            reference: row.get::<_, &str>("reference").parse()?,
             tables: row.get("tables"),
             types: row.get("types"),
         })

@@ -2,7 +2,7 @@
 
 use tokio_postgres::error::SqlState;
 
-use super::InvalidPrefix;
+use super::{InvalidPrefix, InvalidReference};
 use crate::error::{Disposition, disposition};
 
 /// Why an agent could not be built or dropped. The caller rolls back.
@@ -59,6 +59,21 @@ pub enum Error {
     /// A prefix read from the database is none.
     #[error(transparent)]
     Prefix(#[from] InvalidPrefix),
+    /// A reference read from the database is none.
+    #[error(transparent)]
+    Reference(#[from] InvalidReference),
+    /// A connection of its own, for what no transaction may contain, cannot be had.
+    #[error("cannot work outside the job's transaction")]
+    Connect(#[source] Box<crate::db::Error>),
+    /// Behind a transaction-mode pooler there is no such connection.
+    #[error(
+        "a template file that says `provisioner: concurrently` needs a direct or session-mode \
+         connection: set database.listen_url, and replay this job"
+    )]
+    Pooled,
+    /// An index that was built concurrently did not become valid.
+    #[error("the index {0} did not become valid")]
+    Invalid(String),
 }
 
 impl Error {
@@ -67,8 +82,13 @@ impl Error {
         match self {
             Self::Statement { source, .. } | Self::Query { source, .. } => source.code(),
             Self::InTheWay(_) => Some(&SqlState::DUPLICATE_TABLE),
-            Self::NoTables | Self::Stray { .. } | Self::Realtime { .. } => None,
-            Self::Prefix(_) => Some(&SqlState::CHECK_VIOLATION),
+            Self::NoTables
+            | Self::Stray { .. }
+            | Self::Realtime { .. }
+            | Self::Pooled
+            | Self::Connect(_)
+            | Self::Invalid(_) => None,
+            Self::Prefix(_) | Self::Reference(_) => Some(&SqlState::CHECK_VIOLATION),
         }
     }
 
@@ -76,19 +96,30 @@ impl Error {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::NoTables | Self::Stray { .. } | Self::Realtime { .. } => true,
-            Self::Statement { .. } | Self::Query { .. } | Self::InTheWay(_) | Self::Prefix(_) => {
-                false
-            }
+            Self::Statement { .. }
+            | Self::Query { .. }
+            | Self::InTheWay(_)
+            | Self::Prefix(_)
+            | Self::Reference(_)
+            | Self::Connect(_)
+            | Self::Pooled
+            | Self::Invalid(_) => false,
         }
     }
 
     /// What the job does next.
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::NoTables | Self::Stray { .. } | Self::Realtime { .. } => Disposition::Dead,
-            Self::Statement { .. } | Self::Query { .. } | Self::InTheWay(_) | Self::Prefix(_) => {
-                disposition(self.code())
+            Self::NoTables | Self::Stray { .. } | Self::Realtime { .. } | Self::Pooled => {
+                Disposition::Dead
             }
+            Self::Statement { .. }
+            | Self::Query { .. }
+            | Self::InTheWay(_)
+            | Self::Prefix(_)
+            | Self::Reference(_)
+            | Self::Connect(_)
+            | Self::Invalid(_) => disposition(self.code()),
         }
     }
 }

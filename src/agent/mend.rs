@@ -141,6 +141,6 @@ fn has_other_column(default: &Object, drift: &[Drift]) -> bool {
     default.kind == Kind::Default && drift.iter().any(is_other)
 }
 
-fn refers_to_agents(object: &Object) -> bool {
+pub(super) fn refers_to_agents(object: &Object) -> bool {
     object.kind == Kind::Constraint && object.definition.contains(" REFERENCES public.agents(")
 }

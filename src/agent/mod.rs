@@ -6,6 +6,8 @@
 mod adopt;
 mod built;
 mod catalog;
+mod concurrent;
+mod convert;
 mod deprovision;
 mod drift;
 mod echo;
@@ -25,13 +27,17 @@ pub mod statement;
 mod template;
 mod templates;
 mod trial;
+mod upgrade;
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::Deserialize;
 
 pub use adopt::{Candidate, Found, Refused, Taken, candidates, others, take};
 pub use built::{Built, drift};
+pub use concurrent::run_concurrently;
+pub use convert::convert;
 pub use deprovision::deprovision;
 pub use drift::{Change, Drift, headlines};
 pub use error::Error;
@@ -45,6 +51,7 @@ pub use rehearsal::worker_role;
 pub use repair::repair;
 pub use template::Template;
 pub use templates::{Error as TemplateError, Templates};
+pub use upgrade::{Stage, require_own, upgrade};
 
 /// The key of a row of `agents`; never used again for another agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,5 +91,21 @@ impl Reference {
             Self::ForeignKey => "foreign_key",
             Self::Check => "check",
         }
+    }
+}
+
+/// The text is no reference.
+#[derive(Debug, thiserror::Error)]
+#[error("the reference is \"foreign_key\" or \"check\", not {0:?}")]
+pub struct InvalidReference(String);
+
+impl FromStr for Reference {
+    type Err = InvalidReference;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::ForeignKey, Self::Check]
+            .into_iter()
+            .find(|reference| reference.as_str() == text)
+            .ok_or_else(|| InvalidReference(text.to_owned()))
     }
 }

@@ -57,6 +57,12 @@ pub enum Outcome {
     Repaired,
     /// What was missing is there again; other differences are left.
     Drifted,
+    /// The template files that it lacked have run.
+    Upgraded,
+    /// Some of them have; the job stays in the queue for the rest.
+    Unfinished,
+    /// It is tied to `agents` as was asked.
+    Converted,
     /// Tables, registration and row are gone.
     Deprovisioned,
 }
@@ -70,6 +76,9 @@ impl Outcome {
             Self::Superseded => "superseded",
             Self::Repaired => "repaired",
             Self::Drifted => "drifted",
+            Self::Upgraded => "upgraded",
+            Self::Unfinished => "unfinished",
+            Self::Converted => "converted",
             Self::Deprovisioned => "deprovisioned",
         }
     }

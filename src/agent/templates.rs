@@ -98,6 +98,16 @@ impl Templates {
         self.files.last().map_or(0, |file| file.version)
     }
 
+    /// The files that take an agent from one version to another.
+    pub fn between(&self, from: i32, to: i32) -> impl Iterator<Item = &Template> {
+        self.files.iter().filter(move |file| from < file.version && file.version <= to)
+    }
+
+    /// Whether there is a file for the foreign key.
+    pub fn has_foreign_key(&self) -> bool {
+        self.foreign_key.is_some()
+    }
+
     /// The numbered files, in order.
     pub fn files(&self) -> &[Template] {
         &self.files

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 
 use super::jobs::print_json;
 use super::table::{Table, clean, or_dash};
-use super::{Error, adopt, connect_current, failed, repair, verify};
+use super::{Error, adopt, connect_current, convert, failed, repair, upgrade, verify};
 use crate::config::Config;
 use crate::jobs::desk;
 
@@ -39,6 +39,10 @@ enum Verb {
     Repair(repair::Args),
     /// Take over agents whose tables an older trigger built: without --yes, print the plan
     Adopt(adopt::Args),
+    /// Have the worker run the template files that agents lack, behind all new agents
+    Upgrade(upgrade::Args),
+    /// Have the worker tie agents' customers to `agents` in another way
+    Convert(convert::Args),
 }
 
 /// An agent with all that `show` tells of it.
@@ -54,6 +58,8 @@ pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error>
         Verb::Verify(args) => return verify::main(args, config).await,
         Verb::Repair(args) => return repair::main(args, config).await,
         Verb::Adopt(args) => return adopt::main(args, config).await,
+        Verb::Upgrade(args) => return upgrade::main(args, config).await,
+        Verb::Convert(args) => return convert::main(args, config).await,
         Verb::List { json } => {
             let client = connect_current(config).await?;
             let mut out = stdout().lock();

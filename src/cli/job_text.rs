@@ -100,6 +100,7 @@ pub(super) fn show(out: &mut impl Write, job: &Entry, cause: &Cause, next: &str)
         job.waits_for.as_ref().map(|by| format!("job {}, which is {}", by.id, by.state.as_str())),
     );
     facts.fact("user", job.user_id.as_ref());
+    facts.fact("wanted", job.argument.as_ref());
     facts.fact("priority", Some(job.priority));
     facts.fact("failures", Some(job.attempts));
     facts.fact("created", job.created_at.as_ref());
@@ -157,6 +158,13 @@ pub(super) fn answers(
 }
 
 pub(super) fn ends(out: &mut impl Write, jobs: &[Followed]) -> io::Result<()> {
+    failures(out, jobs)?;
+    let succeeded = jobs.iter().filter(|job| job.end == Some(End::Succeeded)).count();
+    writeln!(out, "{} succeeded", count(i64::try_from(succeeded).unwrap_or(i64::MAX)))
+}
+
+/// Those that came to a bad end.
+pub(super) fn failures(out: &mut impl Write, jobs: &[Followed]) -> io::Result<()> {
     for job in jobs {
         let id = job.id;
         match job.end {
@@ -169,8 +177,7 @@ pub(super) fn ends(out: &mut impl Write, jobs: &[Followed]) -> io::Result<()> {
             Some(End::Succeeded) | None => {}
         }
     }
-    let succeeded = jobs.iter().filter(|job| job.end == Some(End::Succeeded)).count();
-    writeln!(out, "{} succeeded", count(i64::try_from(succeeded).unwrap_or(i64::MAX)))
+    Ok(())
 }
 
 /// In words, with the right number of the noun.

@@ -50,7 +50,7 @@ struct List {
     state: Option<State>,
     #[arg(long)]
     prefix: Option<String>,
-    #[arg(long, value_parser = ["provision", "deprovision", "upgrade", "repair"])]
+    #[arg(long, value_parser = ["provision", "deprovision", "upgrade", "repair", "convert"])]
     kind: Option<String>,
     /// At most so many [default: 50, and all with --json]
     #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]

@@ -3,6 +3,7 @@
 mod adopt;
 mod adopt_plan;
 mod agents;
+mod convert;
 mod demo;
 mod dev;
 mod doctor;
@@ -12,8 +13,10 @@ mod jobs;
 mod migrate;
 mod render;
 mod repair;
+mod rollout;
 mod run;
 mod table;
+mod upgrade;
 mod verify;
 mod wait;
 
@@ -101,6 +104,8 @@ enum Error {
     NoAgent(String),
     #[error("no tables are registered for an agent {0:?}; see: agents list")]
     NotBuilt(String),
+    #[error("the templates have no foreign_key.sql: there is no key to create")]
+    NoForeignKey,
     #[error("cannot write the output")]
     Output(#[from] io::Error),
 }
@@ -113,6 +118,7 @@ impl Error {
             | Self::Prefix(_)
             | Self::Template(_)
             | Self::Telemetry(_)
+            | Self::NoForeignKey
             | Self::Service(service::Error::Config(_) | service::Error::Template(_)) => 2,
             Self::Service(service::Error::Blueprint(error))
             | Self::Fleet(fleet::Error::Agent(error))

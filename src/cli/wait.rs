@@ -10,11 +10,11 @@ use super::{Error, failed};
 use crate::jobs::desk::{self, End, Followed};
 
 /// Between looks: soon at first, since one job takes a fraction of a second.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A build takes less than a second, so by then somebody should be told.
-const STALLED: Duration = Duration::from_secs(30);
+pub(super) const STALLED: Duration = Duration::from_secs(30);
 
 /// Shows progress on standard error until no job can move any more.
 ///
@@ -44,13 +44,13 @@ pub(super) async fn until_ended(client: &Client, ids: &[i64]) -> Result<Vec<Foll
 }
 
 /// A bar on a terminal, lines elsewhere.
-struct Meter {
+pub(super) struct Meter {
     bar: Option<ProgressBar>,
     jobs: usize,
 }
 
 impl Meter {
-    fn new(jobs: usize) -> Self {
+    pub(super) fn new(jobs: usize) -> Self {
         let bar = stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {elapsed} {msg}");
             let length = u64::try_from(jobs).unwrap_or(u64::MAX);
@@ -58,6 +58,11 @@ impl Meter {
                 .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
         Self { bar, jobs }
+    }
+
+    /// The same, by what has not ended.
+    pub(super) fn show_left(&mut self, left: usize, dead: usize, all: bool) -> Result<(), Error> {
+        self.show(self.jobs.saturating_sub(left), dead, all)
     }
 
     fn show(&mut self, ended: usize, dead: usize, all: bool) -> Result<(), Error> {
@@ -75,7 +80,7 @@ impl Meter {
         Ok(())
     }
 
-    fn say(&self, text: &str) -> Result<(), Error> {
+    pub(super) fn say(&self, text: &str) -> Result<(), Error> {
         match &self.bar {
             Some(bar) => bar.println(text),
             None => writeln!(stderr(), "{text}")?,

@@ -4,6 +4,7 @@ mod hosts;
 mod listener;
 mod migrate;
 mod migration;
+mod solo;
 mod tls;
 mod url;
 
@@ -25,6 +26,7 @@ pub use migrate::{
     script, status,
 };
 pub use migration::Migration;
+pub use solo::{Solo, drive};
 pub use tls::{Error as TlsError, SslMode, connector};
 pub use url::{Error as UrlError, Target};
 

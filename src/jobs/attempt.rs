@@ -106,6 +106,10 @@ impl Lost {
 /// Tells of an attempt that succeeded and is committed.
 pub(super) fn done(metrics: &Metrics, job: &Job, outcome: Outcome, took: Duration) {
     metrics.succeeded(job.kind.as_str(), outcome.as_str(), took);
+    if outcome == Outcome::Unfinished {
+        tracing::debug!(job.id, agent.prefix = job.prefix, "job goes on");
+        return;
+    }
     tracing::info!(
         job.id,
         job.kind = job.kind.as_str(),

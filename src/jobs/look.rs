@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::Client;
 
-use super::queue::{self, Job};
+use super::queue::{self, Job, Takes};
 use super::{Limits, Wake};
 use crate::db::{MigrateError, schema_version};
 
@@ -29,18 +29,19 @@ pub(super) enum Found {
 pub(super) async fn find(
     client: &Client,
     limits: &Limits,
+    takes: Takes,
     wake: &Wake,
     glance: bool,
 ) -> Result<Found, tokio_postgres::Error> {
     let begin = limits.begin();
     let ahead = if glance {
-        queue::look_ahead(client).await?
+        queue::look_ahead(client, takes).await?
     } else {
-        if let Some(job) = queue::claim(client, &begin, None).await? {
+        if let Some(job) = queue::claim(client, &begin, takes, None).await? {
             return Ok(Found::Job(Box::new(job)));
         }
         let (ahead, ended) =
-            tokio::join!(biased; queue::look_ahead(client), client.batch_execute("commit"));
+            tokio::join!(biased; queue::look_ahead(client, takes), client.batch_execute("commit"));
         ended?;
         ahead?
     };
@@ -50,7 +51,7 @@ pub(super) async fn find(
     }
     let due = ahead.wait.is_some_and(|seconds| seconds <= 0.0);
     if due && (glance || ahead.far.is_some()) {
-        if let Some(job) = queue::claim(client, &begin, ahead.far.as_deref()).await? {
+        if let Some(job) = queue::claim(client, &begin, takes, ahead.far.as_deref()).await? {
             return Ok(Found::Job(Box::new(job)));
         }
         client.batch_execute("commit").await?;

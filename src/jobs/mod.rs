@@ -1,5 +1,6 @@
 //! The queue: what is to be done, by whom, when again, and what came of it.
 
+mod aside;
 mod attempt;
 pub(crate) mod desk;
 mod limits;
@@ -13,6 +14,7 @@ mod worker;
 /// From here on the foreign key to `agents` makes itself felt; beyond 2,000 agents it fails for good.
 pub const MANY_AGENTS: i64 = 500;
 
+pub use aside::Aside;
 pub use limits::Limits;
 pub use reconcile::Reconcile;
 pub use wake::Wake;

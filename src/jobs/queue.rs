@@ -11,7 +11,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use super::attempt::Failure;
-use crate::agent::{AgentId, Outcome, Registered};
+use crate::agent::{Agent, AgentId, InvalidPrefix, Outcome, Reference, Registered};
 use crate::backoff;
 use crate::db;
 use crate::error::Disposition;
@@ -25,10 +25,27 @@ pub(super) enum Kind {
     Deprovision,
     /// Make good what went missing.
     Repair,
+    /// Run the template files that it lacks.
+    Upgrade,
+    /// Tie it to `agents` in another way.
+    Convert,
 }
 
-/// The kinds that are claimed; others wait for a program that knows them.
-const KINDS: [&str; 3] = ["provision", "deprovision", "repair"];
+/// What a worker takes; other kinds wait for a program that knows them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Takes {
+    /// Upgrades up to this template version; `None`: none, since they may take long.
+    pub(super) upgrades: Option<i32>,
+}
+
+const ALWAYS: [&str; 4] = ["provision", "deprovision", "repair", "convert"];
+const WITH_UPGRADES: [&str; 5] = ["provision", "deprovision", "repair", "convert", "upgrade"];
+
+impl Takes {
+    fn kinds(self) -> &'static [&'static str] {
+        if self.upgrades.is_some() { &WITH_UPGRADES } else { &ALWAYS }
+    }
+}
 
 impl Kind {
     pub(super) fn as_str(self) -> &'static str {
@@ -36,6 +53,8 @@ impl Kind {
             Self::Provision => "provision",
             Self::Deprovision => "deprovision",
             Self::Repair => "repair",
+            Self::Upgrade => "upgrade",
+            Self::Convert => "convert",
         }
     }
 }
@@ -55,6 +74,9 @@ pub(super) struct Job {
     /// A later job takes its agent away.
     pub(super) superseded: bool,
     pub(super) registered: Registered,
+    /// Of what is registered for the prefix, if anything is.
+    pub(super) version: i32,
+    pub(super) reference: Reference,
     /// What is wanted of the job, where its kind alone does not say it.
     pub(super) argument: Option<String>,
     /// Others are due, too.
@@ -79,13 +101,15 @@ pub(super) struct Ahead {
 pub(super) async fn claim(
     client: &Client,
     begin: &str,
+    takes: Takes,
     these: Option<&[i64]>,
 ) -> Result<Option<Job>, tokio_postgres::Error> {
     let sql = include_str!("../../sql/queries/claim.sql");
-    let asked: [(&(dyn ToSql + Sync), Type); 3] = [
-        (&KINDS.as_slice(), Type::TEXT_ARRAY),
+    let asked: [(&(dyn ToSql + Sync), Type); 4] = [
+        (&takes.kinds(), Type::TEXT_ARRAY),
         (&these, Type::INT8_ARRAY),
         (&db::schema_version(), Type::INT4),
+        (&takes.upgrades, Type::INT4),
     ];
     let (opened, claimed) = tokio::join!(
         biased;
@@ -97,9 +121,14 @@ pub(super) async fn claim(
 }
 
 /// What there is to come, for a worker that has nothing to do.
-pub(super) async fn look_ahead(client: &Client) -> Result<Ahead, tokio_postgres::Error> {
+pub(super) async fn look_ahead(
+    client: &Client,
+    takes: Takes,
+) -> Result<Ahead, tokio_postgres::Error> {
     let sql = include_str!("../../sql/queries/next_due.sql");
-    let rows = client.query_typed(sql, &[(&KINDS.as_slice(), Type::TEXT_ARRAY)]).await?;
+    let (kinds, version) = (takes.kinds(), takes.upgrades);
+    let rows =
+        client.query_typed(sql, &[(&kinds, Type::TEXT_ARRAY), (&version, Type::INT4)]).await?;
     let Some(row) = rows.first() else { return Ok(Ahead::default()) };
     Ok(Ahead {
         wait: row.try_get("wait")?,
@@ -122,19 +151,29 @@ pub(super) async fn cancel_earlier(
     Ok(())
 }
 
-/// Records the outcome, tells listeners (at commit) and commits, in one round trip.
+/// Records the outcome, tells listeners (at commit) and commits, in one round trip. An unfinished
+/// job keeps its place in the queue.
 pub(super) async fn succeed(
     client: &Client,
     job: &Job,
     outcome: Outcome,
     took: Duration,
 ) -> Result<(), tokio_postgres::Error> {
+    if outcome == Outcome::Unfinished {
+        return client.batch_execute("commit").await;
+    }
     let settle = "update provisioning.jobs set state = 'succeeded', outcome = $2, \
                   finished_at = clock_timestamp(), duration = $3 * interval '1 second' where id = $1";
     let tell = "select pg_notify('agent_provisioned', json_build_object(\
                 'agent_id', $1, 'state', $2)::text), pg_notify('pgrst', 'reload schema')";
     let state = match outcome {
-        Outcome::Provisioned | Outcome::Unchanged | Outcome::Repaired | Outcome::Drifted => "ready",
+        Outcome::Provisioned
+        | Outcome::Unchanged
+        | Outcome::Repaired
+        | Outcome::Drifted
+        | Outcome::Upgraded
+        | Outcome::Unfinished
+        | Outcome::Converted => "ready",
         Outcome::Superseded | Outcome::Deprovisioned => "gone",
     };
     let settled: [(&(dyn ToSql + Sync), Type); 3] = [
@@ -187,6 +226,10 @@ pub(super) async fn fail(
 }
 
 impl Job {
+    pub(super) fn agent(&self) -> Result<Agent, InvalidPrefix> {
+        Ok(Agent { id: self.agent_id, prefix: self.prefix.parse()? })
+    }
+
     pub(super) fn is_dead(&self, failure: &Failure, max_attempts: i32) -> bool {
         match failure.disposition {
             Disposition::GiveWay => false,
@@ -200,6 +243,8 @@ impl Job {
         let kind = match row.try_get("kind")? {
             "deprovision" => Kind::Deprovision,
             "repair" => Kind::Repair,
+            "upgrade" => Kind::Upgrade,
+            "convert" => Kind::Convert,
             _ => Kind::Provision, // the claim asks for no other
         };
         let registered = match row.try_get::<_, Option<i64>>("registered")? {
@@ -216,6 +261,11 @@ impl Job {
             attempts: row.try_get("attempts")?,
             superseded: row.try_get("superseded")?,
             registered,
+            version: row.try_get::<_, Option<i32>>("template_version")?.unwrap_or_default(),
+            reference: match row.try_get("reference")? {
+                Some("check") => Reference::Check,
+                Some(_) | None => Reference::ForeignKey,
+            },
             argument: row.try_get("argument")?,
             more: row.try_get("more")?,
         })

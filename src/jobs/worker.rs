@@ -8,11 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::attempt::{self, Failure, Lost};
 use super::look::{self, Found};
-use super::queue::{self, Job, Kind};
+use super::queue::{self, Job, Kind, Takes};
 use super::silence::{self, Broken};
 use super::wake::Turn;
-use super::{Limits, Wake};
-use crate::agent::{self, Agent, Blueprint, Outcome};
+use super::{Aside, Limits, Wake};
+use crate::agent::{self, Blueprint, Outcome, Registered};
 use crate::backoff;
 use crate::db::Db;
 use crate::error::Chain;
@@ -36,6 +36,8 @@ pub struct Worker {
     pub wake: Arc<Wake>,
     /// What bounds a job.
     pub limits: Limits,
+    /// For what no transaction may contain.
+    pub aside: Arc<Aside>,
     /// Told of every step.
     pub metrics: Arc<Metrics>,
 }
@@ -140,7 +142,7 @@ impl Worker {
 
     async fn step(&self, client: &Client, glance: bool) -> Result<Step, Stopped> {
         let started = Instant::now();
-        let found = look::find(client, &self.limits, &self.wake, glance);
+        let found = look::find(client, &self.limits, self.takes(), &self.wake, glance);
         let found = silence::answered(silence::LOOK, found).await;
         let found = found.map_err(Stopped::Looking)?;
         self.metrics.pulse.looked();
@@ -193,14 +195,16 @@ impl Worker {
         let (opened, worked) = tokio::join!(biased; client.batch_execute(SAVEPOINT), async {
             match job.kind {
                 Kind::Provision => {
-                    let agent = Agent { id: job.agent_id, prefix: job.prefix.parse()? };
-                    agent::provision(client, &self.blueprint, &agent, job.registered).await
+                    agent::provision(client, &self.blueprint, &job.agent()?, job.registered).await
                 }
                 Kind::Repair => {
-                    let agent = Agent { id: job.agent_id, prefix: job.prefix.parse()? };
-                    let force = job.argument.as_deref() == Some("force");
+                    let (agent, force) = (job.agent()?, job.argument.as_deref() == Some("force"));
                     agent::repair(client, &self.blueprint, &agent, job.registered, force).await
                 }
+                Kind::Upgrade => {
+                    self.aside.upgrade(client, &self.blueprint, job, &self.limits).await
+                }
+                Kind::Convert => self.convert(client, job).await,
                 Kind::Deprovision => {
                     let (cancelled, dropped) = tokio::join!(
                         biased;
@@ -219,6 +223,22 @@ impl Worker {
             undone.map_err(query("take back what was built"))?;
         }
         Ok(outcome)
+    }
+
+    async fn convert(&self, client: &Client, job: &Job) -> Result<Outcome, agent::Error> {
+        if job.registered != Registered::This {
+            return Ok(Outcome::Superseded);
+        }
+        let to = job.argument.as_deref().unwrap_or_default().parse()?;
+        if job.reference == to {
+            return Ok(Outcome::Unchanged);
+        }
+        agent::convert(client, &self.blueprint, &job.agent()?, job.version, to).await
+    }
+
+    fn takes(&self) -> Takes {
+        let version = self.blueprint.templates().version();
+        Takes { upgrades: self.aside.is_free().then_some(version) }
     }
 
     /// Records a failed attempt in the claim's own transaction, under the claim's own lock.

@@ -2,7 +2,10 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::{Database, Service, WORKER, finish, provisioner};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -32,6 +35,25 @@ impl Files {
 
     pub fn path(&self) -> &str {
         self.0.to_str().unwrap()
+    }
+
+    /// The service with these templates, ready.
+    pub async fn service(&self, db: &Database, settings: &[(&str, &str)]) -> Service {
+        let mut settings = settings.to_vec();
+        settings.push(("TEMPLATES", self.path()));
+        db.service_with(&settings).await
+    }
+
+    /// A command with these templates.
+    pub fn command(&self, db: &Database, args: &[&str]) -> std::process::Command {
+        let mut command = provisioner(&db.url(WORKER));
+        command.env("PROVISIONER_TEMPLATES", &self.0).env("USER", "ada").args(args);
+        command
+    }
+
+    /// Runs a command with these templates to its end.
+    pub async fn ask(&self, db: &Database, args: &[&str]) -> Output {
+        finish(&mut self.command(db, args)).await
     }
 }
 

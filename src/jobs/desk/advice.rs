@@ -44,6 +44,11 @@ pub(crate) fn next(job: &Entry) -> String {
         (State::Pending, Some(earlier)) => {
             format!("Nothing: it waits for job {} of the same prefix.", earlier.id)
         }
+        (State::Pending, None) if job.kind == "upgrade" => format!(
+            "Nothing: a worker whose templates go as far as version {} takes it when it is due. If \
+             it stays, see whether such an `agent-provisioner run` is up.",
+            job.argument.as_deref().unwrap_or("it asks for")
+        ),
         (State::Pending, None) => "Nothing: a worker takes it when it is due. If it stays, see \
                                    whether `agent-provisioner run` is up."
             .to_owned(),
@@ -88,6 +93,17 @@ fn mend(job: &Entry) -> String {
             .to_owned(),
         ("23514", _) if error.starts_with("agent prefix") => {
             "No table can bear this prefix: delete the agent and create it with a valid one."
+                .to_owned()
+        }
+        ("42P01" | "42703" | "42704", _) if job.kind == "upgrade" => format!(
+            "A template file needs what the agent lacks: see what went missing with agent-provisioner \
+             agents verify {0}, and bring it back with agents repair {0}; or mend the template and \
+             restart the service.",
+            job.agent_prefix
+        ),
+        ("", _) if error.contains("database.listen_url") => {
+            "Set database.listen_url to a direct or session-mode connection, and restart the \
+             service."
                 .to_owned()
         }
         ("53200", _) => "The server ran out of shared memory, most likely of lock slots: raise \
@@ -150,6 +166,7 @@ mod tests {
             agent_id: 5,
             agent_prefix: "agt_6f78".to_owned(),
             user_id: None,
+            argument: None,
             priority: 0,
             attempts: 10,
             created_at: None,

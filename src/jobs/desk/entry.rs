@@ -1,5 +1,7 @@
 //! A job as an operator sees it.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
@@ -26,6 +28,8 @@ pub(crate) struct Entry {
     pub(crate) agent_id: i64,
     pub(crate) agent_prefix: String,
     pub(crate) user_id: Option<String>,
+    /// What is wanted, where the kind alone does not say it.
+    pub(crate) argument: Option<String>,
     pub(crate) priority: i16,
     /// Failed so far.
     pub(crate) attempts: i32,
@@ -106,6 +110,15 @@ pub(crate) async fn blocked(client: &Client, prefix: Option<&str>) -> Result<Vec
     rows.iter().map(read).collect()
 }
 
+/// The dead job that holds up each prefix, and its kind.
+pub(crate) async fn dead(client: &Client) -> Result<HashMap<String, (i64, String)>, Error> {
+    let sql = "select distinct on (agent_prefix) agent_prefix, id, kind from provisioning.jobs \
+               where state = 'dead' order by agent_prefix, id";
+    let rows = client.query_typed(sql, &[]).await?;
+    let read = |row: &Row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?)));
+    rows.iter().map(read).collect()
+}
+
 async fn select(client: &Client, id: Option<i64>, filter: &Filter) -> Result<Vec<Entry>, Error> {
     let rows = client
         .query_typed(
@@ -157,6 +170,7 @@ impl Entry {
             agent_id: row.try_get("agent_id")?,
             agent_prefix: row.try_get("agent_prefix")?,
             user_id: row.try_get("user_id")?,
+            argument: row.try_get("argument")?,
             priority: row.try_get("priority")?,
             attempts: row.try_get("attempts")?,
             created_at: row.try_get("created_at")?,

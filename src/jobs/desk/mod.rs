@@ -16,7 +16,7 @@ mod roster;
 pub(crate) use adopt::{Adopted, adopt};
 pub(crate) use advice::{Cause, next};
 pub(crate) use ask::{BEHIND_NEW_AGENTS, Work, ask};
-pub(crate) use entry::{Blocked, Entry, Filter, Running, State, blocked, find, list};
+pub(crate) use entry::{Blocked, Entry, Filter, Running, State, blocked, dead, find, list};
 pub(crate) use follow::{End, Followed, follow};
 pub(crate) use prune::prune;
 pub(crate) use request::{Answer, By, Target, Verdict, cancel, replay};

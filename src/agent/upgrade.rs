@@ -1,0 +1,162 @@
+//! Bringing an agent to a later template version, in a transaction that the caller opened.
+
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+use super::error::{Error, query};
+use super::mend::refers_to_agents;
+use super::provision::apply;
+use super::script::Script;
+use super::{Agent, Blueprint, Outcome, Reference, Template, Templates, repair};
+
+/// Files that take effect together: several in a transaction, or a single one outside.
+#[derive(Debug)]
+pub struct Stage<'a> {
+    from: i32,
+    to: i32,
+    files: Vec<&'a Template>,
+    last: bool,
+}
+
+impl<'a> Stage<'a> {
+    /// The next one on the way from one version to another; `None` at its end.
+    pub fn next(templates: &'a Templates, from: i32, target: i32) -> Option<Self> {
+        let mut rest = templates.between(from, target).peekable();
+        let mut files = vec![rest.next()?];
+        if !files.iter().any(|file| file.is_concurrent()) {
+            while let Some(file) = rest.next_if(|file| !file.is_concurrent()) {
+                files.push(file);
+            }
+        }
+        let to = files.last().map_or(from, |file| file.version);
+        Some(Self { from, to, files, last: rest.peek().is_none() })
+    }
+
+    /// Its one file, if that runs outside a transaction.
+    pub fn concurrent(&self) -> Option<&Template> {
+        self.files.iter().copied().find(|file| file.is_concurrent())
+    }
+
+    /// The version that it leads to.
+    pub fn to(&self) -> i32 {
+        self.to
+    }
+
+    /// As it could be run in psql.
+    pub fn script(&self, agent: &Agent) -> String {
+        let names: Vec<&str> = self.files.iter().map(|file| file.name.as_str()).collect();
+        let names = names.join(", ");
+        match self.concurrent() {
+            Some(file) => {
+                let statements = file.statements(&agent.prefix, agent.id).join(";\n");
+                format!("-- {names}, each statement by itself\n{statements};\n")
+            }
+            None => format!("-- {names}\nbegin;\n{}commit;\n", self.render(agent)),
+        }
+    }
+
+    /// What runs in the transaction.
+    fn render(&self, agent: &Agent) -> Script {
+        let mut script = Script::default();
+        let files = self.files.iter().filter(|file| !file.is_concurrent());
+        files.for_each(|file| script.append(file.render(&agent.prefix, agent.id)));
+        script
+    }
+}
+
+/// Runs a stage's files and registers what they made, all in one round trip. What a concurrent
+/// stage does outside has to be done by then.
+///
+/// An agent that is not, or no longer, at the stage's first version is `Superseded`: the caller
+/// rolls back.
+pub async fn upgrade(
+    client: &Client,
+    blueprint: &Blueprint,
+    agent: &Agent,
+    reference: Reference,
+    stage: &Stage<'_>,
+) -> Result<Outcome, Error> {
+    let keys = keys(client, blueprint, agent, reference, stage).await?;
+    let mut script = Script::of(keys.0);
+    script.append(stage.render(agent));
+    script.append(Script::of(keys.1));
+    if stage.last {
+        let templates = blueprint.templates();
+        script.append(templates.last(&agent.prefix, agent.id, Reference::Check));
+    }
+    // Sent in this order without waiting for each other's answer.
+    let (own, applied, advanced, registered) = tokio::join!(
+        biased;
+        require_own(client, blueprint, agent, stage),
+        async { if script.is_empty() { Ok(()) } else { apply(client, &script).await } },
+        advance(client, agent, stage),
+        repair::register(client, &blueprint.manifest, agent, stage.to),
+    );
+    own?;
+    applied?;
+    if !advanced? {
+        return Ok(Outcome::Superseded);
+    }
+    registered?;
+    Ok(if stage.last { Outcome::Upgraded } else { Outcome::Unfinished })
+}
+
+/// Refuses where a table that the agent has, or is to get, bears its name and is not registered: the
+/// stage's files know tables by their names only.
+pub async fn require_own(
+    client: &Client,
+    blueprint: &Blueprint,
+    agent: &Agent,
+    stage: &Stage<'_>,
+) -> Result<(), Error> {
+    let mut names = blueprint.manifest.tables(&agent.prefix, stage.from);
+    names.extend(blueprint.manifest.tables(&agent.prefix, stage.to));
+    let sql = "select format('%I.%I', 'public', c.relname) from pg_catalog.pg_class c \
+               where c.relnamespace = 'public'::regnamespace and c.relname = any ($1) \
+               and not exists (select from provisioning.agent_tables t \
+                               where t.relation = c.oid and t.agent_id = $2) order by 1";
+    let rows =
+        client.query_typed(sql, &[(&names, Type::TEXT_ARRAY), (&agent.id.0, Type::INT8)]).await;
+    let rows = rows.map_err(query("look for tables in the way"))?;
+    let strangers: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    if strangers.is_empty() { Ok(()) } else { Err(Error::InTheWay(strangers)) }
+}
+
+async fn advance(client: &Client, agent: &Agent, stage: &Stage<'_>) -> Result<bool, Error> {
+    let sql = "update provisioning.agents set template_version = $2 \
+               where agent_id = $1 and template_version = $3";
+    let (id, Stage { from, to, .. }) = (agent.id.0, stage);
+    let changed =
+        client.execute_typed(sql, &[(&id, Type::INT8), (to, Type::INT4), (from, Type::INT4)]).await;
+    Ok(changed.map_err(query("record the template version"))? == 1)
+}
+
+/// What goes before and after the files where they make tables that refer to `agents`: its lock,
+/// which taken in the middle could deadlock, and the foreign keys.
+async fn keys(
+    client: &Client,
+    blueprint: &Blueprint,
+    agent: &Agent,
+    reference: Reference,
+    stage: &Stage<'_>,
+) -> Result<(String, String), Error> {
+    let Blueprint { manifest, .. } = blueprint;
+    let (had, mut new) =
+        (manifest.tables(&agent.prefix, stage.from), manifest.tables(&agent.prefix, stage.to));
+    new.retain(|table| !had.contains(table));
+    if reference == Reference::Check || new.is_empty() {
+        return Ok(Default::default());
+    }
+    let objects = manifest.objects(client, agent, stage.to, reference).await?;
+    let is_new = |relation: &str| {
+        let name = relation.rsplit('.').next().unwrap_or_default().trim_matches('"');
+        new.iter().any(|table| table == name)
+    };
+    let keys = objects.iter().filter(|o| refers_to_agents(o) && is_new(&o.relation));
+    let keys: String = keys.map(|key| key.create() + ";\n").collect();
+    let lock = if keys.is_empty() { "" } else { LOCK };
+    Ok((lock.to_owned(), keys))
+}
+
+/// Against writers, as a new foreign key does.
+const LOCK: &str = "lock table public.agents in share row exclusive mode;\n";

@@ -1,0 +1,61 @@
+//! A connection outside the pool, for one piece of work that takes as long as it takes.
+
+use std::time::Duration;
+
+use tokio_postgres::{Client, Connection, Socket};
+
+use super::{Encrypted, Error, Patience, Target, connect, set, settings};
+
+/// A statement whose client is gone ends within this time: nobody is left to cancel it.
+const ORPHANED: Duration = Duration::from_secs(1);
+
+/// Makes such connections.
+#[derive(Clone, Debug)]
+pub struct Solo {
+    /// A direct or session-mode connection.
+    pub target: Target,
+    /// Bounds on connecting.
+    pub patience: Patience,
+}
+
+/// Does nothing unless driven.
+type Wire = Connection<Socket, Encrypted>;
+
+impl Solo {
+    /// A connection, without a limit to its statements, and the half of it that [`drive`] needs.
+    ///
+    /// `name` is what `pg_stat_activity` shows. Unqualified names mean schema `public`.
+    pub async fn connect(&self, name: &str) -> Result<(Client, Wire), Error> {
+        let (client, mut wire) = connect(&self.target, &self.patience).await?;
+        let mut settings = settings(&self.patience);
+        settings.extend([
+            ("application_name", name.to_owned()),
+            ("client_connection_check_interval", ORPHANED.as_millis().to_string()),
+            ("search_path", "public, pg_temp".to_owned()),
+            ("statement_timeout", "0".to_owned()),
+        ]);
+        let ready = async {
+            tokio::select! {
+                done = set(&client, &settings) => done,
+                ended = &mut wire => ended,
+            }
+        };
+        match tokio::time::timeout(self.patience.connect, ready).await {
+            Ok(ready) => ready?,
+            Err(_) => return Err(Error::Timeout(self.patience.connect)),
+        }
+        Ok((client, wire))
+    }
+}
+
+/// Works on a connection, and closes it.
+pub async fn drive<T>(client: Client, wire: Wire, work: impl AsyncFnOnce(&Client) -> T) -> T {
+    let working = async {
+        let worked = work(&client).await;
+        drop(client);
+        worked
+    };
+    // What breaks the connection fails the work too, which can say what it was doing.
+    let (worked, _) = tokio::join!(working, wire);
+    worked
+}

@@ -1,0 +1,131 @@
+//! Upgrades, and what of them no transaction may contain.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+use tokio_postgres::Client;
+
+use super::Limits;
+use super::queue::Job;
+use crate::agent::{self, Agent, Blueprint, Outcome, Registered, Stage, Template};
+use crate::db::{IDLE_IN_TRANSACTION, Solo};
+
+/// Well before the server ends the job's transaction as idle.
+const STAY_EVERY: Duration = Duration::from_secs(3);
+
+/// By then the server has ended what a dead worker has left behind.
+const SETTLED: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Connections beside those of the jobs' transactions.
+///
+/// A concurrent build waits for every transaction that may still need the old state of affairs,
+/// for hours if it must. So one worker less than there are may be at it: new agents never wait.
+#[derive(Debug)]
+pub struct Aside {
+    solo: Solo,
+    free: Semaphore,
+}
+
+impl Aside {
+    /// For so many workers.
+    pub fn new(solo: Solo, workers: usize) -> Self {
+        Self { solo, free: Semaphore::new(workers.saturating_sub(1).max(1)) }
+    }
+
+    /// Whether an upgrade could go on whatever its next file is.
+    pub(super) fn is_free(&self) -> bool {
+        self.free.available_permits() > 0
+    }
+
+    /// Takes an agent one stage further, up to the version that the job names.
+    pub(super) async fn upgrade(
+        &self,
+        client: &Client,
+        blueprint: &Blueprint,
+        job: &Job,
+        limits: &Limits,
+    ) -> Result<Outcome, agent::Error> {
+        if job.registered != Registered::This {
+            return Ok(Outcome::Superseded);
+        }
+        let (agent, templates) = (job.agent()?, blueprint.templates());
+        let wanted = job.argument.as_ref().and_then(|version| version.parse().ok());
+        let target = wanted.unwrap_or_else(|| templates.version());
+        let Some(stage) = Stage::next(templates, job.version, target) else {
+            return Ok(Outcome::Unchanged);
+        };
+        if let Some(file) = stage.concurrent() {
+            let Ok(_permit) = self.free.try_acquire() else { return Ok(Outcome::Unfinished) };
+            agent::require_own(client, blueprint, &agent, &stage).await?;
+            self.run(client, job.id, &agent, file, limits).await?;
+        }
+        agent::upgrade(client, blueprint, &agent, job.reference, &stage).await
+    }
+
+    /// Runs a file on a connection of its own, while the job's transaction keeps the job.
+    async fn run(
+        &self,
+        client: &Client,
+        job: i64,
+        agent: &Agent,
+        file: &Template,
+        limits: &Limits,
+    ) -> Result<(), agent::Error> {
+        if self.solo.target.transaction_pooler {
+            return Err(agent::Error::Pooled);
+        }
+        stay(client).await?;
+        let connected = self.solo.connect(&format!("agent-provisioner job {job}")).await;
+        let (other, wire) = connected.map_err(|error| agent::Error::Connect(Box::new(error)))?;
+        let statements = file.statements(&agent.prefix, agent.id);
+        let working = crate::db::drive(other, wire, async |other| {
+            wait_for_predecessor(other).await?;
+            agent::run_concurrently(other, agent, &statements, limits.lock_timeout).await
+        });
+        tokio::select! {
+            worked = working => worked,
+            lost = keep(client) => Err(lost),
+        }
+    }
+}
+
+/// The worker of an earlier attempt may have died a moment ago, and its build goes on until the
+/// server notices. To queue for the table would deadlock: that build waits for every snapshot.
+async fn wait_for_predecessor(client: &Client) -> Result<(), agent::Error> {
+    // This session and the one of the job's transaction bear the job's name.
+    let sql = "select count(*) <= 2 from pg_catalog.pg_stat_activity \
+               where datname = current_database() \
+               and application_name = current_setting('application_name')";
+    let started = Instant::now();
+    while started.elapsed() < SETTLED {
+        let rows = client.query_typed(sql, &[]).await;
+        let doing = "look for an earlier attempt";
+        let rows = rows.map_err(|source| agent::Error::Query { doing, source })?;
+        if rows.first().is_some_and(|row| row.get(0)) {
+            break;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+    Ok(())
+}
+
+/// Returns when the job's transaction is lost.
+async fn keep(client: &Client) -> agent::Error {
+    loop {
+        sleep(STAY_EVERY).await;
+        if let Err(error) = stay(client).await {
+            return error;
+        }
+    }
+}
+
+/// Keeps the job's transaction from being ended as idle, with a statement that takes no snapshot
+/// and closes the last query's: for that the build would wait, and the job for the build.
+async fn stay(client: &Client) -> Result<(), agent::Error> {
+    let limit = IDLE_IN_TRANSACTION.as_millis();
+    let sql = format!("set local idle_in_transaction_session_timeout = {limit}");
+    let stayed = client.batch_execute(&sql).await;
+    stayed.map_err(|source| agent::Error::Query { doing: "keep the job's transaction", source })
+}

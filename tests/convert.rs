@@ -1,0 +1,147 @@
+//! `agents convert`: from the foreign key to the check and back, under way.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::task::JoinSet;
+
+use crate::support::{Admin, Database, Server, WORKER, ask, expect};
+
+const KEYS: &str = "select count(*) from pg_constraint where contype = 'f' and confrelid = 'public.agents'::regclass";
+
+const AGENTS: i64 = 12;
+
+#[tokio::test]
+async fn a_fleet_is_converted_both_ways_while_everybody_works() {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let _service = db.service().await;
+    for n in 0..AGENTS {
+        admin.create(&format!("agt_{n}")).await;
+    }
+    admin.settled().await;
+    assert_eq!(admin.one::<i64>(KEYS).await, AGENTS);
+    let mut clients = JoinSet::new();
+    let (inserter, comer) = (db.admin().await, db.admin().await);
+    clients.spawn(async move {
+        let mut rows = 0;
+        while !DONE.load(Ordering::Relaxed) {
+            let insert = "insert into public.agt_N_customers (name, phone) values ('x', '1')";
+            inserter.run(&insert.replace('N', &(rows % AGENTS).to_string())).await;
+            rows += 1;
+        }
+        rows
+    });
+    clients.spawn(async move {
+        while !DONE.load(Ordering::Relaxed) {
+            comer.create("new").await;
+            let built = "exists (select from provisioning.agents where agent_prefix = 'new')";
+            comer.holds(&format!("select {built}")).await;
+            comer.run("delete from public.agents where agent_prefix = 'new'").await;
+            comer.holds(&format!("select not {built}")).await;
+        }
+        0
+    });
+    let url = db.url(WORKER);
+    let fleet: Vec<String> = (0..AGENTS).map(|n| format!("agt_{n}")).collect();
+    let prefixes: Vec<&str> = fleet.iter().map(String::as_str).collect();
+    let mut args = vec!["agents", "convert", "--wait", "--reference", "check"];
+    args.extend(&prefixes);
+    let told = "new agents still get foreign_key: set reference = \"check\"";
+    expect(&ask(&url, &args).await, 0, &["12 jobs succeeded, 0 failed", told]);
+    let ours = "select count(*) from pg_constraint k join provisioning.agent_tables t
+                on t.relation = k.conrelid where k.contype = 'f' and t.table_name ^@ 'agt_'
+                and k.confrelid = 'public.agents'::regclass";
+    assert_eq!(admin.one::<i64>(ours).await, 0);
+    verified(&url, &prefixes).await;
+    args[4] = "foreign_key";
+    expect(&ask(&url, &args).await, 0, &["12 jobs succeeded, 0 failed"]);
+    assert_eq!(admin.one::<i64>(ours).await, AGENTS);
+    verified(&url, &prefixes).await;
+    DONE.store(true, Ordering::Relaxed);
+    let mut rows = 0;
+    while let Some(inserted) = clients.join_next().await {
+        rows += inserted.unwrap();
+    }
+    admin.settled().await;
+    let dead = "select count(*) from provisioning.jobs where state = 'dead'";
+    assert_eq!(admin.one::<i64>(dead).await, 0);
+    assert_eq!(customers(&admin).await, rows);
+    expect(&ask(&url, &args).await, 0, &["no agent to convert to foreign_key"]);
+}
+
+async fn verified(url: &str, prefixes: &[&str]) {
+    let args = [&["agents", "verify"], prefixes].concat();
+    expect(&ask(url, &args).await, 0, &["12 as they should be, 0 not"]);
+}
+
+async fn customers(admin: &Admin) -> i64 {
+    let mut all = 0;
+    for n in 0..AGENTS {
+        all += admin.one::<i64>(&format!("select count(*) from public.agt_{n}_customers")).await;
+    }
+    all
+}
+
+#[tokio::test]
+async fn where_the_foreign_key_makes_deletions_impossible_the_check_allows_them() {
+    const FLEET: i64 = 150;
+    // The smallest lock table there is: 150 agents are to it what 3,000 are to a common one.
+    let server: &'static Server = Box::leak(Box::new(
+        Server::start(&[
+            ("max_connections", "20"),
+            ("max_locks_per_transaction", "10"),
+            ("max_wal_senders", "0"),
+            ("max_worker_processes", "1"),
+            ("autovacuum_max_workers", "1"),
+        ])
+        .await,
+    ));
+    let db = server.database().await;
+    let admin = db.admin().await;
+    let _service = db.service_with(&[("WORKER__CONCURRENCY", "1")]).await;
+    let insert = format!(
+        "insert into public.agents (agent_prefix)
+         select 'agt_' || n from generate_series(1, {FLEET}) n"
+    );
+    admin.run(&insert).await;
+    admin.settled().await;
+    let delete = "delete from public.agents where agent_prefix = 'agt_7'";
+    assert_eq!(admin.answer(delete).await.unwrap_err().code().code(), "53200");
+    let url = db.url(WORKER);
+    let converted = ask(&url, &["agents", "convert", "--reference", "check", "--wait"]).await;
+    expect(&converted, 0, &["150 jobs succeeded, 0 failed"]);
+    assert_eq!(admin.one::<i64>(KEYS).await, 0);
+    admin.run(delete).await;
+    admin.settled().await;
+    assert_eq!(admin.tables("agt_7").await, [""; 0]);
+    assert_eq!(admin.tables("agt_8").await.len(), 4);
+}
+
+#[tokio::test]
+async fn what_is_converted_already_or_gone_is_left_as_it_is() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let service = db.service().await;
+    let id = admin.create("agt_a").await;
+    admin.create("agt_b").await;
+    admin.settled().await;
+    drop(service);
+    let url = db.url(WORKER);
+    let args = ["agents", "convert", "--reference", "check"];
+    let dry = ask(&url, &[&args[..], &["--dry-run"]].concat()).await;
+    expect(&dry, 0, &["would convert 2 agents to check:\nagt_a\nagt_b\n"]);
+    expect(&ask(&url, &args).await, 0, &["queued 2 jobs"]);
+    admin.run("delete from public.agents where agent_prefix = 'agt_b'").await;
+    let _service = db.service().await;
+    admin.settled().await;
+    assert_eq!(admin.tables("agt_b").await, [""; 0]);
+    let queue = "insert into provisioning.jobs (kind, agent_id, agent_prefix, argument) values ('convert', $1, 'agt_a', 'check')";
+    admin.execute(queue, &[&id]).await.unwrap();
+    admin.run("notify agent_provisioning").await;
+    admin.settled().await;
+    let outcomes =
+        "select outcome from provisioning.jobs where kind = 'convert' and agent_id = 1 order by id";
+    assert_eq!(admin.rows(outcomes).await, ["converted", "unchanged"]);
+    expect(&ask(&url, &["agents", "convert", "--reference", "none"]).await, 2, &["foreign_key"]);
+}
