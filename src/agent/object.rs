@@ -182,9 +182,17 @@ impl Object {
             Kind::Policy => format!("create policy {part} on {relation} {definition}"),
             Kind::Grant => {
                 const OPTION: &str = " with grant option";
-                let option = if definition.contains(OPTION) { OPTION } else { "" };
-                let privileges = definition.replace(OPTION, "");
-                format!("grant {privileges} on {relation} to {part}{option}")
+                let (with, without): (Vec<_>, Vec<_>) =
+                    definition.split(", ").partition(|privilege| privilege.ends_with(OPTION));
+                let grant = |privileges: Vec<&str>, option: &str| {
+                    let list = privileges.join(", ").replace(OPTION, "");
+                    format!("grant {list} on {relation} to {part}{option}")
+                };
+                match (without.is_empty(), with.is_empty()) {
+                    (_, true) => grant(without, ""),
+                    (true, _) => grant(with, OPTION),
+                    _ => grant(without, "") + ";\n" + &grant(with, OPTION),
+                }
             }
             Kind::Publication => {
                 let literal = |text: &str| text.replace('\'', "''");
