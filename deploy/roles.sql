@@ -68,15 +68,19 @@ end $$;
 
 grant usage, create on schema public to agent_provisioner;
 grant usage on schema provisioning to agent_provisioner;
+grant usage, create on schema provisioning_trash to agent_provisioner;
 
 grant select on provisioning.migrations to agent_provisioner;
 grant select, insert, update, delete
     on provisioning.jobs, provisioning.agents, provisioning.agent_tables, provisioning.agent_types,
     provisioning.templates
     to agent_provisioner;
+grant select, insert, update, delete on provisioning.trash, provisioning.trash_relations
+    to agent_provisioner;
 grant execute on function provisioning.touch_updated_at(), provisioning.total_orders()
     to agent_provisioner;       -- to create triggers with
 grant execute on function provisioning.publish(regclass, name) to agent_provisioner;
+grant execute on function provisioning.unpublish(regclass) to agent_provisioner;
 
 drop policy if exists worker on provisioning.migrations;
 create policy worker on provisioning.migrations for select to agent_provisioner
@@ -96,6 +100,13 @@ create policy worker on provisioning.agent_types for all to agent_provisioner
 drop policy if exists worker on provisioning.templates;
 create policy worker on provisioning.templates for all to agent_provisioner
     using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
+
+drop policy if exists worker on provisioning.trash;
+create policy worker on provisioning.trash for all to agent_provisioner
+    using (current_user = 'agent_provisioner') with check (current_user = 'agent_provisioner');
+drop policy if exists worker on provisioning.trash_relations;
+create policy worker on provisioning.trash_relations for all to agent_provisioner
+    using (current_user = 'agent_provisioner') with check (current_user = 'agent_provisioner');
 
 -- DELETE allows the table lock, UPDATE of one column (which a trigger keeps as it is) the row lock.
 grant select, references, delete, update (id) on public.agents to agent_provisioner;

@@ -1,6 +1,7 @@
 //! The settings: a TOML file, then `DATABASE_URL`, then `PROVISIONER_…`, each over the last.
 
 mod database;
+mod deprovision;
 
 use std::collections::HashMap;
 use std::io;
@@ -12,6 +13,7 @@ use config::{Environment, File, FileFormat};
 use serde::{Deserialize, Deserializer};
 
 pub use database::Database;
+pub use deprovision::Deprovision;
 
 use crate::agent::Reference;
 use crate::db::UrlError;
@@ -31,6 +33,8 @@ pub struct Config {
     /// The tables, by their names without the prefix, that Supabase Realtime is to tell of.
     #[serde(deserialize_with = "names")]
     pub realtime: Vec<String>,
+    /// How agents go.
+    pub deprovision: Deprovision,
     /// What probes and Prometheus ask.
     pub http: Http,
     /// What is logged.
@@ -201,7 +205,7 @@ impl Config {
         if max_attempts < 1 {
             return refuse("worker.max_attempts", "must be at least 1");
         }
-        Ok(())
+        self.deprovision.check()
     }
 }
 

@@ -69,6 +69,7 @@ pub struct Metrics {
     attempts: Family<Labels<3>, Counter>,
     lock_timeouts: Counter,
     findings: Family<Labels<1>, Counter>,
+    purged: Counter,
     scrape_errors: Counter,
 }
 
@@ -84,6 +85,7 @@ impl Default for Metrics {
             attempts: Family::default(),
             lock_timeouts: Counter::default(),
             findings: Family::default(),
+            purged: Counter::default(),
             scrape_errors: Counter::default(),
         };
         metrics.register();
@@ -113,6 +115,8 @@ impl Metrics {
         registry.register("lock_timeouts", help, self.lock_timeouts.clone());
         let help = "Jobs that reconcile added; more than none means a trigger that did not report";
         registry.register("reconcile_findings", help, self.findings.clone());
+        let help = "Deleted agents whose tables were dropped after the retention";
+        registry.register("purged", help, self.purged.clone());
         let help = "Scrapes without the metrics that come from the database";
         registry.register("scrape_errors", help, self.scrape_errors.clone());
     }
@@ -157,6 +161,11 @@ impl Metrics {
     pub fn reconciled(&self, missing: u64, orphaned: u64) {
         self.findings.get_or_create(&label("finding", "missing")).inc_by(missing);
         self.findings.get_or_create(&label("finding", "orphaned")).inc_by(orphaned);
+    }
+
+    /// Deleted agents left the trash for good.
+    pub fn purged(&self, agents: u64) {
+        self.purged.inc_by(agents);
     }
 
     /// The exposition, as `OpenMetrics` text; `None` for a database that did not answer.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::agent::{self, Blueprint, Reference, TemplateError, Templates};
+use crate::agent::{self, Blueprint, TemplateError, Templates};
 use crate::config::{self, Config};
 use crate::db::{self, Db, Event, Listener, MigrateError, Solo};
 use crate::http::{self, Http};
@@ -63,7 +63,7 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
     let aside = Arc::new(Aside::new(solo, config.worker.concurrency));
     let listener = Listener { target: listen, patience, sender: db.clone() };
     let blueprint = tokio::select! {
-        prepared = prepare(&db, templates, config.reference) => Arc::new(prepared?),
+        prepared = prepare(&db, templates, config) => Arc::new(prepared?),
         () = shutdown.asked() => return Ok(End::Drained),
     };
 
@@ -102,6 +102,7 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
         wake: Arc::clone(&wake),
         asked: Arc::clone(&sweep),
         interval: config.worker.reconcile_interval,
+        limits,
         patience: config.database.statement_timeout + SILENCE,
     };
     shutdown.vital("reconcile", reconcile.run(shutdown.stop.clone()));
@@ -112,11 +113,12 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
 }
 
 /// Everything that must be right before the first job.
-async fn prepare(db: &Db, templates: Templates, reference: Reference) -> Result<Blueprint, Error> {
+async fn prepare(db: &Db, templates: Templates, config: &Config) -> Result<Blueprint, Error> {
     let mut client = db.get().await?;
     db::require_current(&mut client).await?;
     warn_of_many(&client).await?;
-    let blueprint = Blueprint::prepare(&mut client, templates, reference).await?;
+    let (reference, retention) = (config.reference, config.deprovision.retention);
+    let blueprint = Blueprint::prepare(&mut client, templates, reference, retention).await?;
     agent::record(&client, blueprint.templates()).await?;
     for changed in agent::changed(&client, blueprint.templates()).await? {
         let (file, gone) = (&changed.file, changed.gone);

@@ -36,6 +36,7 @@ fn a_bad_setting_ends_with_2_and_names_key_and_mend() {
         ("PROVISIONER_DATABASE__URL", "mysql://me:hunter2@x/y", "database.url cannot be used"),
         ("PROVISIONER_REFERENCE", "none", "reference"),
         ("PROVISIONER_HTTP__LISTEN", "everywhere", "http.listen"),
+        ("PROVISIONER_DEPROVISION__RETENTION", "11years", "must be at most 10years"),
         ("PROVISIONER_TEMPLATES", "/nowhere", "cannot read templates at /nowhere"),
         ("PROVISIONER_LOG__LEVEL", "a=b=c", "log.level"),
         ("PROVISIONER_CONFIG", "/nowhere.toml", "/nowhere.toml"),
@@ -83,7 +84,7 @@ async fn migrate_brings_an_empty_database_up_and_run_works_on_it() {
     let root = db.connect(SUPERUSER).await;
     // As on plain PostgreSQL: no auth schema. The superuser's shim, then the migrations.
     root.batch_execute(
-        "drop schema public, provisioning, auth cascade; create schema public;
+        "drop schema public, provisioning, provisioning_trash, auth cascade; create schema public;
          drop publication supabase_realtime",
     )
     .await
@@ -180,13 +181,15 @@ fn readme_lists_every_key_and_its_default() {
         .map(|(key, rest)| (key, rest.split(" |").next().unwrap()))
         .collect();
     // The error for an unknown key names all known ones.
-    for section in ["", "DATABASE__", "WORKER__", "HTTP__", "LOG__"] {
+    for section in ["", "DATABASE__", "WORKER__", "DEPROVISION__", "HTTP__", "LOG__"] {
         let output =
             run("", &["render", "agt_6f78"], &[(&format!("PROVISIONER_{section}NOPE"), "1")]);
         let error = said(&output);
         let known = error.split("expected ").nth(1).expect(&error).to_owned();
         let keys = known.split('`').skip(1).step_by(2);
-        for key in keys.filter(|key| !["database", "worker", "http", "log"].contains(key)) {
+        for key in
+            keys.filter(|key| !["database", "worker", "deprovision", "http", "log"].contains(key))
+        {
             let key = format!("{}{key}", section.to_lowercase().replace("__", "."));
             assert!(rows.iter().any(|(listed, _)| *listed == key), "README lacks {key}");
         }

@@ -7,6 +7,8 @@ select
     coalesce((select s.ssl from pg_catalog.pg_stat_ssl s where s.pid = pg_backend_pid()), false) as encrypted,
     inet_server_addr() is null or inet_server_addr() <<= inet '127.0.0.0/8' as local,
     has_schema_privilege('public', 'create') as may_create,
+    has_schema_privilege('provisioning_trash', 'usage')
+        and has_schema_privilege('provisioning_trash', 'create') as may_trash,
     has_table_privilege('public.agents', 'select')
         and has_table_privilege('public.agents', 'references')
         and has_table_privilege('public.agents', 'delete') as may_use_agents,

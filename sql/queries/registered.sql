@@ -4,6 +4,7 @@
 select
     a.reference = 'foreign_key' as keyed,
     o.kind,
+    o.oid,
     -- Null where somebody dropped it.
     o.name,
     coalesce(o.bare_name = o.registered_name, false) as ours,

@@ -22,10 +22,12 @@ mod refusal;
 mod rehearsal;
 mod repair;
 mod reshape;
+mod restore;
 mod script;
 pub mod statement;
 mod template;
 mod templates;
+mod trash;
 mod trial;
 mod upgrade;
 
@@ -38,7 +40,7 @@ pub use adopt::{Candidate, Found, Refused, Taken, candidates, others, take};
 pub use built::{Built, drift};
 pub use concurrent::run_concurrently;
 pub use convert::convert;
-pub use deprovision::deprovision;
+pub use deprovision::{Leaving, deprovision};
 pub use drift::{Change, Drift, headlines};
 pub use error::Error;
 pub use ledger::{Changed, changed, record};
@@ -49,8 +51,10 @@ pub use prefix::{InvalidPrefix, Prefix};
 pub use provision::{Blueprint, Outcome, Registered, provision};
 pub use rehearsal::worker_role;
 pub use repair::repair;
+pub use restore::{Restored, Trashed, restore};
 pub use template::Template;
 pub use templates::{Error as TemplateError, Templates};
+pub use trash::purge;
 pub use upgrade::{Stage, require_own, upgrade};
 
 /// The key of a row of `agents`; never used again for another agent.

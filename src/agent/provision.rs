@@ -1,5 +1,7 @@
 //! Building one agent's tables, in a transaction that the caller opened.
 
+use std::time::Duration;
+
 use futures_util::TryStreamExt;
 use tokio_postgres::error::{DbError, ErrorPosition};
 use tokio_postgres::types::Type;
@@ -7,13 +9,15 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::error::{Error, query};
 use super::script::{Place, Script};
-use super::{Agent, AgentId, Manifest, Reference, Templates, deprovision, trial};
+use super::{Agent, AgentId, Leaving, Manifest, Reference, Templates, deprovision, trial};
 
 /// What every new agent gets.
 #[derive(Debug)]
 pub struct Blueprint {
     pub(super) manifest: Manifest,
     reference: Reference,
+    /// How long the tables of a deleted one are kept.
+    pub(super) retention: Duration,
 }
 
 impl Blueprint {
@@ -22,9 +26,10 @@ impl Blueprint {
         client: &mut Client,
         templates: Templates,
         reference: Reference,
+        retention: Duration,
     ) -> Result<Self, Error> {
         trial::run(client, &templates, reference).await?;
-        Ok(Self { manifest: Manifest::prepare(client, templates).await?, reference })
+        Ok(Self { manifest: Manifest::prepare(client, templates).await?, reference, retention })
     }
 
     /// The files.
@@ -65,6 +70,8 @@ pub enum Outcome {
     Converted,
     /// Tables, registration and row are gone.
     Deprovisioned,
+    /// The same, and for a while an operator can bring them back.
+    Trashed,
 }
 
 impl Outcome {
@@ -80,6 +87,7 @@ impl Outcome {
             Self::Unfinished => "unfinished",
             Self::Converted => "converted",
             Self::Deprovisioned => "deprovisioned",
+            Self::Trashed => "trashed",
         }
     }
 }
@@ -96,10 +104,12 @@ pub async fn provision(
 ) -> Result<Outcome, Error> {
     match registered {
         Registered::This => return Ok(Outcome::Unchanged),
-        Registered::Former(former) => deprovision::drop_tables(client, former).await?,
+        Registered::Former(id) => {
+            deprovision::remove(client, blueprint, Leaving { id, user: None, row: None }).await?;
+        }
         Registered::Nobody => {}
     }
-    let Blueprint { manifest, reference } = blueprint;
+    let Blueprint { manifest, reference, .. } = blueprint;
     let (prefix, version) = (&agent.prefix, manifest.templates().version());
     let (names, types) = (manifest.tables(prefix, version), manifest.types(prefix, version));
     let rendered = manifest.templates().script(prefix, agent.id, *reference);

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 
 use super::jobs::print_json;
 use super::table::{Table, clean, or_dash};
-use super::{Error, adopt, connect_current, convert, failed, repair, upgrade, verify};
+use super::{Error, adopt, connect_current, convert, failed, repair, trash, upgrade, verify};
 use crate::config::Config;
 use crate::jobs::desk;
 
@@ -43,6 +43,10 @@ enum Verb {
     Upgrade(upgrade::Args),
     /// Have the worker tie agents' customers to `agents` in another way
     Convert(convert::Args),
+    /// List deleted agents that can be restored
+    Trash(trash::List),
+    /// Bring a deleted agent back: its row, its tables and all in them
+    Restore(trash::Restore),
 }
 
 /// An agent with all that `show` tells of it.
@@ -60,6 +64,8 @@ pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error>
         Verb::Adopt(args) => return adopt::main(args, config).await,
         Verb::Upgrade(args) => return upgrade::main(args, config).await,
         Verb::Convert(args) => return convert::main(args, config).await,
+        Verb::Trash(args) => return trash::list(&args, config).await,
+        Verb::Restore(args) => return trash::restore(args, config).await,
         Verb::List { json } => {
             let client = connect_current(config).await?;
             let mut out = stdout().lock();

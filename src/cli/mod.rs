@@ -16,6 +16,7 @@ mod repair;
 mod rollout;
 mod run;
 mod table;
+mod trash;
 mod upgrade;
 mod verify;
 mod wait;
@@ -100,8 +101,19 @@ enum Error {
     Unhealthy(String),
     #[error("there is no job {0}")]
     NoJob(i64),
-    #[error("no agent has the prefix {0:?}, and none has left anything under it")]
+    #[error("no agent has the prefix {0:?}, and none has left anything under it outside the trash")]
     NoAgent(String),
+    #[error(transparent)]
+    Agent(#[from] agent::Error),
+    #[error(
+        "{prefix} is agent {id}{}",
+        if *alive { ": delete it first" } else { ", which is being deleted; see: agents show" }
+    )]
+    Present { prefix: String, id: i64, alive: bool },
+    #[error("there is no such {0:?} in the trash; see: agents trash")]
+    NotInTrash(String),
+    #[error("the trash holds several agents {prefix:?}; choose one by --item: {items}")]
+    Several { prefix: String, items: String },
     #[error("no tables are registered for an agent {0:?}; see: agents list")]
     NotBuilt(String),
     #[error("the templates have no foreign_key.sql: there is no key to create")]
@@ -138,6 +150,10 @@ impl Error {
             | Self::NoJob(_)
             | Self::NoAgent(_)
             | Self::NotBuilt(_)
+            | Self::Agent(_)
+            | Self::Present { .. }
+            | Self::NotInTrash(_)
+            | Self::Several { .. }
             | Self::Output(_) => 1,
         }
     }

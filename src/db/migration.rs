@@ -29,7 +29,7 @@ macro_rules! migration {
     };
 }
 
-pub(super) static MIGRATIONS: [Migration; 6] = [
+pub(super) static MIGRATIONS: [Migration; 7] = [
     migration!(
         1,
         "0001_base",
@@ -41,6 +41,7 @@ pub(super) static MIGRATIONS: [Migration; 6] = [
     migration!(4, "0004_api", "api", &[]),
     migration!(5, "0005_fleet", "fleet", &[]),
     migration!(6, "0006_templates", "templates", &[]),
+    migration!(7, "0007_trash", "trash", &["provisioning.trash"]),
 ];
 
 impl Migration {

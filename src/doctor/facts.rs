@@ -13,12 +13,14 @@ const SLOTS_PER_JOB: i64 = 80;
 /// The oldest server that the tests run on, as `server_version_num` counts.
 const OLDEST: i32 = 150_000;
 
-const WRITTEN: [&str; 5] = [
+const WRITTEN: [&str; 7] = [
     "provisioning.jobs",
     "provisioning.agents",
     "provisioning.agent_tables",
     "provisioning.agent_types",
     "provisioning.templates",
+    "provisioning.trash",
+    "provisioning.trash_relations",
 ];
 const TRIGGERS: [&str; 2] = ["enqueue_provision", "enqueue_deprovision"];
 
@@ -109,6 +111,9 @@ impl Facts {
         let mut lacks = self.names("unusable");
         if !self.0.get::<_, bool>("may_create") {
             lacks.push("create in schema public".to_owned());
+        }
+        if !self.0.get::<_, bool>("may_trash") {
+            lacks.push("create in schema provisioning_trash".to_owned());
         }
         if !self.0.get::<_, bool>("may_use_agents") {
             lacks.push("select, references, delete on public.agents".to_owned());

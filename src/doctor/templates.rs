@@ -15,10 +15,13 @@ pub(super) async fn judge(client: &mut Client, config: &Config) -> Vec<Finding> 
         Err(error) => return vec![unusable(&error)],
     };
     // Tried on the server and taken back.
-    let blueprint = match Blueprint::prepare(client, templates, config.reference).await {
-        Ok(blueprint) => blueprint,
-        Err(error) => return vec![unusable(&error)],
-    };
+    let blueprint =
+        match Blueprint::prepare(client, templates, config.reference, config.deprovision.retention)
+            .await
+        {
+            Ok(blueprint) => blueprint,
+            Err(error) => return vec![unusable(&error)],
+        };
     let changed = match agent::changed(client, blueprint.templates()).await {
         Ok(changed) => changed,
         Err(error) => return vec![unusable(&error)],

@@ -14,10 +14,14 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Local to the transaction, and so right behind a transaction-mode pooler too.
     pub(super) fn begin(&self) -> String {
+        format!("begin; {}", self.local())
+    }
+
+    /// Local to the transaction, and so right behind a transaction-mode pooler too.
+    pub(super) fn local(&self) -> String {
         format!(
-            "begin; set local statement_timeout = {}; set local lock_timeout = {}; \
+            "set local statement_timeout = {}; set local lock_timeout = {}; \
              set local idle_in_transaction_session_timeout = {}",
             self.statement_timeout.as_millis(),
             self.lock_timeout.as_millis(),

@@ -5,6 +5,7 @@ mod attempt;
 pub(crate) mod desk;
 mod limits;
 mod look;
+mod purge;
 mod queue;
 mod reconcile;
 mod silence;

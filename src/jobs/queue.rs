@@ -174,7 +174,7 @@ pub(super) async fn succeed(
         | Outcome::Upgraded
         | Outcome::Unfinished
         | Outcome::Converted => "ready",
-        Outcome::Superseded | Outcome::Deprovisioned => "gone",
+        Outcome::Superseded | Outcome::Deprovisioned | Outcome::Trashed => "gone",
     };
     let settled: [(&(dyn ToSql + Sync), Type); 3] = [
         (&job.id, Type::INT8),

@@ -1,4 +1,5 @@
-//! The sweep that makes up for lost events: agents × registry → the jobs that are missing.
+//! The sweep that makes up for lost events: agents × registry → the jobs that are missing; and that
+//! empties the trash.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
-use super::Wake;
+use super::{Limits, Wake, purge};
 use crate::db::{self, Db};
 use crate::error::Chain;
 use crate::metrics::{Metrics, Wakeup};
@@ -30,6 +31,8 @@ pub struct Reconcile {
     pub asked: Arc<Notify>,
     /// Between sweeps.
     pub interval: Duration,
+    /// What bounds the purge of one agent.
+    pub limits: Limits,
     /// Longer than any sweep takes.
     pub patience: Duration,
 }
@@ -57,7 +60,12 @@ impl Reconcile {
     async fn sweep(&self) -> Result<(), db::Error> {
         let mut client = self.db.get().await?;
         let swept = timeout(self.patience, self.compare(&mut client)).await;
-        let swept = swept.unwrap_or(Err(db::Error::Silent(self.patience)));
+        let mut swept = swept.unwrap_or(Err(db::Error::Silent(self.patience)));
+        if swept.is_ok() {
+            let purged = timeout(self.patience, purge::purge(&mut client, &self.limits)).await;
+            let purged = purged.unwrap_or(Err(db::Error::Silent(self.patience)));
+            swept = purged.map(|agents| self.metrics.purged(agents));
+        }
         if swept.is_err() {
             Db::close(client);
         }

@@ -12,7 +12,7 @@ use super::queue::{self, Job, Kind, Takes};
 use super::silence::{self, Broken};
 use super::wake::Turn;
 use super::{Aside, Limits, Wake};
-use crate::agent::{self, Blueprint, Outcome, Registered};
+use crate::agent::{self, Blueprint, Leaving, Outcome, Registered};
 use crate::backoff;
 use crate::db::Db;
 use crate::error::Chain;
@@ -206,10 +206,12 @@ impl Worker {
                 }
                 Kind::Convert => self.convert(client, job).await,
                 Kind::Deprovision => {
+                    let (user, row) = (job.user.as_deref(), job.argument.as_deref());
+                    let leaving = Leaving { id: job.agent_id, user, row };
                     let (cancelled, dropped) = tokio::join!(
                         biased;
                         queue::cancel_earlier(client, job),
-                        agent::deprovision(client, job.agent_id, job.user.as_deref()),
+                        agent::deprovision(client, &self.blueprint, leaving),
                     );
                     cancelled.map_err(query("cancel the agent's earlier jobs"))?;
                     dropped

@@ -1,6 +1,6 @@
 -- Everything in our two schemas and on auth.users, in the server's own words.
 with ours as (
-    select oid from pg_namespace where nspname in ('public', 'provisioning')
+    select oid from pg_namespace where nspname in ('public', 'provisioning', 'provisioning_trash')
 )
 select format('schema %s owner %s acl %s', nspname, nspowner::regrole,
     (select string_agg(x::text, ',' order by x::text) from unnest(nspacl) x))

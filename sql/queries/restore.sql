@@ -1,0 +1,60 @@
+-- Takes an agent out of the trash: its row, registration and WhatsApp configuration are as they were,
+-- and the statements bring the rest back, tables last. No row: it is not in the trash any more.
+-- A user who is gone, or has another agent by now, is left out.
+-- $1 number in the trash
+with item as materialized (
+    delete from provisioning.trash t where t.item = $1 returning *
+), kept as materialized (
+    select r.kind, r.home, r.name, r.kept_as,
+        case r.kind
+            when 'type' then to_regtype(format('provisioning_trash.%I', r.kept_as))::oid
+            when 'statistics' then (
+                select s.oid from pg_catalog.pg_statistic_ext s
+                where s.stxnamespace = 'provisioning_trash'::regnamespace and s.stxname = r.kept_as)
+            else to_regclass(format('provisioning_trash.%I', r.kept_as))::oid
+        end as oid
+    from provisioning.trash_relations r
+    where r.item = $1
+), agent as (
+    insert into public.agents (id, agent_prefix, created_at, user_id, created_by)
+    select i.agent_id, i.agent_prefix, coalesce(i.created_at, i.provisioned_at), u.id, c.id
+    from item i
+    left join public.users c on c.id = i.created_by
+    left join public.users u on u.id = i.user_id
+        and not exists (select from public.agents a where a.user_id = i.user_id)
+    returning user_id
+), registered as (
+    insert into provisioning.agents (
+        agent_id, agent_prefix, user_id, template_version, reference, provisioned_at)
+    select i.agent_id, i.agent_prefix, a.user_id, i.template_version, i.reference, i.provisioned_at
+    from item i, agent a
+), tables as (
+    insert into provisioning.agent_tables (relation, agent_id, table_name)
+    select k.oid::regclass, i.agent_id, k.name from item i, kept k
+    where k.kind = 'table' and k.oid is not null
+), types as (
+    insert into provisioning.agent_types (type, agent_id, type_name)
+    select k.oid::regtype, i.agent_id, k.name from item i, kept k
+    where k.kind = 'type' and k.oid is not null
+), whatsapp as (
+    update public.whatsapp_configuration w set is_active = true, updated_at = now()
+    from item i, agent a
+    where i.whatsapp and w.user_id = a.user_id and not w.is_active
+)
+select
+    i.user_id is distinct from a.user_id as orphaned,
+    i.regain,
+    -- Of the tables; whoever has them may rename and grant.
+    (select c.relowner::regrole::text from kept k join pg_catalog.pg_class c on c.oid = k.oid
+     where k.kind = 'table' limit 1) as owner,
+    array(
+        select concat(
+            format('alter %s provisioning_trash.%I rename to %I', k.kind, k.kept_as, k.name),
+            case when k.kind in ('table', 'statistics', 'type')
+                 then format('; alter %s provisioning_trash.%I set schema %I', k.kind, k.name, k.home)
+            end)
+        from kept k
+        where k.oid is not null
+        order by k.kind = 'table'
+    ) as statements
+from item i, agent a

@@ -1,0 +1,29 @@
+//! Section `deprovision`: how final a deletion is.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{Error, duration};
+
+/// A date that far away still fits into the database's.
+const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+
+/// Section `deprovision`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Deprovision {
+    /// How long a deleted agent's tables are kept; nothing drops them at once.
+    #[serde(deserialize_with = "duration")]
+    pub retention: Duration,
+}
+
+impl Deprovision {
+    pub(super) fn check(&self) -> Result<(), Error> {
+        if self.retention > LONGEST {
+            let reason = "must be at most 10years".to_owned();
+            return Err(Error::Value { key: "deprovision.retention", reason });
+        }
+        Ok(())
+    }
+}

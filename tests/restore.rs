@@ -1,0 +1,202 @@
+//! Deleted agents that are brought back.
+
+use serde_json::json as value;
+
+use crate::support::{ADA, BEN, Database, WORKER, ask, expect, json};
+use crate::trash::{CHECKED, KEPT, KEYED, LAST, TRASH, agents, contents, crm, customers};
+
+#[tokio::test]
+async fn a_deleted_agent_comes_back_as_it_was_with_its_rows() {
+    for reference in [CHECKED, KEYED] {
+        let (db, admin, _service) = crm(reference).await;
+        let publish = "alter publication supabase_realtime add table public.agt_ada_messages";
+        admin.run(publish).await;
+        let before = (contents(&admin, "agt_ada").await, admin.catalog("agt_ada", 1).await);
+        assert_eq!(before.0.len(), 5);
+        for round in 0..2 {
+            admin.run("select from public.delete_agent(1)").await;
+            admin.settled().await;
+            assert_eq!(admin.rows(LAST).await, ["deprovision|succeeded|trashed"]);
+            assert_eq!(admin.tables("agt_ada").await, [""; 0]);
+            let left = format!(
+                "select (select count(*) from public.agents where id = 1)
+                 + (select count(*) from provisioning.agents where agent_id = 1)
+                 + (select count(*) from public.whatsapp_configuration
+                    where user_id = '{}' and is_active)
+                 + (select count(*) from pg_publication_tables where schemaname <> 'public')",
+                ADA.id
+            );
+            assert_eq!(admin.one::<i64>(&left).await, 0);
+            let state = "select state from public.agent_status(1)";
+            assert_eq!(admin.rows(state).await, ["gone"]);
+            let listed = json(&agents(&db, &["trash", "--json"]).await);
+            assert_eq!(
+                [&listed[0]["prefix"], &listed[0]["id"], &listed[0]["tables"]],
+                [&value!("agt_ada"), &value!(1), &value!(4)]
+            );
+            assert_eq!(listed[0]["item"], round + 1);
+
+            let dry = agents(&db, &["restore", "agt_ada", "--dry-run"]).await;
+            expect(&dry, 0, &["rename to agt_ada_orders", "grant ", "set local role"]);
+            assert_eq!(admin.tables("agt_ada").await, [""; 0]);
+            let restored = agents(&db, &["restore", "agt_ada"]).await;
+            expect(&restored, 0, &["restored agt_ada (agent 1) with 4 tables\n"]);
+            admin.settled().await;
+            assert_eq!(admin.rows(LAST).await, ["provision|succeeded|unchanged"]);
+            let after = (contents(&admin, "agt_ada").await, admin.catalog("agt_ada", 1).await);
+            assert_eq!(before, after, "{reference:?}");
+            let member = "select tablename from pg_publication_tables";
+            assert_eq!(admin.rows(member).await, ["agt_ada_messages"]);
+            admin
+                .run("alter publication supabase_realtime drop table public.agt_ada_messages")
+                .await;
+            expect(&agents(&db, &["verify"]).await, 0, &["2 agents compared"]);
+            admin.run(publish).await;
+            assert_eq!(admin.one::<i64>(TRASH).await, 0);
+        }
+        // Triggers name the orders table; sequences and policies go on where they were.
+        let work =
+            "insert into public.agt_ada_orders_items (order_id, name, price) values (1, 'x', 7);
+                    select total_amount from public.agt_ada_orders";
+        assert_eq!(admin.ask(&ADA, work).await.unwrap().rows, ["7.00"]);
+        assert_eq!(admin.ask(&BEN, work).await.unwrap_err().code().code(), "42501");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_row_leaves_as_much_as_the_reference_does() {
+    for (reference, rows) in [(CHECKED, 5), (KEYED, 1)] {
+        let (db, admin, _service) = crm(reference).await;
+        let before = contents(&admin, "agt_ada").await;
+        admin.run("delete from public.agents where agent_prefix = 'agt_ada'").await;
+        admin.settled().await;
+        assert_eq!(admin.rows(LAST).await, ["deprovision|succeeded|trashed"]);
+        expect(&agents(&db, &["restore", "agt_ada"]).await, 0, &["restored agt_ada"]);
+        // Owner, creator and date too, which only the deleted row knew.
+        assert_eq!(contents(&admin, "agt_ada").await, before[..rows], "{reference:?}");
+        admin.settled().await;
+        expect(&agents(&db, &["verify"]).await, 0, &[]);
+    }
+}
+
+#[tokio::test]
+async fn of_a_prefix_that_was_deleted_again_and_again_each_comes_back() {
+    let (db, admin, _service) = crm(CHECKED).await;
+    let before = contents(&admin, "agt_ada").await;
+    // Under a new id, and put back under the old one.
+    for insert in ["(agent_prefix) values ('agt_ada')", "(id, agent_prefix) values (1, 'agt_ada')"]
+    {
+        admin.run("delete from public.agents where agent_prefix = 'agt_ada'").await;
+        admin.settled().await;
+        admin.run(&format!("insert into public.agents {insert}")).await;
+        admin.settled().await;
+        assert_eq!(customers(&admin, "agt_ada").await, 0);
+        let present = agents(&db, &["restore", "agt_ada"]).await;
+        expect(&present, 1, &["agt_ada is agent ", ": delete it first"]);
+    }
+    admin.run("delete from public.agents where agent_prefix = 'agt_ada'").await;
+    admin.settled().await;
+    let several = agents(&db, &["restore", "agt_ada"]).await;
+    expect(&several, 1, &["--item", "3 (agent 1, ", "2 (agent 3, ", "1 (agent 1, "]);
+    let other = agents(&db, &["restore", "agt_ben", "--item", "1"]).await;
+    expect(&other, 1, &["agt_ben is agent 2"]);
+    expect(&agents(&db, &["restore", "agt_x"]).await, 1, &["no such \"agt_x\" in the trash"]);
+    let worker = ask(&db.url(WORKER), &["agents", "restore", "agt_ada", "--item", "1"]).await;
+    expect(&worker, 1, &["permission denied", "42501"]);
+    expect(&agents(&db, &["restore", "agt_ada", "--item", "1"]).await, 0, &["restored"]);
+    admin.settled().await;
+    assert_eq!(contents(&admin, "agt_ada").await, before);
+    expect(&agents(&db, &["verify"]).await, 0, &[]);
+}
+
+#[tokio::test]
+async fn what_people_and_templates_added_goes_and_comes_back_with_the_tables() {
+    let templates = std::env::temp_dir().join(format!("trash-{}", std::process::id()));
+    std::fs::create_dir_all(&templates).unwrap();
+    let sql = "create type public.{prefix}_mood as enum ('good', 'bad');
+        create table public.{prefix}_notes (
+            id bigint generated always as identity primary key, mood public.{prefix}_mood, a int, b int);
+        create index \"idx {prefix} A\" on public.{prefix}_notes (a);
+        create statistics public.{prefix}_notes_stat on a, b from public.{prefix}_notes;
+        revoke all on public.{prefix}_notes from public, anon, authenticated, service_role;
+        grant select, update (a) on public.{prefix}_notes to authenticated";
+    std::fs::write(templates.join("0001_notes.sql"), sql).unwrap();
+    let own = ("TEMPLATES", templates.to_str().unwrap());
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let _service = db.service_with(&[own, KEPT]).await;
+    admin.create("ab").await;
+    admin.settled().await;
+    let long = "l".repeat(63);
+    let almost = "l".repeat(58);
+    admin
+        .run(&format!(
+            "insert into public.ab_notes (mood) values ('bad');
+             create index {long} on public.ab_notes (b); create index ab_{almost} on public.ab_notes (b);
+             create role trash_reader; grant select on public.ab_notes to trash_reader;
+             grant insert on public.ab_notes to service_role;
+             grant delete on public.ab_notes to service_role with grant option"
+        ))
+        .await;
+    let names = "select relname from pg_class where relnamespace = 'public'::regnamespace
+        and (relname like '%ab%' or relname like 'l%') union all select typname from pg_type
+        where typname = 'ab_mood' union all select stxname from pg_statistic_ext
+        where stxnamespace = 'public'::regnamespace
+        union all select a::text from pg_class, aclexplode(relacl) a
+        where oid = 'public.ab_notes'::regclass and grantee = 'service_role'::regrole
+        union all select attacl::text from pg_attribute where attacl is not null
+        and attrelid = 'public.ab_notes'::regclass order by 1";
+    let before = admin.rows(names).await;
+    assert_eq!(before.len(), 11, "{before:?}");
+    admin.run("select from public.delete_agent(1)").await;
+    admin.settled().await;
+    // The same once more, while the first is in the trash.
+    admin.create("ab").await;
+    admin.settled().await;
+    admin.run(&format!("create index {long} on public.ab_notes (b)")).await;
+    admin.run("select from public.delete_agent(2)").await;
+    admin.settled().await;
+    assert_eq!(admin.rows(LAST).await, ["deprovision|succeeded|trashed"]);
+    let strays = "select count(*) from pg_class c where relname not like '\\_%' \
+                  and relname not like 'pg\\_%' and relnamespace = 'provisioning_trash'::regnamespace";
+    assert_eq!(admin.one::<i64>(strays).await, 0);
+    // A role that is gone by then keeps nothing from coming back.
+    admin.run("drop role trash_reader").await;
+    let restored = agents(&db, &["restore", "ab", "--item", "1"]).await;
+    expect(
+        &restored,
+        1,
+        &["restored ab", "cannot grant select", "trash_reader", "agents verify ab"],
+    );
+    assert_eq!(admin.rows(names).await, before);
+    assert_eq!(admin.rows("select mood from public.ab_notes").await, ["bad"]);
+    std::fs::remove_dir_all(templates).unwrap();
+}
+
+#[tokio::test]
+async fn a_user_who_has_another_agent_or_is_gone_is_left_out() {
+    let (db, admin, _service) = crm(CHECKED).await;
+    admin.run("select public.delete_agent(n) from generate_series(1, 2) n").await;
+    admin.settled().await;
+    admin
+        .run(&format!(
+            "insert into public.agents (agent_prefix, user_id) values ('agt_new', '{}');
+             delete from auth.users where id = '{}'",
+            ADA.id, BEN.id
+        ))
+        .await;
+    admin.settled().await;
+    for prefix in ["agt_ada", "agt_ben"] {
+        let restored = agents(&db, &["restore", prefix]).await;
+        expect(&restored, 0, &["restored", "its user is gone or has another agent by now"]);
+        assert_eq!(customers(&admin, prefix).await, 1);
+    }
+    admin.settled().await;
+    let users = "select agent_prefix, user_id, created_by is null from public.agents order by id";
+    let kept = format!("agt_new|{}|t", ADA.id);
+    assert_eq!(admin.rows(users).await, ["agt_ada|-|f", "agt_ben|-|t", &kept]);
+    // Its owner has not switched it on.
+    let active = "select count(*) from public.whatsapp_configuration where is_active";
+    assert_eq!(admin.one::<i64>(active).await, 0);
+    expect(&agents(&db, &["verify"]).await, 0, &[]);
+}
