@@ -74,6 +74,7 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
         max_attempts: config.worker.max_attempts,
         statement_timeout: config.database.statement_timeout,
         lock_timeout: config.database.lock_timeout,
+        max_per_hour: config.deprovision.max_per_hour,
     };
     shutdown.vital("timer", {
         let (wake, stop) = (Arc::clone(&wake), shutdown.stop.clone());

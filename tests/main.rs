@@ -12,6 +12,7 @@ mod support;
 mod adopt;
 mod agents;
 mod auth_users;
+mod brake;
 mod cli;
 mod concurrently;
 mod convert;

@@ -24,6 +24,8 @@ begin
 end $$;
 
 drop function provisioning.unpublish(regclass);
+drop index provisioning.jobs_deleted_idx;
+alter table provisioning.jobs drop column confirmed;
 drop table provisioning.trash_relations;
 drop table provisioning.trash;
 drop schema provisioning_trash;

@@ -1,4 +1,4 @@
--- Deletions that can be undone.
+-- Deletions that can be undone, and deletions that somebody has to confirm.
 
 -- Where the tables of deleted agents wait. Nobody but the worker's role has any right here.
 create schema provisioning_trash;
@@ -43,6 +43,12 @@ revoke all on provisioning.trash, provisioning.trash_relations
 revoke all on sequence provisioning.trash_item_seq from public, anon, authenticated, service_role;
 create policy no_api_access on provisioning.trash for all to authenticated using (false);
 create policy no_api_access on provisioning.trash_relations for all to authenticated using (false);
+
+-- Set by an operator's replay, and by no API function: asking for a deletion again does not confirm it.
+alter table provisioning.jobs add column confirmed boolean not null default false;
+-- Counts the unconfirmed deletions of the last hour.
+create index jobs_deleted_idx on provisioning.jobs (finished_at)
+    where kind = 'deprovision' and state = 'succeeded' and not confirmed;
 
 -- Takes a table out of publications; their names. A publication of a role that the function's owner
 -- is no member of keeps it. As publish, a definer for tables of the caller's own.

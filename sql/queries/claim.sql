@@ -47,6 +47,7 @@ select
     h.user_id::text as user_id,
     h.attempts,
     h.argument,
+    h.confirmed,
     -- Its agent is to go: building would be for nothing.
     exists (
         select from provisioning.jobs d

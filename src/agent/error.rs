@@ -34,6 +34,9 @@ pub enum Error {
          then replay this job", .0.join(", ")
     )]
     InTheWay(Vec<String>),
+    /// So many went within the hour already.
+    #[error("paused: more than {0} deletions within an hour; replay this job to confirm it")]
+    Paused(u32),
     /// The templates make no table named after the prefix.
     #[error("the templates create no table public.{{prefix}}_…")]
     NoTables,
@@ -86,6 +89,7 @@ impl Error {
             | Self::Stray { .. }
             | Self::Realtime { .. }
             | Self::Pooled
+            | Self::Paused(_)
             | Self::Connect(_)
             | Self::Invalid(_) => None,
             Self::Prefix(_) | Self::Reference(_) => Some(&SqlState::CHECK_VIOLATION),
@@ -103,6 +107,7 @@ impl Error {
             | Self::Reference(_)
             | Self::Connect(_)
             | Self::Pooled
+            | Self::Paused(_)
             | Self::Invalid(_) => false,
         }
     }
@@ -110,9 +115,11 @@ impl Error {
     /// What the job does next.
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::NoTables | Self::Stray { .. } | Self::Realtime { .. } | Self::Pooled => {
-                Disposition::Dead
-            }
+            Self::NoTables
+            | Self::Stray { .. }
+            | Self::Realtime { .. }
+            | Self::Pooled
+            | Self::Paused(_) => Disposition::Dead,
             Self::Statement { .. }
             | Self::Query { .. }
             | Self::InTheWay(_)

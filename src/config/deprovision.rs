@@ -1,4 +1,4 @@
-//! Section `deprovision`: how final a deletion is.
+//! Section `deprovision`: how final a deletion is, and how many go through unasked.
 
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ pub struct Deprovision {
     /// How long a deleted agent's tables are kept; nothing drops them at once.
     #[serde(deserialize_with = "duration")]
     pub retention: Duration,
+    /// Deletions within an hour that nobody has to confirm; `None` for any number.
+    pub max_per_hour: Option<u32>,
 }
 
 impl Deprovision {

@@ -11,6 +11,8 @@ pub struct Limits {
     pub statement_timeout: Duration,
     /// Longest wait for a lock; below the server's `deadlock_timeout`, so that the worker gives way.
     pub lock_timeout: Duration,
+    /// Deletions within an hour that nobody has to confirm.
+    pub max_per_hour: Option<u32>,
 }
 
 impl Limits {

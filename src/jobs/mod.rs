@@ -2,6 +2,7 @@
 
 mod aside;
 mod attempt;
+mod brake;
 pub(crate) mod desk;
 mod limits;
 mod look;

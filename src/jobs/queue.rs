@@ -81,6 +81,8 @@ pub(super) struct Job {
     pub(super) argument: Option<String>,
     /// Others are due, too.
     pub(super) more: bool,
+    /// An operator replayed this deletion.
+    pub(super) confirmed: bool,
 }
 
 /// What a look at the queue says about the next one.
@@ -268,6 +270,7 @@ impl Job {
             },
             argument: row.try_get("argument")?,
             more: row.try_get("more")?,
+            confirmed: row.try_get("confirmed")?,
         })
     }
 }

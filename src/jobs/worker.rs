@@ -11,7 +11,7 @@ use super::look::{self, Found};
 use super::queue::{self, Job, Kind, Takes};
 use super::silence::{self, Broken};
 use super::wake::Turn;
-use super::{Aside, Limits, Wake};
+use super::{Aside, Limits, Wake, brake};
 use crate::agent::{self, Blueprint, Leaving, Outcome, Registered};
 use crate::backoff;
 use crate::db::Db;
@@ -206,6 +206,7 @@ impl Worker {
                 }
                 Kind::Convert => self.convert(client, job).await,
                 Kind::Deprovision => {
+                    brake::hold(client, self.limits.max_per_hour, job).await?;
                     let (user, row) = (job.user.as_deref(), job.argument.as_deref());
                     let leaving = Leaving { id: job.agent_id, user, row };
                     let (cancelled, dropped) = tokio::join!(

@@ -114,6 +114,10 @@ fn mend(job: &Entry) -> String {
             "The server could not do it {} times in a row: see the server's log.",
             job.attempts
         ),
+        ("", _) if error.starts_with("paused: ") => {
+            "More agents are being deleted than deprovision.max_per_hour lets through. See whether              all of them are meant: agent-provisioner jobs list --state dead. (All dead jobs at once:              agent-provisioner jobs replay --all-dead.)"
+                .to_owned()
+        }
         ("", _) => "No server gave this error: see the service's log around the time it \
                     finished."
             .to_owned(),
@@ -203,6 +207,7 @@ mod tests {
             (Some("25006"), "", "10 times in a row"),
             (Some("42601"), "", "mend the template"),
             (Some("XX000"), "", "Mend what the error names"),
+            (None, "paused: more than 3 deletions within an hour", "deprovision.max_per_hour"),
             (None, "", "the service's log"),
         ];
         for (sqlstate, error, mend) in cases {
