@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use tokio_postgres::Client;
 
 use super::Limits;
-use super::queue::Job;
+use super::job::Job;
 use crate::agent::{self, Agent, Blueprint, Outcome, Registered, Stage, Template};
 use crate::db::{IDLE_IN_TRANSACTION, Solo};
 

@@ -6,7 +6,8 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::Limits;
-use super::queue::{self, Job};
+use super::job::Job;
+use super::queue;
 use super::silence::{self, Broken};
 use crate::agent::{self, Outcome};
 use crate::error::{Chain, Discreet, Disposition, disposition};

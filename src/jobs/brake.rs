@@ -3,7 +3,7 @@
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use super::queue::Job;
+use super::job::Job;
 use crate::agent::Error;
 
 /// One look at a time, and each sees what the last one let through. The number only has to be ours.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio_postgres::Client;
 
-use super::queue::{self, Job, Takes};
+use super::job::Job;
+use super::queue::{self, Takes};
 use super::{Limits, Wake};
 use crate::db::{MigrateError, schema_version};
 

@@ -4,6 +4,7 @@ mod aside;
 mod attempt;
 mod brake;
 pub(crate) mod desk;
+mod job;
 mod limits;
 mod look;
 mod purge;
@@ -11,6 +12,7 @@ mod queue;
 mod reconcile;
 mod silence;
 mod wake;
+mod work;
 mod worker;
 
 /// From here on the foreign key to `agents` makes itself felt; beyond 2,000 agents it fails for good.

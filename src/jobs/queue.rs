@@ -7,29 +7,15 @@
 
 use std::time::Duration;
 
+use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Row};
 
 use super::attempt::Failure;
-use crate::agent::{Agent, AgentId, InvalidPrefix, Outcome, Reference, Registered};
+use super::job::Job;
+use crate::agent::Outcome;
 use crate::backoff;
 use crate::db;
 use crate::error::Disposition;
-
-/// What this program does with a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Give an agent its tables.
-    Provision,
-    /// Take them away.
-    Deprovision,
-    /// Make good what went missing.
-    Repair,
-    /// Run the template files that it lacks.
-    Upgrade,
-    /// Tie it to `agents` in another way.
-    Convert,
-}
 
 /// What a worker takes; other kinds wait for a program that knows them.
 #[derive(Clone, Copy, Debug)]
@@ -45,44 +31,6 @@ impl Takes {
     fn kinds(self) -> &'static [&'static str] {
         if self.upgrades.is_some() { &WITH_UPGRADES } else { &ALWAYS }
     }
-}
-
-impl Kind {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Provision => "provision",
-            Self::Deprovision => "deprovision",
-            Self::Repair => "repair",
-            Self::Upgrade => "upgrade",
-            Self::Convert => "convert",
-        }
-    }
-}
-
-/// A claimed job.
-#[derive(Clone, Debug)]
-pub(super) struct Job {
-    pub(super) id: i64,
-    pub(super) kind: Kind,
-    pub(super) agent_id: AgentId,
-    /// As the agents row had it; to be parsed.
-    pub(super) prefix: String,
-    /// The agent's user, a UUID as text: it goes from one statement to the next unread.
-    pub(super) user: Option<String>,
-    /// Failed attempts before this one.
-    pub(super) attempts: i32,
-    /// A later job takes its agent away.
-    pub(super) superseded: bool,
-    pub(super) registered: Registered,
-    /// Of what is registered for the prefix, if anything is.
-    pub(super) version: i32,
-    pub(super) reference: Reference,
-    /// What is wanted of the job, where its kind alone does not say it.
-    pub(super) argument: Option<String>,
-    /// Others are due, too.
-    pub(super) more: bool,
-    /// An operator replayed this deletion.
-    pub(super) confirmed: bool,
 }
 
 /// What a look at the queue says about the next one.
@@ -225,52 +173,4 @@ pub(super) async fn fail(
         )
         .await?;
     Ok(changed == 1)
-}
-
-impl Job {
-    pub(super) fn agent(&self) -> Result<Agent, InvalidPrefix> {
-        Ok(Agent { id: self.agent_id, prefix: self.prefix.parse()? })
-    }
-
-    pub(super) fn is_dead(&self, failure: &Failure, max_attempts: i32) -> bool {
-        match failure.disposition {
-            Disposition::GiveWay => false,
-            Disposition::Retry => self.attempts + 1 >= max_attempts,
-            Disposition::Dead => true,
-        }
-    }
-
-    fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
-        let agent_id = AgentId(row.try_get("agent_id")?);
-        let kind = match row.try_get("kind")? {
-            "deprovision" => Kind::Deprovision,
-            "repair" => Kind::Repair,
-            "upgrade" => Kind::Upgrade,
-            "convert" => Kind::Convert,
-            _ => Kind::Provision, // the claim asks for no other
-        };
-        let registered = match row.try_get::<_, Option<i64>>("registered")? {
-            None => Registered::Nobody,
-            Some(id) if AgentId(id) == agent_id => Registered::This,
-            Some(id) => Registered::Former(AgentId(id)),
-        };
-        Ok(Self {
-            id: row.try_get("id")?,
-            kind,
-            agent_id,
-            prefix: row.try_get("agent_prefix")?,
-            user: row.try_get("user_id")?,
-            attempts: row.try_get("attempts")?,
-            superseded: row.try_get("superseded")?,
-            registered,
-            version: row.try_get::<_, Option<i32>>("template_version")?.unwrap_or_default(),
-            reference: match row.try_get("reference")? {
-                Some("check") => Reference::Check,
-                Some(_) | None => Reference::ForeignKey,
-            },
-            argument: row.try_get("argument")?,
-            more: row.try_get("more")?,
-            confirmed: row.try_get("confirmed")?,
-        })
-    }
 }

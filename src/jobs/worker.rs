@@ -7,12 +7,13 @@ use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{self, Failure, Lost};
+use super::job::Job;
 use super::look::{self, Found};
-use super::queue::{self, Job, Kind, Takes};
+use super::queue::{self, Takes};
 use super::silence::{self, Broken};
 use super::wake::Turn;
-use super::{Aside, Limits, Wake, brake};
-use crate::agent::{self, Blueprint, Leaving, Outcome, Registered};
+use super::{Aside, Limits, Wake};
+use crate::agent::Blueprint;
 use crate::backoff;
 use crate::db::Db;
 use crate::error::Chain;
@@ -21,9 +22,8 @@ use crate::metrics::{Metrics, Wakeup};
 /// A server process keeps about 70 kB of cache for each agent it has touched.
 const JOBS_PER_SESSION: u32 = 500;
 
-/// Set after the claim: rolling back to it keeps the job locked.
-const SAVEPOINT: &str = "savepoint job";
-const ROLL_BACK: &str = "rollback to savepoint job";
+/// The savepoint is set after the claim, so the job stays locked.
+pub(super) const ROLL_BACK: &str = "rollback to savepoint job";
 
 /// Works until told to stop.
 #[derive(Clone, Debug)]
@@ -184,59 +184,6 @@ impl Worker {
         }
         self.metrics.pulse.beat();
         Ok(Step::Worked)
-    }
-
-    async fn work(&self, client: &Client, job: &Job) -> Result<Outcome, agent::Error> {
-        if job.kind != Kind::Deprovision && job.superseded {
-            return Ok(Outcome::Superseded);
-        }
-        let query = |doing| move |source| agent::Error::Query { doing, source };
-        // The first sends its message before the second begins; nobody waits in between.
-        let (opened, worked) = tokio::join!(biased; client.batch_execute(SAVEPOINT), async {
-            match job.kind {
-                Kind::Provision => {
-                    agent::provision(client, &self.blueprint, &job.agent()?, job.registered).await
-                }
-                Kind::Repair => {
-                    let (agent, force) = (job.agent()?, job.argument.as_deref() == Some("force"));
-                    agent::repair(client, &self.blueprint, &agent, job.registered, force).await
-                }
-                Kind::Upgrade => {
-                    self.aside.upgrade(client, &self.blueprint, job, &self.limits).await
-                }
-                Kind::Convert => self.convert(client, job).await,
-                Kind::Deprovision => {
-                    brake::hold(client, self.limits.max_per_hour, job).await?;
-                    let (user, row) = (job.user.as_deref(), job.argument.as_deref());
-                    let leaving = Leaving { id: job.agent_id, user, row };
-                    let (cancelled, dropped) = tokio::join!(
-                        biased;
-                        queue::cancel_earlier(client, job),
-                        agent::deprovision(client, &self.blueprint, leaving),
-                    );
-                    cancelled.map_err(query("cancel the agent's earlier jobs"))?;
-                    dropped
-                }
-            }
-        });
-        opened.map_err(query("open a savepoint"))?;
-        let outcome = worked?;
-        if outcome == Outcome::Superseded {
-            let undone = client.batch_execute(ROLL_BACK).await;
-            undone.map_err(query("take back what was built"))?;
-        }
-        Ok(outcome)
-    }
-
-    async fn convert(&self, client: &Client, job: &Job) -> Result<Outcome, agent::Error> {
-        if job.registered != Registered::This {
-            return Ok(Outcome::Superseded);
-        }
-        let to = job.argument.as_deref().unwrap_or_default().parse()?;
-        if job.reference == to {
-            return Ok(Outcome::Unchanged);
-        }
-        agent::convert(client, &self.blueprint, &job.agent()?, job.version, to).await
     }
 
     fn takes(&self) -> Takes {

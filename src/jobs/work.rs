@@ -1,0 +1,65 @@
+//! What is done for each kind of job, between the claim and its record.
+
+use tokio_postgres::Client;
+
+use super::job::{Job, Kind};
+use super::worker::{ROLL_BACK, Worker};
+use super::{brake, queue};
+use crate::agent::{self, Leaving, Outcome, Registered};
+
+const SAVEPOINT: &str = "savepoint job";
+
+impl Worker {
+    pub(super) async fn work(&self, client: &Client, job: &Job) -> Result<Outcome, agent::Error> {
+        if job.kind != Kind::Deprovision && job.superseded {
+            return Ok(Outcome::Superseded);
+        }
+        let query = |doing| move |source| agent::Error::Query { doing, source };
+        // The first sends its message before the second begins; nobody waits in between.
+        let (opened, worked) = tokio::join!(biased; client.batch_execute(SAVEPOINT), async {
+            match job.kind {
+                Kind::Provision => {
+                    agent::provision(client, &self.blueprint, &job.agent()?, job.registered).await
+                }
+                Kind::Repair => {
+                    let (agent, force) = (job.agent()?, job.argument.as_deref() == Some("force"));
+                    agent::repair(client, &self.blueprint, &agent, job.registered, force).await
+                }
+                Kind::Upgrade => {
+                    self.aside.upgrade(client, &self.blueprint, job, &self.limits).await
+                }
+                Kind::Convert => self.convert(client, job).await,
+                Kind::Deprovision => {
+                    brake::hold(client, self.limits.max_per_hour, job).await?;
+                    let (user, row) = (job.user.as_deref(), job.argument.as_deref());
+                    let leaving = Leaving { id: job.agent_id, user, row };
+                    let (cancelled, dropped) = tokio::join!(
+                        biased;
+                        queue::cancel_earlier(client, job),
+                        agent::deprovision(client, &self.blueprint, leaving),
+                    );
+                    cancelled.map_err(query("cancel the agent's earlier jobs"))?;
+                    dropped
+                }
+            }
+        });
+        opened.map_err(query("open a savepoint"))?;
+        let outcome = worked?;
+        if outcome == Outcome::Superseded {
+            let undone = client.batch_execute(ROLL_BACK).await;
+            undone.map_err(query("take back what was built"))?;
+        }
+        Ok(outcome)
+    }
+
+    async fn convert(&self, client: &Client, job: &Job) -> Result<Outcome, agent::Error> {
+        if job.registered != Registered::This {
+            return Ok(Outcome::Superseded);
+        }
+        let to = job.argument.as_deref().unwrap_or_default().parse()?;
+        if job.reference == to {
+            return Ok(Outcome::Unchanged);
+        }
+        agent::convert(client, &self.blueprint, &job.agent()?, job.version, to).await
+    }
+}
