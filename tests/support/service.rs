@@ -66,6 +66,11 @@ impl Service {
         self.log().split(mark).nth(1).unwrap().split('"').next().unwrap().to_owned()
     }
 
+    /// Of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends signals by their names, one right after the other.
     pub fn signal(&self, names: &str) {
         let kill = r#"for name in $1; do kill "-$name" "$2"; done"#;
