@@ -1,11 +1,11 @@
 //! PgBouncer in front of the server, as its package brings it.
 
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::{env, fs};
+use std::{env, fs, iter};
 
 use tokio_postgres::{Client, NoTls};
 
@@ -29,7 +29,8 @@ impl Pooler {
         let (data, server) = db.server.place();
         let (home, password) = (data.parent().unwrap(), db.server.password());
         // Like the server's: below the kernel's own, so that nothing takes it meanwhile.
-        let port = fastrand::u16(20_000..32_000);
+        let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port);
+        let port = iter::repeat_with(|| fastrand::u16(20_000..32_000)).find_map(free).unwrap();
         // The tests share the role's limit of connections: without the retry it would wait for 15 s.
         let size = if mode == "session" { 20 } else { SHARED };
         let config = format!(
