@@ -13,6 +13,7 @@ mod adopt;
 mod agents;
 mod auth_users;
 mod brake;
+mod chaos;
 mod cli;
 mod concurrently;
 mod convert;

@@ -1,6 +1,7 @@
 //! What the tests stand on: a real server, a database each, the real program, and patience.
 
 mod admin;
+mod audit;
 mod caller;
 mod command;
 mod database;
@@ -13,6 +14,7 @@ mod tools;
 mod wait;
 
 pub use admin::Admin;
+pub use audit::{Audit};
 pub use caller::{ADA, Answer, BEN, BOSS, CALLERS, CAT, Caller, DAN, begin};
 pub use command::{ask, expect, finish, json};
 pub use database::{ADMIN, Database, ROLES, Server, WORKER};

@@ -1,6 +1,8 @@
 //! What stands between the service and its database, and fails as networks do.
 
 use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -17,6 +19,7 @@ enum Fate {
 pub struct Proxy {
     url: String,
     fate: broadcast::Sender<Fate>,
+    down: Arc<AtomicBool>,
 }
 
 impl Proxy {
@@ -27,14 +30,18 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("{user}@{}/{name}", listener.local_addr().unwrap());
         let (fate, server) = (broadcast::Sender::new(8), server.to_owned());
-        let fates = fate.clone();
+        let (fates, down) = (fate.clone(), Arc::new(AtomicBool::new(false)));
+        let refuse = Arc::clone(&down);
         tokio::spawn(async move {
             loop {
                 let (client, _) = listener.accept().await.unwrap();
-                tokio::spawn(pass(client, server.clone(), fates.subscribe()));
+                let told = fates.subscribe(); // before the look: nothing slips through a cut
+                if !refuse.load(Ordering::SeqCst) {
+                    tokio::spawn(pass(client, server.clone(), told));
+                }
             }
         });
-        Self { url, fate }
+        Self { url, fate, down }
     }
 
     /// The way through it.
@@ -50,6 +57,17 @@ impl Proxy {
     /// Every connection there is ends; how many there were.
     pub fn cut(&self) -> usize {
         self.fate.send(Fate::Cut).unwrap_or(0)
+    }
+
+    /// Every connection there is ends, and there is no new one until `restore`.
+    pub fn cut_off(&self) {
+        self.down.store(true, Ordering::SeqCst);
+        self.cut();
+    }
+
+    /// New connections pass again.
+    pub fn restore(&self) {
+        self.down.store(false, Ordering::SeqCst);
     }
 }
 
