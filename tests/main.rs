@@ -12,6 +12,7 @@ mod support;
 mod adopt;
 mod agents;
 mod auth_users;
+mod boundaries;
 mod brake;
 mod chaos;
 mod cli;

@@ -31,7 +31,7 @@ pub use tls::{Error as TlsError, SslMode, connector};
 pub use url::{Error as UrlError, Target};
 
 /// The server ends a transaction whose client has gone quiet: a host that vanishes holds its job
-/// no longer than this.
+/// no longer than this. In the middle of a statement it does not; there `jobs::Reconcile` does.
 pub const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
 
 /// As `pg_stat_activity` shows a connection that is on no job.

@@ -18,7 +18,8 @@ use crate::metrics::{Metrics, Wakeup};
 /// One sweep at a time in a database, whoever does it. The number only has to be ours.
 pub(super) const LOCK: i64 = 0x6167_656e_7470_7276;
 
-/// Level-triggered: it looks at what is, not at what was reported.
+/// Level-triggered: it looks at what is, not at what was reported. It also ends sessions of ours that
+/// nobody would.
 #[derive(Debug)]
 pub struct Reconcile {
     /// Where.
@@ -59,8 +60,12 @@ impl Reconcile {
     /// A connection that broke, or that says nothing, is closed.
     async fn sweep(&self) -> Result<(), db::Error> {
         let mut client = self.db.get().await?;
-        let swept = timeout(self.patience, self.compare(&mut client)).await;
-        let mut swept = swept.unwrap_or(Err(db::Error::Silent(self.patience)));
+        let swept = timeout(self.patience, async {
+            // First: one of them may be another's sweep, and have the lock.
+            end_silent(&client).await?;
+            self.compare(&mut client).await
+        });
+        let mut swept = swept.await.unwrap_or(Err(db::Error::Silent(self.patience)));
         if swept.is_ok() {
             let purged = timeout(self.patience, purge::purge(&mut client, &self.limits)).await;
             let purged = purged.unwrap_or(Err(db::Error::Silent(self.patience)));
@@ -91,4 +96,15 @@ impl Reconcile {
         }
         Ok(())
     }
+}
+
+/// Sessions that wait in vain for the rest of a statement, see the query.
+async fn end_silent(client: &Client) -> Result<(), db::Error> {
+    let sql = include_str!("../../sql/queries/end_silent.sql");
+    let silence = db::IDLE_IN_TRANSACTION.as_secs_f64();
+    let ended = client.query_typed(sql, &[(&silence, Type::FLOAT8)]).await?.len();
+    if ended > 0 {
+        tracing::warn!(ended, "ended sessions that fell silent in the middle of a statement");
+    }
+    Ok(())
 }

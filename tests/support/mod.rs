@@ -12,9 +12,10 @@ mod service;
 mod standby;
 mod tools;
 mod wait;
+mod wire;
 
 pub use admin::Admin;
-pub use audit::{Audit};
+pub use audit::{Audit, Findings};
 pub use caller::{ADA, Answer, BEN, BOSS, CALLERS, CAT, Caller, DAN, begin};
 pub use command::{ask, expect, finish, json};
 pub use database::{ADMIN, Database, ROLES, Server, WORKER};
@@ -25,3 +26,4 @@ pub use service::{Service, get, provisioner, said};
 pub use standby::{Standby, make_standby};
 pub use tools::{pg_dump_can, restored};
 pub use wait::until;
+pub use wire::{Break, Length, Point, Way, Wire};
