@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use agent_provisioner::cluster::SUPERUSER;
 use tokio_postgres::Client;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::Bench;
 use super::report::{Figure, ms, quantile};
@@ -34,15 +34,12 @@ pub async fn run(bench: &mut Bench) {
     root.batch_execute(FINISHED).await.unwrap();
     root.batch_execute("vacuum analyze provisioning.jobs").await.unwrap();
     root.batch_execute(DUE).await.unwrap();
-    let mut figures = vec![("claim with 1,000,000 finished jobs", look(&worker, CLAIM, 1).await)];
+    let mut figures = vec![("claim with 1,000,000 finished jobs", claims(&worker).await)];
     root.batch_execute("truncate provisioning.jobs").await.unwrap();
     root.batch_execute(BLOCKED).await.unwrap();
     root.batch_execute("vacuum analyze provisioning.jobs").await.unwrap();
-    let held = "look ahead with 20,000 jobs behind a dead one";
-    figures.push((held, look(&worker, NEXT_DUE, 1).await));
     root.batch_execute(DUE).await.unwrap();
-    let held = "claim with 20,000 jobs behind a dead one";
-    figures.push((held, look(&worker, CLAIM, 1).await));
+    figures.push(("claim with 20,000 jobs behind a dead one", claims(&worker).await));
     drop((root, worker));
     bench.server.forget("queue").await;
     for (what, times) in figures {
@@ -50,16 +47,27 @@ pub async fn run(bench: &mut Bench) {
     }
 }
 
-/// As the worker sends it, and taken back; it finds this many rows.
-async fn look(client: &Client, sql: &str, rows: usize) -> Vec<f64> {
+/// Milliseconds until the one job that can be had is found, as the worker goes about it; taken back.
+async fn claims(client: &Client) -> Vec<f64> {
     let mut times = Vec::new();
     for _ in 0..TIMES {
         client.batch_execute("begin").await.unwrap();
         let started = Instant::now();
-        let found = client.query_typed(sql, &[(&KINDS.as_slice(), Type::TEXT_ARRAY)]).await;
+        let mut found = claim(client, None).await;
+        if found == 0 {
+            let kinds = [(&KINDS.as_slice() as &(dyn ToSql + Sync), Type::TEXT_ARRAY)];
+            let ahead = client.query_typed(NEXT_DUE, &kinds).await.unwrap();
+            found = claim(client, ahead.first().unwrap().get("far")).await;
+        }
         times.push(ms(started.elapsed()));
-        assert_eq!(found.unwrap().len(), rows, "{sql}");
+        assert_eq!(found, 1);
         client.batch_execute("rollback").await.unwrap();
     }
     times
+}
+
+async fn claim(client: &Client, these: Option<Vec<i64>>) -> usize {
+    let asked: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&KINDS.as_slice(), Type::TEXT_ARRAY), (&these, Type::INT8_ARRAY)];
+    client.query_typed(CLAIM, &asked).await.unwrap().len()
 }
