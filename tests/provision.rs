@@ -21,7 +21,7 @@ async fn a_thousand_rows_in_one_statement_become_a_thousand_agents() {
     admin
         .run("insert into public.agents (agent_prefix) select 'agt_' || n from generate_series(1, 1000) n")
         .await;
-    admin.settled().await;
+    admin.all_done().await;
     let outcomes = "select outcome, count(*), max(attempts) from provisioning.jobs group by 1";
     assert_eq!(admin.rows(outcomes).await, ["provisioned|1000|0"]);
     let whole = "select count(*) from (select agent_id from provisioning.agent_tables t \

@@ -1,5 +1,6 @@
 -- Agents that nobody has registered, each with the relations and types that bear the names of the
--- templates' and are registered to nobody, and what keeps them from being taken over.
+-- templates' and are registered to nobody, and what keeps them from being taken over; and those
+-- whose prefix is against the rule.
 -- $1 prefixes; null is all, $2 ends of the templates' table names, such as _customers, $3 of types'
 with unregistered as materialized (
     select a.id, a.agent_prefix::text as prefix
@@ -7,8 +8,8 @@ with unregistered as materialized (
     where not exists (select from provisioning.agents p where p.agent_id = a.id)
       and ($1 is null or a.agent_prefix = any ($1))
 ), found as materialized (
-    select u.id, c.oid, 'table' as kind, c.relname as bare_name, c.relowner as owner, c.relkind in ('r', 'p') as fits,
-        format('%I.%I', 'public', c.relname) as name, e.place,
+    select u.id, u.prefix, c.oid, 'table' as kind, c.relname::text as bare_name, c.relowner as owner,
+        c.relkind in ('r', 'p') as fits, format('%I.%I', 'public', c.relname) as name, e.place,
         exists (select from pg_catalog.pg_constraint k
                 where k.conrelid = c.oid and k.contype = 'f'
                   and k.confrelid = 'public.agents'::regclass) as keyed,
@@ -16,15 +17,15 @@ with unregistered as materialized (
         (select min(b.agent_prefix::text)
          from unnest($2) s (suffix)
          join public.agents b on b.agent_prefix = left(c.relname, length(c.relname) - length(s.suffix))
-         where b.id <> u.id and right(c.relname, length(s.suffix)) = s.suffix) as twin
+         where right(c.relname, length(s.suffix)) = s.suffix and s.suffix <> e.suffix) as twin
     from unregistered u
     cross join unnest($2) with ordinality e (suffix, place)
     join pg_catalog.pg_class c
         on c.relname = u.prefix || e.suffix and c.relnamespace = 'public'::regnamespace
     where not exists (select from provisioning.agent_tables t where t.relation = c.oid)
     union all
-    select u.id, y.oid, 'type', y.typname, y.typowner, true, format('%I.%I', 'public', y.typname), e.place,
-        false, null
+    select u.id, u.prefix, y.oid, 'type', y.typname::text, y.typowner, true,
+        format('%I.%I', 'public', y.typname), e.place, false, null
     from unregistered u
     cross join unnest($3) with ordinality e (suffix, place)
     join pg_catalog.pg_type y
@@ -33,13 +34,16 @@ with unregistered as materialized (
     where not exists (select from provisioning.agent_types t where t.type = y.oid)
 )
 select
-    u.id, u.prefix, f.kind, f.oid, f.name, f.bare_name::text, f.keyed, f.fits, f.twin,
-    f.owner::regrole::text as owner,
+    f.*,
+    f.owner::regrole::text as owner_name,
     pg_has_role(f.owner, 'usage') as may_alter,
     current_user::text as asker,
-    (select p.agent_id from provisioning.agents p where p.agent_prefix = u.prefix) as former,
+    (select p.agent_id from provisioning.agents p where p.agent_prefix = f.prefix) as former,
     (select min(j.id) from provisioning.jobs j
-     where j.agent_id = u.id and j.kind = 'deprovision' and j.state in ('pending', 'dead')) as leaving
+     where j.agent_id = f.id and j.kind = 'deprovision' and j.state in ('pending', 'dead')) as leaving
+from found f
+union all
+select u.id, u.prefix, null, null, null, null, null, null, null, null, null, null, null, null, null, null
 from unregistered u
-left join found f on f.id = u.id
-order by u.prefix, f.kind, f.place
+where u.prefix !~ '^[a-z][a-z0-9_]{1,19}$'
+order by 2, 4, 9

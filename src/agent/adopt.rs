@@ -1,13 +1,13 @@
 //! Taking over agents whose tables somebody else built, in a transaction that the caller opened.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::error::{Error, query};
 use super::rehearsal::worker_role;
-use super::{Agent, AgentId, Built, InvalidPrefix, Manifest, Prefix, Reference};
+use super::{Agent, AgentId, Built, Manifest, Prefix, Reference};
 
 /// An agent with tables named like the templates', which nobody has registered.
 #[derive(Clone, Debug)]
@@ -76,12 +76,12 @@ pub async fn candidates(
     let mut found = Found::default();
     for rows in rows.chunk_by(|a, b| a.get::<_, i64>("id") == b.get::<_, i64>("id")) {
         let Some(first) = rows.first() else { continue };
-        let (id, text): (i64, &str) = (first.get("id"), first.get("prefix"));
+        let (id, text): (_, &str) = (first.get("id"), first.get("prefix"));
         let refuse = |reason| Refused { prefix: text.to_owned(), id, reason };
-        let prefix: Prefix = match text.parse() {
+        let prefix = match text.parse::<Prefix>() {
             Ok(prefix) => prefix,
             Err(invalid) => {
-                found.refused.push(refuse(InvalidPrefix::to_string(&invalid)));
+                found.refused.push(refuse(invalid.to_string()));
                 continue;
             }
         };
@@ -93,27 +93,35 @@ pub async fn candidates(
             found.refused.push(refuse(reason));
             continue;
         }
-        let agent = Agent { id: AgentId(id), prefix };
-        found.candidates.push(Candidate::of(agent, &related, manifest));
+        found.candidates.push(Candidate::of(Agent { id: AgentId(id), prefix }, &related, manifest));
     }
     Ok(found)
 }
 
-/// Relations under the candidates' prefixes that no template makes, by prefix.
+/// Relations under the candidates' prefixes that no template makes, by prefix. Of several prefixes
+/// that head a name, the longest counts.
 pub async fn others(
     client: &Client,
     candidates: &[Candidate],
 ) -> Result<HashMap<String, Vec<String>>, Error> {
-    let prefixes: Vec<&str> = candidates.iter().map(|c| c.built.agent.prefix.as_str()).collect();
-    let tables: Vec<u32> = candidates.iter().flat_map(|c| &c.built.tables).copied().collect();
-    let sql = include_str!("../../sql/queries/adopt_others.sql");
-    let rows = client
-        .query_typed(sql, &[(&prefixes, Type::TEXT_ARRAY), (&tables, Type::OID_ARRAY)])
-        .await
-        .map_err(query("look for other tables"))?;
+    let failed = || query("look for other tables");
+    let unregistered = "select c.oid, c.relname::text as name from pg_catalog.pg_class c \
+                        where c.relnamespace = 'public'::regnamespace \
+                        and c.relkind in ('r', 'p', 'v', 'm', 'f') and not exists \
+                        (select from provisioning.agent_tables t where t.relation = c.oid) order by 2";
+    let agents = "select agent_prefix::text from public.agents";
+    let agents = client.query_typed(agents, &[]).await.map_err(failed())?;
+    let agents: HashSet<&str> = agents.iter().map(|row| row.get(0)).collect();
+    let asked: HashSet<_> = candidates.iter().map(|c| c.built.agent.prefix.as_str()).collect();
+    let known: HashSet<u32> = candidates.iter().flat_map(|c| &c.built.tables).copied().collect();
     let mut others: HashMap<String, Vec<String>> = HashMap::new();
-    for row in rows {
-        others.entry(row.get("prefix")).or_default().push(row.get("name"));
+    for row in client.query_typed(unregistered, &[]).await.map_err(failed())? {
+        let name: &str = row.get("name");
+        let mut heads = name.rmatch_indices('_').filter_map(|(at, _)| name.get(..at));
+        let Some(head) = heads.find(|head| agents.contains(head)) else { continue };
+        if asked.contains(head) && !known.contains(&row.get("oid")) {
+            others.entry(head.to_owned()).or_default().push(name.to_owned());
+        }
     }
     Ok(others)
 }
@@ -137,8 +145,8 @@ pub async fn take(client: &Client, manifest: &Manifest, agent: &Agent) -> Result
     };
     let role = worker_role(client).await?;
     let owned = |(kind, name): &(_, _)| format!("alter {kind} {name} owner to {role};\n");
-    let alter = candidate.relations.iter().map(owned);
-    let altered = client.batch_execute(&alter.collect::<String>()).await;
+    let alter: String = candidate.relations.iter().map(owned).collect();
+    let altered = client.batch_execute(&alter).await;
     altered.map_err(query("give the agent's tables to the worker's role"))?;
     let Built { agent, version, reference, tables, types } = &candidate.built;
     let registered = client
@@ -174,7 +182,7 @@ impl Candidate {
         let keyed = related.iter().any(|row| row.get("keyed"));
         let reference = if keyed { Reference::ForeignKey } else { Reference::Check };
         let (tables, types) = (oids("table"), oids("type"));
-        let mut owners: Vec<String> = related.iter().map(|row| row.get("owner")).collect();
+        let mut owners: Vec<String> = related.iter().map(|row| row.get("owner_name")).collect();
         owners.sort();
         owners.dedup();
         Self {
@@ -207,8 +215,7 @@ fn version(manifest: &Manifest, prefix: &Prefix, tables: &[String]) -> i32 {
 fn kind(row: &Row) -> Option<&'static str> {
     match row.get("kind") {
         Some("table") => Some("table"),
-        Some(_) => Some("type"),
-        None => None,
+        other => other.map(|_: &str| "type"),
     }
 }
 
@@ -229,7 +236,7 @@ fn obstacle(related: &[&Row]) -> Option<String> {
         if let Some(twin) = row.get::<_, Option<&str>>("twin") {
             return Some(format!("{name} may as well be agent {twin:?}'s"));
         }
-        let (owner, asker): (&str, &str) = (row.get("owner"), row.get("asker"));
+        let (owner, asker): (&str, &str) = (row.get("owner_name"), row.get("asker"));
         let may: bool = row.get("may_alter");
         (!may).then(|| format!("{name} belongs to {owner}, for whom {asker} may not act"))
     })
