@@ -93,3 +93,51 @@ async fn a_commit_whose_answer_is_swallowed_counts_once() {
     assert!(silent.elapsed() < NOTICED, "{:?}", silent.elapsed());
     assert_eq!(admin.rows(JOBS).await, ["succeeded|provisioned|0"]);
 }
+
+#[tokio::test]
+async fn a_service_whose_every_connection_falls_silent_works_and_listens_again() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let proxy = Proxy::before(&db.url(WORKER)).await;
+    let service = Service::start(proxy.url(), &[]);
+    service.logged(LISTENING).await;
+    assert!(proxy.swallow() >= 5, "four workers and the listener");
+    let silent = Instant::now();
+    admin.create("agt_a").await;
+    admin.settled().await;
+    service.logged("did not arrive within 5s").await;
+    assert!(silent.elapsed() < NOTICED, "{:?}", silent.elapsed());
+    let again = || async { (service.log().matches(LISTENING).count() == 2).then_some(()) };
+    crate::support::until("the listener", again).await;
+    assert_eq!(admin.rows(JOBS).await, ["succeeded|provisioned|0"]);
+}
+
+#[tokio::test]
+async fn a_host_that_vanishes_in_the_middle_of_a_job_holds_it_no_longer_than_the_server_waits() {
+    let db = Database::new().await;
+    let (admin, holder) = (db.admin().await, db.admin().await);
+    let proxy = Proxy::before(&db.url(WORKER)).await;
+    let gone = Service::start(proxy.url(), &[ONE, PATIENT]);
+    gone.logged("running").await;
+    holder.run("begin; lock table public.agents in row exclusive mode").await;
+    admin.create("agt_6f78").await;
+    let pid = admin.held_up("agt_6f78").await;
+    assert!(proxy.swallow() >= 1);
+    gone.signal("STOP");
+    let next = db.service().await;
+    holder.run("commit").await;
+    // From here on the server has done what it was asked, and waits for somebody who is not there.
+    let vanished = Instant::now();
+    admin.settled().await;
+    assert!(vanished.elapsed() < NOTICED, "{:?}", vanished.elapsed());
+    let there = format!("select count(*) from pg_stat_activity where pid = {pid}");
+    assert_eq!(admin.one::<i64>(&there).await, 0, "ended by the server");
+    assert_eq!(admin.rows(JOBS).await, ["succeeded|provisioned|0"]);
+    drop(next);
+    // Back again, it finds the job done, and does others.
+    gone.signal("CONT");
+    gone.logged("the job was settled all the same").await;
+    admin.create("agt_b").await;
+    admin.settled().await;
+    assert_eq!(admin.rows(JOBS).await, ["succeeded|provisioned|0"; 2]);
+}
