@@ -25,6 +25,7 @@ mod failover;
 mod faults;
 mod functions;
 mod halfopen;
+mod hostile;
 mod http;
 mod jobs;
 mod least_privilege;
