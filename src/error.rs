@@ -118,4 +118,28 @@ mod tests {
         }
         assert_eq!(disposition(None), Disposition::Retry);
     }
+
+    /// By the class for all of its codes, but for those that stand by themselves.
+    #[test]
+    fn every_code_has_the_disposition_of_its_class() {
+        let signs = || ('0'..='9').chain('A'..='Z');
+        let classes = signs().flat_map(|a| signs().map(move |b| format!("{a}{b}")));
+        for class in classes {
+            let passes = ["08", "40", "53", "57", "58"].contains(&class.as_str());
+            let expected = if passes { Disposition::Retry } else { Disposition::Dead };
+            for code in signs().flat_map(|c| ["00", "03", "04", "06", "ZZ"].map(|d| (c, d))) {
+                let code = format!("{class}{}{}", code.0, code.1);
+                if !["25006", "25P03", "25P04", "55P03"].contains(&code.as_str()) {
+                    assert_eq!(disposition(Some(&SqlState::from_code(&code))), expected, "{code}");
+                }
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_has_a_disposition(code in "\\PC{0,6}") {
+            disposition(Some(&SqlState::from_code(&code)));
+        }
+    }
 }

@@ -176,4 +176,22 @@ mod tests {
                         drop index  if exists agt_6f78_concurrently -- 7\n;\n";
         assert_eq!(file.render(&prefix, id).to_string(), expected);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn rendering_fills_in_and_changes_nothing_else(
+            prefix in "[a-z][a-z0-9_]{1,19}", id in proptest::num::i64::ANY
+        ) {
+            let (prefix, id) = (prefix.parse::<Prefix>().unwrap(), AgentId(id));
+            for template in Templates::builtin().unwrap().files {
+                let rendered = template.render(&prefix, id);
+                let (own, filled) = (statement::split(&template.sql), statement::split(&rendered));
+                proptest::prop_assert_eq!(own.len(), filled.len());
+                for (own, filled) in own.iter().zip(filled) {
+                    let text = own.text.replace("{prefix}", prefix.as_str());
+                    proptest::prop_assert_eq!(text.replace("{agent_id}", &id.0.to_string()), filled.text);
+                }
+            }
+        }
+    }
 }
