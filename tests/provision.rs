@@ -1,6 +1,6 @@
 //! A row in `agents` becomes four tables, and goes again with them.
 
-use crate::support::{ADMIN, Database};
+use crate::support::{ADMIN, Database, ask, expect};
 
 #[tokio::test]
 async fn an_agent_gets_exactly_the_documented_tables() {
@@ -226,14 +226,19 @@ async fn a_deletion_that_nobody_reported_does_not_stand_in_its_successors_way() 
 }
 
 #[tokio::test]
-async fn the_registry_survives_dump_and_restore() {
+async fn registry_and_trash_survive_dump_and_restore() {
     let db = Database::new().await;
     let admin = db.admin().await;
     if !crate::support::pg_dump_can(&admin).await {
         return;
     }
-    let service = db.service().await;
-    admin.create("agt_6f78").await;
+    let service = db.service_with(&[("DEPROVISION__RETENTION", "1h")]).await;
+    for prefix in ["agt_6f78", "agt_gone"] {
+        admin.create(prefix).await;
+    }
+    admin.settled().await;
+    admin.fill(&["agt_gone"]).await;
+    admin.run("select from public.delete_agent(2)").await;
     admin.settled().await;
     drop(service);
     let copy = crate::support::restored(&db).await;
@@ -242,6 +247,10 @@ async fn the_registry_survives_dump_and_restore() {
     admin.run("delete from public.agents").await;
     admin.settled().await;
     assert_eq!(admin.tables("agt_6f78").await, [""; 0]);
+    let restored = ask(&copy.url(ADMIN), &["agents", "restore", "agt_gone"]).await;
+    expect(&restored, 0, &["restored agt_gone (agent 2) with 4 tables"]);
+    assert_eq!(admin.rows("select name from public.agt_gone_customers").await, ["Grace"]);
+    expect(&ask(&copy.url(ADMIN), &["agents", "verify", "agt_gone"]).await, 0, &[]);
 }
 
 #[tokio::test]

@@ -161,11 +161,13 @@ async fn a_worker_that_is_killed_on_the_way_leaves_the_agent_whole() {
     let patient = [CHECKED, KEPT, ("DATABASE__LOCK_TIMEOUT", "50s")];
     let mut service = db.service_with(&patient).await;
     admin.run("select from public.delete_agent(1)").await;
-    admin.held_up("agt_ada").await;
+    let pid = admin.held_up("agt_ada").await;
     service.signal("KILL");
     service.ended().await;
-    let pid = admin.held_up("agt_ada").await;
+    // Its server process would notice within seconds.
     admin.run(&format!("select pg_terminate_backend({pid})")).await;
+    let gone = format!("select not exists (select from pg_stat_activity where pid = {pid})");
+    admin.holds(&gone).await;
     assert_eq!((contents(&admin, "agt_ada").await, admin.catalog("agt_ada", 1).await), before);
     assert_eq!(admin.one::<i64>(TRASH).await, 0);
     holder.run("commit").await;

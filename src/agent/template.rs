@@ -183,8 +183,8 @@ mod tests {
             prefix in "[a-z][a-z0-9_]{1,19}", id in proptest::num::i64::ANY
         ) {
             let (prefix, id) = (prefix.parse::<Prefix>().unwrap(), AgentId(id));
-            for template in Templates::builtin().unwrap().files {
-                let rendered = template.render(&prefix, id);
+            for template in crate::agent::Templates::from(None, &[]).unwrap().files() {
+                let rendered = template.render(&prefix, id).to_string();
                 let (own, filled) = (statement::split(&template.sql), statement::split(&rendered));
                 proptest::prop_assert_eq!(own.len(), filled.len());
                 for (own, filled) in own.iter().zip(filled) {

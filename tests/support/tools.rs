@@ -21,7 +21,7 @@ pub async fn pg_dump_can(admin: &Admin) -> bool {
 /// Another database, restored from a dump of this one.
 pub async fn restored(db: &Database) -> Database {
     let copy = db.server.database().await;
-    let empty = "drop schema public, provisioning, auth cascade; create schema public; \
+    let empty = "drop schema public, provisioning, provisioning_trash, auth cascade; create schema public; \
                  drop publication supabase_realtime";
     copy.connect(SUPERUSER).await.batch_execute(empty).await.unwrap();
     let pipe = "pg_dump \"$1\" | psql -q -v ON_ERROR_STOP=1 \"$2\"";
