@@ -70,12 +70,7 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
     let metrics = Arc::new(Metrics::default());
     let wake = Arc::new(Wake::new(DEAF_POLL, Arc::clone(&metrics)));
     let sweep = Arc::new(Notify::new());
-    let limits = Limits {
-        max_attempts: config.worker.max_attempts,
-        statement_timeout: config.database.statement_timeout,
-        lock_timeout: config.database.lock_timeout,
-        max_per_hour: config.deprovision.max_per_hour,
-    };
+    let limits = limits(config);
     shutdown.vital("timer", {
         let (wake, stop) = (Arc::clone(&wake), shutdown.stop.clone());
         async move { wake.run(stop).await }
@@ -111,6 +106,15 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
     shutdown.vital("listener", listener.run(heard, shutdown.stop.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "running");
     Ok(shutdown.wait(end, config.worker.grace).await)
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        max_attempts: config.worker.max_attempts,
+        statement_timeout: config.database.statement_timeout,
+        lock_timeout: config.database.lock_timeout,
+        max_per_hour: config.deprovision.max_per_hour,
+    }
 }
 
 /// Everything that must be right before the first job.

@@ -199,6 +199,6 @@ async fn an_agent_in_the_trash_keeps_the_schema_from_going_down() {
     admin.run("select from public.delete_agent(1)").await;
     admin.settled().await;
     drop(service);
-    let down = ask(&db.url(ADMIN), &["migrate", "down", "--to", "5", "--yes"]).await;
+    let down = ask(&db.url(ADMIN), &["migrate", "down", "--to", "6", "--yes"]).await;
     expect(&down, 1, &["the trash holds the tables of 1 deleted agents"]);
 }
