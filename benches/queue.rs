@@ -13,6 +13,9 @@ use super::server::WORKER;
 const CLAIM: &str = include_str!("../sql/queries/claim.sql");
 const NEXT_DUE: &str = include_str!("../sql/queries/next_due.sql");
 const KINDS: [&str; 3] = ["provision", "deprovision", "repair"];
+/// Of any schema, and a worker's of the first template version.
+const SCHEMA: i32 = i32::MAX;
+const TEMPLATES: i32 = 1;
 const TIMES: usize = 50;
 
 const FINISHED: &str = "
@@ -55,8 +58,9 @@ async fn claims(client: &Client) -> Vec<f64> {
         let started = Instant::now();
         let mut found = claim(client, None).await;
         if found == 0 {
-            let kinds = [(&KINDS.as_slice() as &(dyn ToSql + Sync), Type::TEXT_ARRAY)];
-            let ahead = client.query_typed(NEXT_DUE, &kinds).await.unwrap();
+            let asked: [(&(dyn ToSql + Sync), Type); 2] =
+                [(&KINDS.as_slice(), Type::TEXT_ARRAY), (&TEMPLATES, Type::INT4)];
+            let ahead = client.query_typed(NEXT_DUE, &asked).await.unwrap();
             found = claim(client, ahead.first().unwrap().get("far")).await;
         }
         times.push(ms(started.elapsed()));
@@ -67,7 +71,11 @@ async fn claims(client: &Client) -> Vec<f64> {
 }
 
 async fn claim(client: &Client, these: Option<Vec<i64>>) -> usize {
-    let asked: [(&(dyn ToSql + Sync), Type); 2] =
-        [(&KINDS.as_slice(), Type::TEXT_ARRAY), (&these, Type::INT8_ARRAY)];
+    let asked: [(&(dyn ToSql + Sync), Type); 4] = [
+        (&KINDS.as_slice(), Type::TEXT_ARRAY),
+        (&these, Type::INT8_ARRAY),
+        (&SCHEMA, Type::INT4),
+        (&TEMPLATES, Type::INT4),
+    ];
     client.query_typed(CLAIM, &asked).await.unwrap().len()
 }

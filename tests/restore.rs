@@ -50,7 +50,7 @@ async fn a_deleted_agent_comes_back_as_it_was_with_its_rows() {
             admin
                 .run("alter publication supabase_realtime drop table public.agt_ada_messages")
                 .await;
-            expect(&agents(&db, &["verify"]).await, 0, &["2 agents compared"]);
+            expect(&agents(&db, &["verify"]).await, 0, &["2 compared"]);
             admin.run(publish).await;
             assert_eq!(admin.one::<i64>(TRASH).await, 0);
         }

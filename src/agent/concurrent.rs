@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use tokio_postgres::Client;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::error::{Error, query};
@@ -49,14 +48,10 @@ async fn build(client: &Client, agent: &Agent, name: &str, statement: &str) -> R
             }
             None => {}
         }
-        match run(client, statement).await {
-            // It came into being since the look.
-            Err(error) if error.code() == Some(&SqlState::DUPLICATE_TABLE) => {
-                if find(client, agent, name).await?.is_none() {
-                    return Err(error); // somebody else's
-                }
-            }
-            ran => ran?,
+        run(client, statement).await?;
+        // It may have been skipped: `if not exists` looks at the name alone.
+        if find(client, agent, name).await?.is_none() {
+            return Err(Error::InTheWay(vec![name.to_owned()]));
         }
     }
     match find(client, agent, name).await? {
