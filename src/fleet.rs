@@ -129,6 +129,9 @@ async fn patiently(
 }
 
 fn passes(error: &agent::Error) -> bool {
+    if matches!(error, agent::Error::Vanished) {
+        return true;
+    }
     error.code().is_some_and(|code| {
         // XX000: "cache lookup failed", 42P01, 42704: the name is gone.
         matches!(code.code(), "XX000" | "42P01" | "42704")

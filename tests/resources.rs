@@ -125,17 +125,6 @@ async fn there_are_never_more_connections_than_the_pool_and_the_listeners() {
     admin.settled().await;
 }
 
-/// Tries within this time at most, if each waits at least half of what it may.
-fn tries(outage: Duration) -> usize {
-    let wait = |n: i32| (0.1 * 2_f64.powi(n)).min(15.0);
-    let mut time = 0.0;
-    let past = (0..).take_while(|n| {
-        time += wait(*n);
-        time <= outage.as_secs_f64()
-    });
-    past.count() + 1
-}
-
 #[tokio::test]
 async fn an_outage_is_logged_once_for_each_try_and_tries_become_rare() {
     const ACTORS: usize = 5; // four workers and the listener
@@ -156,10 +145,10 @@ async fn an_outage_is_logged_once_for_each_try_and_tries_become_rare() {
     let log = since(&service, before);
     let (lines, lasted) = (log.lines().count(), started.elapsed());
     eprintln!("an outage of {:.0} s: {lines} lines", lasted.as_secs_f64());
-    bounded(&log, ACTORS);
-    // A worker's first wait is none; and a sweep may have failed in each of its intervals.
+    bounded(&log, ACTORS, lasted);
+    // A sweep may have failed in each of its intervals.
     let sweeps = usize::try_from(lasted.as_secs() / 60).unwrap() + 1;
-    assert!(lines <= ACTORS * (tries(lasted) + 1) + sweeps + 1, "{lines} lines");
+    assert!(lines <= waits(&log).len() + sweeps + 1, "{lines} lines");
     let admin = db.admin().await;
     admin.create("agt_6f78").await;
     admin.settled().await;

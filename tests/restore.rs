@@ -116,8 +116,7 @@ async fn what_people_and_templates_added_goes_and_comes_back_with_the_tables() {
     let sql = "create type public.{prefix}_mood as enum ('good', 'bad');
         create table public.{prefix}_notes (
             id bigint generated always as identity primary key, mood public.{prefix}_mood, a int, b int);
-        create index \"idx {prefix} A\" on public.{prefix}_notes (a);
-        create statistics public.{prefix}_notes_stat on a, b from public.{prefix}_notes;
+        create index \"{prefix}_idx A\" on public.{prefix}_notes (a);
         revoke all on public.{prefix}_notes from public, anon, authenticated, service_role;
         grant select, update (a) on public.{prefix}_notes to authenticated";
     std::fs::write(templates.join("0001_notes.sql"), sql).unwrap();
@@ -133,6 +132,7 @@ async fn what_people_and_templates_added_goes_and_comes_back_with_the_tables() {
         .run(&format!(
             "insert into public.ab_notes (mood) values ('bad');
              create index {long} on public.ab_notes (b); create index ab_{almost} on public.ab_notes (b);
+             create statistics public.ab_notes_stat on a, b from public.ab_notes;
              create role trash_reader; grant select on public.ab_notes to trash_reader;
              grant insert on public.ab_notes to service_role;
              grant delete on public.ab_notes to service_role with grant option"

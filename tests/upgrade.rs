@@ -179,7 +179,7 @@ async fn a_table_that_stands_in_for_a_registered_one_is_not_altered() {
         (
             "0002_x.sql",
             "-- provisioner: concurrently\n\
-             create index concurrently if not exists {prefix}_x on public.{prefix}_customers (email);",
+             create index concurrently if not exists {prefix}_x on public.{prefix}_customers (id);",
         ),
     ] {
         let files = Files::new(&[BASE, file]);

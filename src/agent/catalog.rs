@@ -1,7 +1,7 @@
 //! What the server's catalog says of tables and types.
 
-use tokio_postgres::Client;
 use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
 
 use super::error::{Error, query};
 use super::object::{Kind, Object};
@@ -37,11 +37,14 @@ pub(super) async fn read(
     set.map_err(query("prepare to read the catalog"))?;
     let rows = rows.map_err(query("read the catalog"))?;
     unset.map_err(query("read the catalog"))?;
-    let object = |row: &tokio_postgres::Row| {
-        let kind = Kind::parse(row.get("kind"))?;
-        let [relation, part, definition] =
-            ["relation", "part", "definition"].map(|name| row.get::<_, String>(name));
-        Some((row.get("owner"), Object { kind, relation, part, definition, echo: None }))
-    };
-    Ok(rows.iter().filter_map(object).collect())
+    rows.iter().map(object).collect()
+}
+
+/// The server's functions say nothing of what is dropped while they are asked.
+fn object(row: &Row) -> Result<(u32, Object), Error> {
+    let text = |name| row.get::<_, Option<String>>(name).ok_or(Error::Vanished);
+    let kind = row.get::<_, Option<&str>>("kind").and_then(Kind::parse).ok_or(Error::Vanished)?;
+    let (relation, part) = (text("relation")?, text("part")?);
+    let definition = text("definition")?;
+    Ok((row.get("owner"), Object { kind, relation, part, definition, echo: None }))
 }

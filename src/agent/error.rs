@@ -74,6 +74,9 @@ pub enum Error {
          connection: set database.listen_url, and replay this job"
     )]
     Pooled,
+    /// What is looked at goes at that very moment; the next look does not find it.
+    #[error("a table was dropped while it was looked at")]
+    Vanished,
     /// An index that was built concurrently did not become valid.
     #[error("the index {0} did not become valid")]
     Invalid(String),
@@ -91,6 +94,7 @@ impl Error {
             | Self::Pooled
             | Self::Paused(_)
             | Self::Connect(_)
+            | Self::Vanished
             | Self::Invalid(_) => None,
             Self::Prefix(_) | Self::Reference(_) => Some(&SqlState::CHECK_VIOLATION),
         }
@@ -108,6 +112,7 @@ impl Error {
             | Self::Connect(_)
             | Self::Pooled
             | Self::Paused(_)
+            | Self::Vanished
             | Self::Invalid(_) => false,
         }
     }
@@ -126,6 +131,7 @@ impl Error {
             | Self::Prefix(_)
             | Self::Reference(_)
             | Self::Connect(_)
+            | Self::Vanished
             | Self::Invalid(_) => disposition(self.code()),
         }
     }
