@@ -133,6 +133,7 @@ async fn what_people_and_templates_added_goes_and_comes_back_with_the_tables() {
             "insert into public.ab_notes (mood) values ('bad');
              create index {long} on public.ab_notes (b); create index ab_{almost} on public.ab_notes (b);
              create statistics public.ab_notes_stat on a, b from public.ab_notes;
+             alter statistics public.ab_notes_stat owner to agent_provisioner;
              create role trash_reader; grant select on public.ab_notes to trash_reader;
              grant insert on public.ab_notes to service_role;
              grant delete on public.ab_notes to service_role with grant option"
