@@ -60,6 +60,7 @@ const ODD: [&str; 34] = [
 fn prefix() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-z][a-z0-9_]{1,19}",
+        "[a-z][a-z0-9_]{18,21}",
         "[A-Za-z0-9_]{0,24}",
         "[a-z_]{60,70}",
         ("[a-z][a-z0-9_]{0,9}", select(&ODD[..]), "[a-z0-9_]{0,9}")
@@ -250,7 +251,10 @@ fn updates() -> impl Strategy<Value = Value> {
     let object = pairs.prop_map(|map| {
         Value::Object(map.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
     });
-    prop_oneof![3 => object, 1 => value()]
+    // What an admin could send, and the owner must not.
+    let good = vec!["admin", "agt_x", BEN.id, ADA.id, "ada@example.com", "Ada L."];
+    let meant = (select(&KEYS[..]), select(good)).prop_map(|(key, value)| json!({key: value}));
+    prop_oneof![2 => object, 2 => meant, 1 => value()]
 }
 
 /// The rows that `update_agent_details` of agent 1 is about, without what its owner may change.

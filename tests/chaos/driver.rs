@@ -30,7 +30,7 @@ enum Fault {
 }
 
 /// Each is dealt as often as it stands here, in an order of the seed's choice, and again.
-const DECK: [Fault; 13] = [
+const DECK: [Fault; 14] = [
     Fault::Kill,
     Fault::Kill,
     Fault::Kill,
@@ -43,6 +43,7 @@ const DECK: [Fault; 13] = [
     Fault::Cut,
     Fault::Cut,
     Fault::Silence,
+    Fault::Triggers,
     Fault::Triggers,
 ];
 
@@ -171,7 +172,7 @@ impl Driver {
             Fault::Triggers => {
                 self.switch("disable").await;
                 self.tally.triggers += 1;
-                self.stage.pass(self.random.u64(2..10)).await;
+                self.stage.pass(self.random.u64(10..20)).await;
                 self.switch("enable").await;
             }
         }
