@@ -1,0 +1,21 @@
+//! Any file is a template or an error, never a panic; and a template can be filled in.
+#![no_main]
+
+use std::fs;
+
+use agent_provisioner::agent::{AgentId, Reference, Templates, statement};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    for statement in statement::split(text) {
+        assert!(!statement.text.is_empty() && text.contains(statement.text));
+    }
+    let directory = std::env::temp_dir().join(format!("fuzz-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("0001_fuzz.sql"), text).unwrap();
+    if let Ok(templates) = Templates::load(&directory) {
+        let prefix = "agt_6f78".parse().unwrap();
+        let rendered = templates.render(&prefix, AgentId(7), Reference::ForeignKey);
+        assert!(!rendered.contains("{prefix}") && !rendered.contains("{agent_id}"));
+    }
+});
