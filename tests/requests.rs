@@ -185,3 +185,47 @@ async fn a_configuration_is_made_changed_and_switched_off_without_losing_what_is
         assert_eq!(admin.rows(&row).await, [expected], "{call}");
     }
 }
+
+/// A sweep that cannot see a deletion yet must not ask for the agent's tables behind it: the worker
+/// would take that for a new agent, and keep the row.
+#[tokio::test]
+async fn a_deletion_is_kept_when_a_sweep_overlaps_it() {
+    let db = Database::new().await;
+    let (admin, asking, holder) = (db.admin().await, db.admin().await, db.admin().await);
+    let settings = [
+        ("WORKER__CONCURRENCY", "1"),
+        ("WORKER__RECONCILE_INTERVAL", "50ms"),
+        ("DATABASE__LOCK_TIMEOUT", "50s"),
+        ("REFERENCE", "check"),
+    ];
+    let service = db.service_with(&settings).await;
+    service.logged("\"listening\"").await;
+    // The only worker is held up, so that what a sweep asks for stays where it is.
+    holder.run("begin; lock table provisioning.agent_tables in exclusive mode").await;
+    admin.create("agt_busy").await;
+    admin.held_up("agt_busy").await;
+    // Not reported, as without the trigger; and deleted before a sweep has found it.
+    let no_sweep = "select pg_advisory_lock_shared(7018690069354541686)";
+    admin.run(no_sweep).await;
+    let agent = admin.create("agt_6f78").await;
+    admin.run("delete from provisioning.jobs where agent_prefix = 'agt_6f78'").await;
+    asking.run("begin").await;
+    let asked = format!("select success from public.delete_agent({agent})");
+    assert!(asking.one::<bool>(&asked).await);
+    admin.run("select pg_advisory_unlock_all()").await;
+    // The end of a sweep that began before the look, and then of one that began after it.
+    for _ in 0..2 {
+        let now: String = admin.one("select clock_timestamp()::text").await;
+        let swept = format!(
+            "select exists (select from pg_stat_activity where datname = current_database()
+                 and query ~ 'from provisioning.trash' and pid <> pg_backend_pid()
+                 and query_start > '{now}')"
+        );
+        admin.holds(&swept).await;
+    }
+    asking.run("commit").await;
+    holder.run("commit").await;
+    admin.settled().await;
+    assert_eq!(admin.rows("select agent_prefix from public.agents").await, ["agt_busy"]);
+    assert_eq!(admin.tables("agt_6f78").await, [""; 0]);
+}

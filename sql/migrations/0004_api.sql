@@ -47,6 +47,11 @@ create function provisioning.request(
     language plpgsql set search_path = '' as $$
 #variable_conflict use_column
 begin
+    -- The sweep's own lock (jobs::Reconcile), shared: no sweep runs until this request can be seen. One
+    -- that had missed a deletion would ask for the agent's tables behind it, which the worker takes
+    -- for a new agent of the same id, and keeps.
+    perform pg_advisory_xact_lock_shared(7018690069354541686);
+
     -- Without a lock: the worker may hold the row for as long as the work takes.
     if exists (select from provisioning.jobs j
                where j.agent_id = request.agent_id and j.kind = request.kind

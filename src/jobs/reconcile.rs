@@ -15,7 +15,8 @@ use crate::db::{self, Db};
 use crate::error::Chain;
 use crate::metrics::{Metrics, Wakeup};
 
-/// One sweep at a time in a database, whoever does it. The number only has to be ours.
+/// One sweep at a time in a database, whoever does it, and none while a function of the API asks for
+/// a job: `provisioning.request` shares this lock. The number only has to be ours.
 pub(super) const LOCK: i64 = 0x6167_656e_7470_7276;
 
 /// Level-triggered: it looks at what is, not at what was reported. It also ends sessions of ours that
