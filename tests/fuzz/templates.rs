@@ -13,7 +13,7 @@ fuzz_target!(|text: &str| {
     let directory = std::env::temp_dir().join(format!("fuzz-{}", std::process::id()));
     fs::create_dir_all(&directory).unwrap();
     fs::write(directory.join("0001_fuzz.sql"), text).unwrap();
-    if let Ok(templates) = Templates::load(&directory) {
+    if let Ok(templates) = Templates::from(Some(&directory), &[]) {
         let prefix = "agt_6f78".parse().unwrap();
         let rendered = templates.render(&prefix, AgentId(7), Reference::ForeignKey);
         assert!(!rendered.contains("{prefix}") && !rendered.contains("{agent_id}"));
