@@ -183,7 +183,7 @@ async fn three_generations_are_taken_over_under_live_traffic() {
     only_the_owner_reads(&admin, &[(ADA, "agt_1"), (BEN, "agt_40")]).await;
     // Again: nothing.
     let catalog = schema(&admin).await;
-    expect(&adopt(&db, &["--yes"]).await, 0, &["0 agents to adopt"]);
+    expect(&adopt(&db, &["--yes"]).await, 0, &["0 adopted, 0 repairs queued, 0 failed"]);
     expect(&adopt(&db, &["--yes", "agt_1"]).await, 0, &["agt_1: nothing to adopt"]);
     expect(&adopt(&db, &["agt_none"]).await, 1, &["no agent has the prefix \"agt_none\""]);
     assert_eq!(schema(&admin).await, catalog);
@@ -325,9 +325,9 @@ async fn a_plan_groups_agents_by_shape_and_changes_nothing() {
         "agent prefix \"Agt-9\" is not valid",
         "cannot be adopted: public.agt_8_messages is no table",
         "cannot be adopted: public.agt_11_orders belongs to supabase_admin, for whom postgres may not act",
-        "6 of no template, left alone: agt_1_settings, ",
+        "6 tables and views of no template, left alone: agt_1_settings, ",
         "6 agents to adopt, 3 not adoptable",
-        "Nothing was changed. To go on: agents adopt --yes",
+        "Nothing was changed. To go on: the same command with --yes",
     ];
     for args in [&[][..], &["--dry-run"], &["--dry-run", "--yes"]] {
         expect(&adopt(&db, args).await, 0, &texts);
@@ -346,6 +346,18 @@ async fn a_plan_groups_agents_by_shape_and_changes_nothing() {
     let state = |index: usize| tables[index]["state"].as_str().unwrap();
     assert_eq!([0, 1, 2, 3].map(state), ["differs", "differs", "missing", "missing"]);
     assert_eq!(schema(&admin).await, before);
+    // Whoever cannot be adopted is a failure once it was asked for, and every time.
+    let refused = [
+        "Agt-9 was not adopted: agent prefix",
+        "agt_8 was not adopted: public.agt_8_messages is no table",
+    ];
+    let adopted = adopt(&db, &["--yes"]).await;
+    expect(&adopted, 1, &[&refused[..], &["6 adopted, 6 repairs queued, 3 failed"]].concat());
+    let again = adopt(&db, &["--yes"]).await;
+    expect(&again, 1, &[&refused[..], &["0 adopted, 0 repairs queued, 3 failed"]].concat());
+    let done = json(&adopt(&db, &["--yes", "--json"]).await);
+    assert_eq!(done["failed"].as_array().unwrap().len(), 3);
+    expect(&adopt(&db, &["--yes", "agt_1", "agt_7"]).await, 0, &["agt_7: nothing to adopt"]);
 }
 
 #[tokio::test]

@@ -47,8 +47,9 @@ pub(super) struct Args {
 #[derive(Debug, Default, Serialize)]
 struct Done {
     adopted: Vec<String>,
-    /// Gone, or adopted by somebody else meanwhile.
+    /// Adopted already, gone, or without tables.
     skipped: Vec<String>,
+    /// Those that cannot be adopted, too: whoever asked is to notice.
     failed: Vec<Failed>,
     /// The repairs.
     jobs: Vec<i64>,
@@ -64,23 +65,21 @@ pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error>
     let (db, manifest) = connect_fleet(config).await?;
     let plan = Plan::make(&db, &manifest, &args.prefixes).await?;
     let mut out = stdout().lock();
-    if args.dry_run || !args.yes || plan.agents.is_empty() {
+    if args.dry_run || !args.yes {
         if args.json {
             print_json(&mut out, &plan)?;
         } else {
             plan.print(&mut out, !args.prefixes.is_empty())?;
             if !plan.agents.is_empty() {
-                writeln!(out, "Nothing was changed. To go on: agents adopt --yes")?;
+                writeln!(out, "Nothing was changed. To go on: the same command with --yes")?;
             }
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let agents = plan.agents.iter().map(|planned| planned.agent.clone()).collect();
-    let done = take_over(&db, &manifest, &config.database.patience(), agents).await?;
+    let done = take_over(&db, &manifest, &config.database.patience(), &plan).await?;
     if args.json {
         print_json(&mut out, &done)?;
     } else {
-        plan.print_refused(&mut out)?;
         done.print(&mut out)?;
     }
     drop(out);
@@ -100,10 +99,11 @@ async fn take_over(
     db: &Db,
     manifest: &Manifest,
     patience: &Patience,
-    agents: Vec<Agent>,
+    plan: &Plan,
 ) -> Result<Done, Error> {
     let mut client = db.get().await?;
-    let (mut done, mut queue) = (Done::default(), VecDeque::from(agents));
+    let mut done = Done::expected(plan);
+    let mut queue: VecDeque<Agent> = plan.agents.iter().map(|p| p.agent.clone()).collect();
     for tries_left in (0..TRIES).rev() {
         for agent in std::mem::take(&mut queue) {
             let prefix = agent.prefix.to_string();
@@ -133,12 +133,23 @@ async fn take_over(
 }
 
 impl Done {
+    /// What is known of before anything is done.
+    fn expected(plan: &Plan) -> Self {
+        let refused = plan.not_adoptable.iter();
+        let failed = refused.map(|r| Failed { prefix: r.prefix.clone(), error: r.reason.clone() });
+        Self {
+            skipped: plan.nothing_to_adopt.clone(),
+            failed: failed.collect(),
+            ..Self::default()
+        }
+    }
+
     fn print(&self, out: &mut impl Write) -> std::io::Result<()> {
         for prefix in &self.skipped {
-            writeln!(out, "{prefix}: nothing to adopt any more")?;
+            writeln!(out, "{prefix}: nothing to adopt; see: agents show {prefix}")?;
         }
         for Failed { prefix, error } in &self.failed {
-            writeln!(out, "{prefix}: {}", clean(error))?;
+            writeln!(out, "{} was not adopted: {}", clean(prefix), clean(error))?;
         }
         let (adopted, jobs, failed) = (self.adopted.len(), self.jobs.len(), self.failed.len());
         writeln!(out, "{adopted} adopted, {jobs} repairs queued, {failed} failed")

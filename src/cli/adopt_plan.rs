@@ -20,9 +20,9 @@ const NAMED: usize = 8;
 #[derive(Debug, Serialize)]
 pub(super) struct Plan {
     pub(super) agents: Vec<Planned>,
-    not_adoptable: Vec<Refused>,
+    pub(super) not_adoptable: Vec<Refused>,
     /// Asked for by prefix, and already registered or without any table.
-    nothing_to_adopt: Vec<String>,
+    pub(super) nothing_to_adopt: Vec<String>,
 }
 
 /// One agent's part.
@@ -51,10 +51,10 @@ struct Table {
 }
 
 #[derive(Debug, Serialize)]
-struct Refused {
-    prefix: String,
+pub(super) struct Refused {
+    pub(super) prefix: String,
     id: i64,
-    reason: String,
+    pub(super) reason: String,
 }
 
 impl Plan {
@@ -110,23 +110,18 @@ impl Plan {
         }
         let other: Vec<&str> =
             self.agents.iter().flat_map(|a| &a.other_tables).map(String::as_str).collect();
-        if !other.is_empty() {
+        if !each && !other.is_empty() {
             let names = list(other.iter().copied());
-            writeln!(out, "{} of no template, left alone: {names}", other.len())?;
+            writeln!(out, "{} tables and views of no template, left alone: {names}", other.len())?;
         }
-        self.print_refused(out)?;
-        let (agents, refused) = (self.agents.len(), self.not_adoptable.len());
-        writeln!(out, "{} to adopt, {refused} not adoptable", count(agents))
-    }
-
-    pub(super) fn print_refused(&self, out: &mut impl Write) -> io::Result<()> {
         for Refused { prefix, id, reason } in &self.not_adoptable {
             writeln!(out, "{} ({id}) cannot be adopted: {}", clean(prefix), clean(reason))?;
         }
         for prefix in &self.nothing_to_adopt {
             writeln!(out, "{prefix}: nothing to adopt; see: agents show {prefix}")?;
         }
-        Ok(())
+        let (agents, refused) = (self.agents.len(), self.not_adoptable.len());
+        writeln!(out, "{} to adopt, {refused} not adoptable", count(agents))
     }
 }
 
@@ -181,12 +176,15 @@ impl Planned {
         let mut shape = Vec::new();
         let owners = owners.join(" and ");
         writeln!(shape, "  template {template_version}, {reference}, owned by {owners}")?;
-        let mends = |difference: &&Difference| !left.contains(difference);
-        differences.iter().filter(mends).try_for_each(|difference| difference.print(&mut shape))?;
-        if !left.is_empty() {
-            writeln!(shape, "  stays as it is:")?;
+        let mended = differences.iter().filter(|difference| !left.contains(difference));
+        for (title, differences) in
+            [("is repaired", mended.collect::<Vec<_>>()), ("stays as it is", left.iter().collect())]
+        {
+            if !differences.is_empty() {
+                writeln!(shape, "  {title}:")?;
+            }
+            differences.iter().try_for_each(|difference| difference.print(&mut shape))?;
         }
-        left.iter().try_for_each(|difference| difference.print(&mut shape))?;
         if each && !self.other_tables.is_empty() {
             writeln!(shape, "  left alone: {}", self.other_tables.join(", "))?;
         }
