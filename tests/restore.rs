@@ -134,6 +134,7 @@ async fn what_people_and_templates_added_goes_and_comes_back_with_the_tables() {
              create index {long} on public.ab_notes (b); create index ab_{almost} on public.ab_notes (b);
              create statistics public.ab_notes_stat on a, b from public.ab_notes;
              alter statistics public.ab_notes_stat owner to agent_provisioner;
+             create statistics public.ab_notes_own on a, b from public.ab_notes;
              create role trash_reader; grant select on public.ab_notes to trash_reader;
              grant insert on public.ab_notes to service_role;
              grant delete on public.ab_notes to service_role with grant option"
@@ -148,7 +149,7 @@ async fn what_people_and_templates_added_goes_and_comes_back_with_the_tables() {
         union all select attacl::text from pg_attribute where attacl is not null
         and attrelid = 'public.ab_notes'::regclass order by 1";
     let before = admin.rows(names).await;
-    assert_eq!(before.len(), 11, "{before:?}");
+    assert_eq!(before.len(), 12, "{before:?}");
     admin.run("select from public.delete_agent(1)").await;
     admin.settled().await;
     // The same once more, while the first is in the trash.

@@ -21,9 +21,11 @@ with tables as materialized (
         and d.classid = 'pg_catalog.pg_class'::regclass
     join pg_catalog.pg_class c on c.oid = d.objid and c.relkind = 'S'
     union all
+    -- Those of somebody else's stay where they are, on the moved table, and go when it is dropped.
     select 'statistics', s.oid, s.stxnamespace, s.stxname::text
     from tables t
-    join pg_catalog.pg_statistic_ext s on s.stxrelid = t.oid
+    join pg_catalog.pg_statistic_ext s
+        on s.stxrelid = t.oid and pg_has_role(s.stxowner, 'usage')
     union all
     select 'type', y.oid, y.typnamespace, y.typname::text
     from provisioning.agent_types t
