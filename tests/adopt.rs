@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use agent_provisioner::cluster::SUPERUSER;
-use serde_json::Value;
+use serde_json::{Value, json as value};
 
 use crate::support::{
-    ADA, ADMIN, Admin, BEN, CALLERS, Caller, Database, WORKER, ask, expect, json, provisioner,
+    ADA, ADMIN, Admin, BEN, CALLERS, Caller, Database, Files, WORKER, ask, expect, finish, json,
+    provisioner,
 };
 
 const LEGACY: &str = include_str!("adopt/legacy.sql");
@@ -301,7 +302,8 @@ async fn schema(admin: &Admin) -> Vec<String> {
 
 #[tokio::test]
 async fn a_plan_groups_agents_by_shape_and_changes_nothing() {
-    let (db, admin) = legacy([(1, 1), (2, 3), (3, 1), (4, 3), (5, 1), (6, 2)]).await;
+    let agents = [(1, 1), (2, 3), (3, 1), (4, 3), (5, 1), (6, 2), (12, 1), (13, 1)];
+    let (db, admin) = legacy(agents).await;
     // Rows that no rule of ours lets in, and names that lead astray.
     admin
         .run(
@@ -315,6 +317,14 @@ async fn a_plan_groups_agents_by_shape_and_changes_nothing() {
     let root = Admin(db.connect(SUPERUSER).await);
     root.run(&format!("alter table public.agt_11_orders owner to {SUPERUSER}")).await;
     db.migrate().await;
+    admin
+        .run(
+            "insert into provisioning.jobs (kind, agent_id, agent_prefix)
+                 select 'deprovision', id, agent_prefix from public.agents where agent_prefix = 'agt_12';
+             insert into provisioning.agents (agent_id, agent_prefix, template_version, reference)
+                 values (999, 'agt_13', 1, 'check')",
+        )
+        .await;
     let before = schema(&admin).await;
     let texts = [
         "3 agents: agt_1, agt_3, agt_5",
@@ -326,7 +336,9 @@ async fn a_plan_groups_agents_by_shape_and_changes_nothing() {
         "cannot be adopted: public.agt_8_messages is no table",
         "cannot be adopted: public.agt_11_orders belongs to supabase_admin, for whom postgres may not act",
         "6 tables and views of no template, left alone: agt_1_settings, ",
-        "6 agents to adopt, 3 not adoptable",
+        "cannot be adopted: its deletion was asked for, by job ",
+        "cannot be adopted: tables of agent 999 are still registered for its prefix",
+        "6 agents to adopt, 5 not adoptable",
         "Nothing was changed. To go on: the same command with --yes",
     ];
     for args in [&[][..], &["--dry-run"], &["--dry-run", "--yes"]] {
@@ -352,11 +364,11 @@ async fn a_plan_groups_agents_by_shape_and_changes_nothing() {
         "agt_8 was not adopted: public.agt_8_messages is no table",
     ];
     let adopted = adopt(&db, &["--yes"]).await;
-    expect(&adopted, 1, &[&refused[..], &["6 adopted, 6 repairs queued, 3 failed"]].concat());
+    expect(&adopted, 1, &[&refused[..], &["6 adopted, 6 repairs queued, 5 failed"]].concat());
     let again = adopt(&db, &["--yes"]).await;
-    expect(&again, 1, &[&refused[..], &["0 adopted, 0 repairs queued, 3 failed"]].concat());
+    expect(&again, 1, &[&refused[..], &["0 adopted, 0 repairs queued, 5 failed"]].concat());
     let done = json(&adopt(&db, &["--yes", "--json"]).await);
-    assert_eq!(done["failed"].as_array().unwrap().len(), 3);
+    assert_eq!(done["failed"].as_array().unwrap().len(), 5);
     expect(&adopt(&db, &["--yes", "agt_1", "agt_7"]).await, 0, &["agt_7: nothing to adopt"]);
 }
 
@@ -366,7 +378,7 @@ async fn killed_midway_it_goes_on_where_it_was_and_one_locked_agent_holds_up_no_
     db.migrate().await;
     let customer = db.admin().await;
     customer.run("begin; lock table public.agt_3_messages in row exclusive mode").await;
-    let mut child = start(&db);
+    let mut child = start(&db, "500ms");
     let registered = "(select count(*) from provisioning.agents)";
     admin.holds(&format!("select {registered} = 19")).await;
     let waits = "select exists (select from pg_locks l where not l.granted and l.relation = 'public.agt_3_messages'::regclass)";
@@ -398,10 +410,90 @@ async fn killed_midway_it_goes_on_where_it_was_and_one_locked_agent_holds_up_no_
     );
 }
 
-fn start(db: &Database) -> Child {
+fn start(db: &Database, lock_timeout: &str) -> Child {
     let mut command = provisioner(&db.url(ADMIN));
+    command.env("PROVISIONER_DATABASE__LOCK_TIMEOUT", lock_timeout);
     command.args(["agents", "adopt", "--yes"]).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().unwrap()
+}
+
+#[tokio::test]
+async fn an_adoption_is_one_transaction_which_sweeps_and_deletions_do_not_cross() {
+    let (db, admin) = legacy([(1, 1)]).await;
+    db.migrate().await;
+    let (holder, deleter) = (db.admin().await, db.admin().await);
+    // A sweep that is under way, and then something that holds up the queueing of the repair.
+    let sweep: i64 = 0x6167_656e_7470_7276;
+    admin
+        .run(
+            "create function public.hold() returns trigger language plpgsql as
+                 $$ begin perform pg_advisory_xact_lock_shared(1); return new; end $$;
+             create trigger hold before insert on provisioning.jobs for each row
+                 when (new.kind = 'repair') execute function public.hold()",
+        )
+        .await;
+    holder.run(&format!("select pg_advisory_lock({sweep}), pg_advisory_lock(1)")).await;
+    let waits = |what: &str| {
+        format!(
+            "select exists (select from pg_locks l join pg_stat_activity a using (pid)
+             where not l.granted and a.datname = current_database() and {what})"
+        )
+    };
+    let mut broken_off = start(&db, "50s");
+    admin.holds(&waits("l.locktype = 'advisory' and l.objid <> 1")).await;
+    let found = "insert into provisioning.jobs (kind, agent_id, agent_prefix) values ('provision', 1, 'agt_1')";
+    admin.run(found).await;
+    let before = schema(&admin).await;
+    holder.run(&format!("select pg_advisory_unlock({sweep})")).await;
+    let held = waits("l.locktype = 'advisory' and l.objid = 1");
+    admin.holds(&held).await;
+    let end = held.replace("exists (select from", "(select pg_terminate_backend(pid, 10000) from");
+    admin.run(&end).await;
+    assert_eq!(broken_off.wait().unwrap().code(), Some(1));
+    assert_eq!(schema(&admin).await, before);
+
+    let mut adopting = start(&db, "50s");
+    admin.holds(&held).await;
+    let delete = "delete from public.agents where agent_prefix = 'agt_1'";
+    let deleting = tokio::spawn(async move { deleter.run(delete).await });
+    admin.holds(&waits("a.query ^@ 'delete from public.agents'")).await;
+    holder.run("select pg_advisory_unlock(1)").await;
+    deleting.await.unwrap();
+    assert!(adopting.wait().unwrap().success());
+    let provisions = "select state, outcome from provisioning.jobs where kind = 'provision'";
+    assert_eq!(admin.rows(provisions).await, ["cancelled|superseded by adoption"]);
+    let _service = db.service().await;
+    admin.settled().await;
+    assert_eq!(admin.tables("agt_1").await, ["agt_1_settings"]);
+}
+
+#[tokio::test]
+async fn of_two_prefixes_that_head_a_name_the_longer_counts_and_a_table_of_either_is_nobodys() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let tables = "create table public.{prefix}_a (); create table public.{prefix}_b_a ();";
+    let files = Files::new(&[("0001_tables.sql", tables)]);
+    let insert =
+        "insert into public.agents (agent_prefix) values ('agt'), ('agt_b'), ('crm'), ('crm_x')";
+    admin.run(insert).await;
+    for prefix in ["agt", "crm", "crm_x"] {
+        admin.run(&tables.replace("{prefix}", prefix)).await;
+    }
+    admin.run("create table public.crm_x_notes (); create table public.crm_notes ()").await;
+    let plan = async |args: &[&str]| {
+        let mut command = files.command(&db, &[&["agents", "adopt"], args].concat());
+        finish(command.env("DATABASE_URL", db.url(ADMIN))).await
+    };
+    let refused = [
+        "agt (1) cannot be adopted: public.agt_b_a may as well be agent \"agt_b\"'s",
+        "agt_b (2) cannot be adopted: public.agt_b_a may as well be agent \"agt\"'s",
+        "2 agents to adopt, 2 not adoptable",
+    ];
+    expect(&plan(&[]).await, 0, &refused);
+    for (prefix, other) in [("crm", "crm_notes"), ("crm_x", "crm_x_notes")] {
+        let planned = json(&plan(&[prefix, "--json"]).await);
+        assert_eq!(planned["agents"][0]["other_tables"], value!([other]));
+    }
 }
 
 #[tokio::test]

@@ -64,12 +64,14 @@ async fn orphans_of_every_kind_are_told() {
     expect(&verified, 1, &["agt_new (5): has no tables", "agt_gone (4): has tables, and no row"]);
     expect(&verified, 1, &["public.agt_6f78_notes: looks like an agent's table"]);
     // What the worker will see to is no orphan; and tables of nobody's are no drift.
-    admin
-        .run(
-            "insert into provisioning.jobs (kind, agent_id, agent_prefix)
-             values ('provision', 5, 'agt_new'), ('deprovision', 4, 'agt_gone')",
-        )
-        .await;
+    let jobs = ["('provision', 5, 'agt_new')", "('deprovision', 4, 'agt_gone')"];
+    let insert = "insert into provisioning.jobs (kind, agent_id, agent_prefix) values";
+    for (job, left) in jobs.iter().zip(["agt_gone (4): has tables", "agt_new (5): has no tables"]) {
+        admin.run(&format!("{insert} {job}")).await;
+        expect(&ask(&db.url(ADMIN), &["agents", "verify"]).await, 1, &[left, "4 as they should"]);
+        admin.run("delete from provisioning.jobs where state = 'pending'").await;
+    }
+    admin.run(&format!("{insert} {}", jobs.join(", "))).await;
     expect(&ask(&db.url(ADMIN), &["agents", "verify"]).await, 0, &["looks like an agent's table"]);
 }
 

@@ -137,11 +137,7 @@ impl Done {
     fn expected(plan: &Plan) -> Self {
         let refused = plan.not_adoptable.iter();
         let failed = refused.map(|r| Failed { prefix: r.prefix.clone(), error: r.reason.clone() });
-        Self {
-            skipped: plan.nothing_to_adopt.clone(),
-            failed: failed.collect(),
-            ..Self::default()
-        }
+        Self { skipped: plan.nothing_to_adopt.clone(), failed: failed.collect(), ..Self::default() }
     }
 
     fn print(&self, out: &mut impl Write) -> std::io::Result<()> {
