@@ -370,6 +370,10 @@ async fn a_plan_groups_agents_by_shape_and_changes_nothing() {
     let done = json(&adopt(&db, &["--yes", "--json"]).await);
     assert_eq!(done["failed"].as_array().unwrap().len(), 5);
     expect(&adopt(&db, &["--yes", "agt_1", "agt_7"]).await, 0, &["agt_7: nothing to adopt"]);
+    // Who is registered is not adopted again, whatever has taken a table's place.
+    let stand_in = "alter table public.agt_1_messages rename to agt_1_kept; create table public.agt_1_messages ()";
+    admin.run(stand_in).await;
+    assert_eq!(json(&adopt(&db, &["--json"]).await)["agents"], value!([]));
 }
 
 #[tokio::test]
