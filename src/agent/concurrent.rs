@@ -1,7 +1,5 @@
 //! Statements that no transaction may contain, on a connection of their own.
 
-use std::time::Duration;
-
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
@@ -14,29 +12,21 @@ const TRIES: u32 = 3;
 /// Runs a file's statements one after the other, each by itself.
 ///
 /// May be called again after it was broken off anywhere: an index that is there is not built again,
-/// and one that was left invalid is dropped first. Any other statement runs again, and waits for
-/// locks no longer than `lock_timeout`; to wait for other sessions is a concurrent build's nature,
-/// and holds up nobody who reads or writes.
+/// one that was left invalid is dropped first, and one that is gone is not dropped again. To wait for
+/// other sessions is the nature of such statements, and holds up nobody who reads or writes.
 pub async fn run_concurrently(
     client: &Client,
     agent: &Agent,
     statements: &[String],
-    lock_timeout: Duration,
 ) -> Result<(), Error> {
+    run(client, "set lock_timeout = 0").await?;
     for statement in statements {
-        let limit = if is_patient(statement) { Duration::ZERO } else { lock_timeout };
-        let set = format!("set lock_timeout = {}", limit.as_millis());
-        client.batch_execute(&set).await.map_err(query("set the lock timeout"))?;
         match index_name(statement) {
             Some(name) => build(client, agent, &name, statement).await?,
             None => run(client, statement).await?,
         }
     }
     Ok(())
-}
-
-fn is_patient(statement: &str) -> bool {
-    statement.split_whitespace().any(|word| word.eq_ignore_ascii_case("concurrently"))
 }
 
 async fn build(client: &Client, agent: &Agent, name: &str, statement: &str) -> Result<(), Error> {

@@ -6,7 +6,6 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tokio_postgres::Client;
 
-use super::Limits;
 use super::job::Job;
 use crate::agent::{self, Agent, Blueprint, Outcome, Registered, Stage, Template};
 use crate::db::{IDLE_IN_TRANSACTION, Solo};
@@ -45,7 +44,6 @@ impl Aside {
         client: &Client,
         blueprint: &Blueprint,
         job: &Job,
-        limits: &Limits,
     ) -> Result<Outcome, agent::Error> {
         if job.registered != Registered::This {
             return Ok(Outcome::Superseded);
@@ -59,7 +57,7 @@ impl Aside {
         if let Some(file) = stage.concurrent() {
             let Ok(_permit) = self.free.try_acquire() else { return Ok(Outcome::Unfinished) };
             agent::require_own(client, blueprint, &agent, &stage).await?;
-            self.run(client, job.id, &agent, file, limits).await?;
+            self.run(client, job.id, &agent, file).await?;
         }
         agent::upgrade(client, blueprint, &agent, job.reference, &stage).await
     }
@@ -71,7 +69,6 @@ impl Aside {
         job: i64,
         agent: &Agent,
         file: &Template,
-        limits: &Limits,
     ) -> Result<(), agent::Error> {
         if self.solo.target.transaction_pooler {
             return Err(agent::Error::Pooled);
@@ -82,7 +79,7 @@ impl Aside {
         let statements = file.statements(&agent.prefix, agent.id);
         let working = crate::db::drive(other, wire, async |other| {
             wait_for_predecessor(other).await?;
-            agent::run_concurrently(other, agent, &statements, limits.lock_timeout).await
+            agent::run_concurrently(other, agent, &statements).await
         });
         tokio::select! {
             worked = working => worked,

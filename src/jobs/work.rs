@@ -26,7 +26,7 @@ impl Worker {
                     agent::repair(client, &self.blueprint, &agent, job.registered, force).await
                 }
                 Kind::Upgrade => {
-                    self.aside.upgrade(client, &self.blueprint, job, &self.limits).await
+                    self.aside.upgrade(client, &self.blueprint, job).await
                 }
                 Kind::Convert => self.convert(client, job).await,
                 Kind::Deprovision => {
