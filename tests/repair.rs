@@ -339,6 +339,33 @@ async fn somebody_elses_table_in_the_place_of_a_lost_one_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_repair_of_the_key_waits_for_agents_before_it_locks_a_table() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let _service = db.service_with(&[("DATABASE__LOCK_TIMEOUT", "50s")]).await;
+    admin.create("agt_x").await;
+    admin.settled().await;
+    let break_it = "alter table public.agt_x_orders drop column notes;
+                    alter table public.agt_x_customers drop constraint agt_x_customers_agent_id_fkey";
+    admin.run(break_it).await;
+    // The first time, its rehearsal waits for agents too.
+    expect(&ask(&db.url(ADMIN), &["agents", "repair", "--wait"]).await, 0, &["1 job succeeded"]);
+    admin.run(break_it).await;
+    let writer = db.admin().await;
+    writer.run("begin; insert into public.agents (agent_prefix) values ('agt_y')").await;
+    admin
+        .run(
+            "insert into provisioning.jobs (kind, agent_id, agent_prefix) values ('repair', 1, 'agt_x');
+             notify agent_provisioning",
+        )
+        .await;
+    admin.held_up("agt_x").await;
+    writer.run("set local lock_timeout = '5s'; select from public.agt_x_orders; commit").await;
+    admin.settled().await;
+    assert_eq!(differences(&db, &[]).await, []);
+}
+
+#[tokio::test]
 async fn a_repair_gives_way_to_who_uses_the_table_and_comes_back() {
     let db = Database::new().await;
     let admin = db.admin().await;

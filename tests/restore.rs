@@ -127,11 +127,13 @@ async fn what_people_and_templates_added_goes_and_comes_back_with_the_tables() {
     admin.create("ab").await;
     admin.settled().await;
     let long = "l".repeat(63);
-    let almost = "l".repeat(58);
+    let almost = "l".repeat(59);
     admin
         .run(&format!(
             "insert into public.ab_notes (mood) values ('bad');
-             create index {long} on public.ab_notes (b); create index ab_{almost} on public.ab_notes (b);
+             create index {long} on public.ab_notes (b);
+             create index ab_{almost}a on public.ab_notes (b); create index ab_{almost}b on public.ab_notes (b);
+             alter table provisioning.trash alter item restart with 100;
              create statistics public.ab_notes_stat on a, b from public.ab_notes;
              alter statistics public.ab_notes_stat owner to agent_provisioner;
              create statistics public.ab_notes_own on a, b from public.ab_notes;
@@ -149,7 +151,7 @@ async fn what_people_and_templates_added_goes_and_comes_back_with_the_tables() {
         union all select attacl::text from pg_attribute where attacl is not null
         and attrelid = 'public.ab_notes'::regclass order by 1";
     let before = admin.rows(names).await;
-    assert_eq!(before.len(), 12, "{before:?}");
+    assert_eq!(before.len(), 13, "{before:?}");
     admin.run("select from public.delete_agent(1)").await;
     admin.settled().await;
     // The same once more, while the first is in the trash.
@@ -164,7 +166,7 @@ async fn what_people_and_templates_added_goes_and_comes_back_with_the_tables() {
     assert_eq!(admin.one::<i64>(strays).await, 0);
     // A role that is gone by then keeps nothing from coming back.
     admin.run("drop role trash_reader").await;
-    let restored = agents(&db, &["restore", "ab", "--item", "1"]).await;
+    let restored = agents(&db, &["restore", "ab", "--item", "100"]).await;
     expect(
         &restored,
         1,
