@@ -360,7 +360,7 @@ async fn a_repair_of_the_key_waits_for_agents_before_it_locks_a_table() {
         )
         .await;
     admin.held_up("agt_x").await;
-    writer.run("set local lock_timeout = '5s'; select from public.agt_x_orders; commit").await;
+    writer.run("lock table public.agt_x_orders in access share mode nowait; commit").await;
     admin.settled().await;
     assert_eq!(differences(&db, &[]).await, []);
 }

@@ -169,6 +169,22 @@ async fn an_agent_that_fails_is_parked_and_the_others_are_done() {
 }
 
 #[tokio::test]
+async fn an_upgrade_with_a_key_waits_for_agents_before_it_locks_a_table() {
+    let db = Database::new().await;
+    let (admin, writer) = (fleet(&db, &["agt_a", "agt_b"]).await, db.admin().await);
+    let files = Files::new(&[BASE, TAGS, ("foreign_key.sql", KEYS)]);
+    let _service = files.service(&db, &[PATIENT]).await;
+    // The first time, its rehearsal waits for agents too.
+    expect(&files.ask(&db, &["agents", "upgrade", "agt_a", "--wait"]).await, 0, &["1 job succ"]);
+    writer.run("begin; insert into public.agents (agent_prefix) values ('agt_c')").await;
+    expect(&files.ask(&db, &["agents", "upgrade", "agt_b"]).await, 0, &["queued 1 job\n"]);
+    admin.held_up("agt_b").await;
+    writer.run("lock table public.agt_b_customers in row exclusive mode nowait; commit").await;
+    admin.settled().await;
+    assert_eq!(versions(&admin).await, ["agt_a|2", "agt_b|2", "agt_c|2"]);
+}
+
+#[tokio::test]
 async fn a_table_that_stands_in_for_a_registered_one_is_not_altered() {
     let db = Database::new().await;
     let admin = fleet(&db, &["agt_a"]).await;
