@@ -155,7 +155,7 @@ async fn an_agent_that_fails_is_parked_and_the_others_are_done() {
     let admin = fleet(&db, &["agt_a", "agt_b", "agt_c"]).await;
     admin.run("create table public.agt_b_tags (what text)").await;
     let files = Files::new(&[BASE, TAGS]);
-    let _service = files.service(&db, &[]).await;
+    let service = files.service(&db, &[]).await;
     let done = files.ask(&db, &["agents", "upgrade", "--wait"]).await;
     expect(&done, 1, &["public.agt_b_tags already exists", "2 jobs succeeded, 1 failed"]);
     assert_eq!(versions(&admin).await, ["agt_a|2", "agt_b|1", "agt_c|2"]);
@@ -163,9 +163,15 @@ async fn an_agent_that_fails_is_parked_and_the_others_are_done() {
     let again = files.ask(&db, &["agents", "upgrade", "--wait"]).await;
     expect(&again, 1, &["agt_b is left out: its upgrade job 5 is dead; see: jobs show 5"]);
     assert_eq!(admin.rows(UPGRADES).await.len(), 3);
+    // Nor by the next version.
+    drop(service);
+    files.write("0003_vip.sql", "alter table public.{prefix}_customers add vip boolean");
+    let _service = files.service(&db, &[]).await;
+    let next = files.ask(&db, &["agents", "upgrade", "--wait"]).await;
+    expect(&next, 1, &["agt_b is left out", "2 jobs succeeded, 0 failed"]);
     admin.run("drop table public.agt_b_tags").await;
     expect(&files.ask(&db, &["jobs", "replay", "5", "--wait"]).await, 0, &["1 job succeeded"]);
-    assert_eq!(versions(&admin).await, ["agt_a|2", "agt_b|2", "agt_c|2"]);
+    assert_eq!(versions(&admin).await, ["agt_a|3", "agt_b|2", "agt_c|3"]);
 }
 
 #[tokio::test]
