@@ -93,7 +93,7 @@ async fn agents_that_come_and_go_meanwhile_do_not_count_as_drift() {
         }
     };
     let verify = async {
-        for _ in 0..15 {
+        for _ in 0..8 {
             expect(&ask(&db.url(ADMIN), &["agents", "verify"]).await, 0, &[" 0 not"]);
         }
     };

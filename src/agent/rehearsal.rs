@@ -35,6 +35,9 @@ pub(super) struct Variant {
 }
 
 impl Variant {
+    /// Locks nothing that is there.
+    pub(super) const PLAIN: Self = Self { reference: Reference::Check, wide: false };
+
     pub(super) fn of(id: AgentId, reference: Reference) -> Self {
         Self { reference, wide: i32::try_from(id.0).is_err() }
     }
