@@ -91,7 +91,7 @@ impl Life {
             let (admin, over, prefixes) = (db.admin().await, Arc::clone(&over), prefixes.to_vec());
             messages.push(tokio::spawn(async move {
                 let mut written = BTreeMap::new();
-                let mut pace = tokio::time::interval(Duration::from_millis(10));
+                let mut pace = tokio::time::interval(Duration::from_millis(40));
                 admin.run("set role service_role").await;
                 for prefix in prefixes.iter().skip(client).step_by(3).cycle() {
                     pace.tick().await;

@@ -209,15 +209,14 @@ async fn fill(admin: &Admin, prefix: &str) {
     admin.run(&format!("set role service_role; {}; reset role", of(prefix, sql))).await;
 }
 
-/// The rows of an agent, as the API's backend sees them; tables that were dropped are empty.
-async fn rows(db: &Database, prefix: &str) -> Vec<String> {
-    let root = db.connect(agent_provisioner::cluster::SUPERUSER).await;
+/// How many rows an agent has in each table.
+async fn rows(root: &Admin, prefix: &str) -> Vec<String> {
     let sql = of(
         prefix,
         "select (select count(*) from _c), (select count(*) from _m), \
                           (select count(*) from _o), (select count(*) from _i)",
     );
-    Admin(root).rows(&sql).await
+    root.rows(&sql).await
 }
 
 #[tokio::test]
@@ -236,7 +235,7 @@ async fn every_difference_is_seen_and_mended_as_far_as_no_row_is_lost() {
     for (prefix, (sql, ..)) in sabotages() {
         fill(&admin, &prefix).await;
         root.run(&of(&prefix, sql)).await;
-        before.push(rows_or_none(&db, &prefix).await);
+        before.push(rows_or_none(&root, &prefix).await);
     }
     let expected = |left: &[Mends]| {
         let mut expected: Vec<_> = sabotages()
@@ -272,16 +271,16 @@ async fn every_difference_is_seen_and_mended_as_far_as_no_row_is_lost() {
     assert_eq!(admin.one::<String>(outcomes).await, "drifted repaired");
     // What was dropped is there again and empty; everything else has its rows.
     for ((prefix, _), before) in sabotages().zip(before) {
-        let after = rows(&db, &prefix).await;
+        let after = rows(&root, &prefix).await;
         assert!(before.is_none_or(|before| before == after), "{prefix}");
     }
     drop(service);
 }
 
 /// `None` where a table is gone.
-async fn rows_or_none(db: &Database, prefix: &str) -> Option<Vec<String>> {
-    let there = db.admin().await.tables(prefix).await.len() == 4;
-    if there { Some(rows(db, prefix).await) } else { None }
+async fn rows_or_none(root: &Admin, prefix: &str) -> Option<Vec<String>> {
+    let there = root.tables(prefix).await.len() == 4;
+    if there { Some(rows(root, prefix).await) } else { None }
 }
 
 #[tokio::test]

@@ -21,8 +21,9 @@ use crate::error::Chain;
 use crate::fleet;
 use crate::jobs::desk::{self, Adopted};
 
-/// Tries for an agent whose tables are in use. Between two of them all others get theirs.
-const TRIES: u32 = 20;
+/// Tries for an agent whose tables are in use; that is longer than a statement of the API may take,
+/// which is 8 s. Between two of them all others get theirs.
+const TRIES: u32 = 10;
 
 #[derive(Debug, Clap)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
