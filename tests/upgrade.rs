@@ -331,6 +331,35 @@ async fn a_worker_with_older_templates_leaves_upgrades_to_a_newer_one() {
 }
 
 #[tokio::test]
+async fn a_worker_with_older_templates_takes_nothing_for_additional() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let policy = "create policy {prefix}_all on public.{prefix}_customers using (true)";
+    let (old, new) = (Files::new(&[BASE]), Files::new(&[BASE, ("0002_policy.sql", policy)]));
+    let service = new.service(&db, &[]).await;
+    admin.create("agt_a").await;
+    admin.settled().await;
+    drop(service);
+    let service = old.service(&db, &[]).await;
+    let verified = old.ask(&db, &["agents", "verify"]).await;
+    let said = "1 at template version 2, not 1: these templates are older";
+    expect(&verified, 1, &["extra    policy       agt_a_all", said]);
+    expect(&old.ask(&db, &["agents", "repair", "--force"]).await, 0, &["queued 1 job\n"]);
+    let text = "the agent is at template version 2, and the files here end at 1";
+    admin.holds(&format!("select bool_or(last_error ^@ '{text}') from provisioning.jobs")).await;
+    drop(service);
+    admin.run("update provisioning.jobs set run_at = now() where state = 'pending'").await;
+    let _service = new.service(&db, &[]).await;
+    admin.settled().await;
+    let outcome = "select state, outcome from provisioning.jobs where kind = 'repair'";
+    assert_eq!(admin.rows(outcome).await, ["succeeded|unchanged"]);
+    assert_eq!(
+        admin.one::<i64>("select count(*) from pg_policies where policyname ~ '^agt_a_'").await,
+        1
+    );
+}
+
+#[tokio::test]
 async fn an_agent_that_goes_takes_its_upgrade_along() {
     let db = Database::new().await;
     let admin = fleet(&db, &["agt_a"]).await;

@@ -77,6 +77,14 @@ pub enum Error {
     /// What is looked at goes at that very moment; the next look does not find it.
     #[error("a table was dropped while it was looked at")]
     Vanished,
+    /// The agent was built from more files than there are here.
+    #[error("the agent is at template version {version}, and the files here end at {known}")]
+    Outdated {
+        /// The agent's.
+        version: i32,
+        /// The templates'.
+        known: i32,
+    },
     /// An index that was built concurrently did not become valid.
     #[error("the index {0} did not become valid")]
     Invalid(String),
@@ -95,6 +103,7 @@ impl Error {
             | Self::Paused(_)
             | Self::Connect(_)
             | Self::Vanished
+            | Self::Outdated { .. }
             | Self::Invalid(_) => None,
             Self::Prefix(_) | Self::Reference(_) => Some(&SqlState::CHECK_VIOLATION),
         }
@@ -113,6 +122,7 @@ impl Error {
             | Self::Pooled
             | Self::Paused(_)
             | Self::Vanished
+            | Self::Outdated { .. }
             | Self::Invalid(_) => false,
         }
     }
@@ -132,6 +142,7 @@ impl Error {
             | Self::Reference(_)
             | Self::Connect(_)
             | Self::Vanished
+            | Self::Outdated { .. }
             | Self::Invalid(_) => disposition(self.code()),
         }
     }

@@ -153,7 +153,9 @@ impl Report {
         )?;
         let current = self.template_version;
         for (version, agents) in self.versions.iter().filter(|(version, _)| **version != current) {
-            writeln!(out, "{agents} at template version {version}, not {current}")?;
+            let older = ": these templates are older; is `templates` set as for the service?";
+            let hint = if *version > current { older } else { "" };
+            writeln!(out, "{agents} at template version {version}, not {current}{hint}")?;
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ impl Worker {
         let query = |doing| move |source| agent::Error::Query { doing, source };
         // The first sends its message before the second begins; nobody waits in between.
         let (opened, worked) = tokio::join!(biased; client.batch_execute(SAVEPOINT), async {
+            self.require_files(job)?;
             match job.kind {
                 Kind::Provision => {
                     agent::provision(client, &self.blueprint, &job.agent()?, job.registered).await
@@ -50,6 +51,16 @@ impl Worker {
             undone.map_err(query("take back what was built"))?;
         }
         Ok(outcome)
+    }
+
+    /// To fewer files than an agent was built from, what the others made is additional, and a repair
+    /// might take it away. A worker that has them all may come.
+    fn require_files(&self, job: &Job) -> Result<(), agent::Error> {
+        let (version, known) = (job.version, self.blueprint.templates().version());
+        if matches!(job.kind, Kind::Repair | Kind::Convert) && version > known {
+            return Err(agent::Error::Outdated { version, known });
+        }
+        Ok(())
     }
 
     async fn convert(&self, client: &Client, job: &Job) -> Result<Outcome, agent::Error> {
