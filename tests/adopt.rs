@@ -485,14 +485,16 @@ async fn of_two_prefixes_that_head_a_name_the_longer_counts_and_a_table_of_eithe
     let db = Database::new().await;
     let admin = db.admin().await;
     let tables = "create table public.{prefix}_a (); create table public.{prefix}_b_a ();";
-    let files = Files::new(&[("0001_tables.sql", tables)]);
+    let third = "create table public.{prefix}_c ();";
+    let files = Files::new(&[("0001_tables.sql", tables), ("0002_third.sql", third)]);
     let insert =
         "insert into public.agents (agent_prefix) values ('agt'), ('agt_b'), ('crm'), ('crm_x')";
     admin.run(insert).await;
     for prefix in ["agt", "crm", "crm_x"] {
         admin.run(&tables.replace("{prefix}", prefix)).await;
     }
-    admin.run("create table public.crm_x_notes (); create table public.crm_notes ()").await;
+    let more = "create table public.crm_x_notes (); create table public.crm_notes ();";
+    admin.run(&format!("{more} {}", third.replace("{prefix}", "crm"))).await;
     let plan = async |args: &[&str]| {
         let mut command = files.command(&db, &[&["agents", "adopt"], args].concat());
         finish(command.env("DATABASE_URL", db.url(ADMIN))).await
@@ -503,9 +505,10 @@ async fn of_two_prefixes_that_head_a_name_the_longer_counts_and_a_table_of_eithe
         "2 agents to adopt, 2 not adoptable",
     ];
     expect(&plan(&[]).await, 0, &refused);
-    for (prefix, other) in [("crm", "crm_notes"), ("crm_x", "crm_x_notes")] {
+    for (prefix, other, version) in [("crm", "crm_notes", 2), ("crm_x", "crm_x_notes", 1)] {
         let planned = json(&plan(&[prefix, "--json"]).await);
         assert_eq!(planned["agents"][0]["other_tables"], value!([other]));
+        assert_eq!(planned["agents"][0]["template_version"], version);
     }
 }
 

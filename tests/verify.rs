@@ -48,6 +48,8 @@ async fn orphans_of_every_kind_are_told() {
                  disable trigger enqueue_provision;
              delete from public.agents where agent_prefix = 'agt_gone';
              insert into public.agents (agent_prefix) values ('agt_new');
+             insert into provisioning.jobs (kind, agent_id, agent_prefix, state, finished_at)
+                 values ('provision', 5, 'agt_new', 'dead', now());
              create table public.agt_6f78_notes (); create table public.shop_orders ();
              create table public.agtx_notes (); create table public.unrelated ()",
         )
