@@ -109,6 +109,16 @@ async fn of_a_prefix_that_was_deleted_again_and_again_each_comes_back() {
     expect(&agents(&db, &["verify"]).await, 0, &[]);
 }
 
+/// Relations, types and statistics in `public` around `ab`'s notes, and who may do what with these.
+const NAMES: &str = "select relname from pg_class where relnamespace = 'public'::regnamespace
+    and (relname like '%ab%' or relname like 'l%') union all select typname from pg_type
+    where typname = 'ab_mood' union all select stxname from pg_statistic_ext
+    where stxnamespace = 'public'::regnamespace
+    union all select a::text from pg_class, aclexplode(relacl) a
+    where oid = 'public.ab_notes'::regclass and grantee = 'service_role'::regrole
+    union all select attacl::text from pg_attribute where attacl is not null
+    and attrelid = 'public.ab_notes'::regclass order by 1";
+
 #[tokio::test]
 async fn what_people_and_templates_added_goes_and_comes_back_with_the_tables() {
     let templates = std::env::temp_dir().join(format!("trash-{}", std::process::id()));
@@ -142,15 +152,7 @@ async fn what_people_and_templates_added_goes_and_comes_back_with_the_tables() {
              grant delete on public.ab_notes to service_role with grant option"
         ))
         .await;
-    let names = "select relname from pg_class where relnamespace = 'public'::regnamespace
-        and (relname like '%ab%' or relname like 'l%') union all select typname from pg_type
-        where typname = 'ab_mood' union all select stxname from pg_statistic_ext
-        where stxnamespace = 'public'::regnamespace
-        union all select a::text from pg_class, aclexplode(relacl) a
-        where oid = 'public.ab_notes'::regclass and grantee = 'service_role'::regrole
-        union all select attacl::text from pg_attribute where attacl is not null
-        and attrelid = 'public.ab_notes'::regclass order by 1";
-    let before = admin.rows(names).await;
+    let before = admin.rows(NAMES).await;
     assert_eq!(before.len(), 13, "{before:?}");
     admin.run("select from public.delete_agent(1)").await;
     admin.settled().await;
@@ -172,7 +174,7 @@ async fn what_people_and_templates_added_goes_and_comes_back_with_the_tables() {
         1,
         &["restored ab", "cannot grant select", "trash_reader", "agents verify ab"],
     );
-    assert_eq!(admin.rows(names).await, before);
+    assert_eq!(admin.rows(NAMES).await, before);
     assert_eq!(admin.rows("select mood from public.ab_notes").await, ["bad"]);
     std::fs::remove_dir_all(templates).unwrap();
 }
