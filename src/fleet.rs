@@ -1,6 +1,6 @@
 //! All agents at once: how they compare with what the templates make.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -70,7 +70,10 @@ pub async fn verify(
         return Ok(suspects);
     }
     let prefixes: Vec<&str> = suspects.iter().map(|d| d.built.agent.prefix.as_str()).collect();
-    let again = Built::read(&*db.get().await?, Some(&prefixes)).await?;
+    let mut again = Built::read(&*db.get().await?, Some(&prefixes)).await?;
+    // Whoever has the prefix by now was not looked at before.
+    let ids: HashSet<_> = suspects.iter().map(|drifted| drifted.built.agent.id).collect();
+    again.retain(|built| ids.contains(&built.agent.id));
     let mut drifted = look(db, manifest, again, &|_| {}).await?;
     drifted.sort_by(|a, b| a.built.agent.prefix.as_str().cmp(b.built.agent.prefix.as_str()));
     Ok(drifted)
