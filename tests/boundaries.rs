@@ -3,8 +3,6 @@
 //!
 //! Each of a worker's connections gets a point of its own to break at, so many break at once.
 
-use agent_provisioner::cluster::SUPERUSER;
-
 use crate::support::{
     Admin, Audit, Break, Database, Findings, Length, Point, Server, Service, WORKER, Way, Wire,
     until,
@@ -41,8 +39,7 @@ const DONE: &str =
 /// A server for many more connections than a worker is allowed anywhere else.
 async fn server() -> &'static Server {
     let server = Box::leak(Box::new(Server::start(&[("max_connections", "800")]).await));
-    let root = server.connect(SUPERUSER, "postgres").await;
-    root.batch_execute(&format!("alter role {WORKER} connection limit -1")).await.unwrap();
+    server.crowd().await;
     server
 }
 

@@ -2,11 +2,14 @@
 
 use agent_provisioner::cluster::SUPERUSER;
 
-use crate::support::{ADMIN, Admin, Database, ROLES, WORKER};
+use crate::support::{ADMIN, Admin, Database, ROLES, Server, WORKER};
 
 /// Two agents with rows, and one whose deletion is asked for while nobody works.
 async fn crm() -> (Database, Admin) {
-    let db = Database::new().await;
+    populated(Database::new().await).await
+}
+
+async fn populated(db: Database) -> (Database, Admin) {
     let admin = db.admin().await;
     let service = db.service().await;
     admin.populate().await;
@@ -99,7 +102,9 @@ async fn postgres_may_alter_the_tables_that_the_worker_built() {
 
 #[tokio::test]
 async fn the_script_that_makes_the_role_may_run_again() {
-    let (db, admin) = crm().await;
+    // Of its own, because the shared one lets in more workers.
+    let server: &'static Server = Box::leak(Box::new(Server::start(&[]).await));
+    let (db, admin) = populated(server.database().await).await;
     let granted =
         "select string_agg(concat(oid::regclass, relacl), ' ' order by oid::regclass::text)
         || (select string_agg(p::text, ' ' order by p::text) from pg_policies p) from pg_class

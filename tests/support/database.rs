@@ -49,6 +49,12 @@ impl Server {
         server
     }
 
+    /// Lets in more workers than one operator would run.
+    pub async fn crowd(&self) {
+        let root = self.connect(SUPERUSER, "postgres").await;
+        root.batch_execute(&format!("alter role {WORKER} connection limit -1")).await.unwrap();
+    }
+
     /// A new database with what a Supabase project has before our first migration.
     async fn shim(&self, name: &str) {
         let root = self.connect(SUPERUSER, "postgres").await;
@@ -182,7 +188,11 @@ async fn server() -> &'static Server {
 fn shared() -> Server {
     let start = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(Server::start(&[("track_commit_timestamp", "on")]))
+        runtime.block_on(async {
+            let server = Server::start(&[("track_commit_timestamp", "on")]).await;
+            server.crowd().await;
+            server
+        })
     };
     thread::spawn(start).join().unwrap()
 }
