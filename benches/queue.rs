@@ -10,8 +10,8 @@ use super::Bench;
 use super::report::{Figure, ms, quantile};
 use super::server::WORKER;
 
-const CLAIM: &str = include_str!("../sql/queries/claim.sql");
-const NEXT_DUE: &str = include_str!("../sql/queries/next_due.sql");
+const CLAIM: &str = "select * from provisioning.claim($1, $2, $3, $4)";
+const NEXT_DUE: &str = "select * from provisioning.next_due($1, $2)";
 const KINDS: [&str; 3] = ["provision", "deprovision", "repair"];
 /// Of any schema, and a worker's of the first template version.
 const SCHEMA: i32 = i32::MAX;

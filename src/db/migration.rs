@@ -29,7 +29,7 @@ macro_rules! migration {
     };
 }
 
-pub(super) static MIGRATIONS: [Migration; 7] = [
+pub(super) static MIGRATIONS: [Migration; 8] = [
     migration!(
         1,
         "0001_base",
@@ -42,6 +42,7 @@ pub(super) static MIGRATIONS: [Migration; 7] = [
     migration!(5, "0005_fleet", "fleet", &[]),
     migration!(6, "0006_templates", "templates", &[]),
     migration!(7, "0007_trash", "trash", &["provisioning.trash"]),
+    migration!(8, "0008_queue", "queue", &[]),
 ];
 
 impl Migration {

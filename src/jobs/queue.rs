@@ -54,7 +54,9 @@ pub(super) async fn claim(
     takes: Takes,
     these: Option<&[i64]>,
 ) -> Result<Option<Job>, tokio_postgres::Error> {
-    let sql = include_str!("../../sql/queries/claim.sql");
+    // The name shows a DBA in pg_stat_activity what this transaction is doing.
+    let sql = "select c.*, set_config('application_name', 'agent-provisioner job ' || c.id, true) \
+               from provisioning.claim($1, $2, $3, $4) c";
     let asked: [(&(dyn ToSql + Sync), Type); 4] = [
         (&takes.kinds(), Type::TEXT_ARRAY),
         (&these, Type::INT8_ARRAY),
@@ -75,7 +77,7 @@ pub(super) async fn look_ahead(
     client: &Client,
     takes: Takes,
 ) -> Result<Ahead, tokio_postgres::Error> {
-    let sql = include_str!("../../sql/queries/next_due.sql");
+    let sql = "select * from provisioning.next_due($1, $2)";
     let (kinds, version) = (takes.kinds(), takes.upgrades);
     let rows =
         client.query_typed(sql, &[(&kinds, Type::TEXT_ARRAY), (&version, Type::INT4)]).await?;

@@ -1,0 +1,181 @@
+-- What the worker asks of the queue, as functions: a session keeps their plans. To plan the claim anew
+-- each time took several times as long as to run it, and prepared statements are no way out, since a
+-- transaction-mode pooler hands them to others.
+
+-- The oldest due job with nothing before it, locked until the transaction ends.
+-- Head of line: an earlier pending or dead job of the same prefix holds up what comes after it.
+-- A deprovision does not wait for its own agent's other jobs; it cancels them.
+-- Only so many of the oldest due jobs are looked at, however many stand behind one dead job; where
+-- none of them will do, next_due says which to look at instead.
+-- kinds: what this worker takes now; unknown ones wait for a newer program
+-- these: jobs to look at, null for the oldest
+-- newest: the schema it knows; on a newer one it takes nothing more on
+-- templates: its template version; upgrades beyond it wait for a worker that has the files
+--
+-- A plan may be as old as the session, and the queue have been empty then: so there is but one index to
+-- take, whatever the statistics said. No table is scanned, and `state || ''` fits no partial index.
+create function provisioning.claim(kinds text[], these bigint[], newest integer, templates integer)
+returns table (
+    id bigint, kind text, agent_id bigint, agent_prefix text, user_id text, attempts integer,
+    argument text, confirmed boolean,
+    superseded boolean,             -- its agent is to go: building would be for nothing
+    registered bigint, template_version integer, reference text, -- whose tables the prefix stands for now
+    more boolean                    -- whether another worker would find something, too
+)
+    language plpgsql set search_path = '' set enable_seqscan = off as $$
+#variable_conflict use_column
+begin
+    if exists (select from provisioning.migrations m where m.version > newest) then
+        return;
+    end if;
+    if these is null then
+        these := array(
+            select n.id
+            from provisioning.jobs n
+            where n.state = 'pending'
+              and n.run_at <= now()
+              and n.kind = any (kinds)
+              and not (n.kind = 'upgrade' and n.argument ~ '^[0-9]{1,9}$' and n.argument::int > templates)
+            order by n.priority, n.run_at, n.id
+            limit 32
+        );
+    end if;
+    if these = '{}' then
+        return;
+    end if;
+    return query
+    with head as materialized (
+        select j.*
+        from (
+            select t.id, t.place from unnest(these) with ordinality t (id, place) order by t.place
+        ) near
+        join provisioning.jobs j on j.id = near.id
+        where j.state || '' = 'pending'
+          and j.run_at <= now()
+          -- The first open job of the prefix, by the only index in this order: a probe for "an earlier
+          -- one" may be planned as a scan of all jobs.
+          and (
+              select e.agent_prefix = j.agent_prefix and e.id < j.id
+              from provisioning.jobs e
+              where e.state in ('pending', 'dead')
+                and e.agent_prefix >= j.agent_prefix
+                and not (j.kind = 'deprovision' and e.agent_id = j.agent_id)
+              order by e.agent_prefix, e.id
+              limit 1
+          ) is not true
+        order by near.place
+        limit 1
+        for update of j skip locked
+    )
+    select
+        h.id, h.kind, h.agent_id, h.agent_prefix, h.user_id::text, h.attempts, h.argument, h.confirmed,
+        exists (
+            select from provisioning.jobs d
+            where d.agent_id = h.agent_id and d.id > h.id and d.kind = 'deprovision'
+              and d.state || '' = 'pending'
+        ),
+        r.agent_id, r.template_version, r.reference,
+        exists (
+            select from provisioning.jobs m
+            where m.state = 'pending' and m.run_at <= now() and m.kind = any (kinds) and m.id <> h.id
+        )
+    from head h
+    left join lateral (
+        -- Those whose deletion somebody cancelled are nobody's: they are in the way, and stay.
+        select a.agent_id, a.template_version, a.reference from provisioning.agents a
+        where a.agent_prefix = h.agent_prefix
+          and (a.agent_id = h.agent_id or not exists (
+              select from provisioning.jobs k
+              where k.agent_id = a.agent_id and k.kind = 'deprovision' and k.state = 'cancelled'))
+    ) r on true;
+end $$;
+
+-- When to look again, after a claim that found nothing: null for never, 0 for soon, since a job is due
+-- and in another worker's hands; and which jobs to look at, where all that a claim looks at are held up.
+-- The wait may be too short (what is not due yet may be held up, too), but never too long.
+-- kinds and templates: as above
+create function provisioning.next_due(kinds text[], templates integer)
+returns table (
+    wait double precision,
+    far bigint[],
+    version integer                 -- for a program that may be older than the schema by now
+)
+    language plpgsql set search_path = '' set enable_seqscan = off as $$
+#variable_conflict use_column
+begin
+    return query
+    with recursive near as materialized (
+        select n.id, n.kind, n.agent_id, n.agent_prefix
+        from provisioning.jobs n
+        where n.state = 'pending' and n.run_at <= now() and n.kind = any (kinds)
+          and not (n.kind = 'upgrade' and n.argument ~ '^[0-9]{1,9}$' and n.argument::int > templates)
+        order by n.priority, n.run_at, n.id
+        limit 32
+    ), free as materialized (
+        select from near j
+        where (
+            select e.agent_prefix = j.agent_prefix and e.id < j.id
+            from provisioning.jobs e
+            where e.state in ('pending', 'dead')
+              and e.agent_prefix >= j.agent_prefix
+              and not (j.kind = 'deprovision' and e.agent_id = j.agent_id)
+            order by e.agent_prefix, e.id
+            limit 1
+        ) is not true
+        limit 1
+    ), head (id, agent_id, agent_prefix) as (
+        -- From prefix to prefix, each one's first job: any number may wait behind it.
+        (
+            select f.id, f.agent_id, f.agent_prefix
+            from provisioning.jobs f
+            where f.state in ('pending', 'dead')
+              and (select count(*) from near) = 32
+              and not exists (select from free)
+            order by f.agent_prefix, f.id
+            limit 1
+        )
+        union all
+        select f.id, f.agent_id, f.agent_prefix
+        from head last
+        cross join lateral (
+            select f.id, f.agent_id, f.agent_prefix
+            from provisioning.jobs f
+            where f.state in ('pending', 'dead') and f.agent_prefix > last.agent_prefix
+            order by f.agent_prefix, f.id
+            limit 1
+        ) f
+    ), far as materialized (
+        select j.id
+        from head
+        cross join lateral (
+            select o.* from provisioning.jobs o where o.id = head.id and o.state || '' = 'pending'
+            union all
+            select o.* from provisioning.jobs o
+            where o.agent_id = head.agent_id and o.kind = 'deprovision' and o.state || '' = 'pending'
+        ) j
+        where j.run_at <= now() and j.kind = any (kinds)
+          and not (j.kind = 'upgrade' and j.argument ~ '^[0-9]{1,9}$' and j.argument::int > templates)
+        order by j.priority, j.run_at, j.id
+        limit 32
+    )
+    select
+        case when exists (select from free) or exists (select from far) then 0
+             else (
+                 select extract(epoch from min(l.run_at) - clock_timestamp())::float8
+                 from provisioning.jobs l
+                 where l.state = 'pending' and l.run_at > now() and l.kind = any (kinds)
+                   and not (l.kind = 'upgrade' and l.argument ~ '^[0-9]{1,9}$'
+                            and l.argument::int > templates)
+             )
+        end,
+        (select array_agg(far.id) from far),
+        coalesce((select max(m.version) from provisioning.migrations m), 0);
+end $$;
+
+revoke all on function provisioning.claim(text[], bigint[], integer, integer)
+    from public, anon, authenticated, service_role;
+revoke all on function provisioning.next_due(text[], integer)
+    from public, anon, authenticated, service_role;
+
+-- It writes nothing, and without this no query on an agent's table could use parallel workers.
+alter function provisioning.owns_agent(bigint) parallel safe;
