@@ -84,7 +84,8 @@ impl Lost {
         let Self { job, failure, since } = self;
         let recording = async {
             client.batch_execute(&limits.begin()).await?;
-            let recorded = queue::fail(client, job, failure, limits.max_attempts).await;
+            let recorded =
+                queue::fail(client, job, failure, since.elapsed(), limits.max_attempts).await;
             client.batch_execute("commit").await?; // of a failed transaction: a rollback
             recorded
         };

@@ -144,13 +144,15 @@ pub(super) async fn succeed(
     settled.and(told.map(drop)).and(committed)
 }
 
-/// Records a failed attempt in the transaction that is open, or in one of its own.
+/// Records an attempt that failed a while ago, in the transaction that is open, or in one of its own.
 ///
-/// Says whether the job was still as it had been claimed.
+/// The job waits from then on: after a server's restart that is over. Says whether the job was still
+/// as it had been claimed.
 pub(super) async fn fail(
     client: &Client,
     job: &Job,
     failure: &Failure,
+    ago: Duration,
     max_attempts: i32,
 ) -> Result<bool, tokio_postgres::Error> {
     let used = i32::from(failure.disposition != Disposition::GiveWay);
@@ -167,7 +169,7 @@ pub(super) async fn fail(
                 (&job.attempts, Type::INT4),
                 (&used, Type::INT4),
                 (&dead, Type::BOOL),
-                (&wait.as_secs_f64(), Type::FLOAT8),
+                (&wait.saturating_sub(ago).as_secs_f64(), Type::FLOAT8),
                 (&failure.error, Type::TEXT),
                 (&failure.sqlstate, Type::TEXT),
                 (&failure.took.as_secs_f64(), Type::FLOAT8),

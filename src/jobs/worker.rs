@@ -199,7 +199,7 @@ impl Worker {
         failure: &Failure,
     ) -> Result<(), tokio_postgres::Error> {
         client.batch_execute(ROLL_BACK).await?;
-        queue::fail(client, job, failure, self.limits.max_attempts).await?;
+        queue::fail(client, job, failure, Duration::ZERO, self.limits.max_attempts).await?;
         client.batch_execute("commit").await
     }
 }
