@@ -91,7 +91,7 @@ async fn main() {
             Row::Growth => growth::run(&mut bench).await,
             Row::Locks => locks::run(&mut bench).await,
             Row::Rls => rls::run(&mut bench).await,
-            Row::Fleet => fleet::run(&bench),
+            Row::Fleet => fleet::run(&mut bench).await,
             Row::Rest => {
                 rest::run(&mut bench).await;
                 queue::run(&mut bench).await;
