@@ -9,7 +9,7 @@ use crate::db::SslMode;
 use crate::jobs::MANY_AGENTS;
 
 /// Lock slots that one job holds at most: a drop with its dependencies.
-const SLOTS_PER_JOB: i64 = 130;
+const SLOTS_PER_JOB: i64 = 150;
 /// The oldest server that the tests run on, as `server_version_num` counts.
 const OLDEST: i32 = 150_000;
 
