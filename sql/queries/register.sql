@@ -1,8 +1,7 @@
 -- Registers an agent's new tables and types; no row comes back where the agent is gone.
--- The key share keeps the agent from being deleted before this transaction commits.
 -- $1 agent, $2 template version, $3 reference, $4 table names, $5 type names
 with agent as materialized (
-    select a.id, a.agent_prefix, a.user_id from public.agents a where a.id = $1 for key share
+    select a.id, a.agent_prefix, a.user_id from public.agents a where a.id = $1
 ), registered as (
     insert into provisioning.agents (agent_id, agent_prefix, user_id, template_version, reference)
     select id, agent_prefix, user_id, $2, $3 from agent

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use tokio_postgres::error::{DbError, ErrorPosition};
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::error::{Error, query};
@@ -94,8 +94,9 @@ impl Outcome {
 
 /// Gives an agent its tables and registers them: all, or (after the caller's rollback) none.
 ///
-/// Everything goes out in one round trip. The agent is looked at last: a row that is gone, or that
-/// is being deleted, makes this `Superseded`, and the caller must roll back.
+/// Everything goes out in one round trip. The foreign key locks `agents` until the commit, so as little
+/// as possible comes after it. The agent is looked at last: a row that is gone, or that is being
+/// deleted, makes this `Superseded`, and the caller must roll back.
 pub async fn provision(
     client: &Client,
     blueprint: &Blueprint,
@@ -112,20 +113,26 @@ pub async fn provision(
     let Blueprint { manifest, reference, .. } = blueprint;
     let (prefix, version) = (&agent.prefix, manifest.templates().version());
     let (names, types) = (manifest.tables(prefix, version), manifest.types(prefix, version));
-    let rendered = manifest.templates().script(prefix, agent.id, *reference);
+    let tables = manifest.templates().numbered(prefix, agent.id);
+    let last = manifest.templates().last(prefix, agent.id, *reference);
     // Sent in this order without waiting for each other's answer.
-    let (in_the_way, applied, registered) = tokio::join!(
+    let (in_the_way, applied, registered, completed, held) = tokio::join!(
         biased;
         taken(client, &names),
-        apply(client, &rendered),
+        apply(client, &tables),
         register(client, blueprint, agent.id, &names, &types),
+        async { if last.is_empty() { Ok(()) } else { apply(client, &last).await } },
+        hold(client, agent),
     );
     let in_the_way = in_the_way?;
     if !in_the_way.is_empty() {
         return Err(Error::InTheWay(in_the_way));
     }
     applied?;
-    Ok(if registered? == 0 { Outcome::Superseded } else { Outcome::Provisioned })
+    let registered = registered?;
+    completed?;
+    let held = held?;
+    Ok(if registered && held { Outcome::Provisioned } else { Outcome::Superseded })
 }
 
 /// Relations that bear one of the names already.
@@ -136,13 +143,14 @@ pub(super) async fn taken(client: &Client, names: &[String]) -> Result<Vec<Strin
     Ok(rows.map_err(query("look for tables in the way"))?.iter().map(|row| row.get(0)).collect())
 }
 
+/// Whether there is an agent to register them for.
 async fn register(
     client: &Client,
     blueprint: &Blueprint,
     id: AgentId,
     names: &[String],
     types: &[String],
-) -> Result<usize, Error> {
+) -> Result<bool, Error> {
     let version = blueprint.manifest.templates().version();
     let rows = client
         .query_typed(
@@ -156,7 +164,16 @@ async fn register(
             ],
         )
         .await;
-    Ok(rows.map_err(query("register the agent's tables"))?.len())
+    Ok(!rows.map_err(query("register the agent's tables"))?.is_empty())
+}
+
+/// Keeps an agent from being deleted before the commit; whether it is still there.
+async fn hold(client: &Client, agent: &Agent) -> Result<bool, Error> {
+    let sql = "select from public.agents where id = $1 and agent_prefix = $2 for key share";
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&agent.id.0, Type::INT8), (&agent.prefix.as_str(), Type::TEXT)];
+    let rows = client.query_typed(sql, &parameters).await;
+    Ok(!rows.map_err(query("hold the agent's row"))?.is_empty())
 }
 
 /// A template's unqualified names mean schema `public`, whatever the role's own settings say.
