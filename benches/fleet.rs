@@ -15,7 +15,7 @@ use super::service::{PROGRAM, Service};
 const AGENTS: usize = 1000;
 const FULL_AGENTS: usize = 10_000;
 /// Built by the documented trigger.
-const OLD: usize = 500;
+const OLD: usize = 1000;
 const FULL_OLD: usize = 2000;
 /// A transaction's locks must fit into the server's table of them.
 const OLD_AT_ONCE: usize = 20;
