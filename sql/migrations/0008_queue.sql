@@ -22,7 +22,8 @@ returns table (
     registered bigint, template_version integer, reference text, -- whose tables the prefix stands for now
     more boolean                    -- whether another worker would find something, too
 )
-    language plpgsql set search_path = '' set enable_seqscan = off as $$
+    language plpgsql set search_path = '' set enable_seqscan = off
+    set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 begin
     if exists (select from provisioning.migrations m where m.version > newest) then
@@ -100,7 +101,8 @@ returns table (
     far bigint[],
     version integer                 -- for a program that may be older than the schema by now
 )
-    language plpgsql set search_path = '' set enable_seqscan = off as $$
+    language plpgsql set search_path = '' set enable_seqscan = off
+    set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 begin
     return query
