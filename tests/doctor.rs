@@ -64,14 +64,15 @@ async fn what_would_stop_the_service_is_a_failure() {
 
     root.batch_execute(
         "revoke create on schema public from agent_provisioner;
+         revoke execute on function provisioning.next_due from agent_provisioner;
          drop policy worker on provisioning.jobs",
     )
     .await
     .unwrap();
     let (said, sound) = doctor(&db.url(WORKER), &[]);
     assert!(!sound, "{said}");
-    let lacks =
-        "agent_provisioner lacks rights or policies: provisioning.jobs, create in schema public";
+    let lacks = "agent_provisioner lacks rights or policies: provisioning.jobs, create in schema public, \
+                 execute on provisioning.claim and next_due";
     assert!(said.contains(lacks), "{said}");
 
     root.batch_execute("delete from provisioning.migrations where version = 4").await.unwrap();

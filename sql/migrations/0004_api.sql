@@ -44,12 +44,12 @@ $$;
 create function provisioning.request(
     kind text, agent_id bigint, agent_prefix text, user_id uuid, reason text
 ) returns text
-    language plpgsql set search_path = '' as $$
+    language plpgsql set search_path = '' set lock_timeout = '1s' as $$
 #variable_conflict use_column
 begin
     -- The sweep's own lock (jobs::Reconcile), shared: no sweep runs until this request can be seen. One
     -- that had missed a deletion would ask for the agent's tables behind it, which the worker takes
-    -- for a new agent of the same id, and keeps.
+    -- for a new agent of the same id, and keeps. A sweep that hangs is no reason for a caller to.
     perform pg_advisory_xact_lock_shared(7018690069354541686);
 
     -- Without a lock: the worker may hold the row for as long as the work takes.

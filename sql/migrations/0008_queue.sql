@@ -12,8 +12,8 @@
 -- newest: the schema it knows; on a newer one it takes nothing more on
 -- templates: its template version; upgrades beyond it wait for a worker that has the files
 --
--- A plan may be as old as the session, and the queue have been empty then: so there is but one index to
--- take, whatever the statistics said. No table is scanned, and `state || ''` fits no partial index.
+-- A plan is as old as the session, and the queue may have been empty then: so no table is scanned, and
+-- `state || ''` keeps what is looked up by id off the partial indexes.
 create function provisioning.claim(kinds text[], these bigint[], newest integer, templates integer)
 returns table (
     id bigint, kind text, agent_id bigint, agent_prefix text, user_id text, attempts integer,
@@ -26,9 +26,6 @@ returns table (
     set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 begin
-    if exists (select from provisioning.migrations m where m.version > newest) then
-        return;
-    end if;
     if these is null then
         these := array(
             select n.id
@@ -41,7 +38,8 @@ begin
             limit 32
         );
     end if;
-    if these = '{}' then
+    -- Behind the look: whoever sees a newer program's job sees its migration, too.
+    if these = '{}' or exists (select from provisioning.migrations m where m.version > newest) then
         return;
     end if;
     return query

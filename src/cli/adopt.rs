@@ -21,8 +21,8 @@ use crate::error::Chain;
 use crate::fleet;
 use crate::jobs::desk::{self, Adopted};
 
-/// Tries for an agent whose tables are in use; that is longer than a statement of the API may take,
-/// which is 8 s. Between two of them all others get theirs.
+/// Tries for an agent whose tables are in use: some ten seconds, when a statement of the API may take
+/// eight. Between two of them all others get theirs.
 const TRIES: u32 = 10;
 
 #[derive(Debug, Clap)]

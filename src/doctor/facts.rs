@@ -112,6 +112,9 @@ impl Facts {
         if !self.0.get::<_, bool>("may_create") {
             lacks.push("create in schema public".to_owned());
         }
+        if !self.0.get::<_, bool>("may_claim") {
+            lacks.push("execute on provisioning.claim and next_due".to_owned());
+        }
         if !self.0.get::<_, bool>("may_trash") {
             lacks.push("create in schema provisioning_trash".to_owned());
         }

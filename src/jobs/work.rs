@@ -57,7 +57,8 @@ impl Worker {
     /// might take it away. A worker that has them all may come.
     fn require_files(&self, job: &Job) -> Result<(), agent::Error> {
         let (version, known) = (job.version, self.blueprint.templates().version());
-        if matches!(job.kind, Kind::Repair | Kind::Convert) && version > known {
+        let compares = matches!(job.kind, Kind::Repair | Kind::Convert);
+        if compares && job.registered == Registered::This && version > known {
             return Err(agent::Error::Outdated { version, known });
         }
         Ok(())
