@@ -166,8 +166,8 @@ async fn recovered(mut service: Service) {
 
 /// Breaks at these points, all at once. How many commits took effect without their answer.
 async fn interrupt(scene: &mut Scene, points: &[Point]) -> i64 {
-    // A job whose connection ended is free for the next point.
-    let jobs = points.len().div_ceil(2);
+    // Each point may be one behind the commit, and so the end of its job.
+    let jobs = points.len();
     scene.cast(jobs, &[]).await;
     let (service, wire) = scene.worker(points.len(), &[]).await;
     let before = scene.done().await;
