@@ -36,8 +36,10 @@ async fn by_turns(
     reference: Reference,
     turns: &[&[(&str, &str)]],
 ) -> (f64, Vec<f64>) {
-    bench.server.database("bulk_floor", 0).await;
-    let alone = bench.server.connect(WORKER, "bulk_floor").await;
+    let name = format!("bulk_{}", reference.as_str());
+    let by_hand = format!("{name}_floor");
+    bench.server.database(&by_hand, 0).await;
+    let alone = bench.server.connect(WORKER, &by_hand).await;
     let mut floor = Floor::new(alone, reference);
     let part = AGENTS / (turns.len() + 1);
     let (mut by_hand, mut rates) = (Vec::new(), Vec::new());
@@ -46,23 +48,19 @@ async fn by_turns(
             by_hand.push(floor.build().await);
         }
         if let Some(settings) = turns.get(turn) {
-            rates.push(rate(bench, settings).await);
+            rates.push(rate(bench, &format!("{name}_{turn}"), settings).await);
         }
     }
-    drop(floor);
-    bench.server.forget("bulk_floor").await;
     let agents = f64::from(u32::try_from(by_hand.len()).unwrap());
     (agents * 1000.0 / by_hand.iter().sum::<f64>(), rates)
 }
 
-async fn rate(bench: &Bench, settings: &[(&str, &str)]) -> f64 {
-    let admin = bench.server.database("bulk", AGENTS).await;
-    let mut service = Service::start(&bench.server, "bulk", settings).await;
+async fn rate(bench: &Bench, name: &str, settings: &[(&str, &str)]) -> f64 {
+    let admin = bench.server.database(name, AGENTS).await;
+    let mut service = Service::start(&bench.server, name, settings).await;
     let started = Instant::now();
     admin.batch_execute(&insert(0, AGENTS)).await.unwrap();
     service.all_done(AGENTS).await;
     let took = started.elapsed().as_secs_f64();
-    drop(service);
-    bench.server.forget("bulk").await;
     f64::from(u32::try_from(AGENTS).unwrap()) / took
 }

@@ -58,8 +58,6 @@ async fn verify_and_upgrade(bench: &mut Bench) {
     drop(service);
     let what = format!("upgrade of {agents} agents by a column, agents a second");
     bench.report.add(Figure::new(7, &what, "", count / took.as_secs_f64()).at_least(400.0));
-    drop(admin);
-    bench.server.forget("fleet").await;
 }
 
 /// No worker is up: the command alone.
@@ -69,8 +67,6 @@ async fn replay(bench: &mut Bench) {
     root.batch_execute(DEAD).await.unwrap();
     let url = bench.server.url(WORKER, "replay");
     let (took, _) = command(&url, &["jobs", "replay", "--all-dead"], &[]);
-    drop(root);
-    bench.server.forget("replay").await;
     bench.report.add(Figure::new(7, "replay of 10,000 dead jobs", "ms", ms(took)).at_most(1000.0));
 }
 
@@ -85,8 +81,6 @@ async fn adopt(bench: &mut Bench) {
     command(&url, &["migrate"], &[]);
     admin.batch_execute(include_str!("../deploy/roles.sql")).await.unwrap();
     let (took, _) = command(&url, &["agents", "adopt"], &[]);
-    drop(admin);
-    bench.server.forget("old").await;
     let what = format!("plan to adopt {agents} agents");
     let goal = f64::from(u32::try_from(agents).unwrap()) * 2.5; // 5 s of 2,000
     bench.report.add(Figure::new(7, &what, "ms", ms(took)).at_most(goal));

@@ -23,7 +23,6 @@ const TURNS: usize = 15;
 
 /// A database with the service on it.
 struct Fleet {
-    name: String,
     admin: Client,
     service: Service,
     agents: usize,
@@ -107,11 +106,6 @@ async fn grow(bench: &mut Bench, reference: &str, sizes: &[usize]) -> Vec<Point>
         let what = format!("{reference}: out of shared memory, at this many agents or fewer");
         bench.report.add(Figure::new(4, &what, "", size));
     }
-    for fleet in [small, big] {
-        let Fleet { name, service, .. } = fleet;
-        drop(service);
-        bench.server.forget(&name).await;
-    }
     points
 }
 
@@ -120,7 +114,7 @@ impl Fleet {
         let name = format!("{name}_{reference}");
         let admin = bench.server.database(&name, users).await;
         let service = Service::start(&bench.server, &name, &[("REFERENCE", reference)]).await;
-        Self { name, admin, service, agents: 0 }
+        Self { admin, service, agents: 0 }
     }
 
     /// Brings it to this many agents; false if the server refuses.

@@ -34,7 +34,6 @@ async fn alone(bench: &mut Bench) {
         }
         service.done().await;
     }
-    drop(service);
     for percent in [50, 99] {
         let figure = Figure::new(
             1,
@@ -44,19 +43,15 @@ async fn alone(bench: &mut Bench) {
         );
         bench.report.add(figure.baseline(quantile(&baseline, percent)).at_most(0.1));
     }
-    bench.server.forget("inserts").await;
-    bench.server.forget("inserts_baseline").await;
 }
 
 async fn crowd(bench: &mut Bench) {
     bench.server.baseline("crowd_baseline", CLIENTS * FEW).await;
     let (baseline, refused) = together(&bench.server, "crowd_baseline", FEW).await;
-    bench.server.forget("crowd_baseline").await;
     bench.server.database("crowd", CLIENTS * MANY).await;
     let service = Service::start(&bench.server, "crowd", &[]).await;
     let (measured, failures) = together(&bench.server, "crowd", MANY).await;
     drop(service);
-    bench.server.forget("crowd").await;
     let percent = |failures: usize, each: usize| {
         f64::from(u32::try_from(failures * 100).unwrap())
             / f64::from(u32::try_from(CLIENTS * each).unwrap())

@@ -19,16 +19,17 @@ const PAUSE: Duration = Duration::from_micros(200);
 
 pub async fn run(bench: &mut Bench) {
     for (reference, goals) in [("foreign_key", (5.0, 15.0)), ("check", (0.0, 0.0))] {
-        let admin = bench.server.database("locks", AGENTS).await;
+        let name = format!("locks_{reference}");
+        let admin = bench.server.database(&name, AGENTS).await;
         let settings = [("REFERENCE", reference)];
-        let mut service = Service::start(&bench.server, "locks", &settings).await;
-        let writer = Prober::start(bench, "row exclusive").await;
+        let mut service = Service::start(&bench.server, &name, &settings).await;
+        let writer = Prober::start(bench, &name, "row exclusive").await;
         for n in 0..AGENTS {
             admin.batch_execute(&insert(n, n + 1)).await.unwrap();
             service.done().await;
         }
         let writers = writer.stop().await;
-        let reader = Prober::start(bench, "access share").await;
+        let reader = Prober::start(bench, &name, "access share").await;
         for n in 0..AGENTS {
             let delete = format!(
                 "select public.delete_agent(id) from public.agents where agent_prefix = 'agt_{n}'"
@@ -38,7 +39,6 @@ pub async fn run(bench: &mut Bench) {
         }
         let readers = reader.stop().await;
         drop(service);
-        bench.server.forget("locks").await;
         for (what, spans, goal) in [
             ("a provision locks agents against writers", writers, goals.0),
             ("a deprovision locks agents against readers", readers, goals.1),
@@ -58,8 +58,8 @@ struct Prober {
 }
 
 impl Prober {
-    async fn start(bench: &Bench, mode: &str) -> Self {
-        let client = bench.server.connect(ADMIN, "locks").await;
+    async fn start(bench: &Bench, database: &str, mode: &str) -> Self {
+        let client = bench.server.connect(ADMIN, database).await;
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, sql) = (
             Arc::clone(&stop),

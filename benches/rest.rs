@@ -33,9 +33,6 @@ pub async fn run(bench: &mut Bench) {
     let statements = f64::from(count(log.get(before..).unwrap())) / REST.as_secs_f64();
     let cpu = service.cpu() - busy;
     let memory = service.resident();
-    drop(service);
-    drop(root);
-    bench.server.forget("rest").await;
     #[expect(clippy::cast_precision_loss, reason = "megabytes of a program")]
     let program = fs::metadata(PROGRAM).unwrap().len() as f64 / 1024.0 / 1024.0;
     for (what, unit, value, goal) in [

@@ -84,8 +84,6 @@ pub async fn run(bench: &mut Bench) {
             bar.push((at, median));
         }
     }
-    drop(asker);
-    bench.server.forget("rls").await;
     let [none, own, chain] = bars;
     bench.report.chart(Chart {
         name: "rls".to_owned(),

@@ -92,10 +92,6 @@ async fn by_turns(bench: &Bench, name: &str, agents: usize, through: bool) -> (V
         times.push(ms(committed.elapsed()));
         work(&admin, n).await;
     }
-    drop(service);
-    drop(floor);
-    bench.server.forget(name).await;
-    bench.server.forget(&by_hand).await;
     (base, times)
 }
 
