@@ -17,8 +17,9 @@ pub const CONNECTIONS: usize = 4;
 /// Agents per query.
 const CHUNK: usize = 100;
 
-/// Agents per connection: a server process keeps a cache of every table it has looked at.
-const SESSION: usize = 1000;
+/// Agents per connection: a server process keeps a cache of every table it has looked at, and what is
+/// left to the last one is looked at by it alone.
+const SESSION: usize = 250;
 
 /// Tries for a query that met a table being built or dropped.
 const TRIES: u32 = 10;

@@ -20,8 +20,9 @@ with tables as materialized (
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum = d.refobjsubid
 ), columns as materialized (
+    -- A default names no column, and needs no look at the table's own.
     select t.relation, t.relowner, quote_ident(a.attname) as part, a.*,
-        pg_get_expr(d.adbin, d.adrelid) as expression
+        pg_get_expr(d.adbin, case when a.attgenerated = '' then 0 else d.adrelid end) as expression
     from tables t
     join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped
     left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
