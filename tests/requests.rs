@@ -218,7 +218,7 @@ async fn a_deletion_is_kept_when_a_sweep_overlaps_it() {
         let now: String = admin.one("select clock_timestamp()::text").await;
         let swept = format!(
             "select exists (select from pg_stat_activity where datname = current_database()
-                 and query ~ 'from provisioning.trash' and pid <> pg_backend_pid()
+                 and application_name = 'agent-provisioner' and query in ('COMMIT', 'ROLLBACK')
                  and query_start > '{now}')"
         );
         admin.holds(&swept).await;

@@ -1,5 +1,6 @@
 -- Jobs for what no trigger reported: agents without tables, and tables without an agent.
--- A dead or cancelled job is somebody's decision to take, so it counts as reported.
+-- A dead or cancelled job is somebody's decision to take, so it counts as reported. And whether there
+-- is something in the trash that is to go.
 with missing as (
     insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id)
     select 'provision', a.id, a.agent_prefix, a.user_id
@@ -27,4 +28,5 @@ with missing as (
     on conflict (agent_id, kind) where state = 'pending' do nothing
     returning 1
 )
-select (select count(*) from missing) as missing, (select count(*) from orphaned) as orphaned
+select (select count(*) from missing) as missing, (select count(*) from orphaned) as orphaned,
+    exists (select from provisioning.trash where purge_at <= now()) as expired

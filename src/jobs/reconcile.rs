@@ -67,27 +67,28 @@ impl Reconcile {
             self.compare(&mut client).await
         });
         let mut swept = swept.await.unwrap_or(Err(db::Error::Silent(self.patience)));
-        if swept.is_ok() {
+        if let Ok(true) = swept {
             let purged = timeout(self.patience, purge::purge(&mut client, &self.limits)).await;
             let purged = purged.unwrap_or(Err(db::Error::Silent(self.patience)));
-            swept = purged.map(|agents| self.metrics.purged(agents));
+            swept = purged.map(|agents| self.metrics.purged(agents)).and(Ok(true));
         }
         if swept.is_err() {
             Db::close(client);
         }
-        swept
+        swept.map(drop)
     }
 
-    async fn compare(&self, client: &mut Client) -> Result<(), db::Error> {
+    /// Says whether something in the trash is to go.
+    async fn compare(&self, client: &mut Client) -> Result<bool, db::Error> {
         let tx = client.transaction().await?;
         // Before the sweep's own snapshot, so that it sees what the last holder added.
         let locked = tx.query_typed("select pg_try_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]);
         if !locked.await?.iter().any(|row| row.get(0)) {
-            return Ok(());
+            return Ok(false);
         }
         let rows = tx.query_typed(include_str!("../../sql/queries/reconcile.sql"), &[]).await?;
         tx.commit().await?;
-        let Some(found) = rows.first() else { return Ok(()) };
+        let Some(found) = rows.first() else { return Ok(false) };
         let (missing, orphaned): (i64, i64) = (found.get("missing"), found.get("orphaned"));
         if missing + orphaned > 0 {
             tracing::warn!(missing, orphaned, "reconcile found what no trigger had reported");
@@ -95,7 +96,7 @@ impl Reconcile {
             self.metrics.reconciled(count(missing), count(orphaned));
             self.wake.now(Wakeup::Reconcile);
         }
-        Ok(())
+        Ok(found.get("expired"))
     }
 }
 
