@@ -38,3 +38,23 @@ async fn however_many_jobs_wait_behind_a_dead_one_others_are_found() {
     ];
     assert_eq!(admin.rows(done).await, expected);
 }
+
+#[tokio::test]
+async fn however_many_jobs_wait_behind_a_running_one_others_are_found() {
+    let db = Database::new().await;
+    let (admin, other) = (db.admin().await, db.admin().await);
+    admin
+        .run(
+            "insert into provisioning.jobs (kind, agent_id, agent_prefix)
+             select 'provision', n, 'agt_busy' from generate_series(1001, 1050) n",
+        )
+        .await;
+    other.run("begin; select from provisioning.jobs where agent_id = 1001 for update").await;
+    admin.create("agt_z").await;
+    let _service = db.service().await;
+    admin.holds("select count(*) = 1 from provisioning.agents").await;
+    let waiting = "select count(*) from provisioning.jobs where state = 'pending'";
+    assert_eq!(admin.one::<i64>(waiting).await, 50);
+    other.run("rollback").await;
+    admin.settled().await;
+}

@@ -1,67 +1,119 @@
 -- What the worker asks of the queue, as functions: a session keeps their plans. To plan the claim anew
 -- each time took several times as long as to run it, and prepared statements are no way out, since a
 -- transaction-mode pooler hands them to others.
-
--- The oldest due job with nothing before it, locked until the transaction ends.
--- Head of line: an earlier pending or dead job of the same prefix holds up what comes after it.
--- A deprovision does not wait for its own agent's other jobs; it cancels them.
--- Only so many of the oldest due jobs are looked at, however many stand behind one dead job; where
--- none of them will do, next_due says which to look at instead.
--- kinds: what this worker takes now; unknown ones wait for a newer program
--- these: jobs to look at, null for the oldest
--- newest: the schema it knows; on a newer one it takes nothing more on
--- templates: its template version; upgrades beyond it wait for a worker that has the files
 --
 -- A plan is as old as the session, and the queue may have been empty then: so no table is scanned, and
 -- `state || ''` keeps what is looked up by id off the partial indexes.
-create function provisioning.claim(kinds text[], these bigint[], newest integer, templates integer)
+
+-- The due jobs that nothing holds up, the first to do first.
+-- Head of line: an earlier pending or dead job of the same prefix holds up what comes after it.
+-- A deprovision does not wait for its own agent's other jobs; it cancels them.
+-- Only so many of the oldest due jobs are looked at, however many stand behind one of them. Where most
+-- of those are held up, the first jobs of all prefixes are looked at, too.
+-- kinds: what this worker takes now; unknown ones wait for a newer program
+-- templates: its template version; upgrades beyond it wait for a worker that has the files
+create function provisioning.due(kinds text[], templates integer) returns bigint[]
+    language plpgsql set search_path = '' set enable_seqscan = off
+    set plan_cache_mode = force_generic_plan as $$
+declare
+    near bigint[];
+    free bigint[];
+begin
+    near := array(
+        select n.id
+        from provisioning.jobs n
+        where n.state = 'pending'
+          and n.run_at <= now()
+          and n.kind = any (kinds)
+          and not (n.kind = 'upgrade' and n.argument ~ '^[0-9]{1,9}$' and n.argument::int > templates)
+        order by n.priority, n.run_at, n.id
+        limit 32
+    );
+    free := array(
+        select j.id
+        from unnest(near) with ordinality t (id, place)
+        join provisioning.jobs j on j.id = t.id
+        where (
+            -- The first open job of the prefix, by the only index in this order: a probe for "an
+            -- earlier one" may be planned as a scan of all jobs.
+            select e.agent_prefix = j.agent_prefix and e.id < j.id
+            from provisioning.jobs e
+            where e.state in ('pending', 'dead')
+              and e.agent_prefix >= j.agent_prefix
+              and not (j.kind = 'deprovision' and e.agent_id = j.agent_id)
+            order by e.agent_prefix, e.id
+            limit 1
+        ) is not true
+        order by t.place
+    );
+    if cardinality(near) < 32 or cardinality(free) >= 16 then
+        return free;
+    end if;
+    return free || array(
+        with recursive head (id, agent_id, agent_prefix) as (
+            -- From prefix to prefix, each one's first job: any number may wait behind it.
+            (
+                select f.id, f.agent_id, f.agent_prefix
+                from provisioning.jobs f
+                where f.state in ('pending', 'dead')
+                order by f.agent_prefix, f.id
+                limit 1
+            )
+            union all
+            select f.id, f.agent_id, f.agent_prefix
+            from head last
+            cross join lateral (
+                select f.id, f.agent_id, f.agent_prefix
+                from provisioning.jobs f
+                where f.state in ('pending', 'dead') and f.agent_prefix > last.agent_prefix
+                order by f.agent_prefix, f.id
+                limit 1
+            ) f
+        )
+        select j.id
+        from head
+        cross join lateral (
+            select o.* from provisioning.jobs o where o.id = head.id and o.state || '' = 'pending'
+            union
+            select o.* from provisioning.jobs o
+            where o.agent_id = head.agent_id and o.kind = 'deprovision' and o.state || '' = 'pending'
+        ) j
+        where j.run_at <= now() and j.kind = any (kinds) and j.id <> all (free)
+          and not (j.kind = 'upgrade' and j.argument ~ '^[0-9]{1,9}$' and j.argument::int > templates)
+        order by j.priority, j.run_at, j.id
+        limit 32
+    );
+end $$;
+
+-- The first due job that nothing holds up and nobody else has in hands, locked until the transaction ends.
+-- kinds and templates: as above
+-- newest: the schema that the worker knows; on a newer one it takes nothing more on
+create function provisioning.claim(kinds text[], newest integer, templates integer)
 returns table (
     id bigint, kind text, agent_id bigint, agent_prefix text, user_id text, attempts integer,
     argument text, confirmed boolean,
     superseded boolean,             -- its agent is to go: building would be for nothing
     registered bigint, template_version integer, reference text, -- whose tables the prefix stands for now
-    more boolean                    -- whether another worker would find something, too
+    more boolean                    -- whether another worker may find something, too
 )
     language plpgsql set search_path = '' set enable_seqscan = off
     set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
+declare
+    due constant bigint[] := provisioning.due(kinds, templates);
 begin
-    if these is null then
-        these := array(
-            select n.id
-            from provisioning.jobs n
-            where n.state = 'pending'
-              and n.run_at <= now()
-              and n.kind = any (kinds)
-              and not (n.kind = 'upgrade' and n.argument ~ '^[0-9]{1,9}$' and n.argument::int > templates)
-            order by n.priority, n.run_at, n.id
-            limit 32
-        );
-    end if;
     -- Behind the look: whoever sees a newer program's job sees its migration, too.
-    if these = '{}' or exists (select from provisioning.migrations m where m.version > newest) then
+    if due = '{}' or exists (select from provisioning.migrations m where m.version > newest) then
         return;
     end if;
     return query
     with head as materialized (
         select j.*
         from (
-            select t.id, t.place from unnest(these) with ordinality t (id, place) order by t.place
+            select t.id, t.place from unnest(due) with ordinality t (id, place) order by t.place
         ) near
         join provisioning.jobs j on j.id = near.id
-        where j.state || '' = 'pending'
-          and j.run_at <= now()
-          -- The first open job of the prefix, by the only index in this order: a probe for "an earlier
-          -- one" may be planned as a scan of all jobs.
-          and (
-              select e.agent_prefix = j.agent_prefix and e.id < j.id
-              from provisioning.jobs e
-              where e.state in ('pending', 'dead')
-                and e.agent_prefix >= j.agent_prefix
-                and not (j.kind = 'deprovision' and e.agent_id = j.agent_id)
-              order by e.agent_prefix, e.id
-              limit 1
-          ) is not true
+        where j.state || '' = 'pending' and j.run_at <= now()
         order by near.place
         limit 1
         for update of j skip locked
@@ -74,10 +126,7 @@ begin
               and d.state || '' = 'pending'
         ),
         r.agent_id, r.template_version, r.reference,
-        exists (
-            select from provisioning.jobs m
-            where m.state = 'pending' and m.run_at <= now() and m.kind = any (kinds) and m.id <> h.id
-        )
+        cardinality(due) > 1
     from head h
     left join lateral (
         -- Those whose deletion somebody cancelled are nobody's: they are in the way, and stay.
@@ -90,76 +139,20 @@ begin
 end $$;
 
 -- When to look again, after a claim that found nothing: null for never, 0 for soon, since a job is due
--- and in another worker's hands; and which jobs to look at, where all that a claim looks at are held up.
--- The wait may be too short (what is not due yet may be held up, too), but never too long.
+-- and in another worker's hands. The wait may be too short (what is not due yet may be held up, too),
+-- but never too long.
 -- kinds and templates: as above
 create function provisioning.next_due(kinds text[], templates integer)
 returns table (
     wait double precision,
-    far bigint[],
     version integer                 -- for a program that may be older than the schema by now
 )
     language plpgsql set search_path = '' set enable_seqscan = off
     set plan_cache_mode = force_generic_plan as $$
-#variable_conflict use_column
 begin
     return query
-    with recursive near as materialized (
-        select n.id, n.kind, n.agent_id, n.agent_prefix
-        from provisioning.jobs n
-        where n.state = 'pending' and n.run_at <= now() and n.kind = any (kinds)
-          and not (n.kind = 'upgrade' and n.argument ~ '^[0-9]{1,9}$' and n.argument::int > templates)
-        order by n.priority, n.run_at, n.id
-        limit 32
-    ), free as materialized (
-        select from near j
-        where (
-            select e.agent_prefix = j.agent_prefix and e.id < j.id
-            from provisioning.jobs e
-            where e.state in ('pending', 'dead')
-              and e.agent_prefix >= j.agent_prefix
-              and not (j.kind = 'deprovision' and e.agent_id = j.agent_id)
-            order by e.agent_prefix, e.id
-            limit 1
-        ) is not true
-        limit 1
-    ), head (id, agent_id, agent_prefix) as (
-        -- From prefix to prefix, each one's first job: any number may wait behind it.
-        (
-            select f.id, f.agent_id, f.agent_prefix
-            from provisioning.jobs f
-            where f.state in ('pending', 'dead')
-              and (select count(*) from near) = 32
-              and not exists (select from free)
-            order by f.agent_prefix, f.id
-            limit 1
-        )
-        union all
-        select f.id, f.agent_id, f.agent_prefix
-        from head last
-        cross join lateral (
-            select f.id, f.agent_id, f.agent_prefix
-            from provisioning.jobs f
-            where f.state in ('pending', 'dead') and f.agent_prefix > last.agent_prefix
-            order by f.agent_prefix, f.id
-            limit 1
-        ) f
-    ), far as materialized (
-        select j.id
-        from head
-        cross join lateral (
-            select o.* from provisioning.jobs o where o.id = head.id and o.state || '' = 'pending'
-            union all
-            select o.* from provisioning.jobs o
-            where o.agent_id = head.agent_id and o.kind = 'deprovision' and o.state || '' = 'pending'
-        ) j
-        where j.run_at <= now() and j.kind = any (kinds)
-          and not (j.kind = 'upgrade' and j.argument ~ '^[0-9]{1,9}$' and j.argument::int > templates)
-        order by j.priority, j.run_at, j.id
-        limit 32
-    )
     select
-        case when exists (select from free) or exists (select from far) then 0
+        case when provisioning.due(kinds, templates) <> '{}' then 0
              else (
                  select extract(epoch from min(l.run_at) - clock_timestamp())::float8
                  from provisioning.jobs l
@@ -168,11 +161,12 @@ begin
                             and l.argument::int > templates)
              )
         end,
-        (select array_agg(far.id) from far),
         coalesce((select max(m.version) from provisioning.migrations m), 0);
 end $$;
 
-revoke all on function provisioning.claim(text[], bigint[], integer, integer)
+revoke all on function provisioning.due(text[], integer)
+    from public, anon, authenticated, service_role;
+revoke all on function provisioning.claim(text[], integer, integer)
     from public, anon, authenticated, service_role;
 revoke all on function provisioning.next_due(text[], integer)
     from public, anon, authenticated, service_role;

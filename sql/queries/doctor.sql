@@ -9,11 +9,11 @@ select
     has_schema_privilege('public', 'create') as may_create,
     has_schema_privilege('provisioning_trash', 'usage')
         and has_schema_privilege('provisioning_trash', 'create') as may_trash,
-    coalesce(
-        has_function_privilege(
-            to_regprocedure('provisioning.claim(text[], bigint[], integer, integer)'), 'execute')
-        and has_function_privilege(
-            to_regprocedure('provisioning.next_due(text[], integer)'), 'execute'), false) as may_claim,
+    (
+        select bool_and(coalesce(has_function_privilege(to_regprocedure('provisioning.' || f), 'execute'), false))
+        from unnest('{"due(text[], integer)", "next_due(text[], integer)", "claim(text[], integer, integer)"}'
+                    ::text[]) f
+    ) as may_claim,
     has_table_privilege('public.agents', 'select')
         and has_table_privilege('public.agents', 'references')
         and has_table_privilege('public.agents', 'delete') as may_use_agents,

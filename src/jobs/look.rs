@@ -26,7 +26,7 @@ pub(super) enum Found {
 /// Claims a job. If there is none, sees to it that somebody looks when the next one is due.
 ///
 /// A glance is a single statement, for a look that nobody has asked for and that mostly finds
-/// nothing. Where all the jobs that a claim looks at are held up, the look ahead names others.
+/// nothing.
 pub(super) async fn find(
     client: &Client,
     limits: &Limits,
@@ -38,7 +38,7 @@ pub(super) async fn find(
     let ahead = if glance {
         queue::look_ahead(client, takes).await?
     } else {
-        if let Some(job) = queue::claim(client, &begin, takes, None).await? {
+        if let Some(job) = queue::claim(client, &begin, takes).await? {
             return Ok(Found::Job(Box::new(job)));
         }
         let (ahead, ended) =
@@ -50,9 +50,8 @@ pub(super) async fn find(
     if found > known {
         return Ok(Found::Newer(MigrateError::Newer { found, known }));
     }
-    let due = ahead.wait.is_some_and(|seconds| seconds <= 0.0);
-    if due && (glance || ahead.far.is_some()) {
-        if let Some(job) = queue::claim(client, &begin, takes, ahead.far.as_deref()).await? {
+    if glance && ahead.wait.is_some_and(|seconds| seconds <= 0.0) {
+        if let Some(job) = queue::claim(client, &begin, takes).await? {
             return Ok(Found::Job(Box::new(job)));
         }
         client.batch_execute("commit").await?;

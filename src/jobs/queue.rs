@@ -38,28 +38,23 @@ impl Takes {
 pub(super) struct Ahead {
     /// Seconds until a job is due, at most; 0: one is due and may be had soon. `None`: never.
     pub(super) wait: Option<f64>,
-    /// What to look at, where everything that a claim looks at is held up.
-    pub(super) far: Option<Vec<i64>>,
     /// Of the schema.
     pub(super) version: i32,
 }
 
-/// Opens a transaction and claims the next job, or the next of these, in one round trip. `None`:
-/// nothing to do now.
+/// Opens a transaction and claims the next job, in one round trip. `None`: nothing to do now.
 ///
 /// The transaction is open afterwards, in both cases; an error leaves the connection unfit for use.
 pub(super) async fn claim(
     client: &Client,
     begin: &str,
     takes: Takes,
-    these: Option<&[i64]>,
 ) -> Result<Option<Job>, tokio_postgres::Error> {
     // The name shows a DBA in pg_stat_activity what this transaction is doing.
     let sql = "select c.*, set_config('application_name', 'agent-provisioner job ' || c.id, true) \
-               from provisioning.claim($1, $2, $3, $4) c";
-    let asked: [(&(dyn ToSql + Sync), Type); 4] = [
+               from provisioning.claim($1, $2, $3) c";
+    let asked: [(&(dyn ToSql + Sync), Type); 3] = [
         (&takes.kinds(), Type::TEXT_ARRAY),
-        (&these, Type::INT8_ARRAY),
         (&db::schema_version(), Type::INT4),
         (&takes.upgrades, Type::INT4),
     ];
@@ -82,11 +77,7 @@ pub(super) async fn look_ahead(
     let rows =
         client.query_typed(sql, &[(&kinds, Type::TEXT_ARRAY), (&version, Type::INT4)]).await?;
     let Some(row) = rows.first() else { return Ok(Ahead::default()) };
-    Ok(Ahead {
-        wait: row.try_get("wait")?,
-        far: row.try_get("far")?,
-        version: row.try_get("version")?,
-    })
+    Ok(Ahead { wait: row.try_get("wait")?, version: row.try_get("version")? })
 }
 
 /// Cancels what a deprovision makes pointless: its agent's earlier open jobs.
