@@ -105,10 +105,11 @@ pub(super) async fn succeed(
     if outcome == Outcome::Unfinished {
         return client.batch_execute("commit").await;
     }
-    let settle = "update provisioning.jobs set state = 'succeeded', outcome = $2, \
-                  finished_at = clock_timestamp(), duration = $3 * interval '1 second' where id = $1";
-    let tell = "select pg_notify('agent_provisioned', json_build_object(\
-                'agent_id', $1, 'state', $2)::text), pg_notify('pgrst', 'reload schema')";
+    let settle = "with settled as (\
+                  update provisioning.jobs set state = 'succeeded', outcome = $2, \
+                  finished_at = clock_timestamp(), duration = $3 * interval '1 second' where id = $1) \
+                  select pg_notify('agent_provisioned', json_build_object(\
+                  'agent_id', $4, 'state', $5)::text), pg_notify('pgrst', 'reload schema')";
     let state = match outcome {
         Outcome::Provisioned
         | Outcome::Unchanged
@@ -119,20 +120,19 @@ pub(super) async fn succeed(
         | Outcome::Converted => "ready",
         Outcome::Superseded | Outcome::Deprovisioned | Outcome::Trashed => "gone",
     };
-    let settled: [(&(dyn ToSql + Sync), Type); 3] = [
+    let settled: [(&(dyn ToSql + Sync), Type); 5] = [
         (&job.id, Type::INT8),
         (&outcome.as_str(), Type::TEXT),
         (&took.as_secs_f64(), Type::FLOAT8),
+        (&job.agent_id.0, Type::INT8),
+        (&state, Type::TEXT),
     ];
-    let told: [(&(dyn ToSql + Sync), Type); 2] =
-        [(&job.agent_id.0, Type::INT8), (&state, Type::TEXT)];
-    let (settled, told, committed) = tokio::join!(
+    let (settled, committed) = tokio::join!(
         biased;
-        client.execute_typed(settle, &settled),
-        client.query_typed(tell, &told),
+        client.query_typed(settle, &settled),
         client.batch_execute("commit"),
     );
-    settled.and(told.map(drop)).and(committed)
+    settled.map(drop).and(committed)
 }
 
 /// Records an attempt that failed a while ago, in the transaction that is open, or in one of its own.
