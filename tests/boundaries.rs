@@ -127,7 +127,7 @@ impl Scene {
     async fn length(&mut self, settings: &[(&str, &str)]) -> Length {
         self.cast(1, settings).await;
         let (service, wire) = self.worker(1, settings).await;
-        wire.arm(&[Point { way: Way::ToServer, message: usize::MAX, how: Break::Cut }]);
+        wire.arm(&[Point { way: Way::ToServer, message: usize::MAX, how: Break::Cut }]).await;
         self.begin(1).await;
         let length = || async { wire.outcome().1.first().map(|(_, length)| *length) };
         let length = until("a whole job", length).await;
@@ -171,7 +171,7 @@ async fn interrupt(scene: &mut Scene, points: &[Point]) -> i64 {
     scene.cast(jobs, &[]).await;
     let (service, wire) = scene.worker(points.len(), &[]).await;
     let before = scene.done().await;
-    wire.arm(points);
+    wire.arm(points).await;
     scene.begin(jobs).await;
     met(&wire, points).await;
     scene
@@ -232,7 +232,7 @@ async fn silence(kind: &'static str, server: &'static Server) {
         workers.push((service, wire, points));
     }
     for (_, wire, points) in &workers {
-        wire.arm(points);
+        wire.arm(points).await;
     }
     scene.begin(points.len()).await;
     for (_, wire, points) in &workers {

@@ -8,6 +8,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::until;
+
 /// Which of the two streams of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
@@ -41,6 +43,8 @@ struct Plan {
     points: VecDeque<Point>,
     closed: bool,
     looked: usize,
+    /// Connections that are in the middle of a look without a point.
+    looking: usize,
     reached: usize,
     missed: Vec<(Point, Length)>,
 }
@@ -79,11 +83,17 @@ impl Wire {
     }
 
     /// From now on jobs break at these points; a job for which none is left is cut off at once, and
-    /// new connections are refused.
-    pub fn arm(&self, points: &[Point]) {
-        let mut plan = self.plan.lock().unwrap();
-        plan.points.extend(points);
-        plan.closed = true;
+    /// new connections are refused. A look that is under way could still find a job, so it waits for
+    /// the end of all.
+    pub async fn arm(&self, points: &[Point]) {
+        let armed = || async {
+            let mut plan = self.plan.lock().unwrap();
+            (plan.looking == 0).then(|| {
+                plan.points.extend(points);
+                plan.closed = true;
+            })
+        };
+        until("nobody to be looking for a job", armed).await;
     }
 
     /// From now on everything passes, but for what broke already.
@@ -112,7 +122,7 @@ impl Wire {
             plan: self.plan,
             point: None,
             seen: (0, 0),
-            looked: false,
+            looking: None,
             claimed: false,
             stalled: false,
         });
@@ -121,6 +131,7 @@ impl Wire {
             () = relay(Way::ToServer, from_client, to_server, &job) => {}
             () = relay(Way::ToClient, from_server, to_client, &job) => {}
         }
+        job.lock().unwrap().look_is_over();
     }
 }
 
@@ -129,7 +140,8 @@ struct Job {
     plan: Arc<Mutex<Plan>>,
     point: Option<Point>,
     seen: Length,
-    looked: bool,
+    /// In the middle of a look without a point, or behind one; `None` before the first.
+    looking: Option<bool>,
     claimed: bool,
     stalled: bool,
 }
@@ -146,12 +158,18 @@ impl Job {
             |text: &str| message.get(5..).is_some_and(|body| body.starts_with(text.as_bytes()));
         if way == Way::ToServer && self.point.is_none() && is("begin; set local") {
             let mut plan = self.plan.lock().unwrap();
-            plan.looked += usize::from(!self.looked);
-            self.looked = true;
+            plan.looked += usize::from(self.looking.is_none());
             self.point = plan.points.pop_front();
             if self.point.is_none() && plan.closed {
                 return Verdict::Strike(Break::Cut);
             }
+            self.looking = Some(self.point.is_none());
+            plan.looking += usize::from(self.point.is_none());
+        }
+        // Ready for the next, outside a transaction.
+        let ready = way == Way::ToClient && message.first() == Some(&b'Z') && is("I");
+        if ready {
+            self.look_is_over();
         }
         let Some(point) = self.point else { return Verdict::Pass };
         let seen = if way == Way::ToServer { &mut self.seen.0 } else { &mut self.seen.1 };
@@ -161,8 +179,7 @@ impl Job {
             return Verdict::Strike(point.how);
         }
         self.claimed |= way == Way::ToServer && is("savepoint job");
-        // Ready for the next, outside a transaction.
-        if way == Way::ToServer || message.first() != Some(&b'Z') || !is("I") {
+        if !ready {
             return Verdict::Pass;
         }
         if self.claimed {
@@ -171,6 +188,13 @@ impl Job {
         }
         self.seen = (0, 0); // there was no job: the next may be one
         Verdict::Pass
+    }
+
+    fn look_is_over(&mut self) {
+        if self.looking == Some(true) {
+            self.looking = Some(false);
+            self.plan.lock().unwrap().looking -= 1;
+        }
     }
 }
 
