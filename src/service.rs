@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio_postgres::Client;
 
 use crate::agent::{self, Blueprint, TemplateError, Templates};
 use crate::config::{self, Config};
@@ -31,6 +32,9 @@ pub enum Error {
     /// There is no connection.
     #[error(transparent)]
     Db(#[from] db::Error),
+    /// The connection was there, and then nothing came over it any more.
+    #[error("the database was reached and then fell silent")]
+    Silent(#[source] db::Error),
     /// The schema is not this program's.
     #[error(transparent)]
     Schema(#[from] MigrateError),
@@ -63,7 +67,8 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
     let aside = Arc::new(Aside::new(solo, config.worker.concurrency));
     let listener = Listener { target: listen, patience, sender: db.clone() };
     let blueprint = tokio::select! {
-        prepared = prepare(&db, templates, config) => Arc::new(prepared?),
+        // Boxed: large, and needed no more while the service runs.
+        prepared = Box::pin(prepare(&db, templates, config)) => Arc::new(prepared?),
         () = shutdown.asked() => return Ok(End::Drained),
     };
 
@@ -99,7 +104,7 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
         asked: Arc::clone(&sweep),
         interval: config.worker.reconcile_interval,
         limits,
-        patience: config.database.statement_timeout + SILENCE,
+        patience: longest_answer(config),
     };
     shutdown.vital("reconcile", reconcile.run(shutdown.stop.clone()));
     let heard = heard(config.worker.poll_interval, wake, sweep, metrics);
@@ -117,23 +122,38 @@ fn limits(config: &Config) -> Limits {
     }
 }
 
-/// Everything that must be right before the first job.
+/// Everything that must be right before the first job. Whoever supervises the program has it try
+/// again, on another connection.
 async fn prepare(db: &Db, templates: Templates, config: &Config) -> Result<Blueprint, Error> {
     let mut client = db.get().await?;
-    db::require_current(&mut client).await?;
-    warn_of_many(&client).await?;
+    let prepared = db.while_heard(longest_answer(config), learn(&mut client, templates, config));
+    prepared.await.map_err(Error::Silent)?
+}
+
+async fn learn(
+    client: &mut Client,
+    templates: Templates,
+    config: &Config,
+) -> Result<Blueprint, Error> {
+    db::require_current(client).await?;
+    warn_of_many(client).await?;
     let (reference, retention) = (config.reference, config.deprovision.retention);
-    let blueprint = Blueprint::prepare(&mut client, templates, reference, retention).await?;
-    agent::record(&client, blueprint.templates()).await?;
-    for changed in agent::changed(&client, blueprint.templates()).await? {
+    let blueprint = Blueprint::prepare(client, templates, reference, retention).await?;
+    agent::record(client, blueprint.templates()).await?;
+    for changed in agent::changed(client, blueprint.templates()).await? {
         let (file, gone) = (&changed.file, changed.gone);
         tracing::warn!(file, gone, "agents were built from another text of this template");
     }
     Ok(blueprint)
 }
 
+/// A server that lives has said something by then.
+fn longest_answer(config: &Config) -> Duration {
+    config.database.statement_timeout + SILENCE
+}
+
 /// With the foreign key, every agent makes the deletion of every other one dearer.
-async fn warn_of_many(client: &tokio_postgres::Client) -> Result<(), db::Error> {
+async fn warn_of_many(client: &Client) -> Result<(), db::Error> {
     let sql = "select count(*) from provisioning.agents where reference = 'foreign_key'";
     let rows = client.query_typed(sql, &[]).await?;
     let agents: i64 = rows.first().map_or(0, |row| row.get(0));

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Database, Proxy, Service, WORKER};
+use crate::support::{Database, Files, Proxy, Service, WORKER, until};
 
 const NOTICED: Duration = Duration::from_secs(20);
 const ONE: (&str, &str) = ("WORKER__CONCURRENCY", "1");
@@ -48,7 +48,7 @@ async fn a_listener_that_falls_silent_listens_again() {
     service.logged("did not arrive within 5s").await;
     assert!(silent.elapsed() < NOTICED, "{:?}", silent.elapsed());
     let again = || async { (service.log().matches(LISTENING).count() == 2).then_some(()) };
-    crate::support::until("the listener", again).await;
+    until("the listener", again).await;
     admin.create("agt_a").await;
     admin.settled().await;
 }
@@ -108,7 +108,7 @@ async fn a_service_whose_every_connection_falls_silent_works_and_listens_again()
     service.logged("did not arrive within 5s").await;
     assert!(silent.elapsed() < NOTICED, "{:?}", silent.elapsed());
     let again = || async { (service.log().matches(LISTENING).count() == 2).then_some(()) };
-    crate::support::until("the listener", again).await;
+    until("the listener", again).await;
     assert_eq!(admin.rows(JOBS).await, ["succeeded|provisioned|0"]);
 }
 
@@ -140,4 +140,51 @@ async fn a_host_that_vanishes_in_the_middle_of_a_job_holds_it_no_longer_than_the
     admin.create("agt_b").await;
     admin.settled().await;
     assert_eq!(admin.rows(JOBS).await, ["succeeded|provisioned|0"; 2]);
+}
+
+/// With the built-in set as the first of them.
+fn files(more: &[(&str, &str)]) -> Files {
+    let first = ("0001_crm.sql", include_str!("../sql/agent/0001_crm.sql"));
+    Files::new(&[&[first], more].concat())
+}
+
+#[tokio::test]
+async fn a_start_whose_connection_falls_silent_fails_and_says_so() {
+    let db = Database::new().await;
+    let (admin, holder) = (db.admin().await, db.admin().await);
+    let proxy = Proxy::before(&db.url(WORKER)).await;
+    holder.run("begin; lock table provisioning.agents").await;
+    let settings = [PATIENT, ("DATABASE__STATEMENT_TIMEOUT", "4s")];
+    let start = || Service::start(proxy.url(), &settings);
+    let (mut left_alone, mut stopped) = (start(), start());
+    admin
+        .holds(
+            "select count(*) = 2 from pg_stat_activity where datname = current_database()
+             and application_name = 'agent-provisioner' and wait_event_type = 'Lock'",
+        )
+        .await;
+    assert_eq!(proxy.swallow(), 2);
+    let silent = Instant::now();
+    stopped.signal("TERM");
+    assert_eq!(stopped.ended().await.code(), Some(0));
+    assert!(silent.elapsed() < Duration::from_secs(5), "{:?}", silent.elapsed());
+    assert_eq!(left_alone.ended().await.code(), Some(1));
+    assert!(silent.elapsed() < NOTICED, "{:?}", silent.elapsed());
+    left_alone.logged("fell silent: no answer within 14s").await;
+}
+
+#[tokio::test]
+async fn a_start_on_a_slow_server_takes_as_long_as_it_takes() {
+    let db = Database::new().await;
+    // Longer in all than the server may be silent, which is 13 s here, but never so on end.
+    let slow = "select pg_sleep(1.8);";
+    let files = files(&[
+        ("0002_slow.sql", slow),
+        ("0003_slow.sql", slow),
+        ("0004_slow.sql", slow),
+        ("0005_slow.sql", slow),
+    ]);
+    let started = Instant::now();
+    let _service = files.service(&db, &[("DATABASE__STATEMENT_TIMEOUT", "3s")]).await;
+    assert!(started.elapsed() > Duration::from_secs(13), "{:?}", started.elapsed());
 }

@@ -13,6 +13,7 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Connection, Error, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::heard::Heard;
 use super::{APPLICATION_NAME, Target, TlsError, connector};
 
 pub(super) type Encrypted = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
@@ -26,6 +27,7 @@ pub(super) struct Hosts {
     shuffled: bool,
     connector: MakeRustlsConnect,
     patience: Duration,
+    heard: Heard,
 }
 
 impl Hosts {
@@ -36,7 +38,12 @@ impl Hosts {
             host.application_name(APPLICATION_NAME);
         }
         let shuffled = target.config.get_load_balance_hosts() == LoadBalanceHosts::Random;
-        Ok(Self { each, shuffled, connector, patience })
+        Ok(Self { each, shuffled, connector, patience, heard: Heard::default() })
+    }
+
+    /// Of the connections that the pool makes here.
+    pub(super) fn heard(&self) -> Heard {
+        self.heard.clone()
     }
 
     /// The longest that a connection can take.
@@ -71,8 +78,7 @@ impl Connect for Hosts {
         async {
             let (client, connection) = Self::connect(self).await?;
             #[expect(clippy::disallowed_methods, reason = "the pool ends it with the connection")]
-            // What breaks it, the next statement tells.
-            let polled = tokio::spawn(connection.map(drop));
+            let polled = tokio::spawn(self.heard().drive(connection));
             Ok((client, polled))
         }
         .boxed()

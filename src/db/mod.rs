@@ -1,5 +1,6 @@
 //! Connections: where to, how encrypted, how long they may wait, and what they are called.
 
+mod heard;
 mod hosts;
 mod listener;
 mod migrate;
@@ -18,6 +19,7 @@ use tokio_postgres::{Client, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::Chain;
+use heard::Heard;
 use hosts::{Encrypted, Hosts};
 
 pub use listener::{Event, Listener};
@@ -79,6 +81,7 @@ pub struct Patience {
 pub struct Db {
     pool: Pool,
     connector: MakeRustlsConnect,
+    heard: Heard,
     /// Longest wait for a connection.
     limit: Duration,
 }
@@ -93,7 +96,7 @@ impl Db {
     /// A pool that connects when first asked.
     pub fn new(target: &Target, patience: &Patience, size: usize) -> Result<Self, Error> {
         let hosts = Hosts::new(target, patience.connect)?;
-        let (connector, create) = (hosts.connector(), hosts.limit());
+        let (connector, heard, create) = (hosts.connector(), hosts.heard(), hosts.limit());
         // Transactions end when they are dropped, and a worker closes what it used (`close`): all
         // that is left to look at is whether the connection lives.
         let recycle = ManagerConfig { recycling_method: RecyclingMethod::Verified };
@@ -115,7 +118,7 @@ impl Db {
             }))
             .build()?;
         // The pool's own limits leave out the settings made after the connection.
-        Ok(Self { pool, connector, limit: create + patience.connect })
+        Ok(Self { pool, connector, heard, limit: create + patience.connect })
     }
 
     /// A connection, which goes back to the pool when dropped.
@@ -124,6 +127,18 @@ impl Db {
             Ok(taken) => taken.map_err(|error| Error::Pool(Box::new(error))),
             Err(_) => Err(Error::Timeout(self.limit)),
         }
+    }
+
+    /// Works, unless all connections of this pool are silent for `limit` on end.
+    ///
+    /// What takes many statements has no other limit: how long it takes is the templates' and the
+    /// network's affair. The server may say nothing while it runs one, so `limit` is longer than that.
+    pub async fn while_heard<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Error> {
+        self.heard.within(limit, work).await
     }
 
     /// Closes a connection for good: the server rolls back whatever is open on it.
