@@ -115,7 +115,9 @@ fn mend(job: &Entry) -> String {
             job.attempts
         ),
         ("", _) if error.starts_with("paused: ") => {
-            "More agents are being deleted than deprovision.max_per_hour lets through. See whether              all of them are meant: agent-provisioner jobs list --state dead. (All dead jobs at once:              agent-provisioner jobs replay --all-dead.)"
+            "More agents are being deleted than deprovision.max_per_hour lets through. See whether \
+             all of them are meant: agent-provisioner jobs list --state dead. (All dead jobs at once: \
+             agent-provisioner jobs replay --all-dead.)"
                 .to_owned()
         }
         ("", _) => "No server gave this error: see the service's log around the time it \
