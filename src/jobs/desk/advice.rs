@@ -120,6 +120,11 @@ fn mend(job: &Entry) -> String {
              agent-provisioner jobs replay --all-dead.)"
                 .to_owned()
         }
+        ("", _) if error.starts_with("the agent is at template version") => {
+            "The worker's template files are older than the agent: give every worker all that the \
+             agent was built from, and restart it."
+                .to_owned()
+        }
         ("", _) => "No server gave this error: see the service's log around the time it \
                     finished."
             .to_owned(),
@@ -193,6 +198,7 @@ mod tests {
     #[test]
     fn every_cause_of_death_has_its_mend() {
         let taken = "public.agt_6f78_orders already exists and is not managed by agent-provisioner";
+        let outdated = crate::agent::Error::Outdated { version: 3, known: 2 }.to_string();
         let cases = [
             (
                 Some("42P07"),
@@ -210,6 +216,7 @@ mod tests {
             (Some("42601"), "", "mend the template"),
             (Some("XX000"), "", "Mend what the error names"),
             (None, "paused: more than 3 deletions within an hour", "deprovision.max_per_hour"),
+            (None, outdated.as_str(), "give every worker all"),
             (None, "", "the service's log"),
         ];
         for (sqlstate, error, mend) in cases {
