@@ -78,6 +78,30 @@ fn everybody_sees_what_the_chain_gives_and_nothing_else() {
         .unwrap();
 }
 
+/// A hundred messages of each of a hundred customers, of a size at which either plan might win.
+const MESSAGES: &str = "
+    insert into public.agt_ada_customers (name, phone) select 'x', '1' from generate_series(1, 100);
+    insert into public.agt_ada_messages (customer_id, message, direction, \"timestamp\")
+        select 1 + n % 100, repeat('hello ', 100), 'inbound', now() + n * interval '1 s'
+        from generate_series(1, 10000) n;
+    analyze public.agt_ada_messages";
+
+#[tokio::test]
+async fn a_customers_latest_messages_are_read_in_the_order_of_the_index() {
+    let (_db, admin) = crm().await;
+    admin.run(MESSAGES).await;
+    let latest = "explain (costs off) select * from public.agt_ada_messages
+                  where customer_id = 17 order by \"timestamp\" desc limit 50";
+    for user in [ADA, BOSS] {
+        let plan = admin.ask(&user, latest).await.unwrap().rows.join("\n");
+        assert!(
+            plan.contains("Index Scan using agt_ada_messages_customer_id_timestamp_idx"),
+            "{plan}"
+        );
+        assert!(!plan.contains("Sort"), "{plan}");
+    }
+}
+
 async fn crm() -> (Database, Admin) {
     let db = Database::new().await;
     let admin = db.admin().await;

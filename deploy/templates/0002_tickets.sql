@@ -21,8 +21,8 @@ insert into public.{prefix}_tickets (subject) values ('Welcome! This is where yo
 alter table public.{prefix}_tickets enable row level security, force row level security;
 
 create policy {prefix}_tickets_owner on public.{prefix}_tickets for all to authenticated
-    using ((select provisioning.owns_agent({agent_id})))
-    with check ((select provisioning.owns_agent({agent_id})));
+    using ((select provisioning.owned_agent({agent_id})) is not null)
+    with check ((select provisioning.owned_agent({agent_id})) is not null);
 
 revoke all on public.{prefix}_tickets from public, anon, authenticated, service_role;
 revoke all on sequence public.{prefix}_tickets_id_seq from public, anon, authenticated, service_role;

@@ -61,19 +61,19 @@ alter table public.{prefix}_orders enable row level security, force row level se
 alter table public.{prefix}_orders_items enable row level security, force row level security;
 
 -- The ownership chain of a table that belongs to one agent is one constant, worked out once per
--- query: is this the owner of agent {agent_id}, or an admin?
+-- query: is this the owner of agent {agent_id}, or an admin? Else the answer is null.
 create policy {prefix}_customers_owner on public.{prefix}_customers for all to authenticated
-    using ((select provisioning.owns_agent({agent_id})))
-    with check ((select provisioning.owns_agent({agent_id})));
+    using ((select provisioning.owned_agent({agent_id})) is not null)
+    with check ((select provisioning.owned_agent({agent_id})) is not null);
 create policy {prefix}_messages_owner on public.{prefix}_messages for all to authenticated
-    using ((select provisioning.owns_agent({agent_id})))
-    with check ((select provisioning.owns_agent({agent_id})));
+    using ((select provisioning.owned_agent({agent_id})) is not null)
+    with check ((select provisioning.owned_agent({agent_id})) is not null);
 create policy {prefix}_orders_owner on public.{prefix}_orders for all to authenticated
-    using ((select provisioning.owns_agent({agent_id})))
-    with check ((select provisioning.owns_agent({agent_id})));
+    using ((select provisioning.owned_agent({agent_id})) is not null)
+    with check ((select provisioning.owned_agent({agent_id})) is not null);
 create policy {prefix}_orders_items_owner on public.{prefix}_orders_items for all to authenticated
-    using ((select provisioning.owns_agent({agent_id})))
-    with check ((select provisioning.owns_agent({agent_id})));
+    using ((select provisioning.owned_agent({agent_id})) is not null)
+    with check ((select provisioning.owned_agent({agent_id})) is not null);
 
 -- Whatever the project grants by default: start from nothing, then grant what is meant.
 revoke all on public.{prefix}_customers, public.{prefix}_messages, public.{prefix}_orders,

@@ -18,4 +18,4 @@ drop policy no_api_access on provisioning.agent_tables;
 drop trigger touch_updated_at on public.whatsapp_configuration;
 drop function provisioning.total_orders();
 drop function provisioning.touch_updated_at();
-drop function provisioning.owns_agent(bigint);
+drop function provisioning.owned_agent(bigint);

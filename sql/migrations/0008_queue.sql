@@ -170,6 +170,3 @@ revoke all on function provisioning.claim(text[], integer, integer)
     from public, anon, authenticated, service_role;
 revoke all on function provisioning.next_due(text[], integer)
     from public, anon, authenticated, service_role;
-
--- It writes nothing, and without this no query on an agent's table could use parallel workers.
-alter function provisioning.owns_agent(bigint) parallel safe;
