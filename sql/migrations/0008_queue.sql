@@ -2,19 +2,21 @@
 -- each time took several times as long as to run it, and prepared statements are no way out, since a
 -- transaction-mode pooler hands them to others.
 --
--- A plan is as old as the session, and the queue may have been empty then: so no table is scanned, and
--- `state || ''` keeps what is looked up by id off the partial indexes.
+-- A plan is as old as the session, and the queue may have been empty then, or never analyzed: so each
+-- step is to find its rows by an index, in the order in which they are asked for, and `state || ''`
+-- keeps what is looked up by id off the partial indexes.
 
 -- The due jobs that nothing holds up, the first to do first.
 -- Head of line: an earlier pending or dead job of the same prefix holds up what comes after it.
 -- A deprovision does not wait for its own agent's other jobs; it cancels them.
 -- Only so many of the oldest due jobs are looked at, however many stand behind one of them. Where most
--- of those are held up, the first jobs of all prefixes are looked at, too.
+-- of those are held up, the first jobs of all prefixes are looked at, too. Sixteen are enough for as
+-- many workers.
+-- Its plans are made under the settings of the two functions below, which call it.
 -- kinds: what this worker takes now; unknown ones wait for a newer program
 -- templates: its template version; upgrades beyond it wait for a worker that has the files
 create function provisioning.due(kinds text[], templates integer) returns bigint[]
-    language plpgsql set search_path = '' set enable_seqscan = off
-    set plan_cache_mode = force_generic_plan as $$
+    language plpgsql set search_path = '' as $$
 declare
     near bigint[];
     free bigint[];
@@ -45,8 +47,9 @@ begin
             limit 1
         ) is not true
         order by t.place
+        limit 16
     );
-    if cardinality(near) < 32 or cardinality(free) >= 16 then
+    if cardinality(near) < 32 or cardinality(free) = 16 then
         return free;
     end if;
     return free || array(
@@ -96,8 +99,9 @@ returns table (
     registered bigint, template_version integer, reference text, -- whose tables the prefix stands for now
     more boolean                    -- whether another worker may find something, too
 )
-    language plpgsql set search_path = '' set enable_seqscan = off
-    set plan_cache_mode = force_generic_plan as $$
+    language plpgsql set search_path = '' set plan_cache_mode = force_generic_plan
+    set enable_seqscan = off set enable_bitmapscan = off
+    set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off set jit = off as $$
 #variable_conflict use_column
 declare
     due constant bigint[] := provisioning.due(kinds, templates);
@@ -147,8 +151,9 @@ returns table (
     wait double precision,
     version integer                 -- for a program that may be older than the schema by now
 )
-    language plpgsql set search_path = '' set enable_seqscan = off
-    set plan_cache_mode = force_generic_plan as $$
+    language plpgsql set search_path = '' set plan_cache_mode = force_generic_plan
+    set enable_seqscan = off set enable_bitmapscan = off
+    set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off set jit = off as $$
 begin
     return query
     select
