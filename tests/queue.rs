@@ -58,3 +58,35 @@ async fn however_many_jobs_wait_behind_a_running_one_others_are_found() {
     other.run("rollback").await;
     admin.settled().await;
 }
+
+/// However old the statistics are when a session makes its plans.
+#[tokio::test]
+async fn a_claim_reads_few_jobs_of_a_long_queue() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    admin
+        .run(
+            "alter table provisioning.jobs set (autovacuum_enabled = off);
+             insert into provisioning.jobs (kind, agent_id, agent_prefix, state, finished_at)
+             values ('provision', 0, 'agt_stuck', 'dead', now());
+             insert into provisioning.jobs (kind, agent_id, agent_prefix)
+             select 'provision', n, 'agt_stuck' from generate_series(1, 5000) n;
+             insert into provisioning.jobs (kind, agent_id, agent_prefix)
+             values ('provision', 6000, 'agt_due')",
+        )
+        .await;
+    let claim = "select agent_prefix from provisioning.claim('{provision, deprovision}', 1000, 1)";
+    let read = "select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables \
+                where relid = 'provisioning.jobs'::regclass";
+    for analyze in ["", "analyze provisioning.jobs"] {
+        admin.run(analyze).await;
+        let session = db.admin().await;
+        for _ in 0..2 {
+            session.run("begin").await;
+            assert_eq!(session.rows(claim).await, ["agt_due"]);
+            let read: i64 = session.one(read).await;
+            assert!(read < 500, "{read} of 5,002, {analyze:?}");
+            session.run("rollback").await;
+        }
+    }
+}
