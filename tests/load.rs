@@ -166,3 +166,20 @@ async fn goes_on_while_the_worker_gives_way(client: &Admin, service: &Service) {
     })
     .await;
 }
+
+#[tokio::test]
+async fn who_reads_a_deleted_agents_messages_keeps_nobody_out_of_agents() {
+    let db = Database::new().await;
+    let (admin, reader) = (db.admin().await, db.admin().await);
+    let patient = ("DATABASE__LOCK_TIMEOUT", "50s");
+    let _service = db.service_with(&[patient, ("REFERENCE", "foreign_key")]).await;
+    let agent = admin.create("agt_gone").await;
+    admin.settled().await;
+    reader.run("begin; select from public.agt_gone_messages").await;
+    admin.run(&format!("select public.delete_agent({agent})")).await;
+    admin.held_up("agt_gone").await;
+    admin.run("begin; lock table public.agents in row exclusive mode nowait; commit").await;
+    reader.run("commit").await;
+    admin.settled().await;
+    assert_eq!(admin.tables("agt_gone").await, [""; 0]);
+}

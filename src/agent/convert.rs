@@ -5,12 +5,10 @@ use tokio_postgres::types::Type;
 
 use super::error::{Error, query};
 use super::mend::refers_to_agents;
-use super::{Agent, Blueprint, Object, Outcome, Reference};
+use super::{Agent, AgentId, Blueprint, Object, Outcome, Reference};
 
-/// Drops the agent's foreign keys to `agents`, or creates those that the templates have.
-///
-/// `agents` is locked first: a lock taken in the middle would deadlock with everyone who reads or
-/// writes `agents` and then an agent's table. An agent that is gone is `Superseded`.
+/// Drops the agent's foreign keys to `agents`, or creates those that the templates have. An agent that
+/// is gone is `Superseded`, and the caller must roll back.
 pub async fn convert(
     client: &Client,
     blueprint: &Blueprint,
@@ -18,50 +16,74 @@ pub async fn convert(
     version: i32,
     to: Reference,
 ) -> Result<Outcome, Error> {
-    let wanted: Vec<Object> = match to {
-        // Asked before the lock: the first time it tries the templates.
+    let there = match to {
         Reference::ForeignKey => {
             let objects = blueprint.manifest.objects(client, agent, version, to).await?;
-            objects.into_iter().filter(refers_to_agents).collect()
+            let found = keys(client, agent.id).await?;
+            let ours = |key: &&Object| found.iter().any(|(table, _)| *table == key.relation);
+            let has = |key: &&Object| {
+                found.iter().any(|(table, own)| {
+                    *table == key.relation && own.as_deref() == Some(&*key.part)
+                })
+            };
+            let wanted = objects.iter().filter(|object| refers_to_agents(object));
+            let creates = wanted.filter(ours).filter(|key| !has(key)).map(Object::create);
+            tie(client, agent.id, to, &creates.collect::<Vec<_>>()).await?
         }
-        Reference::Check => Vec::new(),
+        Reference::Check => untie(client, agent.id).await?,
     };
+    Ok(if there { Outcome::Converted } else { Outcome::Superseded })
+}
+
+/// Drops the agent's foreign keys to `agents`; whether it still has its row there.
+pub(super) async fn untie(client: &Client, id: AgentId) -> Result<bool, Error> {
+    let found = keys(client, id).await?;
+    let drops = found.iter().filter_map(|(table, key)| {
+        Some(format!("alter table {table} drop constraint {}", key.as_ref()?))
+    });
+    tie(client, id, Reference::Check, &drops.collect::<Vec<_>>()).await
+}
+
+/// The agent's tables, each with its foreign keys to `agents`.
+async fn keys(client: &Client, id: AgentId) -> Result<Vec<(String, Option<String>)>, Error> {
+    let sql = include_str!("../../sql/queries/keys.sql");
+    let rows = client.query_typed(sql, &[(&id.0, Type::INT8)]).await;
+    let rows = rows.map_err(query("look for the foreign keys"))?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// Changes the keys, and says so in the registry; whether the agent is still there.
+///
+/// `agents` is locked first: a lock taken in the middle would deadlock with everyone who reads or
+/// writes `agents` and then an agent's table. It stays locked until the commit, so all is asked
+/// before, and everything goes out in one round trip.
+async fn tie(
+    client: &Client,
+    id: AgentId,
+    to: Reference,
+    statements: &[String],
+) -> Result<bool, Error> {
     let lock = match to {
         Reference::ForeignKey => "lock table public.agents in share row exclusive mode",
         Reference::Check => "lock table public.agents in access exclusive mode",
     };
-    let keys = include_str!("../../sql/queries/keys.sql");
-    let record = "update provisioning.agents p set reference = $2 where p.agent_id = $1 \
-                  and exists (select from public.agents a where a.id = p.agent_id)";
-    let (locked, keys, recorded) = tokio::join!(
+    let row = "select from public.agents where id = $1";
+    let record = "update provisioning.agents set reference = $2 where agent_id = $1";
+    let statements = statements.join(";\n");
+    let (locked, row, recorded, changed) = tokio::join!(
         biased;
         client.batch_execute(lock),
-        async { client.query_typed(keys, &[(&agent.id.0, Type::INT8)]).await },
+        async { client.query_typed(row, &[(&id.0, Type::INT8)]).await },
         async {
-            let to = to.as_str();
-            client.execute_typed(record, &[(&agent.id.0, Type::INT8), (&to, Type::TEXT)]).await
+            client.execute_typed(record, &[(&id.0, Type::INT8), (&to.as_str(), Type::TEXT)]).await
         },
+        client.batch_execute(&statements),
     );
     locked.map_err(query("lock agents"))?;
-    let keys = keys.map_err(query("look for the foreign keys"))?;
-    if recorded.map_err(query("record the reference"))? == 0 {
-        return Ok(Outcome::Superseded);
+    let there = !row.map_err(query("look for the agent's row"))?.is_empty();
+    if there || to == Reference::Check {
+        recorded.map_err(query("record the reference"))?;
+        changed.map_err(query("change the foreign keys"))?;
     }
-    let found: Vec<(&str, Option<&str>)> =
-        keys.iter().map(|row| (row.get(0), row.get(1))).collect();
-    let statements: Vec<String> = match to {
-        Reference::Check => found
-            .iter()
-            .filter_map(|(table, key)| Some((table, (*key)?)))
-            .map(|(table, key)| format!("alter table {table} drop constraint {key}"))
-            .collect(),
-        Reference::ForeignKey => {
-            let ours = |key: &&Object| found.iter().any(|(table, _)| *table == key.relation);
-            let has = |key: &&Object| found.contains(&(&*key.relation, Some(&*key.part)));
-            wanted.iter().filter(ours).filter(|key| !has(key)).map(Object::create).collect()
-        }
-    };
-    let changed = client.batch_execute(&statements.join(";\n")).await;
-    changed.map_err(query("change the foreign keys"))?;
-    Ok(Outcome::Converted)
+    Ok(there)
 }

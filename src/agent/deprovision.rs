@@ -3,6 +3,7 @@
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
+use super::convert::untie;
 use super::error::{Error, query};
 use super::{AgentId, Blueprint, Outcome, trash};
 
@@ -22,13 +23,22 @@ pub struct Leaving<'a> {
 ///
 /// Nothing unregistered is dropped, whatever its name; a view of somebody's that depends on a table
 /// makes this fail with the server's detail.
+///
+/// With the foreign key, a drop locks `agents` against readers until the commit. So the key goes by
+/// itself, and this is `Unfinished`: from then on the agent is one with the check, whose tables and row
+/// go without such a lock. What is kept in the trash is kept with its key, and takes one transaction.
 pub async fn deprovision(
     client: &Client,
     blueprint: &Blueprint,
     leaving: Leaving<'_>,
 ) -> Result<Outcome, Error> {
-    let (batch, item) = removal(client, blueprint, leaving).await?;
     let Leaving { id, user, .. } = leaving;
+    let holdings = Holdings::read(client, id).await?;
+    if holdings.keyed && blueprint.retention.is_zero() {
+        untie(client, id).await?;
+        return Ok(Outcome::Unfinished);
+    }
+    let (batch, item) = removal(client, blueprint, leaving, &holdings).await?;
     let whatsapp = "update public.whatsapp_configuration set is_active = false, updated_at = now() \
                     where user_id = $1::text::uuid and is_active and not exists \
                     (select from public.agents a where a.user_id = $1::text::uuid and a.id <> $2)";
@@ -36,7 +46,7 @@ pub async fn deprovision(
     let row = "delete from public.agents a where a.id = $1 and not exists \
                (select from provisioning.jobs j where j.agent_id = a.id and j.kind = 'provision' \
                and j.state = 'pending')";
-    // One round trip, in which agents may be locked.
+    // One round trip, in which agents is locked where the trash keeps the key.
     let (dropped, configuration, row) = tokio::join!(
         biased;
         forget(client, id, &batch),
@@ -61,7 +71,8 @@ pub(super) async fn remove(
     blueprint: &Blueprint,
     leaving: Leaving<'_>,
 ) -> Result<(), Error> {
-    let (batch, _) = removal(client, blueprint, leaving).await?;
+    let holdings = Holdings::read(client, leaving.id).await?;
+    let (batch, _) = removal(client, blueprint, leaving, &holdings).await?;
     forget(client, leaving.id, &batch).await
 }
 
@@ -71,12 +82,12 @@ async fn removal(
     client: &Client,
     blueprint: &Blueprint,
     leaving: Leaving<'_>,
+    holdings: &Holdings,
 ) -> Result<(String, Option<i64>), Error> {
-    let holdings = Holdings::read(client, leaving.id).await?;
     if blueprint.retention.is_zero() || holdings.tables.is_empty() {
         return Ok((holdings.lock().to_owned() + &holdings.drop(), None));
     }
-    let (item, moves) = trash::note(client, blueprint.retention, leaving, &holdings).await?;
+    let (item, moves) = trash::note(client, blueprint.retention, leaving, holdings).await?;
     Ok((moves, Some(item)))
 }
 

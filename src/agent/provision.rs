@@ -64,7 +64,7 @@ pub enum Outcome {
     Drifted,
     /// The template files that it lacked have run.
     Upgraded,
-    /// Some of them have; the job stays in the queue for the rest.
+    /// Some of them have, or of a deletion its first part; the job stays in the queue for the rest.
     Unfinished,
     /// It is tied to `agents` as was asked.
     Converted,
