@@ -33,12 +33,15 @@ const DUPLICATED: &str = "
     select 'again', min(agent_prefix), agent_id, 'provision', null, null, count(*)
     from provisioning.jobs where outcome = 'provisioned' group by agent_id having count(*) > 1";
 
-/// Of one relation, creation and drop alternate, and the jobs behind them go upwards.
+/// Of one relation, creation and drop alternate, and the jobs behind them go upwards. With all that
+/// is known of both jobs: the server is gone by the time that somebody reads this.
 const MISORDERED: &str = "
-    select relation, verb, job, before, earlier from (
+    select d.relation, d.verb, d.before, to_jsonb(j), to_jsonb(e) from (
         select relation, verb, job, lag(verb) over w as before, lag(job) over w as earlier
         from audit.ddl window w as (partition by relation order by seq)) d
-    where job < earlier or verb = coalesce(before, 'drop')";
+    left join provisioning.jobs j on j.id = d.job
+    left join provisioning.jobs e on e.id = d.earlier
+    where d.job < d.earlier or d.verb = coalesce(d.before, 'drop')";
 
 impl Audit {
     /// Begins; what was done before is not in it.
