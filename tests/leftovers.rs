@@ -55,3 +55,41 @@ async fn tables_whose_deletion_was_cancelled_are_kept_from_a_successor_too() {
     let dead = "select last_sqlstate from provisioning.jobs where state = 'dead'";
     assert_eq!(admin.rows(dead).await, ["42P07"]);
 }
+
+/// A sweep's job for a former agent may be seen later than the next one's, although its id is lower.
+#[tokio::test]
+async fn a_former_agents_deletion_that_comes_late_waits_for_the_next_agents_tables() {
+    let db = Database::new().await;
+    let (admin, holder) = (db.admin().await, db.admin().await);
+    let settings = [
+        ("DATABASE__LOCK_TIMEOUT", "50s"),
+        ("WORKER__RECONCILE_INTERVAL", "1h"),
+        ("REFERENCE", "check"),
+    ];
+    let _service = db.service_with(&settings).await;
+    admin.run("alter sequence provisioning.jobs_id_seq restart 10").await;
+    let former = admin.create("agt_6f78").await;
+    admin.settled().await;
+    admin.run("alter table public.agents disable trigger enqueue_deprovision").await;
+    admin.run("delete from public.agents").await;
+    holder.run("begin; lock table provisioning.agent_tables in share mode").await;
+    admin.create("agt_6f78").await;
+    admin.held_up("agt_6f78").await;
+    admin
+        .run(&format!(
+            "insert into provisioning.jobs (id, kind, agent_id, agent_prefix)
+             overriding system value values (1, 'deprovision', {former}, 'agt_6f78');
+             insert into provisioning.jobs (kind, agent_id, agent_prefix)
+             values ('repair', 1000, 'agt_nobody'); notify agent_provisioning"
+        ))
+        .await;
+    let passed_over = "select exists (select from provisioning.jobs where kind = 'repair'
+                       and state = 'succeeded')";
+    admin.holds(passed_over).await;
+    let taken = "select count(*) from pg_stat_activity where datname = current_database()
+                 and application_name = 'agent-provisioner job 1'";
+    assert_eq!(admin.one::<i64>(taken).await, 0);
+    holder.run("commit").await;
+    admin.settled().await;
+    assert_eq!(admin.tables("agt_6f78").await.len(), 4);
+}

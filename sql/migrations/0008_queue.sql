@@ -88,7 +88,8 @@ begin
     );
 end $$;
 
--- The first due job that nothing holds up and nobody else has in hands, locked until the transaction ends.
+-- The first due job that nothing holds up and nobody else has in hands; it and its prefix are locked until
+-- the transaction ends.
 -- kinds and templates: as above
 -- newest: the schema that the worker knows; on a newer one it takes nothing more on
 create function provisioning.claim(kinds text[], newest integer, templates integer)
@@ -118,6 +119,8 @@ begin
         ) near
         join provisioning.jobs j on j.id = near.id
         where j.state || '' = 'pending' and j.run_at <= now()
+          -- An id is drawn before its job can be seen, so what seems the first may not stay it.
+          and pg_try_advisory_xact_lock(hashtextextended(j.agent_prefix, 7018690069354541686))
         order by near.place
         limit 1
         for update of j skip locked
