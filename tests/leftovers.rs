@@ -71,6 +71,8 @@ async fn a_former_agents_deletion_that_comes_late_waits_for_the_next_agents_tabl
     let former = admin.create("agt_6f78").await;
     admin.settled().await;
     admin.run("alter table public.agents disable trigger enqueue_deprovision").await;
+    let no_sweep = "select pg_advisory_lock_shared(7018690069354541686)";
+    admin.run(no_sweep).await;
     admin.run("delete from public.agents").await;
     holder.run("begin; lock table provisioning.agent_tables in share mode").await;
     admin.create("agt_6f78").await;

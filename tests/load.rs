@@ -168,17 +168,23 @@ async fn goes_on_while_the_worker_gives_way(client: &Admin, service: &Service) {
 }
 
 #[tokio::test]
-async fn who_reads_a_deleted_agents_messages_keeps_nobody_out_of_agents() {
+async fn who_reads_a_deleted_agents_tables_keeps_nobody_out_of_agents() {
     let db = Database::new().await;
-    let (admin, reader) = (db.admin().await, db.admin().await);
+    let (admin, reader, other) = (db.admin().await, db.admin().await, db.admin().await);
     let patient = ("DATABASE__LOCK_TIMEOUT", "50s");
     let _service = db.service_with(&[patient, ("REFERENCE", "foreign_key")]).await;
     let agent = admin.create("agt_gone").await;
     admin.settled().await;
     reader.run("begin; select from public.agt_gone_messages").await;
+    other.run("begin; select from public.agt_gone_customers").await;
     admin.run(&format!("select public.delete_agent({agent})")).await;
+    let gave_way = "select exists (select from provisioning.jobs where last_sqlstate = '55P03')";
+    admin.holds(gave_way).await;
+    let write = "begin; lock table public.agents in row exclusive mode";
+    admin.run(&format!("{BOUND}; {write}; commit")).await;
+    other.run("commit").await;
     admin.held_up("agt_gone").await;
-    admin.run("begin; lock table public.agents in row exclusive mode nowait; commit").await;
+    admin.run(&format!("{write} nowait; commit")).await;
     reader.run("commit").await;
     admin.settled().await;
     assert_eq!(admin.tables("agt_gone").await, [""; 0]);

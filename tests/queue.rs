@@ -90,3 +90,49 @@ async fn a_claim_reads_few_jobs_of_a_long_queue() {
         }
     }
 }
+
+/// Nobody else's job waits for the one that was claimed.
+#[tokio::test]
+async fn a_claim_locks_no_prefix_but_its_own() {
+    let db = Database::new().await;
+    let (admin, other, session) = (db.admin().await, db.admin().await, db.admin().await);
+    admin
+        .run(
+            "insert into provisioning.jobs (kind, agent_id, agent_prefix)
+             select 'provision', n, 'agt_' || n from generate_series(1, 3) n",
+        )
+        .await;
+    other.run("begin; select from provisioning.jobs where agent_id in (1, 2) for update").await;
+    session.run("begin").await;
+    let claim = "select agent_prefix, more from provisioning.claim('{provision}', 1000, 1)";
+    assert_eq!(session.rows(claim).await, ["agt_3|t"]);
+    let locked =
+        "select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()";
+    assert_eq!(session.one::<i64>(locked).await, 1);
+    assert_eq!(admin.rows(claim).await, [""; 0]);
+    other.run("commit").await;
+    assert_eq!(admin.rows(claim).await, ["agt_1|t"]);
+}
+
+#[tokio::test]
+async fn any_number_of_workers_finds_a_job() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    admin
+        .run(
+            "insert into provisioning.jobs (kind, agent_id, agent_prefix)
+             select 'provision', n, 'agt_' || n from generate_series(1, 200) n",
+        )
+        .await;
+    let other = db.admin().await;
+    let claim = "select agent_prefix from provisioning.claim('{provision}', 1000, 1)";
+    for claimed in [0, 15, 16, 17, 127, 128, 130, 199] {
+        other
+            .run(&format!(
+                "begin; select from provisioning.jobs order by id limit {claimed} for update"
+            ))
+            .await;
+        assert_eq!(admin.rows(claim).await.len(), 1, "behind {claimed}");
+        other.run("commit").await;
+    }
+}

@@ -1,3 +1,3 @@
 drop function provisioning.next_due(text[], integer);
 drop function provisioning.claim(text[], integer, integer);
-drop function provisioning.due(text[], integer);
+drop function provisioning.due(text[], integer, integer);

@@ -6,21 +6,58 @@
 -- step is to find its rows by an index, in the order in which they are asked for, and `state || ''`
 -- keeps what is looked up by id off the partial indexes.
 
--- The due jobs that nothing holds up, the first to do first.
+-- The due jobs that nothing holds up, the first to do first; and whether there are no others.
 -- Head of line: an earlier pending or dead job of the same prefix holds up what comes after it.
--- A deprovision does not wait for its own agent's other jobs; it cancels them.
--- Only so many of the oldest due jobs are looked at, however many stand behind one of them. Where most
--- of those are held up, the first jobs of all prefixes are looked at, too. Sixteen are enough for as
--- many workers.
+-- A deprovision does not wait for its own agent's other jobs, unless one is running; it cancels them.
 -- Its plans are made under the settings of the two functions below, which call it.
 -- kinds: what this worker takes now; unknown ones wait for a newer program
 -- templates: its template version; upgrades beyond it wait for a worker that has the files
-create function provisioning.due(kinds text[], templates integer) returns bigint[]
+-- reach: how many of the oldest due jobs to look at. Null: the first open job of every prefix, for any
+--   number may wait behind one.
+create function provisioning.due(
+    kinds text[], templates integer, reach integer, out ids bigint[], out complete boolean
+)
     language plpgsql set search_path = '' as $$
 declare
     near bigint[];
-    free bigint[];
 begin
+    if reach is null then
+        ids := array(
+            with recursive head (id, agent_id, agent_prefix) as (
+                (
+                    select f.id, f.agent_id, f.agent_prefix
+                    from provisioning.jobs f
+                    where f.state in ('pending', 'dead')
+                    order by f.agent_prefix, f.id
+                    limit 1
+                )
+                union all
+                select f.id, f.agent_id, f.agent_prefix
+                from head last
+                cross join lateral (
+                    select f.id, f.agent_id, f.agent_prefix
+                    from provisioning.jobs f
+                    where f.state in ('pending', 'dead') and f.agent_prefix > last.agent_prefix
+                    order by f.agent_prefix, f.id
+                    limit 1
+                ) f
+            )
+            select j.id
+            from head
+            cross join lateral (
+                select o.* from provisioning.jobs o where o.id = head.id and o.state || '' = 'pending'
+                union all
+                select o.* from provisioning.jobs o
+                where o.agent_id = head.agent_id and o.kind = 'deprovision' and o.id <> head.id
+                  and o.state || '' = 'pending'
+            ) j
+            where j.run_at <= now() and j.kind = any (kinds)
+              and not (j.kind = 'upgrade' and j.argument ~ '^[0-9]{1,9}$' and j.argument::int > templates)
+            order by j.priority, j.run_at, j.id
+        );
+        complete := true;
+        return;
+    end if;
     near := array(
         select n.id
         from provisioning.jobs n
@@ -29,9 +66,9 @@ begin
           and n.kind = any (kinds)
           and not (n.kind = 'upgrade' and n.argument ~ '^[0-9]{1,9}$' and n.argument::int > templates)
         order by n.priority, n.run_at, n.id
-        limit 32
+        limit reach
     );
-    free := array(
+    ids := array(
         select j.id
         from unnest(near) with ordinality t (id, place)
         join provisioning.jobs j on j.id = t.id
@@ -47,45 +84,8 @@ begin
             limit 1
         ) is not true
         order by t.place
-        limit 16
     );
-    if cardinality(near) < 32 or cardinality(free) = 16 then
-        return free;
-    end if;
-    return free || array(
-        with recursive head (id, agent_id, agent_prefix) as (
-            -- From prefix to prefix, each one's first job: any number may wait behind it.
-            (
-                select f.id, f.agent_id, f.agent_prefix
-                from provisioning.jobs f
-                where f.state in ('pending', 'dead')
-                order by f.agent_prefix, f.id
-                limit 1
-            )
-            union all
-            select f.id, f.agent_id, f.agent_prefix
-            from head last
-            cross join lateral (
-                select f.id, f.agent_id, f.agent_prefix
-                from provisioning.jobs f
-                where f.state in ('pending', 'dead') and f.agent_prefix > last.agent_prefix
-                order by f.agent_prefix, f.id
-                limit 1
-            ) f
-        )
-        select j.id
-        from head
-        cross join lateral (
-            select o.* from provisioning.jobs o where o.id = head.id and o.state || '' = 'pending'
-            union
-            select o.* from provisioning.jobs o
-            where o.agent_id = head.agent_id and o.kind = 'deprovision' and o.state || '' = 'pending'
-        ) j
-        where j.run_at <= now() and j.kind = any (kinds) and j.id <> all (free)
-          and not (j.kind = 'upgrade' and j.argument ~ '^[0-9]{1,9}$' and j.argument::int > templates)
-        order by j.priority, j.run_at, j.id
-        limit 32
-    );
+    complete := cardinality(near) < reach;
 end $$;
 
 -- The first due job that nothing holds up and nobody else has in hands; it and its prefix are locked until
@@ -105,41 +105,55 @@ returns table (
     set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off set jit = off as $$
 #variable_conflict use_column
 declare
-    due constant bigint[] := provisioning.due(kinds, templates);
+    reach integer := 16;
+    due record;
+    candidate bigint;
+    head provisioning.jobs;
 begin
+    loop
+        due := provisioning.due(kinds, templates, reach);
+        foreach candidate in array due.ids loop
+            begin
+                -- The prefix, too: an id is drawn before its job can be seen, so what seems the
+                -- first of its prefix may not stay it. The number only keeps off others' locks.
+                select j.* into strict head
+                from provisioning.jobs j
+                where j.id = candidate
+                  and case when j.state = 'pending' and j.run_at <= now() then
+                      pg_try_advisory_xact_lock(hashtextextended(j.agent_prefix, 7018690069354541686))
+                  end
+                for update skip locked;
+                exit;
+            exception when no_data_found then
+                head := null;       -- and a prefix that was locked in vain is free again
+            end;
+        end loop;
+        exit when head.id is not null or due.complete;
+        -- All held up: look elsewhere. All in other workers' hands: look further.
+        reach := case when reach = 16 and due.ids <> '{}' then 128 end;
+    end loop;
     -- Behind the look: whoever sees a newer program's job sees its migration, too.
-    if due = '{}' or exists (select from provisioning.migrations m where m.version > newest) then
+    if head.id is null or exists (select from provisioning.migrations m where m.version > newest) then
         return;
     end if;
+    -- Behind the lock: what an earlier job has done is seen.
     return query
-    with head as materialized (
-        select j.*
-        from (
-            select t.id, t.place from unnest(due) with ordinality t (id, place) order by t.place
-        ) near
-        join provisioning.jobs j on j.id = near.id
-        where j.state || '' = 'pending' and j.run_at <= now()
-          -- An id is drawn before its job can be seen, so what seems the first may not stay it.
-          and pg_try_advisory_xact_lock(hashtextextended(j.agent_prefix, 7018690069354541686))
-        order by near.place
-        limit 1
-        for update of j skip locked
-    )
     select
-        h.id, h.kind, h.agent_id, h.agent_prefix, h.user_id::text, h.attempts, h.argument, h.confirmed,
+        head.id, head.kind, head.agent_id, head.agent_prefix, head.user_id::text, head.attempts,
+        head.argument, head.confirmed,
         exists (
             select from provisioning.jobs d
-            where d.agent_id = h.agent_id and d.id > h.id and d.kind = 'deprovision'
+            where d.agent_id = head.agent_id and d.id > head.id and d.kind = 'deprovision'
               and d.state || '' = 'pending'
         ),
         r.agent_id, r.template_version, r.reference,
-        cardinality(due) > 1
-    from head h
+        cardinality(due.ids) > 1
+    from (values (1)) one
     left join lateral (
         -- Those whose deletion somebody cancelled are nobody's: they are in the way, and stay.
         select a.agent_id, a.template_version, a.reference from provisioning.agents a
-        where a.agent_prefix = h.agent_prefix
-          and (a.agent_id = h.agent_id or not exists (
+        where a.agent_prefix = head.agent_prefix
+          and (a.agent_id = head.agent_id or not exists (
               select from provisioning.jobs k
               where k.agent_id = a.agent_id and k.kind = 'deprovision' and k.state = 'cancelled'))
     ) r on true;
@@ -157,10 +171,17 @@ returns table (
     language plpgsql set search_path = '' set plan_cache_mode = force_generic_plan
     set enable_seqscan = off set enable_bitmapscan = off
     set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off set jit = off as $$
+declare
+    reach integer;
+    due record;
 begin
+    foreach reach in array '{16, null}'::integer[] loop
+        due := provisioning.due(kinds, templates, reach);
+        exit when due.ids <> '{}' or due.complete;
+    end loop;
     return query
     select
-        case when provisioning.due(kinds, templates) <> '{}' then 0
+        case when due.ids <> '{}' then 0
              else (
                  select extract(epoch from min(l.run_at) - clock_timestamp())::float8
                  from provisioning.jobs l
@@ -172,7 +193,7 @@ begin
         coalesce((select max(m.version) from provisioning.migrations m), 0);
 end $$;
 
-revoke all on function provisioning.due(text[], integer)
+revoke all on function provisioning.due(text[], integer, integer)
     from public, anon, authenticated, service_role;
 revoke all on function provisioning.claim(text[], integer, integer)
     from public, anon, authenticated, service_role;

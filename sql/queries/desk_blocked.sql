@@ -1,4 +1,4 @@
--- Dead jobs that hold up others of their prefix (as in provisioning.claim).
+-- Dead jobs that hold up others of their prefix (as in provisioning.due).
 -- $1 prefix; null is any
 select d.id, d.kind, d.agent_prefix, count(*) as waiting
 from provisioning.jobs d

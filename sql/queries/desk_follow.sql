@@ -1,4 +1,4 @@
--- What has become of jobs; `blocked`: pending behind a dead one (as in provisioning.claim), so it will stay.
+-- What has become of jobs; `blocked`: pending behind a dead one (as in provisioning.due), so it will stay.
 -- $1 ids
 select
     j.id,

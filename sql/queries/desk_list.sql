@@ -54,7 +54,7 @@ select
     e.state as waits_for_state
 from page p
 left join lateral (
-    -- As in provisioning.claim; a dead one is named first, because it needs a person.
+    -- As in provisioning.due; a dead one is named first, because it needs a person.
     select e.id, e.state
     from provisioning.jobs e
     where p.state = 'pending'

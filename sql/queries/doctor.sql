@@ -11,7 +11,7 @@ select
         and has_schema_privilege('provisioning_trash', 'create') as may_trash,
     (
         select bool_and(coalesce(has_function_privilege(to_regprocedure('provisioning.' || f), 'execute'), false))
-        from unnest('{"due(text[], integer)", "next_due(text[], integer)", "claim(text[], integer, integer)"}'
+        from unnest('{"due(text[], integer, integer)", "next_due(text[], integer)", "claim(text[], integer, integer)"}'
                     ::text[]) f
     ) as may_claim,
     has_table_privilege('public.agents', 'select')

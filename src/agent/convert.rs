@@ -35,11 +35,16 @@ pub async fn convert(
     Ok(if there { Outcome::Converted } else { Outcome::Superseded })
 }
 
-/// Drops the agent's foreign keys to `agents`; whether it still has its row there.
+/// Drops the agent's foreign keys to `agents`; whether it still has its row there. Gives way at once to
+/// whoever uses a table of the agent's that has one: `agents` is locked meanwhile.
 pub(super) async fn untie(client: &Client, id: AgentId) -> Result<bool, Error> {
     let found = keys(client, id).await?;
     let drops = found.iter().filter_map(|(table, key)| {
-        Some(format!("alter table {table} drop constraint {}", key.as_ref()?))
+        let key = key.as_ref()?;
+        Some(format!(
+            "lock table {table} in access exclusive mode nowait;\n\
+             alter table {table} drop constraint if exists {key}"
+        ))
     });
     tie(client, id, Reference::Check, &drops.collect::<Vec<_>>()).await
 }

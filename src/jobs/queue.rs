@@ -81,8 +81,6 @@ pub(super) async fn look_ahead(
 }
 
 /// Cancels what a deprovision makes pointless: its agent's earlier open jobs.
-///
-/// Waits for a worker that is on one of them.
 pub(super) async fn cancel_earlier(
     client: &Client,
     job: &Job,
