@@ -14,12 +14,8 @@ pub const WORKER: &str = "agent_provisioner";
 
 const SHIM: &str = include_str!("../sql/supabase_shim.sql");
 /// It flushes its log as a production server does.
-const DURABLE: [(&str, &str); 4] = [
-    ("fsync", "on"),
-    ("full_page_writes", "on"),
-    ("max_wal_size", "4GB"),
-    ("recovery_init_sync_method", "syncfs"), // all rows' files, one by one, would take minutes
-];
+const DURABLE: [(&str, &str); 3] =
+    [("fsync", "on"), ("full_page_writes", "on"), ("max_wal_size", "4GB")];
 
 /// One throwaway server for the whole run.
 ///
