@@ -49,12 +49,9 @@ pub(crate) fn next(job: &Entry) -> String {
              it stays, see whether such an `agent-provisioner run` is up.",
             job.argument.as_deref().unwrap_or("it asks for")
         ),
-        (State::Pending, None) => {
-            "Nothing: a worker takes it when it is due and no other job of its \
-                                   prefix is running. If it stays, see whether \
-                                   `agent-provisioner run` is up."
-                .to_owned()
-        }
+        (State::Pending, None) => "Nothing: a worker takes it when it is due and nothing else of its \
+                                   prefix runs. If it stays, see whether `agent-provisioner run` is up."
+            .to_owned(),
         (State::Succeeded, _) => "Nothing.".to_owned(),
         (State::Cancelled, _) if job.kind == "provision" => format!(
             "Nothing: it does not come back. If the agent is to have its tables after all: \
