@@ -1,6 +1,7 @@
 //! `agents verify`: what it compares, and what it does not mistake for drift.
 
 use serde_json::json as value;
+use tokio_postgres::types::Type;
 
 use crate::support::{ADMIN, Database, WORKER, ask, expect, json};
 
@@ -30,6 +31,54 @@ async fn agents_as_they_were_built_do_not_differ_whatever_their_id_and_reference
     let found = "extra    constraint   for_0_customers_agent_id_fkey on public.for_0_customers";
     let verified = ask(&db.url(ADMIN), &["agents", "verify", "for_0", "che_0"]).await;
     expect(&verified, 1, &["for_0 (7): 1 difference\n", found, "2 compared"]);
+}
+
+#[tokio::test]
+async fn an_index_is_told_in_the_servers_own_words_however_it_came_to_be() {
+    let admin = Database::new().await.admin().await;
+    admin
+        .run(
+            r#"create type public.size as enum ('s', 'm');
+               create domain public.word as text;
+               create table public.many (
+                   a integer, "B b" text, c varchar(9), d timestamptz, e public.size, f public.word,
+                   g text collate "C", h integer[], i jsonb, j oid, k name, l bpchar,
+                   unique (a), exclude using btree (j with =)
+               );
+               create index on public.many (a, d desc, c);
+               create index "Odd name" on public.many ("B b" desc, a);
+               create index on public.many (d desc nulls last, a nulls first);
+               create index on public.many (e); create index on public.many (f);
+               create index on public.many (g); create index on public.many (h);
+               create index on public.many (k); create index on public.many (l);
+               create index on public.many (g collate "default"); create index on public.many (c text_pattern_ops);
+               create index on public.many (c varchar_ops); create index on public.many (a oid_ops);
+               create index on public.many (lower(c), a); create index on public.many (a) where a > 3;
+               create index on public.many (a) include (c); create index on public.many (a) with (fillfactor = 70);
+               create unique index on public.many (d); create unique index on public.many (a) nulls not distinct;
+               create index on public.many using hash (c); create index on public.many using gin (i);
+               create index on public.many using brin (d);
+               create table public.parted (a integer) partition by range (a);
+               create index on public.parted (a);"#,
+        )
+        .await;
+    let tables = "select array['public.many'::regclass, 'public.parted'::regclass]::oid[]";
+    let tables: Vec<u32> = admin.one(tables).await;
+    admin.run("set search_path = ''").await;
+    let sql = include_str!("../sql/queries/catalog.sql");
+    let parameters =
+        [(&tables as _, Type::OID_ARRAY), (&[0_u32; 0].as_slice() as _, Type::OID_ARRAY)];
+    let told = admin.query_typed(sql, &parameters).await.unwrap();
+    let told = told.iter().filter(|row| row.get::<_, &str>("kind") == "index");
+    let mut told: Vec<String> = told.map(|row| row.get("definition")).collect();
+    told.sort();
+    let own = "select pg_get_indexdef(indexrelid) from pg_index where indrelid = any ($1) \
+               and indexrelid not in (select conindid from pg_constraint)";
+    let own = admin.query(own, &[&tables]).await.unwrap();
+    let mut own: Vec<String> = own.iter().map(|row| row.get(0)).collect();
+    own.sort();
+    assert_eq!(told, own);
+    assert_eq!(told.len(), 23);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 -- every name in a definition is qualified.
 -- $1 tables, $2 types
 with tables as materialized (
-    select c.*, format('%I.%I', n.nspname, c.relname) as relation
+    select c.*, n.nspname, format('%I.%I', n.nspname, c.relname) as relation
     from unnest($1) u (oid)
     join pg_catalog.pg_class c on c.oid = u.oid
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -77,16 +77,29 @@ from tables t
 join pg_catalog.pg_constraint c on c.conrelid = t.oid
 where c.contype in ('p', 'u', 'x', 'c', 'f')
 union all
-select t.oid, 'index', t.relation, format('%I.%I', n.nspname, c.relname),
-    pg_get_indexdef(i.indexrelid)
+-- What pg_get_indexdef() says of a plain index is put together here in half the time: for each key the
+-- function looks through all operator classes for the default one.
+select t.oid, 'index', t.relation, format('%I.%I', t.nspname, c.relname),
+    case when plain.keys is null then pg_get_indexdef(i.indexrelid)
+         else format('CREATE INDEX %I ON %s USING btree (%s)', c.relname, t.relation, plain.keys) end
     || case when i.indisvalid and i.indisready then '' else ' (invalid)' end
 from tables t
 join pg_catalog.pg_index i on i.indrelid = t.oid
 join pg_catalog.pg_class c on c.oid = i.indexrelid
-join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where not exists (select from pg_catalog.pg_constraint k
-                  where k.conrelid = t.oid and k.conindid = i.indexrelid
-                    and k.contype in ('p', 'u', 'x'))
+left join lateral (
+    select string_agg(quote_ident(a.attname) || case k.option when 3 then ' DESC' else '' end, ', '
+                      order by k.place) as keys
+    from unnest(i.indkey::int2[], i.indclass::oid[], i.indcollation::oid[], i.indoption::int2[])
+        with ordinality k (attnum, class, coll, option, place)
+    join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum = k.attnum
+    join pg_catalog.pg_opclass o on o.oid = k.class
+    having count(*) = i.indnatts and bool_and(
+        k.option in (0, 3) and k.coll = a.attcollation and o.opcdefault
+        and (o.opcintype = a.atttypid or a.atttypid = 'varchar'::regtype and o.opcintype = 'text'::regtype))
+) plain on c.relkind = 'i' and c.relam = 403 and c.reloptions is null and i.indpred is null and not i.indisunique
+where not (i.indisunique or i.indisexclusion) or not exists (
+    select from pg_catalog.pg_constraint k
+    where k.conrelid = t.oid and k.conindid = i.indexrelid and k.contype in ('p', 'u', 'x'))
 union all
 select oid, 'row security', relation, '',
     case when relforcerowsecurity then 'forced' else 'enabled' end
