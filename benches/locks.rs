@@ -14,7 +14,7 @@ use super::report::{Figure, ms, quantile};
 use super::server::{ADMIN, insert};
 use super::service::Service;
 
-const AGENTS: usize = 100;
+const AGENTS: usize = 200;
 const PAUSE: Duration = Duration::from_micros(200);
 
 pub async fn run(bench: &mut Bench) {

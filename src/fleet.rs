@@ -15,7 +15,7 @@ use crate::error::{Disposition, disposition};
 pub const CONNECTIONS: usize = 4;
 
 /// Agents per query.
-const CHUNK: usize = 100;
+const CHUNK: usize = 125;
 
 /// Agents per connection: a server process keeps a cache of every table it has looked at, and what is
 /// left to the last one is looked at by it alone.

@@ -3,9 +3,11 @@
 //! A lock that a test holds on `agents` stops a job at a known point: everything is built, and the
 //! foreign key, which comes last, waits.
 
+use std::process::Command;
+
 use agent_provisioner::cluster::Stop;
 
-use crate::support::{Database, Server, until};
+use crate::support::{Admin, Database, Server, WORKER, ask, expect, until};
 
 /// Long enough for a job to stay where a lock holds it up.
 const PATIENT: (&str, &str) = ("DATABASE__LOCK_TIMEOUT", "50s");
@@ -209,6 +211,66 @@ async fn a_restart_of_the_server_is_survived_and_caught_up_with() {
     let admin = db.admin().await;
     assert_eq!(admin.one::<i64>("select count(*) from provisioning.agents").await, 4);
     assert!(service.log().lines().count() < 100, "{}", service.log());
+}
+
+#[tokio::test]
+async fn a_crash_before_the_log_is_flushed_has_a_build_done_again_and_a_deletion_not() {
+    // Nothing but the process that is stopped here would flush the log unasked.
+    let quiet = [("autovacuum", "off"), ("bgwriter_lru_maxpages", "0")];
+    let server: &'static Server = Box::leak(Box::new(Server::start(&quiet).await));
+    let db = server.database().await;
+    let service = db.service_with(&[("DEPROVISION__RETENTION", "1d")]).await;
+    let admin = db.admin().await;
+    let done = |kind: &str, times: usize| {
+        let mark = format!("\"job.kind\":\"{kind}\"");
+        let log = &service;
+        until("jobs to be done", move || {
+            let found = log.log().matches(&mark).count();
+            async move { (found == times).then_some(()) }
+        })
+    };
+
+    let flusher = stop_flushing(&admin).await;
+    admin.create("agt_6f78").await;
+    done("provision", 1).await;
+    signal("KILL", flusher);
+    server.restart(Stop::Immediate, || {});
+    done("provision", 2).await;
+    let verified = ask(&db.url(WORKER), &["agents", "verify"]).await;
+    expect(&verified, 0, &["1 compared: 1 as they should be"]);
+    let admin = db.admin().await;
+    assert_eq!(admin.rows(JOBS).await, ["provision|succeeded|provisioned|0"]);
+
+    let flusher = stop_flushing(&admin).await;
+    admin.run("delete from public.agents").await;
+    done("deprovision", 1).await;
+    signal("KILL", flusher);
+    server.restart(Stop::Immediate, || {});
+    let admin = db.admin().await;
+    admin.create("agt_b").await;
+    done("provision", 3).await;
+    done("deprovision", 1).await;
+    assert_eq!(
+        admin.rows(JOBS).await,
+        [
+            "provision|succeeded|provisioned|0",
+            "deprovision|succeeded|trashed|0",
+            "provision|succeeded|provisioned|0"
+        ]
+    );
+}
+
+/// Halts the process that writes asynchronous commits out, and says which it is.
+async fn stop_flushing(admin: &Admin) -> i32 {
+    let flusher = "select pid from pg_stat_activity where backend_type = 'walwriter'";
+    let flusher = admin.one(flusher).await;
+    signal("STOP", flusher);
+    flusher
+}
+
+fn signal(name: &str, process: i32) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status();
+    assert!(sent.unwrap().success());
 }
 
 #[tokio::test]

@@ -94,6 +94,11 @@ pub(super) async fn cancel_earlier(
 
 /// Records the outcome, tells listeners (at commit) and commits, in one round trip. An unfinished
 /// job keeps its place in the queue.
+///
+/// Nobody waits, and `agents` is not kept locked, until the log with what was built is flushed: if the
+/// server crashes in that moment it has lost tables and record together, and the job is done again.
+/// Whatever a client then commits in the tables flushes them, too (PostgreSQL manual, Asynchronous
+/// Commit). What is gone for good is flushed before anybody hears of it.
 pub(super) async fn succeed(
     client: &Client,
     job: &Job,
@@ -107,7 +112,8 @@ pub(super) async fn succeed(
                   update provisioning.jobs set state = 'succeeded', outcome = $2, \
                   finished_at = clock_timestamp(), duration = $3 * interval '1 second' where id = $1) \
                   select pg_notify('agent_provisioned', json_build_object(\
-                  'agent_id', $4, 'state', $5)::text), pg_notify('pgrst', 'reload schema')";
+                  'agent_id', $4, 'state', $5)::text), pg_notify('pgrst', 'reload schema'), \
+                  case when $5 = 'ready' then set_config('synchronous_commit', 'off', true) end";
     let state = match outcome {
         Outcome::Provisioned
         | Outcome::Unchanged
