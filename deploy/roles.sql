@@ -80,7 +80,8 @@ grant select, insert, update, delete on provisioning.trash, provisioning.trash_r
 grant execute on function provisioning.touch_updated_at(), provisioning.total_orders()
     to agent_provisioner;       -- to create triggers with
 grant execute on function provisioning.due(text[], integer, integer),
-    provisioning.next_due(text[], integer), provisioning.claim(text[], integer, integer) to agent_provisioner;
+    provisioning.next_due(text[], integer), provisioning.claim(text[], integer, integer),
+    provisioning.register(bigint, text[], text[]) to agent_provisioner;
 grant execute on function provisioning.publish(regclass, name) to agent_provisioner;
 grant execute on function provisioning.unpublish(regclass) to agent_provisioner;
 

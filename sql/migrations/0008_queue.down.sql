@@ -1,3 +1,4 @@
+drop function provisioning.register(bigint, text[], text[]);
 drop function provisioning.next_due(text[], integer);
 drop function provisioning.claim(text[], integer, integer);
 drop function provisioning.due(text[], integer, integer);

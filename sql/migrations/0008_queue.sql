@@ -1,6 +1,6 @@
--- What the worker asks of the queue, as functions: a session keeps their plans. To plan the claim anew
--- each time took several times as long as to run it, and prepared statements are no way out, since a
--- transaction-mode pooler hands them to others.
+-- What the worker asks with every job and what is dear to plan, as functions: a session keeps their
+-- plans. To plan the claim anew each time took several times as long as to run it, and prepared
+-- statements are no way out, since a transaction-mode pooler hands them to others.
 --
 -- A plan is as old as the session, and the queue may have been empty then, or never analyzed: so each
 -- step is to find its rows by an index, in the order in which they are asked for, and `state || ''`
@@ -193,9 +193,41 @@ begin
         coalesce((select max(m.version) from provisioning.migrations m), 0);
 end $$;
 
+-- Registers the tables and types that were made for a registered agent, and forgets what is gone of
+-- those registered before: what was dropped and made anew goes by a new oid. An agent that is not
+-- registered gets nothing.
+create function provisioning.register(agent bigint, tables text[], types text[]) returns void
+    language plpgsql set search_path = '' set plan_cache_mode = force_generic_plan
+    set enable_seqscan = off set enable_bitmapscan = off
+    set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+begin
+    delete from provisioning.agent_tables t
+    where t.agent_id = agent
+      and not exists (select from pg_catalog.pg_class c where c.oid = t.relation);
+    delete from provisioning.agent_types t
+    where t.agent_id = agent
+      and not exists (select from pg_catalog.pg_type y where y.oid = t.type);
+    insert into provisioning.agent_types (type, agent_id, type_name)
+    select y.oid::regtype, a.agent_id, y.typname
+    from provisioning.agents a
+    cross join pg_catalog.pg_type y
+    where a.agent_id = agent
+      and y.typname = any (types) and y.typnamespace = 'public'::regnamespace and y.typtype = 'e'
+    on conflict (type) do nothing;
+    insert into provisioning.agent_tables (relation, agent_id, table_name)
+    select c.oid::regclass, a.agent_id, c.relname
+    from provisioning.agents a
+    cross join pg_catalog.pg_class c
+    where a.agent_id = agent
+      and c.relname = any (tables) and c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+    on conflict (relation) do nothing;
+end $$;
+
 revoke all on function provisioning.due(text[], integer, integer)
     from public, anon, authenticated, service_role;
 revoke all on function provisioning.claim(text[], integer, integer)
     from public, anon, authenticated, service_role;
 revoke all on function provisioning.next_due(text[], integer)
+    from public, anon, authenticated, service_role;
+revoke all on function provisioning.register(bigint, text[], text[])
     from public, anon, authenticated, service_role;

@@ -11,8 +11,8 @@ select
         and has_schema_privilege('provisioning_trash', 'create') as may_trash,
     (
         select bool_and(coalesce(has_function_privilege(to_regprocedure('provisioning.' || f), 'execute'), false))
-        from unnest('{"due(text[], integer, integer)", "next_due(text[], integer)", "claim(text[], integer, integer)"}'
-                    ::text[]) f
+        from unnest('{"due(text[], integer, integer)", "next_due(text[], integer)",
+                      "claim(text[], integer, integer)", "register(bigint, text[], text[])"}'::text[]) f
     ) as may_claim,
     has_table_privilege('public.agents', 'select')
         and has_table_privilege('public.agents', 'references')

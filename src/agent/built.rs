@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use super::drift::{Drift, compare};
@@ -41,6 +41,23 @@ impl Built {
             types: row.get("types"),
         })
     }
+}
+
+/// Registers what was just made for a registered agent, by its new oids, and forgets what is gone.
+/// Does nothing for an agent that is not registered.
+pub(super) async fn register(
+    client: &Client,
+    manifest: &Manifest,
+    agent: &Agent,
+    version: i32,
+) -> Result<(), Error> {
+    let tables = manifest.tables(&agent.prefix, version);
+    let types = manifest.types(&agent.prefix, version);
+    let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&agent.id.0, Type::INT8), (&tables, Type::TEXT_ARRAY), (&types, Type::TEXT_ARRAY)];
+    let registered =
+        client.query_typed("select provisioning.register($1, $2, $3)", &parameters).await;
+    registered.map(drop).map_err(query("register the agent's tables"))
 }
 
 /// How these agents differ from what their template version makes, in their order; an agent that is

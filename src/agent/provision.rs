@@ -9,7 +9,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::error::{Error, query};
 use super::script::{Place, Script};
-use super::{Agent, AgentId, Leaving, Manifest, Reference, Templates, deprovision, trial};
+use super::{Agent, AgentId, Leaving, Manifest, Reference, Templates, built, deprovision, trial};
 
 /// What every new agent gets.
 #[derive(Debug)]
@@ -112,15 +112,16 @@ pub async fn provision(
     }
     let Blueprint { manifest, reference, .. } = blueprint;
     let (prefix, version) = (&agent.prefix, manifest.templates().version());
-    let (names, types) = (manifest.tables(prefix, version), manifest.types(prefix, version));
+    let names = manifest.tables(prefix, version);
     let tables = manifest.templates().numbered(prefix, agent.id);
     let last = manifest.templates().last(prefix, agent.id, *reference);
     // Sent in this order without waiting for each other's answer.
-    let (in_the_way, applied, registered, completed, held) = tokio::join!(
+    let (in_the_way, applied, entered, registered, completed, held) = tokio::join!(
         biased;
         taken(client, &names),
         apply(client, &tables),
-        register(client, blueprint, agent.id, &names, &types),
+        enter(client, blueprint, agent.id),
+        built::register(client, manifest, agent, version),
         async { if last.is_empty() { Ok(()) } else { apply(client, &last).await } },
         hold(client, agent),
     );
@@ -129,10 +130,11 @@ pub async fn provision(
         return Err(Error::InTheWay(in_the_way));
     }
     applied?;
-    let registered = registered?;
+    let entered = entered?;
+    registered?;
     completed?;
     let held = held?;
-    Ok(if registered && held { Outcome::Provisioned } else { Outcome::Superseded })
+    Ok(if entered && held { Outcome::Provisioned } else { Outcome::Superseded })
 }
 
 /// Relations that bear one of the names already.
@@ -143,28 +145,15 @@ pub(super) async fn taken(client: &Client, names: &[String]) -> Result<Vec<Strin
     Ok(rows.map_err(query("look for tables in the way"))?.iter().map(|row| row.get(0)).collect())
 }
 
-/// Whether there is an agent to register them for.
-async fn register(
-    client: &Client,
-    blueprint: &Blueprint,
-    id: AgentId,
-    names: &[String],
-    types: &[String],
-) -> Result<bool, Error> {
+/// Enters the agent into the registry; whether there is one.
+async fn enter(client: &Client, blueprint: &Blueprint, id: AgentId) -> Result<bool, Error> {
+    let sql = "insert into provisioning.agents (agent_id, agent_prefix, user_id, template_version, reference) \
+               select a.id, a.agent_prefix, a.user_id, $2, $3 from public.agents a where a.id = $1";
     let version = blueprint.manifest.templates().version();
-    let rows = client
-        .query_typed(
-            include_str!("../../sql/queries/register.sql"),
-            &[
-                (&id.0, Type::INT8),
-                (&version, Type::INT4),
-                (&blueprint.reference.as_str(), Type::TEXT),
-                (&names, Type::TEXT_ARRAY),
-                (&types, Type::TEXT_ARRAY),
-            ],
-        )
-        .await;
-    Ok(!rows.map_err(query("register the agent's tables"))?.is_empty())
+    let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&id.0, Type::INT8), (&version, Type::INT4), (&blueprint.reference.as_str(), Type::TEXT)];
+    let entered = client.execute_typed(sql, &parameters).await;
+    Ok(entered.map_err(query("register the agent"))? == 1)
 }
 
 /// Keeps an agent from being deleted before the commit; whether it is still there.

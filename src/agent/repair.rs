@@ -1,16 +1,15 @@
 //! Making good what went missing from an agent's tables, in a transaction that the caller opened.
 
 use tokio_postgres::Client;
-use tokio_postgres::types::Type;
 
 use super::built::{self, Built};
 use super::drift::{Change, Drift, headlines};
-use super::error::{Error, query};
+use super::error::Error;
 use super::mend::mend;
 use super::object::Kind;
 use super::provision::{Registered, apply, taken};
 use super::script::Script;
-use super::{Agent, Blueprint, Manifest, Outcome};
+use super::{Agent, Blueprint, Outcome};
 
 /// Brings an agent back to what its template version makes, see [`mend`]. No row is lost; what
 /// cannot be mended is logged, and makes this `Drifted`. An agent without tables is left to its
@@ -35,7 +34,7 @@ pub async fn repair(
         return Err(Error::InTheWay(in_the_way));
     }
     run(client, &mend(&drift, force).statements).await?;
-    register(client, &blueprint.manifest, agent, version).await?;
+    built::register(client, &blueprint.manifest, agent, version).await?;
     let (_, left) = look(client, blueprint, agent).await?;
     // What the database grants by default on a new table is not what the templates grant.
     let opened = |drift: &Drift| {
@@ -78,23 +77,4 @@ fn missing_tables(drift: &[Drift]) -> Vec<String> {
         drift.object.relation.rsplit('.').next().unwrap_or_default().trim_matches('"').to_owned()
     };
     drift.iter().filter(missing).map(name).collect()
-}
-
-/// Tables and types that were made anew go by new oids.
-pub(super) async fn register(
-    client: &Client,
-    manifest: &Manifest,
-    agent: &Agent,
-    version: i32,
-) -> Result<(), Error> {
-    let tables = manifest.tables(&agent.prefix, version);
-    let types = manifest.types(&agent.prefix, version);
-    client
-        .execute_typed(
-            include_str!("../../sql/queries/register_again.sql"),
-            &[(&agent.id.0, Type::INT8), (&tables, Type::TEXT_ARRAY), (&types, Type::TEXT_ARRAY)],
-        )
-        .await
-        .map(drop)
-        .map_err(query("register the agent's tables"))
 }

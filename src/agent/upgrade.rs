@@ -7,7 +7,7 @@ use super::error::{Error, query};
 use super::mend::refers_to_agents;
 use super::provision::apply;
 use super::script::Script;
-use super::{Agent, Blueprint, Outcome, Reference, Template, Templates, repair};
+use super::{Agent, Blueprint, Outcome, Reference, Template, Templates, built};
 
 /// Files that take effect together: several in a transaction, or a single one outside.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ pub async fn upgrade(
         require_own(client, blueprint, agent, stage),
         async { if script.is_empty() { Ok(()) } else { apply(client, &script).await } },
         advance(client, agent, stage),
-        repair::register(client, &blueprint.manifest, agent, stage.to),
+        built::register(client, &blueprint.manifest, agent, stage.to),
     );
     own?;
     applied?;

@@ -107,7 +107,7 @@ impl<'a> Rollout<'a> {
                 self.stop().await?;
             }
             // A look at thousands of jobs must not keep the server from doing them.
-            let pause = pause.max(looked.elapsed() * 4);
+            let pause = pause.max(looked.elapsed() * 16);
             if !self.open.is_empty() {
                 tokio::time::sleep(pause.min(Duration::from_secs(5))).await;
             }

@@ -113,7 +113,7 @@ impl Facts {
             lacks.push("create in schema public".to_owned());
         }
         if !self.0.get::<_, bool>("may_claim") {
-            lacks.push("execute on provisioning.due, next_due and claim".to_owned());
+            lacks.push("execute on provisioning.due, next_due, claim and register".to_owned());
         }
         if !self.0.get::<_, bool>("may_trash") {
             lacks.push("create in schema provisioning_trash".to_owned());
