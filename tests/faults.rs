@@ -215,11 +215,13 @@ async fn a_restart_of_the_server_is_survived_and_caught_up_with() {
 
 #[tokio::test]
 async fn a_crash_before_the_log_is_flushed_has_a_build_done_again_and_a_deletion_not() {
-    // Nothing but the process that is stopped here would flush the log unasked.
+    // Nothing but the process that is stopped here is to flush the log: not even a listener, which now
+    // and then notifies itself.
     let quiet = [("autovacuum", "off"), ("bgwriter_lru_maxpages", "0")];
     let server: &'static Server = Box::leak(Box::new(Server::start(&quiet).await));
     let db = server.database().await;
-    let service = db.service_with(&[("DEPROVISION__RETENTION", "1d")]).await;
+    let deaf = ("DATABASE__LISTEN_URL", "postgres://u:secret@127.0.0.1:9/x");
+    let service = db.service_with(&[deaf, ("DEPROVISION__RETENTION", "1d")]).await;
     let admin = db.admin().await;
     let done = |kind: &str, times: usize| {
         let mark = format!("\"job.kind\":\"{kind}\"");

@@ -97,8 +97,8 @@ pub(super) async fn cancel_earlier(
 ///
 /// Nobody waits, and `agents` is not kept locked, until the log with what was built is flushed: if the
 /// server crashes in that moment it has lost tables and record together, and the job is done again.
-/// Whatever a client then commits in the tables flushes them, too (PostgreSQL manual, Asynchronous
-/// Commit). What is gone for good is flushed before anybody hears of it.
+/// Whatever anybody commits later flushes them, too (PostgreSQL manual, Asynchronous Commit). That an
+/// agent is gone nobody hears before it is flushed.
 pub(super) async fn succeed(
     client: &Client,
     job: &Job,
@@ -106,7 +106,7 @@ pub(super) async fn succeed(
     took: Duration,
 ) -> Result<(), tokio_postgres::Error> {
     if outcome == Outcome::Unfinished {
-        return client.batch_execute("commit").await;
+        return client.batch_execute("set local synchronous_commit = off; commit").await;
     }
     let settle = "with settled as (\
                   update provisioning.jobs set state = 'succeeded', outcome = $2, \
