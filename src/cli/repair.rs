@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args as Clap;
 
+use super::upgrade::hold_back;
 use super::verify::select;
 use super::{Error, connect_fleet, failed, job_text, wait};
 use crate::agent::{Manifest, Prefix, mend, worker_role};
@@ -42,14 +43,16 @@ pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error>
         drifted.iter().try_for_each(|drifted| show(drifted, args.force, &role))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let agents: Vec<i64> = drifted.iter().map(|drifted| drifted.built.agent.id.0).collect();
+    let client = db.get().await?;
+    let mut agents = drifted.iter().map(|drifted| drifted.built.clone()).collect();
+    let held_back = hold_back(&client, &mut agents).await?;
+    let agents: Vec<i64> = agents.iter().map(|built| built.agent.id.0).collect();
     let argument = args.force.then_some("force");
     let work = Work { kind: "repair", argument, priority: BEHIND_NEW_AGENTS };
-    let client = db.get().await?;
     let jobs = desk::ask(&client, work, &agents).await.map_err(failed("queueing the repairs"))?;
     writeln!(stdout(), "queued {}", job_text::count(jobs.len().try_into().unwrap_or(i64::MAX)))?;
     if !args.wait {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(if held_back { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     }
     let prefixes: Vec<Prefix> = drifted.into_iter().map(|d| d.built.agent.prefix).collect();
     follow(&db, &manifest, &jobs, &prefixes).await
