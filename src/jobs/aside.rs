@@ -51,6 +51,9 @@ impl Aside {
         let (agent, templates) = (job.agent()?, blueprint.templates());
         let wanted = job.argument.as_ref().and_then(|version| version.parse().ok());
         let target = wanted.unwrap_or_else(|| templates.version());
+        if target > templates.version() {
+            return Ok(Outcome::Unfinished); // asked for while it was being claimed: for a newer worker
+        }
         let Some(stage) = Stage::next(templates, job.version, target) else {
             return Ok(Outcome::Unchanged);
         };

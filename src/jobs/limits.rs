@@ -17,7 +17,7 @@ pub struct Limits {
 
 impl Limits {
     pub(super) fn begin(&self) -> String {
-        format!("begin; {}", self.local())
+        format!("begin isolation level read committed; {}", self.local())
     }
 
     /// Local to the transaction, and so right behind a transaction-mode pooler too.
