@@ -123,6 +123,26 @@ async fn what_looks_odd_and_is_fine_is_taken() {
 }
 
 #[tokio::test]
+async fn a_type_that_a_file_finds_already_there_stays_somebody_elses() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let mood = "do $$ begin create type public.{prefix}_mood as enum ('good');
+                exception when duplicate_object then null; end $$";
+    let files = Files::new(&[("0001_notes.sql", NOTES), ("0002_mood.sql", mood)]);
+    let _service = files.service(&db, &[]).await;
+    admin.run("create type public.agt_a_mood as enum ('bad')").await;
+    admin.create("agt_a").await;
+    admin.create("agt_b").await;
+    admin.settled().await;
+    let registered = "select type_name from provisioning.agent_types";
+    assert_eq!(admin.rows(registered).await, ["agt_b_mood"]);
+    admin.run("delete from public.agents").await;
+    admin.settled().await;
+    let left = "select typname from pg_type where typname ~ '^agt_._mood$'";
+    assert_eq!(admin.rows(left).await, ["agt_a_mood"]);
+}
+
+#[tokio::test]
 async fn the_example_makes_a_fifth_table_with_all_that_hangs_on_it() {
     let db = Database::new().await;
     let admin = db.admin().await;

@@ -1,21 +1,23 @@
--- What the worker asks with every job and what is dear to plan, as functions: a session keeps their
+-- What the worker asks again and again and what is dear to plan, as functions: a session keeps their
 -- plans. To plan the claim anew each time took several times as long as to run it, and prepared
 -- statements are no way out, since a transaction-mode pooler hands them to others.
 --
--- A plan is as old as the session, and the queue may have been empty then, or never analyzed: so each
+-- A plan may be as old as the session, and the queue empty then, or never analyzed: so each
 -- step is to find its rows by an index, in the order in which they are asked for, and `state || ''`
 -- keeps what is looked up by id off the partial indexes.
 
--- The due jobs that nothing holds up, the first to do first; and whether there are no others.
--- Head of line: an earlier pending or dead job of the same prefix holds up what comes after it.
--- A deprovision does not wait for its own agent's other jobs, unless one is running; it cancels them.
--- Its plans are made under the settings of the two functions below, which call it.
+-- The due jobs that nothing holds up, the first to do first; whether there are no others; and of how
+-- many prefixes the jobs are that were looked at.
+-- Head of line: the first pending or dead job of a prefix holds up all others, except the deprovision of
+-- its own agent, which cancels it. (While a job runs, nobody else gets into its prefix.)
+-- Its plans are made under the settings of claim and next_due, which call it.
 -- kinds: what this worker takes now; unknown ones wait for a newer program
 -- templates: its template version; upgrades beyond it wait for a worker that has the files
 -- reach: how many of the oldest due jobs to look at. Null: the first open job of every prefix, for any
 --   number may wait behind one.
 create function provisioning.due(
-    kinds text[], templates integer, reach integer, out ids bigint[], out complete boolean
+    kinds text[], templates integer, reach integer,
+    out ids bigint[], out complete boolean, out prefixes bigint
 )
     language plpgsql set search_path = '' as $$
 declare
@@ -68,23 +70,21 @@ begin
         order by n.priority, n.run_at, n.id
         limit reach
     );
-    ids := array(
-        select j.id
-        from unnest(near) with ordinality t (id, place)
-        join provisioning.jobs j on j.id = t.id
-        where (
-            -- The first open job of the prefix, by the only index in this order: a probe for "an
-            -- earlier one" may be planned as a scan of all jobs.
-            select e.agent_prefix = j.agent_prefix and e.id < j.id
-            from provisioning.jobs e
-            where e.state in ('pending', 'dead')
-              and e.agent_prefix >= j.agent_prefix
-              and not (j.kind = 'deprovision' and e.agent_id = j.agent_id)
-            order by e.agent_prefix, e.id
-            limit 1
-        ) is not true
-        order by t.place
-    );
+    select
+        coalesce(array_agg(j.id order by t.place) filter (where head.free), '{}'),
+        count(distinct j.agent_prefix)
+    into ids, prefixes
+    from unnest(near) with ordinality t (id, place)
+    join provisioning.jobs j on j.id = t.id
+    cross join lateral (
+        -- The first open job of the prefix, by the only index in this order: a probe for "an
+        -- earlier one" may be planned as a scan of all jobs.
+        select e.id = j.id or (j.kind = 'deprovision' and e.agent_id = j.agent_id) as free
+        from provisioning.jobs e
+        where e.state in ('pending', 'dead') and e.agent_prefix >= j.agent_prefix
+        order by e.agent_prefix, e.id
+        limit 1
+    ) head;
     complete := cardinality(near) < reach;
 end $$;
 
@@ -129,8 +129,9 @@ begin
             end;
         end loop;
         exit when head.id is not null or due.complete;
-        -- All held up: look elsewhere. All in other workers' hands: look further.
-        reach := case when reach = 16 and due.ids <> '{}' then 128 end;
+        -- All in other workers' hands, or held up in several prefixes: look further. All held up in
+        -- one, where any number may be: look elsewhere.
+        reach := case when reach < 1024 and (due.ids <> '{}' or due.prefixes > 1) then reach * 8 end;
     end loop;
     -- Behind the look: whoever sees a newer program's job sees its migration, too.
     if head.id is null or exists (select from provisioning.migrations m where m.version > newest) then
@@ -147,7 +148,7 @@ begin
               and d.state || '' = 'pending'
         ),
         r.agent_id, r.template_version, r.reference,
-        cardinality(due.ids) > 1
+        cardinality(due.ids) > 1 or not due.complete
     from (values (1)) one
     left join lateral (
         -- Those whose deletion somebody cancelled are nobody's: they are in the way, and stay.
@@ -194,8 +195,9 @@ begin
 end $$;
 
 -- Registers the tables and types that were made for a registered agent, and forgets what is gone of
--- those registered before: what was dropped and made anew goes by a new oid. An agent that is not
--- registered gets nothing.
+-- those registered before: what was dropped and made anew goes by a new oid. After a restore from a dump
+-- that may be an oid which is still registered under the name of something long gone. An agent that is
+-- not registered gets nothing.
 create function provisioning.register(agent bigint, tables text[], types text[]) returns void
     language plpgsql set search_path = '' set plan_cache_mode = force_generic_plan
     set enable_seqscan = off set enable_bitmapscan = off
@@ -213,14 +215,17 @@ begin
     cross join pg_catalog.pg_type y
     where a.agent_id = agent
       and y.typname = any (types) and y.typnamespace = 'public'::regnamespace and y.typtype = 'e'
-    on conflict (type) do nothing;
+      and y.typowner = quote_ident(current_user)::regrole -- what a file found there is somebody else's
+    on conflict (type) do update set agent_id = excluded.agent_id, type_name = excluded.type_name
+    where agent_types.type_name <> excluded.type_name;
     insert into provisioning.agent_tables (relation, agent_id, table_name)
     select c.oid::regclass, a.agent_id, c.relname
     from provisioning.agents a
     cross join pg_catalog.pg_class c
     where a.agent_id = agent
       and c.relname = any (tables) and c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
-    on conflict (relation) do nothing;
+    on conflict (relation) do update set agent_id = excluded.agent_id, table_name = excluded.table_name
+    where agent_tables.table_name <> excluded.table_name;
 end $$;
 
 revoke all on function provisioning.due(text[], integer, integer)
