@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use agent_provisioner::agent::Reference;
+use tokio::task::JoinSet;
 
 use super::Bench;
 use super::report::Figure;
@@ -11,6 +12,8 @@ use super::service::Service;
 use super::usable::Floor;
 
 const AGENTS: usize = 1000;
+/// As many as the service has workers.
+const AT_ONCE: usize = 4;
 const ONE: (&str, &str) = ("WORKER__CONCURRENCY", "1");
 const CHECK: (&str, &str) = ("REFERENCE", "check");
 
@@ -27,6 +30,31 @@ pub async fn run(bench: &mut Bench) {
         let what = format!("{AGENTS} agents in one statement, agents a second{how}");
         bench.report.add(Figure::new(3, &what, "", *rate.unwrap()).floor(*base).at_least(goal));
     }
+    let most = at_once(bench).await;
+    let what = format!("the same by hand on {AT_ONCE} connections at once, check");
+    bench.report.add(Figure::new(3, &what, "", most).floor(check_base));
+}
+
+/// Agents a second by so many who do nothing else.
+async fn at_once(bench: &Bench) -> f64 {
+    let name = "bulk_at_once";
+    bench.server.database(name, 0).await;
+    let mut floors = Vec::new();
+    for n in 0..AT_ONCE {
+        let client = bench.server.connect(WORKER, name).await;
+        floors.push(Floor::new(client, Reference::Check).from(n * AGENTS));
+    }
+    let started = Instant::now();
+    let mut building = JoinSet::new();
+    for mut floor in floors {
+        building.spawn(async move {
+            for _ in 0..AGENTS / AT_ONCE {
+                floor.build().await;
+            }
+        });
+    }
+    building.join_all().await;
+    f64::from(u32::try_from(AGENTS).unwrap()) / started.elapsed().as_secs_f64()
 }
 
 /// Agents a second by hand, in parts before and after each of the service's turns, and by the

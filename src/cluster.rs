@@ -6,7 +6,7 @@
 //! `start` does.
 //!
 //! **Limits.** Linux, PostgreSQL 15 to 18. Nothing is flushed, so a power cut may lose the data; a
-//! crash of the server alone loses no commit.
+//! crash of the server alone loses no synchronous commit.
 
 mod binaries;
 mod error;

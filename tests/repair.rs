@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::support::{ADMIN, Admin, Database, ask, expect, finish, json, provisioner};
+use crate::support::{ADMIN, Admin, Database, ask, expect, finish, json, provisioner, said};
 
 /// What remains after a repair, and after one with `--force`.
 #[derive(Clone, Copy, PartialEq)]
@@ -267,6 +267,7 @@ async fn every_difference_is_seen_and_mended_as_far_as_no_row_is_lost() {
     );
     let forced = ask(&db.url(ADMIN), &["agents", "repair", "--wait", "--force"]).await;
     expect(&forced, 1, &["still differs", "is dead: cannot run"]);
+    assert!(!said(&forced).contains("left out"), "its dead job is brought back with --force");
     let mut seen = differences(&db, &[]).await;
     seen.sort();
     assert_eq!(seen, expected(&[Never]));

@@ -163,6 +163,11 @@ async fn an_agent_that_fails_is_parked_and_the_others_are_done() {
     let again = files.ask(&db, &["agents", "upgrade", "--wait"]).await;
     expect(&again, 1, &["agt_b is left out: its upgrade job 5 is dead; see: jobs show 5"]);
     assert_eq!(admin.rows(UPGRADES).await.len(), 3);
+    // Nor repaired, which would only wait.
+    admin.run("revoke all on public.agt_b_customers from authenticated").await;
+    let repaired = files.ask(&db, &["agents", "repair", "--wait"]).await;
+    expect(&repaired, 1, &["agt_b is left out", "no agent to repair"]);
+    admin.run("grant select on public.agt_b_customers to authenticated").await;
     // Nor by the next version.
     drop(service);
     files.write("0003_vip.sql", "alter table public.{prefix}_customers add vip boolean");

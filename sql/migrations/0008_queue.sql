@@ -6,8 +6,8 @@
 -- step is to find its rows by an index, in the order in which they are asked for, and `state || ''`
 -- keeps what is looked up by id off the partial indexes.
 
--- The due jobs that nothing holds up, the first to do first; whether there are no others; and of how
--- many prefixes the jobs are that were looked at.
+-- The due jobs that nothing holds up, the first to do first; whether there are no others; and whether
+-- what was looked at belongs to several prefixes.
 -- Head of line: the first pending or dead job of a prefix holds up all others, except the deprovision of
 -- its own agent, which cancels it. (While a job runs, nobody else gets into its prefix.)
 -- Its plans are made under the settings of claim and next_due, which call it.
@@ -17,7 +17,7 @@
 --   number may wait behind one.
 create function provisioning.due(
     kinds text[], templates integer, reach integer,
-    out ids bigint[], out complete boolean, out prefixes bigint
+    out ids bigint[], out complete boolean, out several boolean
 )
     language plpgsql set search_path = '' as $$
 declare
@@ -50,11 +50,12 @@ begin
                 select o.* from provisioning.jobs o where o.id = head.id and o.state || '' = 'pending'
                 union all
                 select o.* from provisioning.jobs o
-                where o.agent_id = head.agent_id and o.kind = 'deprovision' and o.id <> head.id
+                where o.agent_id = head.agent_id and o.agent_prefix = head.agent_prefix and o.id <> head.id
+                  and o.kind = 'deprovision'
                   and o.state || '' = 'pending'
             ) j
             where j.run_at <= now() and j.kind = any (kinds)
-              and not (j.kind = 'upgrade' and j.argument ~ '^[0-9]{1,9}$' and j.argument::int > templates)
+              and not (j.kind = 'upgrade' and j.argument ~ '^[0-9]{1,18}$' and j.argument::bigint > templates)
             order by j.priority, j.run_at, j.id
         );
         complete := true;
@@ -66,14 +67,14 @@ begin
         where n.state = 'pending'
           and n.run_at <= now()
           and n.kind = any (kinds)
-          and not (n.kind = 'upgrade' and n.argument ~ '^[0-9]{1,9}$' and n.argument::int > templates)
+          and not (n.kind = 'upgrade' and n.argument ~ '^[0-9]{1,18}$' and n.argument::bigint > templates)
         order by n.priority, n.run_at, n.id
         limit reach
     );
     select
         coalesce(array_agg(j.id order by t.place) filter (where head.free), '{}'),
-        count(distinct j.agent_prefix)
-    into ids, prefixes
+        min(j.agent_prefix) < max(j.agent_prefix)
+    into ids, several
     from unnest(near) with ordinality t (id, place)
     join provisioning.jobs j on j.id = t.id
     cross join lateral (
@@ -131,7 +132,7 @@ begin
         exit when head.id is not null or due.complete;
         -- All in other workers' hands, or held up in several prefixes: look further. All held up in
         -- one, where any number may be: look elsewhere.
-        reach := case when reach < 1024 and (due.ids <> '{}' or due.prefixes > 1) then reach * 8 end;
+        reach := case when reach < 1024 and (due.ids <> '{}' or due.several) then reach * 8 end;
     end loop;
     -- Behind the look: whoever sees a newer program's job sees its migration, too.
     if head.id is null or exists (select from provisioning.migrations m where m.version > newest) then
@@ -187,8 +188,8 @@ begin
                  select extract(epoch from min(l.run_at) - clock_timestamp())::float8
                  from provisioning.jobs l
                  where l.state = 'pending' and l.run_at > now() and l.kind = any (kinds)
-                   and not (l.kind = 'upgrade' and l.argument ~ '^[0-9]{1,9}$'
-                            and l.argument::int > templates)
+                   and not (l.kind = 'upgrade' and l.argument ~ '^[0-9]{1,18}$'
+                            and l.argument::bigint > templates)
              )
         end,
         coalesce((select max(m.version) from provisioning.migrations m), 0);
@@ -215,7 +216,7 @@ begin
     cross join pg_catalog.pg_type y
     where a.agent_id = agent
       and y.typname = any (types) and y.typnamespace = 'public'::regnamespace and y.typtype = 'e'
-      and y.typowner = quote_ident(current_user)::regrole -- what a file found there is somebody else's
+      and y.typowner = quote_ident(current_user)::regrole -- a file may have found another role's there
     on conflict (type) do update set agent_id = excluded.agent_id, type_name = excluded.type_name
     where agent_types.type_name <> excluded.type_name;
     insert into provisioning.agent_tables (relation, agent_id, table_name)

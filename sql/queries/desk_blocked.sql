@@ -6,7 +6,9 @@ join provisioning.jobs w
     on w.agent_prefix = d.agent_prefix
     and w.id > d.id
     and w.state = 'pending'
-    and not (w.kind = 'deprovision' and w.agent_id = d.agent_id)
+    and not (w.kind = 'deprovision' and w.agent_id = (
+        select h.agent_id from provisioning.jobs h
+        where h.agent_prefix = w.agent_prefix and h.state in ('pending', 'dead') order by h.id limit 1))
 where d.state = 'dead' and ($1 is null or d.agent_prefix = $1)
 group by d.id
 order by d.id

@@ -8,7 +8,9 @@ select
             where e.agent_prefix = j.agent_prefix
               and e.id < j.id
               and e.state = 'dead'
-              and not (j.kind = 'deprovision' and e.agent_id = j.agent_id)
+              and not (j.kind = 'deprovision' and j.agent_id = (
+                  select h.agent_id from provisioning.jobs h
+                  where h.agent_prefix = j.agent_prefix and h.state in ('pending', 'dead') order by h.id limit 1))
         ) then 'blocked'
         else j.state
     end as state,

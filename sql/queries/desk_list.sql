@@ -61,7 +61,9 @@ left join lateral (
       and e.agent_prefix = p.agent_prefix
       and e.id < p.id
       and e.state in ('pending', 'dead')
-      and not (p.kind = 'deprovision' and e.agent_id = p.agent_id)
+      and not (p.kind = 'deprovision' and p.agent_id = (
+          select h.agent_id from provisioning.jobs h
+          where h.agent_prefix = p.agent_prefix and h.state in ('pending', 'dead') order by h.id limit 1))
     order by e.state, e.id
     limit 1
 ) e on true

@@ -13,7 +13,9 @@ with live as materialized (
         where e.agent_prefix = l.agent_prefix
           and e.id < l.id
           and e.state in ('pending', 'dead')
-          and not (l.kind = 'deprovision' and e.agent_id = l.agent_id)
+          and not (l.kind = 'deprovision' and l.agent_id = (
+              select h.agent_id from provisioning.jobs h
+              where h.agent_prefix = l.agent_prefix and h.state in ('pending', 'dead') order by h.id limit 1))
     ) before
     where l.state = 'pending'
 )

@@ -42,7 +42,7 @@ pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error>
     let mut agents = select(&db, &args.prefixes).await?;
     agents.retain(|built| built.reference != to);
     let client = db.get().await?;
-    let held_back = hold_back(&client, &mut agents).await?;
+    let held_back = hold_back(&client, &mut agents, None).await?;
     let ids: Vec<i64> = agents.iter().map(|built| built.agent.id.0).collect();
     let clean = if ids.is_empty() {
         writeln!(stdout(), "no agent to convert to {}", to.as_str())?;

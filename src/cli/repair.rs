@@ -45,7 +45,11 @@ pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error>
     }
     let client = db.get().await?;
     let mut agents = drifted.iter().map(|drifted| drifted.built.clone()).collect();
-    let held_back = hold_back(&client, &mut agents).await?;
+    let held_back = hold_back(&client, &mut agents, Some("repair")).await?;
+    if agents.is_empty() {
+        writeln!(stdout(), "no agent to repair before its dead job is out of the way")?;
+        return Ok(ExitCode::FAILURE);
+    }
     let agents: Vec<i64> = agents.iter().map(|built| built.agent.id.0).collect();
     let argument = args.force.then_some("force");
     let work = Work { kind: "repair", argument, priority: BEHIND_NEW_AGENTS };

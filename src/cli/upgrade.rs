@@ -52,7 +52,7 @@ pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error>
     behind.retain(|built| built.version < version);
     behind.sort_by_key(|built| built.agent.id.0);
     let client = db.get().await?;
-    let held_back = hold_back(&client, &mut behind).await?;
+    let held_back = hold_back(&client, &mut behind, None).await?;
     if behind.is_empty() {
         writeln!(stdout(), "no agent to upgrade to template version {version}")?;
         return Ok(if held_back { ExitCode::FAILURE } else { ExitCode::SUCCESS });
@@ -97,14 +97,18 @@ impl Args {
 }
 
 /// Leaves out, and names, agents whose prefix a dead job holds up: a new one would only wait for it.
+/// One of the kind that is brought back, as `desk::ask` does, holds nothing up.
 pub(super) async fn hold_back(
     client: &tokio_postgres::Client,
     agents: &mut Vec<Built>,
+    brought_back: Option<&str>,
 ) -> Result<bool, Error> {
     let dead = desk::dead(client).await.map_err(failed("looking for dead jobs"))?;
-    let (held, free): (Vec<Built>, Vec<Built>) = std::mem::take(agents)
-        .into_iter()
-        .partition(|built| dead.contains_key(built.agent.prefix.as_str()));
+    let (held, free): (Vec<Built>, Vec<Built>) =
+        std::mem::take(agents).into_iter().partition(|built| {
+            let dead = dead.get(built.agent.prefix.as_str());
+            dead.is_some_and(|(_, kind)| brought_back != Some(kind.as_str()))
+        });
     *agents = free;
     let mut err = io::stderr().lock();
     for prefix in held.iter().map(|built| built.agent.prefix.as_str()) {

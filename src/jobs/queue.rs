@@ -97,8 +97,8 @@ pub(super) async fn cancel_earlier(
 ///
 /// Nobody waits, and `agents` is not kept locked, until the log with what was built is flushed: if the
 /// server crashes in that moment it has lost tables and record together, and the job is done again.
-/// Whatever anybody commits later flushes them, too (PostgreSQL manual, Asynchronous Commit). That an
-/// agent is gone nobody hears before it is flushed.
+/// A synchronous commit of anybody's flushes them, too (PostgreSQL manual, Asynchronous Commit). That
+/// an agent is gone nobody hears before it is flushed.
 pub(super) async fn succeed(
     client: &Client,
     job: &Job,

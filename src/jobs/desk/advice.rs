@@ -96,9 +96,9 @@ fn mend(job: &Entry) -> String {
                 .to_owned()
         }
         ("42P01" | "42703" | "42704", _) if job.kind == "upgrade" => format!(
-            "A template file needs what the agent lacks: agent-provisioner agents verify {0} says what \
-             went missing. To bring it back: agent-provisioner jobs cancel {1}, agents repair {0} --wait, \
-             agents upgrade {0}. Or mend the template and restart the service.",
+            "A template file needs what the agent lacks; agent-provisioner agents verify {0} says what \
+             went missing. To bring that back: agent-provisioner jobs cancel {1}, agents repair {0} --wait, \
+             agents upgrade {0}. If the file is wrong: mend it and restart the service.",
             job.agent_prefix, job.id
         ),
         ("", _) if error.contains("database.listen_url") => {
