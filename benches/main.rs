@@ -41,7 +41,7 @@ use server::Server;
 /// Measures the service against the trigger that it replaces, and against the SQL alone.
 #[derive(Parser)]
 struct Args {
-    /// 10,000 agents where it matters: half an hour and more.
+    /// 10,000 agents where it matters: twenty minutes and more.
     #[arg(long)]
     full: bool,
     /// These rows only; the others stay as an earlier run left them.

@@ -166,6 +166,24 @@ async fn a_claim_locks_no_prefix_but_its_own() {
 }
 
 #[tokio::test]
+async fn an_upgrade_waits_for_a_worker_with_its_files_however_they_are_numbered() {
+    let admin = Database::new().await.admin().await;
+    admin
+        .run(
+            "insert into provisioning.jobs (kind, agent_id, agent_prefix, argument)
+             values ('upgrade', 1, 'agt_a', '2026112101')",
+        )
+        .await;
+    for (version, claimed) in [("20261121", 0), ("2026112100", 0), ("2026112101", 1)] {
+        let claim = format!("provisioning.claim('{{upgrade}}', 1000, {version})");
+        let found = admin.rows(&format!("select agent_prefix from {claim}")).await;
+        assert_eq!(found.len(), claimed, "at {version}");
+    }
+    let ahead = "select wait is not null from provisioning.next_due('{upgrade}', 20261121)";
+    assert!(!admin.one::<bool>(ahead).await);
+}
+
+#[tokio::test]
 async fn any_number_of_workers_finds_a_job() {
     let db = Database::new().await;
     let admin = db.admin().await;
