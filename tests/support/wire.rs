@@ -156,7 +156,10 @@ impl Job {
     fn judge(&mut self, way: Way, message: &[u8]) -> Verdict {
         let is =
             |text: &str| message.get(5..).is_some_and(|body| body.starts_with(text.as_bytes()));
-        if way == Way::ToServer && self.point.is_none() && is("begin; set local") {
+        if way == Way::ToServer
+            && self.point.is_none()
+            && is("begin isolation level read committed")
+        {
             let mut plan = self.plan.lock().unwrap();
             plan.looked += usize::from(self.looking.is_none());
             self.point = plan.points.pop_front();
