@@ -45,6 +45,7 @@ mod replay;
 mod requests;
 mod resources;
 mod restore;
+mod settings;
 mod systemd;
 mod templates;
 mod tls;
