@@ -27,6 +27,7 @@ mod functions;
 mod halfopen;
 mod hostile;
 mod http;
+mod infinity;
 mod jobs;
 mod least_privilege;
 mod leftovers;
