@@ -16,7 +16,7 @@ pub use database::Database;
 pub use deprovision::Deprovision;
 
 use crate::agent::Reference;
-use crate::db::UrlError;
+use crate::db::{TlsError, UrlError};
 
 /// Everything that can be set, checked.
 #[derive(Debug, Default, Deserialize)]
@@ -139,6 +139,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The TLS settings cannot be used.
+    #[error("cannot set up TLS")]
+    Tls(#[from] TlsError),
     /// The URL names no usable target.
     #[error("{key} cannot be used")]
     Url {

@@ -47,7 +47,7 @@ pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Findi
         }
     };
     let mut findings = vec![ok("connection", "the database answers".to_owned())];
-    findings.push(if listener.target.transaction_pooler {
+    findings.push(if listener.source.is_pooled() {
         let found = "a transaction-mode pooler, by port 6543 or pgbouncer=true: no notification \
                      arrives there";
         let mend = "set database.listen_url to the direct connection or the session pooler (5432)";
@@ -62,7 +62,7 @@ pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Findi
     }
     findings.push(ok("schema", "is this program's version".to_owned()));
     match Facts::read(&client).await {
-        Ok(facts) => findings.extend(facts.judge(config, listener.target.sslmode)),
+        Ok(facts) => findings.extend(facts.judge(config, listener.source.sslmode())),
         Err(error) => findings.push(failure(
             "catalog",
             Chain(&error).to_string(),

@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 
 use crate::agent::{self, Blueprint, TemplateError, Templates};
 use crate::config::{self, Config};
-use crate::db::{self, Db, Event, Listener, MigrateError, Solo, Target};
+use crate::db::{self, Db, Event, Listener, MigrateError, Solo, Source};
 use crate::http::{self, Http};
 use crate::jobs::{Aside, Limits, MANY_AGENTS, Reconcile, Wake, Worker};
 use crate::metrics::{Metrics, Wakeup};
@@ -55,17 +55,17 @@ pub enum Error {
 /// Runs until a signal, `end`, or the death of a part.
 pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, Error> {
     let mut shutdown = Shutdown::new()?;
-    let target = config.database.target()?;
-    let (listen, patience) = (config.database.listen_target()?, config.database.patience());
+    let (source, patience) = (config.database.source()?, config.database.patience());
+    let listen = config.database.listen_source(&source)?;
     let templates = Templates::from(config.templates.as_deref(), &config.realtime)?;
     let http = match config.http.listen {
         Some(address) => Some(Http::bind(address).await?),
         None => None,
     };
-    let db = Db::new(&target, &patience, config.database.pool_size)?;
-    let solo = Solo { target: listen.clone(), patience: patience.clone() };
+    let db = Db::new(&source, &patience, config.database.pool_size)?;
+    let solo = Solo { source: listen.clone(), patience: patience.clone() };
     let aside = Arc::new(Aside::new(solo, config.worker.concurrency));
-    let listener = Listener { target: listen, patience, sender: db.clone() };
+    let listener = Listener { source: listen, patience, sender: db.clone() };
     let blueprint = tokio::select! {
         // Boxed: large, and needed no more while the service runs.
         prepared = Box::pin(prepare(&db, templates, config)) => Arc::new(prepared?),
@@ -75,7 +75,7 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
     let metrics = Arc::new(Metrics::default());
     let wake = Arc::new(Wake::new(DEAF_POLL, Arc::clone(&metrics)));
     let sweep = Arc::new(Notify::new());
-    let limits = limits(config, &target);
+    let limits = limits(config, source);
     shutdown.vital("timer", {
         let (wake, stop) = (Arc::clone(&wake), shutdown.stop.clone());
         async move { wake.run(stop).await }
@@ -113,13 +113,13 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
     Ok(shutdown.wait(end, config.worker.grace).await)
 }
 
-fn limits(config: &Config, target: &Target) -> Limits {
+fn limits(config: &Config, source: Source) -> Limits {
     Limits {
         max_attempts: config.worker.max_attempts,
         statement_timeout: config.database.statement_timeout,
         lock_timeout: config.database.lock_timeout,
         max_per_hour: config.deprovision.max_per_hour,
-        pooled: target.transaction_pooler,
+        source,
     }
 }
 

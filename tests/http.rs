@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use agent_provisioner::cluster::Stop;
-use agent_provisioner::db::{Db, Patience, Target};
+use agent_provisioner::db::{Db, Patience, Source, Target};
 use agent_provisioner::http::Http;
 use agent_provisioner::metrics::Metrics;
 use agent_provisioner::survey::Survey;
@@ -158,7 +158,7 @@ async fn no_move_for_thirty_seconds_is_not_live() {
     let target = Target::parse("postgres://nobody@127.0.0.1:9/nothing", None, None).unwrap();
     let second = Duration::from_secs(1);
     let patience = Patience { connect: second, statement: second, lock: second };
-    let survey = Survey::new(Db::new(&target, &patience, 1).unwrap());
+    let survey = Survey::new(Db::new(&Source::new(target, None).unwrap(), &patience, 1).unwrap());
     let http = Http::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
     let address = http.address.to_string();
     tokio::spawn(http.serve(Arc::clone(&metrics), survey, CancellationToken::new()));

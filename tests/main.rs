@@ -46,6 +46,7 @@ mod replay;
 mod requests;
 mod resources;
 mod restore;
+mod rotation;
 mod settings;
 mod signals;
 mod systemd;

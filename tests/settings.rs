@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use agent_provisioner::cluster::SUPERUSER;
-use agent_provisioner::db::{Db, Patience, Target};
+use agent_provisioner::db::{Db, Patience, Source, Target};
 
 use crate::support::{ADMIN, Admin, Database, Files, ROLES, WORKER, ask, expect, said};
 use crate::trash::{CHECKED, KEPT};
@@ -233,6 +233,6 @@ async fn session(db: &Database) -> impl std::ops::Deref<Target = deadpool_postgr
     let limit = Duration::from_secs(30);
     let patience = Patience { connect: limit, statement: limit, lock: limit };
     let target = Target::parse(&db.url(WORKER), None, None).unwrap();
-    let pool = Db::new(&target, &patience, 1).unwrap();
+    let pool = Db::new(&Source::new(target, None).unwrap(), &patience, 1).unwrap();
     Box::new(pool.get().await.unwrap())
 }

@@ -249,5 +249,5 @@ async fn connect_fleet(config: &Config) -> Result<(db::Db, agent::Manifest), Err
 }
 
 fn database(config: &Config, connections: usize) -> Result<db::Db, Error> {
-    Ok(db::Db::new(&config.database.target()?, &config.database.patience(), connections)?)
+    Ok(db::Db::new(&config.database.source()?, &config.database.patience(), connections)?)
 }

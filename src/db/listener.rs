@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{AsyncMessage, Client};
 use tokio_util::sync::CancellationToken;
 
-use super::{Db, Error, Patience, Target, connect, settings};
+use super::{Db, Error, Patience, Source, connect, settings};
 use crate::backoff::{reconnect, worth_a_line};
 use crate::error::Chain;
 
@@ -36,7 +36,7 @@ pub enum Event {
 #[derive(Clone, Debug)]
 pub struct Listener {
     /// A direct or session-mode connection.
-    pub target: Target,
+    pub source: Source,
     /// Bounds on connecting.
     pub patience: Patience,
     /// Sends the proofs. What a session sends to itself would arrive even behind a pooler that
@@ -116,10 +116,10 @@ impl Listener {
     }
 
     async fn listen(&self, tell: &(impl Fn(Event) + Sync)) -> Broken {
-        if self.target.transaction_pooler {
+        if self.source.is_pooled() {
             return Broken::Pooler; // it would be other clients who hear
         }
-        let (client, mut connection) = match connect(&self.target, &self.patience).await {
+        let (client, mut connection) = match connect(&self.source, &self.patience).await {
             Ok(connected) => connected,
             Err(error) => return error.into(),
         };

@@ -7,6 +7,7 @@ mod migrate;
 mod migration;
 pub(crate) mod settings;
 mod solo;
+mod source;
 mod tls;
 mod url;
 
@@ -16,7 +17,6 @@ use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
 };
 use tokio_postgres::{Client, Connection, Socket, Transaction};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::Chain;
 use heard::Heard;
@@ -29,6 +29,7 @@ pub use migrate::{
 };
 pub use migration::Migration;
 pub use solo::{Solo, drive};
+pub use source::{Source, UrlFile};
 pub use tls::{Error as TlsError, SslMode, connector};
 pub use url::{Error as UrlError, Target};
 
@@ -42,9 +43,6 @@ const APPLICATION_NAME: &str = "agent-provisioner";
 /// Why there is no connection, or why a statement on it failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The TLS settings cannot be used.
-    #[error("cannot set up TLS")]
-    Tls(#[from] TlsError),
     /// No connection could be made.
     #[error("cannot connect")]
     Connect(#[source] tokio_postgres::Error),
@@ -80,7 +78,7 @@ pub struct Patience {
 #[derive(Clone)]
 pub struct Db {
     pool: Pool,
-    connector: MakeRustlsConnect,
+    source: Source,
     heard: Heard,
     /// Longest wait for a connection.
     limit: Duration,
@@ -94,17 +92,16 @@ impl std::fmt::Debug for Db {
 
 impl Db {
     /// A pool that connects when first asked.
-    pub fn new(target: &Target, patience: &Patience, size: usize) -> Result<Self, Error> {
-        let hosts = Hosts::new(target, patience.connect)?;
-        let (connector, heard, create) = (hosts.connector(), hosts.heard(), hosts.limit());
+    pub fn new(source: &Source, patience: &Patience, size: usize) -> Result<Self, Error> {
+        let hosts = Hosts::new(source, patience.connect);
+        let (heard, create) = (hosts.heard(), hosts.limit());
         // Transactions end when they are dropped, and a worker closes what it used (`close`): all
         // that is left to look at is whether the connection lives.
         let recycle = ManagerConfig { recycling_method: RecyclingMethod::Verified };
-        let manager = Manager::from_connect(target.config.clone(), hosts, recycle);
+        let manager = Manager::from_connect(tokio_postgres::Config::new(), hosts, recycle);
         // Behind a transaction-mode pooler they would become other clients' settings; a job's own
         // transaction sets what it needs in any case.
-        let pooled = target.transaction_pooler;
-        let settings = if pooled { Vec::new() } else { settings::of_session(patience) };
+        let (settings, shared) = (settings::of_session(patience), source.clone());
         let pool = Pool::builder(manager)
             .max_size(size)
             .runtime(Runtime::Tokio1)
@@ -114,14 +111,15 @@ impl Db {
                 recycle: Some(patience.connect),
             })
             .post_create(Hook::async_fn(move |client, _| {
-                let settings = settings.clone();
+                let settings = if shared.is_pooled() { Vec::new() } else { settings.clone() };
                 Box::pin(async move {
                     settings::set(client, &settings).await.map_err(HookError::Backend)
                 })
             }))
             .build()?;
         // The pool's own limits leave out the settings made after the connection.
-        Ok(Self { pool, connector, heard, limit: create + patience.connect })
+        let source = source.clone();
+        Ok(Self { pool, source, heard, limit: create + patience.connect })
     }
 
     /// A connection, which goes back to the pool when dropped.
@@ -151,7 +149,8 @@ impl Db {
 
     /// Asks the server to end the statement that runs on this connection.
     pub async fn cancel(&self, client: &Client) {
-        if let Err(error) = client.cancel_token().cancel_query(self.connector.clone()).await {
+        let connector = self.source.last().connector.clone();
+        if let Err(error) = client.cancel_token().cancel_query(connector).await {
             tracing::warn!(error = %Chain(&error), "cannot cancel the running statement");
         }
     }
@@ -166,10 +165,10 @@ pub(crate) async fn begin(client: &mut Client) -> Result<Transaction<'_>, tokio_
 
 /// A connection outside the pool, with the half of it that the caller must poll.
 async fn connect(
-    target: &Target,
+    source: &Source,
     patience: &Patience,
 ) -> Result<(Client, Connection<Socket, Encrypted>), Error> {
-    let hosts = Hosts::new(target, patience.connect)?;
+    let hosts = Hosts::new(source, patience.connect);
     match tokio::time::timeout(hosts.limit(), hosts.connect()).await {
         Ok(connected) => connected.map_err(Error::Connect),
         Err(_) => Err(Error::Timeout(hosts.limit())),

@@ -37,7 +37,7 @@ const IGNORED: &str = "connection_limit pool_timeout schema socket_timeout state
 const SUPAVISOR: u16 = 6543;
 
 /// Where to connect and how to encrypt. `Debug` does not show the password.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     /// Everything but whom to believe.
     pub config: Config,

@@ -16,7 +16,7 @@ pub struct Limits {
     /// Deletions within an hour that nobody has to confirm.
     pub max_per_hour: Option<u32>,
     /// Behind a transaction-mode pooler no session has our settings, and each transaction makes its own.
-    pub pooled: bool,
+    pub source: db::Source,
 }
 
 impl Limits {
@@ -26,7 +26,7 @@ impl Limits {
 
     /// Local to the transaction, and so right behind a transaction-mode pooler too.
     pub(super) fn local(&self) -> String {
-        let settings = if self.pooled { db::settings::local() } else { String::new() };
+        let settings = if self.source.is_pooled() { db::settings::local() } else { String::new() };
         format!(
             "{settings}set local statement_timeout = {}; set local lock_timeout = {}; \
              set local idle_in_transaction_session_timeout = {}",
