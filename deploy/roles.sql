@@ -54,7 +54,7 @@ begin
             set local lock_timeout = '200ms';   -- below deadlock_timeout
             lock table public.agents, public.whatsapp_configuration, provisioning.migrations,
                 provisioning.jobs, provisioning.agents, provisioning.agent_tables,
-                provisioning.agent_types in access exclusive mode;
+                provisioning.agent_types, provisioning.deleted_agents in access exclusive mode;
             exit;
         exception when lock_not_available then
             if clock_timestamp() > deadline then
@@ -75,13 +75,15 @@ grant select, insert, update, delete
     on provisioning.jobs, provisioning.agents, provisioning.agent_tables, provisioning.agent_types,
     provisioning.templates
     to agent_provisioner;
+grant select, delete on provisioning.deleted_agents to agent_provisioner;
 grant select, insert, update, delete on provisioning.trash, provisioning.trash_relations
     to agent_provisioner;
 grant execute on function provisioning.touch_updated_at(), provisioning.total_orders()
     to agent_provisioner;       -- to create triggers with
 grant execute on function provisioning.due(text[], integer, integer),
     provisioning.next_due(text[], integer), provisioning.claim(text[], integer, integer),
-    provisioning.register(bigint, text[], text[]) to agent_provisioner;
+    provisioning.register(bigint, text[], text[]), provisioning.requeue_behind_former(bigint, bigint),
+    provisioning.living_agents(bigint[]), provisioning.hold_agent(bigint, text) to agent_provisioner;
 grant execute on function provisioning.publish(regclass, name) to agent_provisioner;
 grant execute on function provisioning.unpublish(regclass) to agent_provisioner;
 
@@ -104,6 +106,9 @@ drop policy if exists worker on provisioning.templates;
 create policy worker on provisioning.templates for all to agent_provisioner
     using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
 
+drop policy if exists worker on provisioning.deleted_agents;
+create policy worker on provisioning.deleted_agents for all to agent_provisioner
+    using ((select current_user = 'agent_provisioner'));
 drop policy if exists worker on provisioning.trash;
 create policy worker on provisioning.trash for all to agent_provisioner
     using (current_user = 'agent_provisioner') with check (current_user = 'agent_provisioner');

@@ -119,6 +119,7 @@ fn limits(config: &Config) -> Limits {
         statement_timeout: config.database.statement_timeout,
         lock_timeout: config.database.lock_timeout,
         max_per_hour: config.deprovision.max_per_hour,
+        max_unreported: config.deprovision.max_unreported,
     }
 }
 

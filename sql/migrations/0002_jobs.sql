@@ -10,7 +10,8 @@ create table provisioning.jobs (
     agent_prefix  text not null,
     user_id       uuid,
     state         text not null default 'pending'
-                  check (state in ('pending', 'succeeded', 'dead', 'cancelled')),
+                  -- dead: it failed, and a person has to act. paused: a person has to approve it.
+                  check (state in ('pending', 'succeeded', 'dead', 'paused', 'cancelled')),
     priority      smallint not null default 0,    -- lower goes first
     attempts      integer not null default 0,     -- failed attempts so far
     run_at        timestamptz not null default now(),
@@ -23,15 +24,17 @@ create table provisioning.jobs (
     replayed_by   text,
     replayed_at   timestamptz,
     replay_reason text,
+    -- A deletion that nobody asked for: reconcile or a provision found the tables without their agent.
+    unreported    boolean not null default false,
     constraint jobs_finished_check check ((state = 'pending') = (finished_at is null))
 );
 
 -- What the claim walks along.
 create index jobs_due_idx on provisioning.jobs (priority, run_at, id) where state = 'pending';
 -- Head of line: what stands before a job of the same prefix.
-create index jobs_head_idx on provisioning.jobs (agent_prefix, id) where state in ('pending', 'dead');
--- One open job per agent and kind: a second request joins the first.
-create unique index jobs_open_key on provisioning.jobs (agent_id, kind) where state = 'pending';
+create index jobs_head_idx on provisioning.jobs (agent_prefix, id) where state in ('pending', 'dead', 'paused');
+-- One open job per agent and kind: a second request joins the first, and does not approve a paused one.
+create unique index jobs_open_key on provisioning.jobs (agent_id, kind) where state in ('pending', 'paused');
 create index jobs_agent_idx on provisioning.jobs (agent_id, id);
 
 -- The queue's live part is small and churns: vacuum by count, not by share of the history.
@@ -60,6 +63,20 @@ create table provisioning.agent_tables (
 );
 create index agent_tables_agent_id_idx on provisioning.agent_tables (agent_id);
 
+-- What only the deleted row of an agent knew, until the worker has done the deletion. A row here is also
+-- the proof that somebody deleted the agent. The trigger cannot write this to the job: it would wait
+-- for the worker, who has the job locked and waits for the row of the agent.
+create table provisioning.deleted_agents (
+    agent_id     bigint primary key,
+    agent_prefix text not null,
+    user_id      uuid,                  -- the owner at that moment
+    created_by   uuid,
+    created_at   timestamptz,
+    deleted_at   timestamptz not null default now()
+);
+
+alter table provisioning.deleted_agents enable row level security;
+revoke all on provisioning.deleted_agents from public, anon, authenticated, service_role;
 alter table provisioning.jobs enable row level security;
 alter table provisioning.agents enable row level security;
 alter table provisioning.agent_tables enable row level security;
@@ -70,7 +87,7 @@ revoke all on sequence provisioning.jobs_id_seq from public, anon, authenticated
 -- UNIQUE (agent_prefix) makes a re-create wait for the delete's commit, and the job's id is drawn
 -- after that wait: per prefix the order of ids is the order of commits.
 create function provisioning.enqueue_provision() returns trigger
-    language plpgsql security definer set search_path = '' as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id)
     select 'provision', i.id, i.agent_prefix, i.user_id from inserted i order by i.id
@@ -81,10 +98,16 @@ begin
     return null;
 end $$;
 
--- A conflict means that the deletion was asked for already: the worker is deleting this very row.
+-- A conflict means that the deletion was asked for already: the worker is deleting this very row, or
+-- the job is paused, which a DELETE does not approve.
 create function provisioning.enqueue_deprovision() returns trigger
-    language plpgsql security definer set search_path = '' as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
+    insert into provisioning.deleted_agents as known (agent_id, agent_prefix, user_id, created_by, created_at)
+    select d.id, d.agent_prefix, d.user_id, d.created_by, d.created_at from deleted d order by d.id
+    on conflict (agent_id) do update set
+        agent_prefix = excluded.agent_prefix, user_id = excluded.user_id,
+        created_by = excluded.created_by, created_at = excluded.created_at, deleted_at = excluded.deleted_at;
     insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id)
     select 'deprovision', d.id, d.agent_prefix, d.user_id from deleted d order by d.id
     on conflict (agent_id, kind) where state = 'pending' do nothing;

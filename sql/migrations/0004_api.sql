@@ -52,10 +52,11 @@ begin
     -- for a new agent of the same id, and keeps. A sweep that hangs is no reason for a caller to.
     perform pg_advisory_xact_lock_shared(7018690069354541686);
 
-    -- Without a lock: the worker may hold the row for as long as the work takes.
+    -- Without a lock: the worker may hold the row for as long as the work takes. A paused deletion
+    -- stays as it is, with the record of who asked first: to ask again does not approve it.
     if exists (select from provisioning.jobs j
                where j.agent_id = request.agent_id and j.kind = request.kind
-                 and j.state = 'pending') then
+                 and j.state in ('pending', 'paused')) then
         return 'waiting';
     end if;
 

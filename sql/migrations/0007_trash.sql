@@ -44,11 +44,11 @@ revoke all on sequence provisioning.trash_item_seq from public, anon, authentica
 create policy no_api_access on provisioning.trash for all to authenticated using (false);
 create policy no_api_access on provisioning.trash_relations for all to authenticated using (false);
 
--- Set by an operator's replay, and by no API function: asking for a deletion again does not confirm it.
-alter table provisioning.jobs add column confirmed boolean not null default false;
--- Counts the unconfirmed deletions of the last hour.
+-- Set by an operator's approval, and by no API function: asking for a deletion again does not confirm it.
+alter table provisioning.jobs add column deletion_confirmed boolean not null default false;
+-- Counts the unconfirmed deletions of the last hour, and those that wait.
 create index jobs_deleted_idx on provisioning.jobs (finished_at)
-    where kind = 'deprovision' and state = 'succeeded' and not confirmed;
+    where kind = 'deprovision' and state in ('pending', 'paused', 'succeeded') and not deletion_confirmed;
 
 -- Takes a table out of publications; their names. A publication of a role that the function's owner
 -- is no member of keeps it. As publish, a definer for tables of the caller's own.
@@ -73,18 +73,3 @@ begin
 end $$;
 revoke all on function provisioning.unpublish(regclass)
     from public, anon, authenticated, service_role;
-
--- As before, and the job now carries what only the deleted row knew.
-create or replace function provisioning.enqueue_deprovision() returns trigger
-    language plpgsql security definer set search_path = '' as $$
-begin
-    insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id, argument)
-    select 'deprovision', d.id, d.agent_prefix, d.user_id,
-        json_build_object('created_at', d.created_at, 'created_by', d.created_by)
-    from deleted d order by d.id
-    on conflict (agent_id, kind) where state = 'pending' do nothing;
-    if found then
-        perform pg_notify('agent_provisioning', '');
-    end if;
-    return null;
-end $$;

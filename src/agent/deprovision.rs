@@ -65,17 +65,6 @@ pub async fn deprovision(
     Ok(Outcome::Trashed)
 }
 
-/// Takes away what is registered to an agent, and the registration.
-pub(super) async fn remove(
-    client: &Client,
-    blueprint: &Blueprint,
-    leaving: Leaving<'_>,
-) -> Result<(), Error> {
-    let holdings = Holdings::read(client, leaving.id).await?;
-    let (batch, _) = removal(client, blueprint, leaving, &holdings).await?;
-    forget(client, leaving.id, &batch).await
-}
-
 /// The SQL that takes away what is registered to an agent; and its number in the trash, where
 /// deleted agents are kept.
 async fn removal(

@@ -3,7 +3,7 @@
 use tokio_postgres::error::SqlState;
 
 use super::{InvalidPrefix, InvalidReference};
-use crate::error::{Disposition, disposition};
+use crate::retry_policy::{RetryPolicy, retry_policy};
 
 /// Why an agent could not be built or dropped. The caller rolls back.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +35,14 @@ pub enum Error {
     )]
     InTheWay(Vec<String>),
     /// So many went within the hour already.
-    #[error("paused: more than {0} deletions within an hour; replay this job to confirm it")]
+    #[error("paused: more than {0} deletions within an hour (deprovision.max_per_hour)")]
     Paused(u32),
+    /// More agents were found to be gone than may be in an hour without anybody having asked for it.
+    #[error(
+        "paused: nobody asked for this deletion, and there are more than {0} such within an hour \
+         (deprovision.max_unreported)"
+    )]
+    Unreported(u32),
     /// The templates make no table named after the prefix.
     #[error("the templates create no table public.{{prefix}}_…")]
     NoTables,
@@ -101,6 +107,7 @@ impl Error {
             | Self::Realtime { .. }
             | Self::Pooled
             | Self::Paused(_)
+            | Self::Unreported(_)
             | Self::Connect(_)
             | Self::Vanished
             | Self::Outdated { .. }
@@ -121,6 +128,7 @@ impl Error {
             | Self::Connect(_)
             | Self::Pooled
             | Self::Paused(_)
+            | Self::Unreported(_)
             | Self::Vanished
             | Self::Outdated { .. }
             | Self::Invalid(_) => false,
@@ -128,13 +136,12 @@ impl Error {
     }
 
     /// What the job does next.
-    pub fn disposition(&self) -> Disposition {
+    pub fn retry_policy(&self) -> RetryPolicy {
         match self {
-            Self::NoTables
-            | Self::Stray { .. }
-            | Self::Realtime { .. }
-            | Self::Pooled
-            | Self::Paused(_) => Disposition::Dead,
+            Self::NoTables | Self::Stray { .. } | Self::Realtime { .. } | Self::Pooled => {
+                RetryPolicy::Fail
+            }
+            Self::Paused(_) | Self::Unreported(_) => RetryPolicy::Pause,
             Self::Statement { .. }
             | Self::Query { .. }
             | Self::InTheWay(_)
@@ -143,7 +150,7 @@ impl Error {
             | Self::Connect(_)
             | Self::Vanished
             | Self::Outdated { .. }
-            | Self::Invalid(_) => disposition(self.code()),
+            | Self::Invalid(_) => retry_policy(self.code()),
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::error::{Error, query};
 use super::script::{Place, Script};
-use super::{Agent, AgentId, Leaving, Manifest, Reference, Templates, built, deprovision, trial};
+use super::{Agent, AgentId, Manifest, Reference, Templates, built, trial};
 
 /// What every new agent gets.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub enum Registered {
     Nobody,
     /// This agent's.
     This,
-    /// Those of a former agent, whose deletion nobody reported.
+    /// Those of a former agent, whose deletion is not done yet.
     Former(AgentId),
 }
 
@@ -58,6 +58,8 @@ pub enum Outcome {
     Unchanged,
     /// The agent is gone or going: nothing was built.
     Superseded,
+    /// Tables of a former agent bear the names: a job that deletes them goes first, and a new one builds.
+    Requeued,
     /// It is as the templates make it again.
     Repaired,
     /// What was missing is there again; other differences are left.
@@ -81,6 +83,7 @@ impl Outcome {
             Self::Provisioned => "provisioned",
             Self::Unchanged => "unchanged",
             Self::Superseded => "superseded",
+            Self::Requeued => "requeued",
             Self::Repaired => "repaired",
             Self::Drifted => "drifted",
             Self::Upgraded => "upgraded",
@@ -96,7 +99,8 @@ impl Outcome {
 ///
 /// Everything goes out in one round trip. The foreign key locks `agents` until the commit, so as little
 /// as possible comes after it. The agent is looked at last: a row that is gone, or that is being
-/// deleted, makes this `Superseded`, and the caller must roll back.
+/// deleted, makes this `Superseded`, and the caller must roll back. Row security hides no row here. The
+/// tables of a former agent are left alone, and make this `Requeued`.
 pub async fn provision(
     client: &Client,
     blueprint: &Blueprint,
@@ -105,9 +109,7 @@ pub async fn provision(
 ) -> Result<Outcome, Error> {
     match registered {
         Registered::This => return Ok(Outcome::Unchanged),
-        Registered::Former(id) => {
-            deprovision::remove(client, blueprint, Leaving { id, user: None, row: None }).await?;
-        }
+        Registered::Former(_) => return Ok(Outcome::Requeued),
         Registered::Nobody => {}
     }
     let Blueprint { manifest, reference, .. } = blueprint;
@@ -148,7 +150,8 @@ pub(super) async fn taken(client: &Client, names: &[String]) -> Result<Vec<Strin
 /// Enters the agent into the registry; whether there is one.
 async fn enter(client: &Client, blueprint: &Blueprint, id: AgentId) -> Result<bool, Error> {
     let sql = "insert into provisioning.agents (agent_id, agent_prefix, user_id, template_version, reference) \
-               select a.id, a.agent_prefix, a.user_id, $2, $3 from public.agents a where a.id = $1";
+               select a.id, a.agent_prefix, a.user_id, $2, $3 \
+               from provisioning.living_agents(array[$1]) a";
     let version = blueprint.manifest.templates().version();
     let parameters: [(&(dyn ToSql + Sync), Type); 3] =
         [(&id.0, Type::INT8), (&version, Type::INT4), (&blueprint.reference.as_str(), Type::TEXT)];
@@ -158,11 +161,12 @@ async fn enter(client: &Client, blueprint: &Blueprint, id: AgentId) -> Result<bo
 
 /// Keeps an agent from being deleted before the commit; whether it is still there.
 async fn hold(client: &Client, agent: &Agent) -> Result<bool, Error> {
-    let sql = "select from public.agents where id = $1 and agent_prefix = $2 for key share";
+    let sql = "select provisioning.hold_agent($1, $2)";
     let parameters: [(&(dyn ToSql + Sync), Type); 2] =
         [(&agent.id.0, Type::INT8), (&agent.prefix.as_str(), Type::TEXT)];
     let rows = client.query_typed(sql, &parameters).await;
-    Ok(!rows.map_err(query("hold the agent's row"))?.is_empty())
+    let rows = rows.map_err(query("hold the agent's row"))?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
 }
 
 /// A template's unqualified names mean schema `public`, whatever the role's own settings say.

@@ -7,7 +7,7 @@ use super::error::{Error, query};
 use super::provision::apply;
 use super::script::{Place, Script};
 use super::{AgentId, Prefix, Reference, Templates, rehearsal};
-use crate::error::Disposition;
+use crate::retry_policy::RetryPolicy;
 
 /// Runs every file for a scratch prefix, looks at all that came of it, and takes it back.
 ///
@@ -22,7 +22,7 @@ pub(super) async fn run(
     match tried {
         Err(error)
             if reference == Reference::ForeignKey
-                && error.disposition() == Disposition::GiveWay =>
+                && matches!(error.retry_policy(), RetryPolicy::RetryWithoutCounting(_)) =>
         {
             tracing::warn!("public.agents is locked: the foreign key is not tried");
             attempt(client, templates, Reference::Check).await

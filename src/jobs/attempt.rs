@@ -10,13 +10,14 @@ use super::job::Job;
 use super::queue;
 use super::silence::{self, Broken};
 use crate::agent::{self, Outcome};
-use crate::error::{Chain, Discreet, Disposition, disposition};
+use crate::error::{Chain, Discreet};
 use crate::metrics::Metrics;
+use crate::retry_policy::{RetryPolicy, retry_policy};
 
 /// Why an attempt failed, and what becomes of its job.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
-    pub(super) disposition: Disposition,
+    pub(super) policy: RetryPolicy,
     /// For `last_error`: all that the server said.
     pub(super) error: String,
     /// For the log: without what may quote a row.
@@ -40,7 +41,7 @@ const SETTLED: Duration = Duration::from_secs(20);
 impl Failure {
     pub(super) fn of_work(error: &agent::Error, started: Instant) -> Self {
         Self {
-            disposition: error.disposition(),
+            policy: error.retry_policy(),
             error: Chain(error).to_string(),
             logged: Discreet(error).to_string(),
             sqlstate: error.code().map(|code| code.code().to_owned()),
@@ -51,7 +52,7 @@ impl Failure {
     pub(super) fn of_settling(error: &Broken, started: Instant) -> Self {
         let text = format!("cannot commit: {error}");
         Self {
-            disposition: disposition(error.code()),
+            policy: retry_policy(error.code()),
             error: text.clone(),
             logged: text,
             sqlstate: error.code().map(|code| code.code().to_owned()),
@@ -63,7 +64,7 @@ impl Failure {
     pub(super) fn of_silence(started: Instant) -> Self {
         let text = "the connection fell silent, and the server has ended the transaction";
         Self {
-            disposition: disposition(None),
+            policy: retry_policy(None),
             error: text.to_owned(),
             logged: text.to_owned(),
             sqlstate: None,
@@ -126,13 +127,13 @@ pub(super) fn done(metrics: &Metrics, job: &Job, outcome: Outcome, took: Duratio
 
 /// Tells of an attempt that failed and is recorded.
 pub(super) fn failed(metrics: &Metrics, job: &Job, failure: &Failure, max_attempts: i32) {
-    let outcome = match failure.disposition {
-        Disposition::GiveWay => "gave_way",
-        _ if job.is_dead(failure, max_attempts) => "dead",
-        Disposition::Retry | Disposition::Dead => "retry",
+    let outcome = match (failure.policy, job.next_state(failure, max_attempts)) {
+        (RetryPolicy::RetryWithoutCounting(_), _) => "gave_way",
+        (_, "pending") => "retry",
+        (_, ended) => ended,
     };
     metrics.failed(job.kind.as_str(), outcome, failure.sqlstate.as_deref());
-    if failure.disposition == Disposition::GiveWay {
+    if outcome == "gave_way" {
         tracing::debug!(job.id, agent.prefix = job.prefix, error = failure.logged, "job gave way");
         return;
     }

@@ -13,6 +13,8 @@ pub struct Limits {
     pub lock_timeout: Duration,
     /// Deletions within an hour that nobody has to confirm.
     pub max_per_hour: Option<u32>,
+    /// Deletions within an hour that nobody asked for; beyond that all of them have to be approved.
+    pub max_unreported: u32,
 }
 
 impl Limits {

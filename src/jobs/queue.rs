@@ -12,10 +12,10 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::attempt::Failure;
 use super::job::Job;
-use crate::agent::Outcome;
+use crate::agent::{Outcome, Registered};
 use crate::backoff;
 use crate::db;
-use crate::error::Disposition;
+use crate::retry_policy::RetryPolicy;
 
 /// What a worker takes; other kinds wait for a program that knows them.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +87,7 @@ pub(super) async fn cancel_earlier(
 ) -> Result<(), tokio_postgres::Error> {
     let sql = "update provisioning.jobs set state = 'cancelled', finished_at = clock_timestamp(), \
                outcome = 'superseded by job ' || $2 \
-               where agent_id = $1 and id < $2 and state in ('pending', 'dead')";
+               where agent_id = $1 and id < $2 and state in ('pending', 'dead', 'paused')";
     client.execute_typed(sql, &[(&job.agent_id.0, Type::INT8), (&job.id, Type::INT8)]).await?;
     Ok(())
 }
@@ -108,6 +108,13 @@ pub(super) async fn succeed(
     if outcome == Outcome::Unfinished {
         return client.batch_execute("set local synchronous_commit = off; commit").await;
     }
+    if let (Outcome::Requeued, Registered::Former(former)) = (outcome, job.registered) {
+        let requeue = "select provisioning.requeue_behind_former($1, $2)";
+        let ids: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&job.id, Type::INT8), (&former.0, Type::INT8)];
+        client.query_typed(requeue, &ids).await?;
+        return client.batch_execute("commit").await;
+    }
     let settle = "with settled as (\
                   update provisioning.jobs set state = 'succeeded', outcome = $2, \
                   finished_at = clock_timestamp(), duration = $3 * interval '1 second' where id = $1) \
@@ -122,7 +129,9 @@ pub(super) async fn succeed(
         | Outcome::Upgraded
         | Outcome::Unfinished
         | Outcome::Converted => "ready",
-        Outcome::Superseded | Outcome::Deprovisioned | Outcome::Trashed => "gone",
+        Outcome::Superseded | Outcome::Requeued | Outcome::Deprovisioned | Outcome::Trashed => {
+            "gone"
+        }
     };
     let settled: [(&(dyn ToSql + Sync), Type); 5] = [
         (&job.id, Type::INT8),
@@ -150,11 +159,13 @@ pub(super) async fn fail(
     ago: Duration,
     max_attempts: i32,
 ) -> Result<bool, tokio_postgres::Error> {
-    let used = i32::from(failure.disposition != Disposition::GiveWay);
-    let dead = job.is_dead(failure, max_attempts);
-    let wait = match failure.disposition {
-        Disposition::GiveWay => backoff::give_way(fastrand::f64()),
-        Disposition::Retry | Disposition::Dead => backoff::job(job.attempts, fastrand::f64()),
+    let used = i32::from(matches!(failure.policy, RetryPolicy::Retry | RetryPolicy::Fail));
+    let state = job.next_state(failure, max_attempts);
+    let wait = match failure.policy {
+        RetryPolicy::RetryWithoutCounting(wait) => wait.draw(fastrand::f64()),
+        RetryPolicy::Retry | RetryPolicy::Fail | RetryPolicy::Pause => {
+            backoff::job(job.attempts, fastrand::f64())
+        }
     };
     let changed = client
         .execute_typed(
@@ -163,7 +174,7 @@ pub(super) async fn fail(
                 (&job.id, Type::INT8),
                 (&job.attempts, Type::INT4),
                 (&used, Type::INT4),
-                (&dead, Type::BOOL),
+                (&state, Type::TEXT),
                 (&wait.saturating_sub(ago).as_secs_f64(), Type::FLOAT8),
                 (&failure.error, Type::TEXT),
                 (&failure.sqlstate, Type::TEXT),

@@ -31,7 +31,7 @@ impl Worker {
                 }
                 Kind::Convert => self.convert(client, job).await,
                 Kind::Deprovision => {
-                    brake::hold(client, self.limits.max_per_hour, job).await?;
+                    brake::hold(client, &self.limits, job).await?;
                     let (user, row) = (job.user.as_deref(), job.argument.as_deref());
                     let leaving = Leaving { id: job.agent_id, user, row };
                     let (cancelled, dropped) = tokio::join!(
