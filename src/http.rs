@@ -92,6 +92,7 @@ async fn readyz(State(surfaces): State<Surfaces>) -> Response {
         Ok(()) => surfaces.survey.seen().await.schema.clone(),
         Err(reason) => Err(reason),
     };
+    let ready = ready.and_then(|()| surfaces.metrics.pulse.last_proof());
     answer(ready, "ready")
 }
 

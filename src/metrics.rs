@@ -69,6 +69,8 @@ pub struct Metrics {
     attempts: Family<Labels<3>, Counter>,
     lock_timeouts: Counter,
     findings: Family<Labels<1>, Counter>,
+    agents_hidden: Gauge,
+    agents_unproven: Gauge,
     purged: Counter,
     scrape_errors: Counter,
 }
@@ -85,6 +87,8 @@ impl Default for Metrics {
             attempts: Family::default(),
             lock_timeouts: Counter::default(),
             findings: Family::default(),
+            agents_hidden: Gauge::default(),
+            agents_unproven: Gauge::default(),
             purged: Counter::default(),
             scrape_errors: Counter::default(),
         };
@@ -115,6 +119,10 @@ impl Metrics {
         registry.register("lock_timeouts", help, self.lock_timeouts.clone());
         let help = "Jobs that reconcile added; more than none means a trigger that did not report";
         registry.register("reconcile_findings", help, self.findings.clone());
+        let help = "Agents that row security hides from the service's role";
+        registry.register("agents_hidden", help, self.agents_hidden.clone());
+        let help = "1 while row security keeps the service from telling which agents are gone";
+        registry.register("agents_unproven", help, self.agents_unproven.clone());
         let help = "Deleted agents whose tables were dropped after the retention";
         registry.register("purged", help, self.purged.clone());
         let help = "Scrapes without the metrics that come from the database";
@@ -161,6 +169,16 @@ impl Metrics {
     pub fn reconciled(&self, missing: u64, orphaned: u64) {
         self.findings.get_or_create(&label("finding", "missing")).inc_by(missing);
         self.findings.get_or_create(&label("finding", "orphaned")).inc_by(orphaned);
+    }
+
+    /// So many agents exist that the service's role does not see.
+    pub fn agents_hidden(&self, agents: i64) {
+        self.agents_hidden.set(agents);
+    }
+
+    /// Whether the last sweep could not tell which agents are gone.
+    pub fn agents_unproven(&self, is: bool) {
+        self.agents_unproven.set(is.into());
     }
 
     /// Deleted agents left the trash for good.

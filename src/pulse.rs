@@ -13,6 +13,9 @@ const STILL: Duration = Duration::from_secs(30);
 /// A worker that waits says so this often.
 const BEAT: Duration = Duration::from_secs(5);
 
+/// What `/readyz` begins with where row security may hide agents from the service.
+const UNPROVEN: &str = "absence_unproven";
+
 /// Beats while some worker's task gets on. A database that is down does not stop it; a task that
 /// is stuck does.
 #[derive(Debug)]
@@ -21,6 +24,7 @@ pub struct Pulse {
     /// Milliseconds after `since`.
     moved: AtomicU64,
     look: watch::Sender<Result<(), String>>,
+    proof: watch::Sender<Result<(), String>>,
 }
 
 impl Default for Pulse {
@@ -29,6 +33,7 @@ impl Default for Pulse {
             since: Instant::now(),
             moved: AtomicU64::new(0),
             look: watch::Sender::new(Err("no worker has looked at the queue yet".to_owned())),
+            proof: watch::Sender::new(Ok(())),
         }
     }
 }
@@ -51,6 +56,17 @@ impl Pulse {
         self.beat();
         let look = Err(format!("the last look at the queue failed: {reason}"));
         self.look.send_modify(|last| *last = look);
+    }
+
+    /// A sweep could tell which agents exist, or could not: then no table is dropped for being without one.
+    pub fn proven(&self, proof: Result<(), String>) {
+        self.proof.send_modify(|last| *last = proof);
+    }
+
+    /// Fails, with a fixed code and the reason, unless the last sweep could tell which agents exist.
+    pub fn last_proof(&self) -> Result<(), String> {
+        let unproven = |reason| format!("{UNPROVEN}: nothing is dropped on suspicion: {reason}");
+        self.proof.borrow().clone().map_err(unproven)
     }
 
     /// Waits, beating all the while.

@@ -6,6 +6,9 @@
 -- the caller's rights. The wrappers' bodies are parsed now (begin atomic), so no caller needs
 -- USAGE on schema provisioning.
 --
+-- The definers have row_security = off: where row security would hide a row of agents from them, which it
+-- does when it is forced, they refuse. To take a hidden agent for a deleted one would delete it.
+--
 -- "Backend" below is a caller without a signed-in user who holds the rights of service_role or of
 -- this schema's owner: service_role itself, postgres, a superuser.
 
@@ -190,7 +193,7 @@ end $$;
 create function provisioning.update_agent_details(
     agent_id bigint, user_updates jsonb, agent_updates jsonb, current_user_id uuid
 ) returns table (agent jsonb, success boolean, message text)
-    language plpgsql security definer set search_path = '' as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 declare
     signed_in  constant uuid := auth.uid();
@@ -334,7 +337,7 @@ end;
 -- configuration off in one transaction, in milliseconds. Owner, creator, admins and the backend.
 create function provisioning.delete_agent(agent_id bigint)
     returns table (success boolean, message text)
-    language plpgsql security definer set search_path = '' as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 declare
     signed_in constant uuid := auth.uid();
@@ -350,8 +353,12 @@ begin
         answer := provisioning.request('deprovision', found_agent.id, found_agent.agent_prefix,
                                        found_agent.user_id, 'delete_agent');
         success := true;
-        message := case answer
-            when 'waiting' then format('The deletion of agent %s is already under way.',
+        message := case
+            when answer = 'waiting' and exists (
+                select from provisioning.jobs j
+                where j.agent_id = found_agent.id and j.kind = 'deprovision' and j.state = 'paused')
+            then format('The deletion of agent %s waits for an operator''s approval.', found_agent.agent_prefix)
+            when answer = 'waiting' then format('The deletion of agent %s is already under way.',
                                        found_agent.agent_prefix)
             else format('Agent %s and its tables are being deleted.', found_agent.agent_prefix)
         end;
@@ -372,11 +379,11 @@ begin atomic
     select r.success, r.message from provisioning.delete_agent(agent_id) r;
 end;
 
--- How far an agent's tables are: pending, ready, failed, deleting or gone. For the owner, admins
+-- How far an agent's tables are: pending, ready, failed, deleting, paused or gone. For the owner, admins
 -- and the backend. The message may be shown to anybody of these: no server error is in it.
 create function provisioning.agent_status(agent_id bigint)
     returns table (state text, template_version integer, message text)
-    language plpgsql stable security definer set search_path = '' as $$
+    language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 declare
     signed_in constant uuid := auth.uid();
@@ -416,6 +423,9 @@ begin
         message := case when deletion.attempts = 0 then 'The agent is being deleted.'
             else format('Deleting the agent has failed %s times; it is tried again.',
                         deletion.attempts) end;
+    elsif deletion.state = 'paused' then
+        state := 'paused';
+        message := format('The deletion waits for an operator''s approval, as job %s.', deletion.id);
     elsif deletion.state = 'dead' then
         state := 'failed';
         message := format('Deleting the agent failed; an operator has to look at job %s.',
@@ -460,7 +470,7 @@ end;
 
 create function provisioning.create_agent_tables(prefix text, agent_id bigint)
     returns table (success boolean, message text)
-    language plpgsql security definer set search_path = '' as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 declare
     found_agent public.agents;
@@ -503,7 +513,7 @@ end;
 -- one without tables. It clears up what is registered for a prefix whose agent is gone.
 create function provisioning.drop_agent_tables(prefix text)
     returns table (success boolean, message text)
-    language plpgsql security definer set search_path = '' as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 declare
     alive bigint;
@@ -547,7 +557,7 @@ end;
 
 create function provisioning.create_agent_indexes(prefix text)
     returns table (success boolean, message text)
-    language plpgsql security definer set search_path = '' as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 declare
     built provisioning.agents;

@@ -4,7 +4,7 @@ with picked as materialized (
     -- Skips what a worker is on.
     select j.id
     from provisioning.jobs j
-    where j.id = any ($1) and j.state in ('pending', 'dead')
+    where j.id = any ($1) and j.state in ('pending', 'dead', 'paused')
     for update of j skip locked
 ), cancelled as (
     update provisioning.jobs j

@@ -3,25 +3,25 @@
 with live as materialized (
     select j.id, j.kind, j.agent_id, j.agent_prefix, j.state, j.run_at
     from provisioning.jobs j
-    where j.state in ('pending', 'dead')
+    where j.state in ('pending', 'dead', 'paused')
 ), waiting as materialized (
     select l.agent_prefix, l.run_at, before.waits, before.stuck
     from live l
     cross join lateral (
-        select count(*) > 0 as waits, coalesce(bool_or(e.state = 'dead'), false) as stuck
+        select count(*) > 0 as waits, coalesce(bool_or(e.state in ('dead', 'paused')), false) as stuck
         from provisioning.jobs e
         where e.agent_prefix = l.agent_prefix
           and e.id < l.id
-          and e.state in ('pending', 'dead')
+          and e.state in ('pending', 'dead', 'paused')
           and not (l.kind = 'deprovision' and l.agent_id = (
               select h.agent_id from provisioning.jobs h
-              where h.agent_prefix = l.agent_prefix and h.state in ('pending', 'dead') order by h.id limit 1))
+              where h.agent_prefix = l.agent_prefix and h.state in ('pending', 'dead', 'paused') order by h.id limit 1))
     ) before
     where l.state = 'pending'
 )
 select 'jobs' as gauge, k.kind as label, s.state as state, count(l.id)::float8 as value
 from unnest(array['provision', 'deprovision', 'upgrade', 'repair', 'convert']) k (kind)
-cross join unnest(array['pending', 'dead']) s (state)
+cross join unnest(array['pending', 'dead', 'paused']) s (state)
 left join live l on l.kind = k.kind and l.state = s.state
 group by k.kind, s.state
 union all

@@ -45,10 +45,10 @@ pub(super) fn list(
     for by in blocked {
         let waiting = count(by.waiting);
         let (prefix, kind, id) = (clean(&by.agent_prefix), &by.kind, by.id);
-        let verb = if by.waiting == 1 { "waits" } else { "wait" };
+        let (state, verb) = (by.state.as_str(), if by.waiting == 1 { "waits" } else { "wait" });
         writeln!(
             out,
-            "  {prefix}: {waiting} {verb} for dead job {id} ({kind}); see: jobs show {id}"
+            "  {prefix}: {waiting} {verb} for {state} job {id} ({kind}); see: jobs show {id}"
         )?;
     }
     Ok(())
@@ -59,7 +59,7 @@ fn note(job: &Entry) -> String {
     let error = || job.error.clone().unwrap_or_default();
     match job.state {
         State::Running => job.running.as_ref().map_or_else(String::new, on),
-        State::Dead => error(),
+        State::Dead | State::Paused => error(),
         State::Cancelled => job.outcome.clone().unwrap_or_default(),
         State::Succeeded => {
             let took = job.duration_ms.map_or_else(String::new, |ms| format!(" in {ms} ms"));
@@ -101,6 +101,10 @@ pub(super) fn show(out: &mut impl Write, job: &Entry, cause: &Cause, next: &str)
     );
     facts.fact("user", job.user_id.as_ref());
     facts.fact("wanted", job.argument.as_ref());
+    facts.fact(
+        "asked for",
+        job.unreported.then_some("by nobody: the tables were found without their agent"),
+    );
     facts.fact("priority", Some(job.priority));
     facts.fact("failures", Some(job.attempts));
     facts.fact("created", job.created_at.as_ref());
@@ -109,13 +113,18 @@ pub(super) fn show(out: &mut impl Write, job: &Entry, cause: &Cause, next: &str)
     facts.fact("took", job.duration_ms.map(|ms| format!("{ms} ms")));
     facts.fact("outcome", job.outcome.as_ref());
     // It stays in the record of a job that succeeded later.
-    let label = if job.state == State::Dead { "error" } else { "last error" };
+    let label = match job.state {
+        State::Dead => "error",
+        State::Paused => "why",
+        State::Running | State::Pending | State::Succeeded | State::Cancelled => "last error",
+    };
     facts.fact(label, job.error.as_ref());
     facts.fact("SQLSTATE", job.sqlstate.as_ref());
     facts.fact("file", cause.place.as_ref());
     facts.fact("statement", cause.statement.as_ref());
     facts.fact("detail", cause.detail.as_ref());
     facts.fact("hint", cause.hint.as_ref());
+    facts.fact("approved", job.deletion_confirmed.then_some("yes"));
     facts.fact("replayed by", job.replayed_by.as_ref());
     facts.fact("replayed at", job.replayed_at.as_ref());
     facts.fact("reason", job.replay_reason.as_ref());
@@ -131,7 +140,11 @@ pub(super) fn answers(
     answers: &[Answer],
 ) -> io::Result<()> {
     let with = |verdict| answers.iter().filter(move |answer| answer.result == verdict);
-    let past = if verb == "replay" { "replayed" } else { "cancelled" };
+    let past = match verb {
+        "replay" => "replayed",
+        "approve" => "approved",
+        _ => "cancelled",
+    };
     let would: Vec<_> = with(Verdict::DryRun).collect();
     let done: Vec<_> = with(Verdict::Done).map(|answer| answer.id).collect();
     let total = i64::try_from(done.len() + would.len()).unwrap_or(i64::MAX);
@@ -172,7 +185,12 @@ pub(super) fn failures(out: &mut impl Write, jobs: &[Followed]) -> io::Result<()
                 let error = clean(job.error.as_deref().unwrap_or_default());
                 writeln!(out, "job {id} is dead: {error}; see: jobs show {id}")?;
             }
-            Some(End::Blocked) => writeln!(out, "job {id} waits for a dead job: jobs show {id}")?,
+            Some(End::Paused) => {
+                writeln!(out, "job {id} is paused: to approve it: jobs approve {id}")?;
+            }
+            Some(End::Blocked) => {
+                writeln!(out, "job {id} waits for a dead or paused job: jobs show {id}")?;
+            }
             Some(End::Cancelled) => writeln!(out, "job {id} was cancelled")?,
             Some(End::Succeeded) | None => {}
         }

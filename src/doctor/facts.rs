@@ -22,7 +22,7 @@ const WRITTEN: [&str; 7] = [
     "provisioning.trash",
     "provisioning.trash_relations",
 ];
-const TRIGGERS: [&str; 2] = ["enqueue_provision", "enqueue_deprovision"];
+const TRIGGERS: [&str; 3] = ["enqueue_provision", "enqueue_deprovision", "refuse_truncate"];
 
 /// One row of `sql/queries/doctor.sql`.
 pub(super) struct Facts(Row);
@@ -65,6 +65,7 @@ impl Facts {
             self.timeouts(config),
             self.connections(config),
             self.dead_jobs(),
+            self.paused_jobs(),
             self.postgrest(),
         ]
     }
@@ -113,7 +114,7 @@ impl Facts {
             lacks.push("create in schema public".to_owned());
         }
         if !self.0.get::<_, bool>("may_claim") {
-            lacks.push("execute on provisioning.due, next_due, claim and register".to_owned());
+            lacks.push("execute on functions of schema provisioning".to_owned());
         }
         if !self.0.get::<_, bool>("may_trash") {
             lacks.push("create in schema provisioning_trash".to_owned());
@@ -134,8 +135,8 @@ impl Facts {
             return ok("triggers", "new and deleted agents are reported".to_owned());
         }
         let found = format!(
-            "missing or disabled on public.agents: {}. Only reconcile finds what \
-                             changes there, a minute later",
+            "missing or disabled on public.agents: {}. Without the first two only \
+                             reconcile finds what changes there; without the last TRUNCATE passes",
             off.join(", ")
         );
         let mend: Vec<_> =
@@ -241,6 +242,20 @@ impl Facts {
                 warning("dead jobs", found, "agent-provisioner jobs list --state dead")
             }
         }
+    }
+
+    fn paused_jobs(&self) -> Finding {
+        let (paused, unreported) = (self.count("paused_jobs"), self.count("paused_unreported"));
+        if paused == 0 {
+            return ok("paused deletions", "none".to_owned());
+        }
+        let found = format!(
+            "{paused} wait for an operator's approval; nobody asked for {unreported} of them: the rows \
+             of their agents were found to be gone"
+        );
+        let fix = "agent-provisioner jobs list --state paused, then jobs approve ID to delete, or jobs \
+                   cancel ID to keep the tables";
+        warning("paused deletions", found, fix)
     }
 
     fn postgrest(&self) -> Finding {

@@ -37,9 +37,10 @@ pub(crate) fn next(job: &Entry) -> String {
     let (id, prefix) = (job.id, &job.agent_prefix);
     match (job.state, &job.waits_for) {
         (State::Running, _) => running(job),
-        (State::Pending, Some(earlier)) if earlier.state == State::Dead => format!(
-            "Job {0} of the same prefix is dead and comes first: agent-provisioner jobs show {0}",
-            earlier.id
+        (State::Pending, Some(earlier)) if earlier.state != State::Pending => format!(
+            "Job {0} of the same prefix is {1} and comes first: agent-provisioner jobs show {0}",
+            earlier.id,
+            earlier.state.as_str()
         ),
         (State::Pending, Some(earlier)) => {
             format!("Nothing: it waits for job {} of the same prefix.", earlier.id)
@@ -60,12 +61,28 @@ pub(crate) fn next(job: &Entry) -> String {
             job.agent_id
         ),
         (State::Cancelled, _) => "Nothing: it does not come back.".to_owned(),
+        (State::Paused, _) => paused(job),
         (State::Dead, _) => format!(
             "{} Then: agent-provisioner jobs replay {id}. To give it up instead: \
              agent-provisioner jobs cancel {id}",
             mend(job)
         ),
     }
+}
+
+fn paused(job: &Entry) -> String {
+    let id = job.id;
+    let why = if job.unreported {
+        "Nobody asked for this deletion: the agent's row was found to be gone, as after a restore or a \
+         load of agents. If the agent is to come back, insert its row with the same id, then cancel."
+    } else {
+        "More agents are being deleted than deprovision.max_per_hour lets through. See whether all of \
+         them are meant: agent-provisioner jobs list --state paused."
+    };
+    format!(
+        "{why} To delete the agent: agent-provisioner jobs approve {id}. To keep its tables: \
+         agent-provisioner jobs cancel {id}"
+    )
 }
 
 fn running(job: &Entry) -> String {
@@ -114,12 +131,6 @@ fn mend(job: &Entry) -> String {
             "The server could not do it {} times in a row: see the server's log.",
             job.attempts
         ),
-        ("", _) if error.starts_with("paused: ") => {
-            "More agents are being deleted than deprovision.max_per_hour lets through. See whether \
-             all of them are meant: agent-provisioner jobs list --state dead. (All dead jobs at once: \
-             agent-provisioner jobs replay --all-dead.)"
-                .to_owned()
-        }
         ("", _) if error.starts_with("the agent is at template version") => {
             "The worker's template files are older than the agent: give every worker all that the \
              agent was built from, and restart it."
@@ -178,6 +189,8 @@ mod tests {
             agent_prefix: "agt_6f78".to_owned(),
             user_id: None,
             argument: None,
+            unreported: false,
+            deletion_confirmed: false,
             priority: 0,
             attempts: 10,
             created_at: None,
@@ -215,7 +228,6 @@ mod tests {
             (Some("25006"), "", "10 times in a row"),
             (Some("42601"), "", "mend the template"),
             (Some("XX000"), "", "Mend what the error names"),
-            (None, "paused: more than 3 deletions within an hour", "deprovision.max_per_hour"),
             (None, outdated.as_str(), "give every worker all"),
             (None, "", "the service's log"),
         ];
@@ -228,6 +240,13 @@ mod tests {
         assert!(next(&job).contains("agents adopt agt_6f78"));
         job.kind = "repair".to_owned();
         assert!(!next(&job).contains("agents adopt"));
+        job.state = State::Paused;
+        for (unreported, why) in [(true, "Nobody asked"), (false, "deprovision.max_per_hour")] {
+            job.unreported = unreported;
+            for text in [why, "jobs approve 17", "jobs cancel 17"] {
+                assert!(next(&job).contains(text), "{}", next(&job));
+            }
+        }
     }
 
     #[test]
