@@ -9,6 +9,7 @@
 
 mod support;
 
+mod absence;
 mod adopt;
 mod agents;
 mod auth_users;

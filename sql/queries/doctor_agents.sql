@@ -3,7 +3,7 @@ select
     count(*) as living,
     count(*) filter (where not exists (select from public.agents a where a.id = l.id)) as hidden,
     array(
-        select p.polname::text from pg_catalog.pg_policy p
+        select quote_ident(p.polname) from pg_catalog.pg_policy p
         where p.polrelid = 'public.agents'::regclass and not p.polpermissive and p.polcmd in ('r', '*')
           and row_security_active('public.agents')
           and exists (select from unnest(p.polroles) r where r = 0 or pg_has_role(r, 'usage'))
