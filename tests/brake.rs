@@ -11,7 +11,7 @@ const PAUSED: &str = "select array_agg(agent_prefix order by id)::text from prov
 const NEWEST: &str = "select id, state from provisioning.jobs
     where kind = 'deprovision' and agent_prefix = 'agt_1' order by id desc limit 1";
 
-/// Agents agt_1, agt_2 and so on, built; the service lets `max` deletions an hour through.
+/// Built agents whose prefixes are `agt_1`, `agt_2` and so on; the service lets `max` deletions an hour through.
 async fn fleet(agents: u32, max: &str) -> (Database, Admin, Service) {
     let db = Database::new().await;
     let admin = db.admin().await;
@@ -87,8 +87,8 @@ async fn only_an_operator_who_names_it_approves_a_paused_deletion() {
     assert_eq!(admin.rows(status).await, ["paused"]);
     for args in [&["agents", "list"][..], &["jobs", "list", "--state", "paused"]] {
         let listed = json(&ask(&url, &[args, &["--json"]].concat()).await);
-        let states: Vec<_> = listed.as_array().unwrap().iter().map(|row| &row["state"]).collect();
-        assert_eq!(states, ["paused", "paused"], "{args:?}");
+        let listed: Vec<_> = listed.as_array().unwrap().iter().map(|row| &row["state"]).collect();
+        assert_eq!(listed, ["paused", "paused"], "{args:?}");
     }
     let id = before[0].split('|').next().unwrap();
     expect(&ask(&url, &["jobs", "replay", id, "--wait"]).await, 0, &["1 job succeeded"]);

@@ -154,8 +154,9 @@ fn why_not_replayed(found: &Found, state: State) -> (Verdict, String) {
             };
             skipped(format!("job {twin}, of the same agent and kind, is pending{mend}"))
         }
-        (State::Dead, None) => skipped("another session holds it just now".to_owned()),
-        (State::Paused, _) => skipped("another session holds it just now".to_owned()),
+        (State::Dead, None) | (State::Paused, _) => {
+            skipped("another session holds it just now".to_owned())
+        }
     }
 }
 
