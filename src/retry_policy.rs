@@ -116,6 +116,29 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_shows_the_table_as_it_is() {
+        let documented = include_str!("../docs/retries.md");
+        let lines = documented.lines().filter(|line| line.starts_with("| `"));
+        let expected = RULES.map(|Rule { sqlstate, policy, why }| {
+            let what = match policy {
+                RetryWithoutCounting(Wait::Minutes) => {
+                    "retry without counting, after 1 to 4 minutes"
+                }
+                RetryWithoutCounting(Wait::Seconds) => {
+                    "retry without counting, after 2 to 8 seconds"
+                }
+                RetryWithoutCounting(Wait::Moment) => {
+                    "retry without counting, after 0.1 to 1 second"
+                }
+                Retry => "retry",
+                RetryPolicy::Fail | RetryPolicy::Pause => "fail",
+            };
+            format!("| `{sqlstate}` | {what} | {why} |")
+        });
+        assert_eq!(lines.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
     fn no_line_of_the_table_is_without_effect() {
         for Rule { sqlstate, policy, why } in RULES {
             let same = RULES.iter().filter(|rule| rule.sqlstate == sqlstate).count();

@@ -6,6 +6,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::error::{Error, query};
+use super::provision::hold;
 use super::rehearsal::worker_role;
 use super::{Agent, AgentId, Built, Manifest, Prefix, Reference};
 
@@ -130,9 +131,7 @@ pub async fn others(
 ///
 /// Everything is looked at again, since the plan may be old.
 pub async fn take(client: &Client, manifest: &Manifest, agent: &Agent) -> Result<Taken, Error> {
-    let lock = "select from public.agents where id = $1 for key share";
-    let row = client.query_typed(lock, &[(&agent.id.0, Type::INT8)]).await;
-    if row.map_err(query("lock the agent's row"))?.is_empty() {
+    if !hold(client, agent).await? {
         return Ok(Taken::Nothing);
     }
     let found = candidates(client, manifest, Some(&[agent.prefix.as_str()])).await?;

@@ -160,7 +160,7 @@ async fn enter(client: &Client, blueprint: &Blueprint, id: AgentId) -> Result<bo
 }
 
 /// Keeps an agent from being deleted before the commit; whether it is still there.
-async fn hold(client: &Client, agent: &Agent) -> Result<bool, Error> {
+pub(super) async fn hold(client: &Client, agent: &Agent) -> Result<bool, Error> {
     let sql = "select provisioning.hold_agent($1, $2)";
     let parameters: [(&(dyn ToSql + Sync), Type); 2] =
         [(&agent.id.0, Type::INT8), (&agent.prefix.as_str(), Type::TEXT)];
