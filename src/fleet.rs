@@ -121,7 +121,7 @@ async fn patiently(
     let failed = |source| agent::Error::Query { doing: "compare the agents", source };
     let mut tries = 1;
     loop {
-        let tx = client.transaction().await.map_err(failed)?;
+        let tx = db::begin(client).await.map_err(failed)?;
         let compared = agent::drift(tx.client(), manifest, chunk).await;
         tx.rollback().await.map_err(failed)?;
         match compared {

@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 
 use crate::agent::{self, Blueprint, TemplateError, Templates};
 use crate::config::{self, Config};
-use crate::db::{self, Db, Event, Listener, MigrateError, Solo};
+use crate::db::{self, Db, Event, Listener, MigrateError, Solo, Target};
 use crate::http::{self, Http};
 use crate::jobs::{Aside, Limits, MANY_AGENTS, Reconcile, Wake, Worker};
 use crate::metrics::{Metrics, Wakeup};
@@ -75,7 +75,7 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
     let metrics = Arc::new(Metrics::default());
     let wake = Arc::new(Wake::new(DEAF_POLL, Arc::clone(&metrics)));
     let sweep = Arc::new(Notify::new());
-    let limits = limits(config);
+    let limits = limits(config, &target);
     shutdown.vital("timer", {
         let (wake, stop) = (Arc::clone(&wake), shutdown.stop.clone());
         async move { wake.run(stop).await }
@@ -113,13 +113,14 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
     Ok(shutdown.wait(end, config.worker.grace).await)
 }
 
-fn limits(config: &Config) -> Limits {
+fn limits(config: &Config, target: &Target) -> Limits {
     Limits {
         max_attempts: config.worker.max_attempts,
         statement_timeout: config.database.statement_timeout,
         lock_timeout: config.database.lock_timeout,
         max_per_hour: config.deprovision.max_per_hour,
         max_unreported: config.deprovision.max_unreported,
+        pooled: target.transaction_pooler,
     }
 }
 

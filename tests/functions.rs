@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::settings::{HOSTILE, spoil};
 use crate::support::{ADA, Admin, BEN, BOSS, CALLERS, CAT, Caller, DAN, Database};
 
 /// Agent 1 is Ada's, and Cat created it; agent 2 is Ben's; both are built. Agent 3 is nobody's and
@@ -80,14 +81,30 @@ const PEOPLE: [Caller; 6] = [ADA, BEN, CAT, DAN, BOSS, GONE];
 #[tokio::test]
 async fn everybody_gets_the_answer_that_is_theirs_and_a_refusal_changes_nothing() {
     let db = Database::new().await;
-    let admin = crm(&db).await;
+    answer_all(&crm(&db).await).await;
+}
+
+#[tokio::test]
+async fn the_answers_do_not_depend_on_the_callers_settings() {
+    let db = Database::new().await;
+    crm(&db).await;
+    spoil(&db, &HOSTILE[..16]).await; // but for the one that ends a session when it is refused something
+    let admin = db.admin().await;
+    let spoilt = "select count(*) from pg_settings where source = 'database'";
+    assert_eq!(admin.one::<i64>(spoilt).await, 16);
+    answer_all(&admin).await;
+    let next = "select wait from provisioning.next_due(array['provision'], 1)";
+    assert_eq!(admin.rows(next).await, ["0"]);
+}
+
+async fn answer_all(admin: &Admin) {
     let before = admin.one::<String>(STATE).await;
     let mut answers = String::new();
     for call in CALLS.trim().lines() {
         writeln!(answers, "{call}").unwrap();
         let mut said: Vec<(String, Vec<&str>)> = Vec::new();
         for caller in &CALLERS {
-            let answer = answer(&admin, caller, call, &before).await;
+            let answer = answer(admin, caller, call, &before).await;
             match said.iter_mut().find(|(known, _)| *known == answer) {
                 Some((_, callers)) => callers.push(caller.name),
                 None => said.push((answer, vec![caller.name])),

@@ -22,7 +22,7 @@ use crate::systemd::Manager;
 /// A metric's value as a real parser reads it; `None` where there is no such series.
 ///
 /// A histogram's is the number of its samples.
-fn metric(exposition: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+pub fn metric(exposition: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     let parsed = parse_openmetrics(exposition).unwrap();
     let family = parsed.families.get(&format!("agent_provisioner_{name}"))?;
     let bears = |sample: &&Sample<OpenMetricsValue>| {

@@ -2,7 +2,10 @@
 
 use agent_provisioner::cluster::SUPERUSER;
 
-use crate::support::{Admin, Database, Pooler, SHARED, Service, WORKER, ask, expect, json};
+use crate::settings::{FILES, HOSTILE, spoil};
+use crate::support::{
+    Admin, Database, Files, Pooler, SHARED, Service, WORKER, ask, expect, finish, json, provisioner,
+};
 
 const HOUR: [(&str, &str); 2] =
     [("WORKER__POLL_INTERVAL", "1h"), ("WORKER__RECONCILE_INTERVAL", "1h")];
@@ -80,6 +83,35 @@ async fn in_transaction_mode_it_polls_and_leaves_nothing_to_other_clients() {
     let shared = "select count(*) from pg_stat_activity where datname = current_database() \
                   and usename = 'agent_provisioner'";
     assert!(admin.one::<i64>(shared).await <= i64::try_from(SHARED).unwrap());
+}
+
+/// No session has our settings there: each transaction of ours makes its own.
+#[tokio::test]
+async fn in_transaction_mode_settings_of_the_database_change_nothing_of_what_is_built() {
+    let (plain, db) = (Database::new().await, Database::new().await);
+    let (usual, admin, files) = (plain.admin().await, db.admin().await, Files::new(&FILES));
+    let _reference = files.service(&plain, &[]).await;
+    usual.create("agt_a").await;
+    usual.settled().await;
+    let built = usual.catalog("agt_a", 1).await;
+
+    spoil(&db, &HOSTILE[..16]).await; // but for one: the pooler's sessions are its own affair
+    let pooler = Pooler::before(&db, "transaction").await;
+    let url = pooler.url(&db, WORKER) + "?pgbouncer=true";
+    let _service = Service::start(&url, &[("TEMPLATES", files.path())]);
+    admin.create("agt_a").await;
+    admin.settled().await;
+    assert_eq!(admin.catalog("agt_a", 1).await, built);
+    admin.run("drop index public.agt_a_customers_phone_idx").await;
+    let agents = |args: &'static [&str]| {
+        let mut command = provisioner(&url);
+        command.env("PROVISIONER_TEMPLATES", files.path()).arg("agents").args(args);
+        async move { finish(&mut command).await }
+    };
+    expect(&agents(&["verify"]).await, 1, &["agt_a_customers_phone_idx"]);
+    expect(&agents(&["repair", "agt_a", "--wait"]).await, 0, &[]);
+    expect(&agents(&["verify"]).await, 0, &["1 compared"]);
+    assert_eq!(admin.catalog("agt_a", 1).await, built);
 }
 
 #[tokio::test]

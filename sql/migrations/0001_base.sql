@@ -96,13 +96,13 @@ begin
             select c.tgname, p.oid
             from called c
             join pg_catalog.pg_proc f on f.oid = c.oid
-            cross join lateral regexp_matches(f.prosrc, '(\w+)"?\s*\(', 'g') m (words)
-            join pg_catalog.pg_proc p on p.proname = any (array[m.words[1], lower(m.words[1])])
+            cross join lateral regexp_matches(f.prosrc, '([[:alnum:]_]+)"?[[:space:]]*[(]', 'g') m (words)
+            join pg_catalog.pg_proc p on p.proname = any (array[m.words[1], lower(m.words[1] collate "C")])
                 and p.pronamespace <> 'pg_catalog'::regnamespace
         )
         select distinct c.tgname
         from called c join pg_catalog.pg_proc p on p.oid = c.oid
-        where p.prosrc ~* '(create|drop)_agent_tables|(create|drop)\s+table'
+        where p.prosrc collate "C" ~* '(create|drop)_agent_tables|(create|drop)[[:space:]]+table'
     loop
         execute format('alter table public.agents disable trigger %I', old.tgname);
         raise warning 'trigger % on public.agents, which builds tables itself, is now disabled',

@@ -177,7 +177,7 @@ declare
     reach integer;
     due record;
 begin
-    foreach reach in array '{16, null}'::integer[] loop
+    foreach reach in array array[16, null] loop
         due := provisioning.due(kinds, templates, reach);
         exit when due.ids <> '{}' or due.complete;
     end loop;
@@ -187,7 +187,7 @@ begin
              else (
                  select extract(epoch from min(l.run_at) - clock_timestamp())::float8
                  from provisioning.jobs l
-                 where l.state = 'pending' and l.run_at > now() and l.kind = any (kinds)
+                 where l.state = 'pending' and l.run_at > now() and l.run_at < 'infinity' and l.kind = any (kinds)
                    and not (l.kind = 'upgrade' and l.argument ~ '^[0-9]{1,18}$'
                             and l.argument::bigint > templates)
              )

@@ -126,7 +126,7 @@ join pg_catalog.pg_trigger g on g.tgrelid = t.oid and not g.tgisinternal
 union all
 select l.owner, 'grant', l.relation,
     case when g.grantee = 0 then 'public' else g.grantee::regrole::text end,
-    string_agg(lower(g.privilege_type) || l.column_name
+    string_agg(lower(g.privilege_type collate "C") || l.column_name
                || case when g.is_grantable then ' with grant option' else '' end,
                ', ' order by g.privilege_type, l.column_name)
 from lists l, aclexplode(l.acl) g

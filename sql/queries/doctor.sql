@@ -44,18 +44,18 @@ select
             select c.tgname, p.oid
             from called c
             join pg_catalog.pg_proc f on f.oid = c.oid
-            cross join lateral regexp_matches(f.prosrc, '(\w+)"?\s*\(', 'g') m (words)
-            join pg_catalog.pg_proc p on p.proname = any (array[m.words[1], lower(m.words[1])])
+            cross join lateral regexp_matches(f.prosrc, '([[:alnum:]_]+)"?[[:space:]]*[(]', 'g') m (words)
+            join pg_catalog.pg_proc p on p.proname = any (array[m.words[1], lower(m.words[1] collate "C")])
                 and p.pronamespace <> 'pg_catalog'::regnamespace
         )
         select distinct c.tgname::text
         from called c join pg_catalog.pg_proc p on p.oid = c.oid
-        where p.prosrc ~* '(create|drop)_agent_tables|(create|drop)\s+table'
+        where p.prosrc collate "C" ~* '(create|drop)_agent_tables|(create|drop)[[:space:]]+table'
     ) as old_triggers,
     array(
         select p.oid::regprocedure::text from pg_catalog.pg_proc p
         where p.pronamespace = 'public'::regnamespace and p.prokind in ('f', 'p')
-          and p.prosrc ~* 'create\s+table'
+          and p.prosrc collate "C" ~* 'create[[:space:]]+table'
     ) as old_functions,
     current_setting('max_locks_per_transaction')::bigint
         * (current_setting('max_connections')::int

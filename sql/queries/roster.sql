@@ -32,7 +32,7 @@ select
         when build.state = 'dead' then 'failed'
         else 'pending'
     end as state,
-    to_char(b.provisioned_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as provisioned_at,
+    coalesce(to_char(b.provisioned_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), b.provisioned_at::text) as provisioned_at,
     (select count(*) from provisioning.agent_tables t
      join pg_catalog.pg_class c on c.oid = t.relation
      where t.agent_id = k.agent_id) as tables,

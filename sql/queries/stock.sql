@@ -26,7 +26,7 @@ left join live l on l.kind = k.kind and l.state = s.state
 group by k.kind, s.state
 union all
 select 'oldest', null, null, coalesce(extract(epoch from now() - min(run_at)), 0)::float8
-from waiting where not waits and run_at <= now()
+from waiting where not waits and run_at <= now() and run_at > '-infinity'
 union all
 select 'blocked', null, null, count(distinct agent_prefix)::float8 from waiting where stuck
 union all

@@ -7,6 +7,7 @@ use super::error::{Error, query};
 use super::provision::apply;
 use super::script::{Place, Script};
 use super::{AgentId, Prefix, Reference, Templates, rehearsal};
+use crate::db;
 use crate::retry_policy::RetryPolicy;
 
 /// Runs every file for a scratch prefix, looks at all that came of it, and takes it back.
@@ -42,7 +43,7 @@ async fn attempt(
     if let Some(key) = key {
         script.append(key.render(&scratch, id));
     }
-    let tx = client.transaction().await.map_err(query("begin"))?;
+    let tx = db::begin(client).await.map_err(query("begin"))?;
     let checked = check(tx.client(), &scratch, &script).await;
     tx.rollback().await.map_err(query("take the trial back"))?;
     checked

@@ -85,8 +85,7 @@ fn status(out: &mut impl Write, steps: &[db::Step], json: bool) -> Result<ExitCo
     let mut rows = Vec::new();
     let mut current = true;
     for step in steps {
-        let at = step.applied.as_ref().map(|(at, _)| *at);
-        let at = at.map(|at| humantime::format_rfc3339_seconds(at).to_string());
+        let at = step.applied.as_ref().map(|(at, _)| at.as_str());
         let state = match &step.applied {
             Some((_, checksum)) if *checksum == step.checksum => "applied",
             Some(_) => "changed",
@@ -94,7 +93,7 @@ fn status(out: &mut impl Write, steps: &[db::Step], json: bool) -> Result<ExitCo
         };
         current &= state == "applied";
         if !json {
-            let at = at.as_deref().unwrap_or("-");
+            let at = at.unwrap_or("-");
             let sum = step.checksum.get(..12).unwrap_or_default();
             let (version, description) = (step.version, step.description);
             writeln!(out, "{version:04}  {description:<16} {state:<8} {at:<21} {sum}")?;

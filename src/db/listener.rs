@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{AsyncMessage, Client};
 use tokio_util::sync::CancellationToken;
 
-use super::{Db, Error, Patience, Target, connect, set, settings};
+use super::{Db, Error, Patience, Target, connect, settings};
 use crate::backoff::{reconnect, worth_a_line};
 use crate::error::Chain;
 
@@ -157,7 +157,7 @@ impl Listener {
         tell: &(impl Fn(Event) + Sync),
     ) -> Broken {
         let listening = async {
-            set(client, &settings(&self.patience)).await?;
+            settings::set(client, &settings::of_session(&self.patience)).await?;
             client.batch_execute(&format!("listen {CHANNEL}")).await
         };
         match timeout(PROOF_TAKES, listening).await {

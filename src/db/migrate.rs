@@ -1,12 +1,12 @@
 //! Brings the schema to this program's version, and knows when it is another's.
 
 use std::fmt::Write as _;
-use std::time::SystemTime;
 
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, GenericClient, Transaction};
 
 use super::migration::{MIGRATIONS, Migration};
+use super::settings;
 
 const LEDGER: &str = include_str!("../../sql/migrations/ledger.sql");
 const SHIM: &str = include_str!("../../sql/supabase_shim.sql");
@@ -81,8 +81,8 @@ pub struct Step {
     pub description: &'static str,
     /// The sha256 of the file in this program, in hex.
     pub checksum: String,
-    /// When it was applied here, and the checksum it had then.
-    pub applied: Option<(SystemTime, String)>,
+    /// When it was applied here, RFC 3339 in UTC, and the checksum it had then.
+    pub applied: Option<(String, String)>,
 }
 
 /// Adds the roles and the `auth` schema that Supabase has and plain PostgreSQL lacks: for
@@ -161,7 +161,9 @@ pub async fn require_current(client: &mut Client) -> Result<(), Error> {
 
 /// Every migration as one SQL script, for `psql -f` and `supabase db push`.
 pub fn script() -> String {
-    let mut script = format!("begin;\n\n{LEDGER}");
+    // Even where a role or database is read-only by default: who runs it wants it to write.
+    let begin = "begin isolation level read committed read write;";
+    let mut script = format!("{begin}\n\n{}\n{LEDGER}", settings::local());
     for migration in &MIGRATIONS {
         let entry = migration.entry();
         // Writing to a String cannot fail.
@@ -183,7 +185,7 @@ async fn require_empty(tx: &Transaction<'_>, migration: &Migration) -> Result<()
 
 /// Waits for another program's migration to end, but not for long on anybody's table.
 async fn begin(client: &mut Client) -> Result<Transaction<'_>, Error> {
-    let tx = client.transaction().await.map_err(failed("begin"))?;
+    let tx = super::begin(client).await.map_err(failed("begin"))?;
     run(&tx, "set local statement_timeout = 0; set local lock_timeout = '2min'", "begin").await?;
     let locked = tx.execute_typed("select pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await;
     locked.map_err(failed("wait for another migration"))?;
@@ -196,7 +198,9 @@ async fn read(tx: &Transaction<'_>) -> Result<Vec<Step>, Error> {
     let there = tx.query_typed(there, &[]).await.map_err(failed("look for the ledger"))?;
     let mut applied = Vec::new();
     if there.iter().any(|row| row.get(0)) {
-        let sql = "select version, checksum, applied_at from provisioning.migrations";
+        let sql = "select version, checksum, coalesce(to_char(applied_at at time zone 'UTC', \
+                   'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), applied_at::text) as applied_at \
+                   from provisioning.migrations";
         applied = tx.query_typed(sql, &[]).await.map_err(failed("read the ledger"))?;
     }
     let known = schema_version();

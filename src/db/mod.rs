@@ -5,6 +5,7 @@ mod hosts;
 mod listener;
 mod migrate;
 mod migration;
+pub(crate) mod settings;
 mod solo;
 mod tls;
 mod url;
@@ -14,8 +15,7 @@ use std::time::Duration;
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
 };
-use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Connection, Socket};
+use tokio_postgres::{Client, Connection, Socket, Transaction};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::Chain;
@@ -103,7 +103,8 @@ impl Db {
         let manager = Manager::from_connect(target.config.clone(), hosts, recycle);
         // Behind a transaction-mode pooler they would become other clients' settings; a job's own
         // transaction sets what it needs in any case.
-        let settings = if target.transaction_pooler { Vec::new() } else { settings(patience) };
+        let pooled = target.transaction_pooler;
+        let settings = if pooled { Vec::new() } else { settings::of_session(patience) };
         let pool = Pool::builder(manager)
             .max_size(size)
             .runtime(Runtime::Tokio1)
@@ -114,7 +115,9 @@ impl Db {
             })
             .post_create(Hook::async_fn(move |client, _| {
                 let settings = settings.clone();
-                Box::pin(async move { set(client, &settings).await.map_err(HookError::Backend) })
+                Box::pin(async move {
+                    settings::set(client, &settings).await.map_err(HookError::Backend)
+                })
             }))
             .build()?;
         // The pool's own limits leave out the settings made after the connection.
@@ -154,6 +157,13 @@ impl Db {
     }
 }
 
+/// Begins a transaction in which all that we depend on is set, whatever the session has.
+pub(crate) async fn begin(client: &mut Client) -> Result<Transaction<'_>, tokio_postgres::Error> {
+    let tx = client.transaction().await?;
+    tx.batch_execute(&settings::local()).await?;
+    Ok(tx)
+}
+
 /// A connection outside the pool, with the half of it that the caller must poll.
 async fn connect(
     target: &Target,
@@ -164,35 +174,4 @@ async fn connect(
         Ok(connected) => connected.map_err(Error::Connect),
         Err(_) => Err(Error::Timeout(hosts.limit())),
     }
-}
-
-/// Set by SQL, because poolers drop options at startup. The TCP settings make the server notice a
-/// client host that vanished; without them a lock could stay for two hours. To compile a query of
-/// ours takes ten times as long as to run it.
-fn settings(patience: &Patience) -> Vec<(&'static str, String)> {
-    let ms = |duration: Duration| duration.as_millis().to_string();
-    vec![
-        ("statement_timeout", ms(patience.statement)),
-        ("lock_timeout", ms(patience.lock)),
-        ("idle_in_transaction_session_timeout", ms(IDLE_IN_TRANSACTION)),
-        ("tcp_keepalives_idle", "10".to_owned()),
-        ("tcp_keepalives_interval", "5".to_owned()),
-        ("tcp_keepalives_count", "3".to_owned()),
-        ("tcp_user_timeout", "20000".to_owned()),
-        ("client_connection_check_interval", "5000".to_owned()),
-        ("jit", "off".to_owned()),
-    ]
-}
-
-async fn set(
-    client: &Client,
-    settings: &[(&'static str, String)],
-) -> Result<(), tokio_postgres::Error> {
-    let (names, values): (Vec<&str>, Vec<&str>) =
-        settings.iter().map(|(name, value)| (*name, value.as_str())).unzip();
-    let sql =
-        "select set_config(name, value, false) from unnest($1::text[], $2::text[]) s (name, value)";
-    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
-        [(&names, Type::TEXT_ARRAY), (&values, Type::TEXT_ARRAY)];
-    client.query_typed(sql, &parameters).await.map(drop)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::{Client, Connection, Socket};
 
-use super::{Encrypted, Error, Patience, Target, connect, set, settings};
+use super::{Encrypted, Error, Patience, Target, connect, settings};
 
 /// A statement whose client is gone ends within this time: nobody is left to cancel it.
 const ORPHANED: Duration = Duration::from_secs(1);
@@ -27,16 +27,15 @@ impl Solo {
     /// `name` is what `pg_stat_activity` shows. Unqualified names mean schema `public`.
     pub async fn connect(&self, name: &str) -> Result<(Client, Wire), Error> {
         let (client, mut wire) = connect(&self.target, &self.patience).await?;
-        let mut settings = settings(&self.patience);
-        settings.extend([
+        let mut wanted = settings::of_session(&self.patience);
+        wanted.extend([
             ("application_name", name.to_owned()),
             ("client_connection_check_interval", ORPHANED.as_millis().to_string()),
-            ("search_path", "public, pg_temp".to_owned()),
             ("statement_timeout", "0".to_owned()),
         ]);
         let ready = async {
             tokio::select! {
-                done = set(&client, &settings) => done,
+                done = settings::set(&client, &wanted) => done,
                 ended = &mut wire => ended,
             }
         };

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::db;
+
 /// The bounds that the configuration sets.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -15,6 +17,8 @@ pub struct Limits {
     pub max_per_hour: Option<u32>,
     /// Deletions within an hour that nobody asked for; beyond that all of them have to be approved.
     pub max_unreported: u32,
+    /// Behind a transaction-mode pooler no session has our settings, and each transaction makes its own.
+    pub pooled: bool,
 }
 
 impl Limits {
@@ -24,12 +28,13 @@ impl Limits {
 
     /// Local to the transaction, and so right behind a transaction-mode pooler too.
     pub(super) fn local(&self) -> String {
+        let settings = if self.pooled { db::settings::local() } else { String::new() };
         format!(
-            "set local statement_timeout = {}; set local lock_timeout = {}; \
+            "{settings}set local statement_timeout = {}; set local lock_timeout = {}; \
              set local idle_in_transaction_session_timeout = {}",
             self.statement_timeout.as_millis(),
             self.lock_timeout.as_millis(),
-            crate::db::IDLE_IN_TRANSACTION.as_millis(),
+            db::IDLE_IN_TRANSACTION.as_millis(),
         )
     }
 }

@@ -43,7 +43,7 @@ impl Server {
         let root = server.connect(SUPERUSER, "postgres").await;
         root.batch_execute(SHIM).await.unwrap();
         server.set_password(&root, ADMIN).await;
-        server.shim(TEMPLATE).await;
+        server.shim(TEMPLATE, "").await;
         server.migrate(TEMPLATE).await;
         server.set_password(&root, WORKER).await;
         server
@@ -56,9 +56,10 @@ impl Server {
     }
 
     /// A new database with what a Supabase project has before our first migration.
-    async fn shim(&self, name: &str) {
+    async fn shim(&self, name: &str, locale: &str) {
         let root = self.connect(SUPERUSER, "postgres").await;
-        root.batch_execute(&format!("create database {name} owner {ADMIN}")).await.unwrap();
+        let create = format!("create database {name} owner {ADMIN} {locale}");
+        root.batch_execute(&create).await.unwrap();
         self.connect(SUPERUSER, name).await.batch_execute(SHIM).await.unwrap();
     }
 
@@ -140,8 +141,13 @@ impl Database {
 
     /// In the same server, with what a Supabase project has and nothing of ours.
     pub async fn empty() -> Self {
+        Self::of_locale("").await
+    }
+
+    /// The same, with a locale as `create database` takes it.
+    pub async fn of_locale(locale: &str) -> Self {
         let (server, name) = (server().await, new_name());
-        server.shim(&name).await;
+        server.shim(&name, locale).await;
         Self { server, name }
     }
 

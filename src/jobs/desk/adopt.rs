@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 use super::super::reconcile;
 use super::{BEHIND_NEW_AGENTS, Work, ask};
 use crate::agent::{self, Agent, Manifest, Taken, take};
-use crate::db::Patience;
+use crate::db::{self, Patience};
 
 /// What came of it.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ async fn attempt(
     patience: &Patience,
     agent: &Agent,
 ) -> Result<Adopted, agent::Error> {
-    let tx = client.transaction().await.map_err(failed("begin"))?;
+    let tx = db::begin(client).await.map_err(failed("begin"))?;
     let limits = format!(
         "set local statement_timeout = {}; set local lock_timeout = {}",
         patience.statement.as_millis(),

@@ -21,7 +21,7 @@ pub(crate) enum State {
     Cancelled,
 }
 
-/// Times are RFC 3339 in UTC, and absent where the database has none or `infinity`.
+/// Times are RFC 3339 in UTC, or `infinity` as the database has it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Entry {
     pub(crate) id: i64,
