@@ -1,12 +1,13 @@
 //! Everything that would keep `run` from working, each with the way to mend it.
 
 mod facts;
+mod instances;
 mod templates;
 
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::db::{self, Db, Listener};
+use crate::db::{self, Db, Listener, Unheard};
 use crate::error::Chain;
 use facts::Facts;
 
@@ -70,14 +71,19 @@ pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Findi
         )),
     }
     findings.extend(templates::judge(&mut client, config).await);
-    let deaf = |reason: String| {
-        let found = format!("{reason}; the service polls every second instead");
-        let mend = "set database.listen_url to a direct or session-mode connection (port 5432)";
-        warning("notifications", found, mend)
-    };
+    findings.extend(instances::judge(&client, config).await);
     findings.push(match listener.try_once().await {
         Ok(()) => ok("notifications", "LISTEN delivers".to_owned()),
-        Err(reason) => deaf(reason),
+        Err(Unheard::Full) => {
+            let found = "none is sent, since the server's queue of them is nearly full; the service polls \
+                         every second instead";
+            warning("notifications", found.to_owned(), "as for \"notification queue\"")
+        }
+        Err(Unheard::Broken(reason)) => {
+            let found = format!("{reason}; the service polls every second instead");
+            let mend = "set database.listen_url to a direct or session-mode connection (port 5432)";
+            warning("notifications", found, mend)
+        }
     });
     findings
 }
