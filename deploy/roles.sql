@@ -84,6 +84,10 @@ grant execute on function provisioning.due(text[], integer, integer),
     provisioning.next_due(text[], integer), provisioning.claim(text[], integer, integer),
     provisioning.register(bigint, text[], text[]), provisioning.requeue_behind_former(bigint, bigint),
     provisioning.living_agents(bigint[]), provisioning.hold_agent(bigint, text) to agent_provisioner;
+grant select, insert, update, delete on provisioning.instances to agent_provisioner;
+grant execute on function provisioning.notify(text, text, double precision),
+    provisioning.is_current(timestamptz), provisioning.differing_instances(bigint, jsonb),
+    provisioning.show_instance(bigint, text, integer, text, jsonb, text, text) to agent_provisioner;
 grant execute on function provisioning.publish(regclass, name) to agent_provisioner;
 grant execute on function provisioning.unpublish(regclass) to agent_provisioner;
 
@@ -109,6 +113,9 @@ create policy worker on provisioning.templates for all to agent_provisioner
 drop policy if exists worker on provisioning.deleted_agents;
 create policy worker on provisioning.deleted_agents for all to agent_provisioner
     using ((select current_user = 'agent_provisioner'));
+drop policy if exists worker on provisioning.instances;
+create policy worker on provisioning.instances for all to agent_provisioner
+    using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
 drop policy if exists worker on provisioning.trash;
 create policy worker on provisioning.trash for all to agent_provisioner
     using (current_user = 'agent_provisioner') with check (current_user = 'agent_provisioner');

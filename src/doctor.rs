@@ -2,12 +2,13 @@
 
 mod absence;
 mod facts;
+mod instances;
 mod templates;
 
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::db::{self, Db, Listener};
+use crate::db::{self, Db, Listener, Unheard};
 use crate::error::Chain;
 use facts::Facts;
 
@@ -72,14 +73,19 @@ pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Findi
     }
     findings.push(absence::judge(&client).await);
     findings.extend(templates::judge(&mut client, config).await);
-    let deaf = |reason: String| {
-        let found = format!("{reason}; the service polls every second instead");
-        let mend = "set database.listen_url to a direct or session-mode connection (port 5432)";
-        warning("notifications", found, mend)
-    };
+    findings.extend(instances::judge(&client, config).await);
     findings.push(match listener.try_once().await {
         Ok(()) => ok("notifications", "LISTEN delivers".to_owned()),
-        Err(reason) => deaf(reason),
+        Err(Unheard::Full) => {
+            let found = "none is sent, since the server's queue of them is nearly full; the service polls \
+                         every second instead";
+            warning("notifications", found.to_owned(), "as for \"notification queue\"")
+        }
+        Err(Unheard::Broken(reason)) => {
+            let found = format!("{reason}; the service polls every second instead");
+            let mend = "set database.listen_url to a direct or session-mode connection (port 5432)";
+            warning("notifications", found, mend)
+        }
     });
     findings
 }

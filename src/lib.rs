@@ -33,6 +33,7 @@ pub mod doctor;
 pub mod error;
 pub mod fleet;
 pub mod http;
+pub mod instances;
 pub mod jobs;
 pub mod metrics;
 pub mod pulse;

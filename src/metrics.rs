@@ -72,6 +72,7 @@ pub struct Metrics {
     agents_hidden: Gauge,
     agents_unproven: Gauge,
     purged: Counter,
+    differing: Family<Labels<1>, Gauge>,
     scrape_errors: Counter,
 }
 
@@ -90,6 +91,7 @@ impl Default for Metrics {
             agents_hidden: Gauge::default(),
             agents_unproven: Gauge::default(),
             purged: Counter::default(),
+            differing: Family::default(),
             scrape_errors: Counter::default(),
         };
         metrics.register();
@@ -125,6 +127,8 @@ impl Metrics {
         registry.register("agents_unproven", help, self.agents_unproven.clone());
         let help = "Deleted agents whose tables were dropped after the retention";
         registry.register("purged", help, self.purged.clone());
+        let help = "Other instances on this database that are configured differently, by setting";
+        registry.register("differing_instances", help, self.differing.clone());
         let help = "Scrapes without the metrics that come from the database";
         registry.register("scrape_errors", help, self.scrape_errors.clone());
     }
@@ -184,6 +188,12 @@ impl Metrics {
     /// Deleted agents left the trash for good.
     pub fn purged(&self, agents: u64) {
         self.purged.inc_by(agents);
+    }
+
+    /// So many other instances differ from this one in a setting.
+    pub fn differing(&self, setting: &'static str, instances: usize) {
+        let instances = instances.try_into().unwrap_or(i64::MAX);
+        self.differing.get_or_create(&label("setting", setting)).set(instances);
     }
 
     /// The exposition, as `OpenMetrics` text; `None` for a database that did not answer.

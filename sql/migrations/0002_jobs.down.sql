@@ -6,6 +6,7 @@ drop trigger enqueue_provision on public.agents;
 drop trigger enqueue_deprovision on public.agents;
 drop function provisioning.enqueue_provision();
 drop function provisioning.enqueue_deprovision();
+drop function provisioning.notify(text, text, double precision);
 drop table provisioning.deleted_agents;
 drop table provisioning.agent_tables;
 drop table provisioning.agents;

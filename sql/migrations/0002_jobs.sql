@@ -84,6 +84,26 @@ revoke all on provisioning.jobs, provisioning.agents, provisioning.agent_tables
     from public, anon, authenticated, service_role;
 revoke all on sequence provisioning.jobs_id_seq from public, anon, authenticated, service_role;
 
+-- Sends a notification, unless the server's queue of notifications is nearly full. Returns whether it did.
+-- All databases of a server share that queue. A session that listens and stays in a transaction fills it.
+-- While it is full, every transaction that notifies fails at its COMMIT (54000). A notification is a hint,
+-- and workers poll: it must not cost the transaction.
+-- full_at: the share of the queue that counts as nearly full
+create function provisioning.notify(
+    channel text, payload text default '', full_at double precision default 0.9
+) returns boolean
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if pg_notification_queue_usage() >= full_at then
+        return false;
+    end if;
+    perform pg_notify(channel, payload);
+    return true;
+end $$;
+
+revoke all on function provisioning.notify(text, text, double precision)
+    from public, anon, authenticated, service_role;
+
 -- UNIQUE (agent_prefix) makes a re-create wait for the delete's commit, and the job's id is drawn
 -- after that wait: per prefix the order of ids is the order of commits.
 create function provisioning.enqueue_provision() returns trigger
@@ -93,7 +113,7 @@ begin
     select 'provision', i.id, i.agent_prefix, i.user_id from inserted i order by i.id
     on conflict (agent_id, kind) where state = 'pending' do nothing;
     if found then
-        perform pg_notify('agent_provisioning', '');
+        perform provisioning.notify('agent_provisioning');
     end if;
     return null;
 end $$;
@@ -112,7 +132,7 @@ begin
     select 'deprovision', d.id, d.agent_prefix, d.user_id from deleted d order by d.id
     on conflict (agent_id, kind) where state = 'pending' do nothing;
     if found then
-        perform pg_notify('agent_provisioning', '');
+        perform provisioning.notify('agent_provisioning');
     end if;
     return null;
 end $$;

@@ -74,7 +74,7 @@ begin
                     and d.state = 'dead'
                   order by d.id limit 1);
     if found then
-        perform pg_notify('agent_provisioning', '');
+        perform provisioning.notify('agent_provisioning');
         return 'replayed';
     end if;
 
@@ -82,7 +82,7 @@ begin
     values (request.kind, request.agent_id, request.agent_prefix, request.user_id)
     on conflict (agent_id, kind) where state = 'pending' do nothing;
     if found then
-        perform pg_notify('agent_provisioning', '');
+        perform provisioning.notify('agent_provisioning');
         return 'queued';
     end if;
     return 'waiting';

@@ -42,7 +42,7 @@ with asked as materialized (
     where p.id = j.id and not $5
     returning j.id
 ), told as materialized (
-    select pg_notify('agent_provisioning', '') from (select from replayed limit 1) r
+    select provisioning.notify('agent_provisioning') from (select from replayed limit 1) r
 )
 select
     coalesce(a.id, m.id) as id, a.kind, a.agent_prefix, a.state, a.twin, a.twin_state,

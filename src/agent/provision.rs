@@ -62,8 +62,11 @@ pub enum Outcome {
     Requeued,
     /// It is as the templates make it again.
     Repaired,
-    /// What was missing is there again; other differences are left.
-    Drifted,
+    /// Differences are left that no repair takes away.
+    Drifted {
+        /// Others were taken away.
+        mended: bool,
+    },
     /// The template files that it lacked have run.
     Upgraded,
     /// Some of them have, or of a deletion its first part; the job stays in the queue for the rest.
@@ -85,7 +88,7 @@ impl Outcome {
             Self::Superseded => "superseded",
             Self::Requeued => "requeued",
             Self::Repaired => "repaired",
-            Self::Drifted => "drifted",
+            Self::Drifted { .. } => "drifted",
             Self::Upgraded => "upgraded",
             Self::Unfinished => "unfinished",
             Self::Converted => "converted",

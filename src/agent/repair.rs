@@ -33,7 +33,7 @@ pub async fn repair(
     if !in_the_way.is_empty() {
         return Err(Error::InTheWay(in_the_way));
     }
-    run(client, &mend(&drift, force).statements).await?;
+    let mended = run(client, &mend(&drift, force).statements).await?;
     built::register(client, &blueprint.manifest, agent, version).await?;
     let (_, left) = look(client, blueprint, agent).await?;
     // What the database grants by default on a new table is not what the templates grant.
@@ -42,12 +42,13 @@ pub async fn repair(
             && new.iter().any(|table| drift.object.relation.contains(&format!(".{table}")))
     };
     let (open, left): (Vec<_>, Vec<_>) = left.into_iter().partition(opened);
-    run(client, &mend(&open, true).statements).await?;
+    let closed = run(client, &mend(&open, true).statements).await?;
     for Drift { object, change } in headlines(&left) {
         let (kind, object) = (object.kind.as_str(), object.to_string());
         tracing::warn!(agent.prefix = %agent.prefix, kind, object, ?change, "left as it is");
     }
-    Ok(if left.is_empty() { Outcome::Repaired } else { Outcome::Drifted })
+    let mended = mended || closed;
+    Ok(if left.is_empty() { Outcome::Repaired } else { Outcome::Drifted { mended } })
 }
 
 /// The agent's template version, and how it differs from that.
@@ -62,11 +63,13 @@ async fn look(
     Ok((version, drift.into_iter().flatten().collect()))
 }
 
-async fn run(client: &Client, statements: &[String]) -> Result<(), Error> {
+/// Whether there is any.
+async fn run(client: &Client, statements: &[String]) -> Result<bool, Error> {
     if statements.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
-    apply(client, &Script::of(statements.join(";\n"))).await
+    apply(client, &Script::of(statements.join(";\n"))).await?;
+    Ok(true)
 }
 
 /// Unqualified, as the registry has them.

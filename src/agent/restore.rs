@@ -75,6 +75,9 @@ pub async fn restore(client: &Client, trashed: &Trashed) -> Result<Option<Restor
     let rows = client.query_typed(sql, &[(&trashed.item, Type::INT8)]).await;
     let rows = rows.map_err(query("restore the agent's row"))?;
     let Some(row) = rows.first() else { return Ok(None) };
+    // Sent at the commit. Asked for now, since the tables' owner may not be allowed to.
+    let tell = "select provisioning.notify('pgrst', 'reload schema')";
+    client.batch_execute(tell).await.map_err(query("tell the API"))?;
     let role = format!("set local role {}", row.get::<_, Option<&str>>("owner").unwrap_or("none"));
     let mut statements = vec![role.clone()];
     statements.extend(row.get::<_, Vec<String>>("statements"));
@@ -97,7 +100,5 @@ pub async fn restore(client: &Client, trashed: &Trashed) -> Result<Option<Restor
             Err(error) => left.push((statement, error)),
         }
     }
-    let tell = "select pg_notify('pgrst', 'reload schema')";
-    client.batch_execute(tell).await.map_err(query("tell the API"))?;
     Ok(Some(Restored { statements, left, orphaned: row.get("orphaned") }))
 }

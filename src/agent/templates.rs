@@ -6,6 +6,7 @@ use std::{fs, io};
 use super::script::Script;
 use super::template::{FOREIGN_KEY, Template};
 use super::{AgentId, Prefix, Reference};
+use crate::checksum::checksum;
 
 /// The numbered files in order, and what comes after them.
 #[derive(Clone, Debug)]
@@ -101,6 +102,14 @@ impl Templates {
     /// The files that take an agent from one version to another.
     pub fn between(&self, from: i32, to: i32) -> impl Iterator<Item = &Template> {
         self.files.iter().filter(move |file| from < file.version && file.version <= to)
+    }
+
+    /// The same for two sets that make the same of every agent.
+    pub fn checksum(&self) -> String {
+        let all = self.files.iter().chain(&self.foreign_key);
+        checksum(&all.fold(String::new(), |all, file| {
+            format!("{all}{} {}\n", file.version, file.checksum())
+        }))
     }
 
     /// Whether there is a file for the foreign key.

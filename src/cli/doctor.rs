@@ -7,7 +7,7 @@ use clap::Args as Clap;
 
 use super::Error;
 use crate::config::Config;
-use crate::db::{Db, Listener};
+use crate::db::{Db, Listener, Presence};
 use crate::doctor::{self, Severity};
 
 #[derive(Debug, Clap)]
@@ -22,7 +22,7 @@ pub(super) async fn main(args: &Args, config: &Config) -> Result<ExitCode, Error
     let patience = config.database.patience();
     let db = Db::new(&config.database.target()?, &patience, 2)?;
     let target = config.database.listen_target()?;
-    let listener = Listener { target, patience, sender: db.clone() };
+    let listener = Listener { target, patience, presence: Presence::new(db.clone(), None) };
     let findings = doctor::examine(config, &db, &listener).await;
     let mut out = stdout().lock();
     if args.json {

@@ -13,7 +13,7 @@ const SLOTS_PER_JOB: i64 = 150;
 /// The oldest server that the tests run on, as `server_version_num` counts.
 const OLDEST: i32 = 150_000;
 
-const WRITTEN: [&str; 7] = [
+const WRITTEN: [&str; 8] = [
     "provisioning.jobs",
     "provisioning.agents",
     "provisioning.agent_tables",
@@ -21,6 +21,7 @@ const WRITTEN: [&str; 7] = [
     "provisioning.templates",
     "provisioning.trash",
     "provisioning.trash_relations",
+    "provisioning.instances",
 ];
 const TRIGGERS: [&str; 3] = ["enqueue_provision", "enqueue_deprovision", "refuse_truncate"];
 
@@ -67,6 +68,7 @@ impl Facts {
             self.dead_jobs(),
             self.paused_jobs(),
             self.postgrest(),
+            self.notification_queue(),
         ]
     }
 
@@ -115,6 +117,9 @@ impl Facts {
         }
         if !self.0.get::<_, bool>("may_claim") {
             lacks.push("execute on functions of schema provisioning".to_owned());
+        }
+        if !self.0.get::<_, bool>("may_notify") {
+            lacks.push("execute on provisioning.notify and show_instance".to_owned());
         }
         if !self.0.get::<_, bool>("may_trash") {
             lacks.push("create in schema provisioning_trash".to_owned());
@@ -261,5 +266,22 @@ impl Facts {
     fn postgrest(&self) -> Finding {
         let how = if self.0.get("pgrst") { "its event trigger and a" } else { "a" };
         ok("PostgREST", format!("hears of new tables by {how} NOTIFY in the job's transaction"))
+    }
+
+    /// The server warns from here on, too.
+    fn notification_queue(&self) -> Finding {
+        let used: f64 = self.0.get("notification_queue");
+        if used < 0.5 {
+            return ok("notification queue", "has room".to_owned());
+        }
+        let found = format!(
+            "{:.0} % full, on the whole server: a session that listens has been in a transaction for long. \
+             From 90 % on nothing is sent, and workers poll; a full queue makes others' transactions fail",
+            used * 100.0
+        );
+        let mend = "look for the session: select pid, usename, application_name, state, xact_start from \
+                    pg_stat_activity where xact_start is not null order by xact_start; \
+                    then end it: select pg_terminate_backend(PID);";
+        warning("notification queue", found, mend)
     }
 }

@@ -118,14 +118,15 @@ pub(super) async fn succeed(
     let settle = "with settled as (\
                   update provisioning.jobs set state = 'succeeded', outcome = $2, \
                   finished_at = clock_timestamp(), duration = $3 * interval '1 second' where id = $1) \
-                  select pg_notify('agent_provisioned', json_build_object(\
-                  'agent_id', $4, 'state', $5)::text), pg_notify('pgrst', 'reload schema'), \
+                  select provisioning.notify('agent_provisioned', json_build_object(\
+                  'agent_id', $4, 'state', $5)::text), \
+                  case when $6 then provisioning.notify('pgrst', 'reload schema') end, \
                   case when $5 = 'ready' then set_config('synchronous_commit', 'off', true) end";
     let state = match outcome {
         Outcome::Provisioned
         | Outcome::Unchanged
         | Outcome::Repaired
-        | Outcome::Drifted
+        | Outcome::Drifted { .. }
         | Outcome::Upgraded
         | Outcome::Unfinished
         | Outcome::Converted => "ready",
@@ -133,12 +134,13 @@ pub(super) async fn succeed(
             "gone"
         }
     };
-    let settled: [(&(dyn ToSql + Sync), Type); 5] = [
+    let settled: [(&(dyn ToSql + Sync), Type); 6] = [
         (&job.id, Type::INT8),
         (&outcome.as_str(), Type::TEXT),
         (&took.as_secs_f64(), Type::FLOAT8),
         (&job.agent_id.0, Type::INT8),
         (&state, Type::TEXT),
+        (&has_news(job, outcome), Type::BOOL),
     ];
     let (settled, committed) = tokio::join!(
         biased;
@@ -146,6 +148,17 @@ pub(super) async fn succeed(
         client.batch_execute("commit"),
     );
     settled.map(drop).and(committed)
+}
+
+/// Whether the job changed what PostgREST shows. PostgREST reads the whole schema anew when it is told so.
+fn has_news(job: &Job, outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Provisioned | Outcome::Repaired | Outcome::Upgraded | Outcome::Converted => true,
+        Outcome::Drifted { mended } => mended,
+        // What is not registered is not dropped.
+        Outcome::Deprovisioned | Outcome::Trashed => job.registered == Registered::This,
+        Outcome::Unchanged | Outcome::Superseded | Outcome::Requeued | Outcome::Unfinished => false,
+    }
 }
 
 /// Records an attempt that failed a while ago, in the transaction that is open, or in one of its own.
