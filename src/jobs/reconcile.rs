@@ -115,8 +115,18 @@ impl Reconcile {
             error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE)
         };
         let refused = refused.filter(privilege);
+        let was_proven = self.metrics.pulse.last_proof().is_ok();
         self.metrics.pulse.proven(refused.map_or(Ok(()), |error| Err(Chain(error).to_string())));
         self.metrics.agents_unproven(refused.is_some());
+        match refused {
+            Some(error) if was_proven => tracing::error!(
+                error = %Chain(error),
+                "cannot tell which agents are gone: no tables are dropped for being without an agent; \
+                 see `agent-provisioner doctor`"
+            ),
+            None if !was_proven => tracing::info!("which agents are gone can be told again"),
+            Some(_) | None => {}
+        }
     }
 }
 
