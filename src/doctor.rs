@@ -1,6 +1,7 @@
 //! Everything that would keep `run` from working, each with the way to mend it.
 
 mod facts;
+mod locks;
 mod templates;
 
 use serde::Serialize;
@@ -69,6 +70,7 @@ pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Findi
             "run deploy/roles.sql as postgres and log in as agent_provisioner",
         )),
     }
+    findings.extend(locks::judge(&client).await);
     findings.extend(templates::judge(&mut client, config).await);
     let deaf = |reason: String| {
         let found = format!("{reason}; the service polls every second instead");

@@ -29,7 +29,7 @@ macro_rules! migration {
     };
 }
 
-pub(super) static MIGRATIONS: [Migration; 9] = [
+pub(super) static MIGRATIONS: [Migration; 10] = [
     migration!(
         1,
         "0001_base",
@@ -44,6 +44,7 @@ pub(super) static MIGRATIONS: [Migration; 9] = [
     migration!(7, "0007_trash", "trash", &["provisioning.trash"]),
     migration!(8, "0008_queue", "queue", &[]),
     migration!(9, "0009_living_agents", "living agents", &[]),
+    migration!(10, "0010_agents_lock", "agents lock", &[]),
 ];
 
 impl Migration {
