@@ -48,10 +48,13 @@ do $$
 declare
     before   constant text := current_setting('lock_timeout');
     deadline constant timestamptz := clock_timestamp() + interval '30 s';
+    asked    timestamptz;
 begin
     loop
+        asked := clock_timestamp();
         begin
-            set local lock_timeout = '200ms';   -- below deadlock_timeout
+            -- Whoever comes behind us waits, too: briefly, and seldom.
+            set local lock_timeout = '20ms';
             lock table public.agents, public.whatsapp_configuration, provisioning.migrations,
                 provisioning.jobs, provisioning.agents, provisioning.agent_tables,
                 provisioning.agent_types, provisioning.deleted_agents in access exclusive mode;
@@ -60,7 +63,7 @@ begin
             if clock_timestamp() > deadline then
                 raise;
             end if;
-            perform pg_sleep(0.1);
+            perform pg_sleep(50 * extract(epoch from clock_timestamp() - asked));
         end;
     end loop;
     perform set_config('lock_timeout', before, true);
@@ -88,6 +91,15 @@ grant select, insert, update, delete on provisioning.instances to agent_provisio
 grant execute on function provisioning.notify(text, text, double precision),
     provisioning.is_current(timestamptz), provisioning.differing_instances(bigint, jsonb),
     provisioning.show_instance(bigint, text, integer, text, jsonb, text, text) to agent_provisioner;
+-- What paces locks on shared tables. DELETE allows the lock on the gate, which is empty.
+grant delete on provisioning.lock_gate to agent_provisioner;
+grant select, update on sequence provisioning.lock_budget, provisioning.lock_writers_since,
+    provisioning.lock_writers_last, provisioning.lock_all_since, provisioning.lock_all_last
+    to agent_provisioner;
+grant execute on function provisioning.lock_pace(text), provisioning.require_lock_turn(text),
+    provisioning.lock_referenced(regclass[], text, boolean), provisioning.lock_shared(text, text[], text[]),
+    provisioning.free_lock_waiters(boolean), provisioning.lock_run_at(text, boolean),
+    provisioning.lock_holders() to agent_provisioner;
 grant execute on function provisioning.publish(regclass, name) to agent_provisioner;
 grant execute on function provisioning.unpublish(regclass) to agent_provisioner;
 

@@ -3,6 +3,7 @@
 mod absence;
 mod facts;
 mod instances;
+mod locks;
 mod templates;
 
 use serde::Serialize;
@@ -72,6 +73,7 @@ pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Findi
         )),
     }
     findings.push(absence::judge(&client).await);
+    findings.extend(locks::judge(&client).await);
     findings.extend(templates::judge(&mut client, config).await);
     findings.extend(instances::judge(&client, config).await);
     findings.push(match listener.try_once().await {

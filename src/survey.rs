@@ -90,6 +90,8 @@ async fn count(client: &Client) -> Result<Registry, tokio_postgres::Error> {
             "jobs" => stock.jobs(label, row.try_get("state")?, count),
             "agents" => stock.agents(label, count),
             "oldest" => oldest = value,
+            "lock_waiters" => stock.lock_waiters(count),
+            "lock_holder" => stock.lock_holder(value),
             _ => blocked = count,
         }
     }

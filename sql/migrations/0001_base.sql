@@ -8,6 +8,7 @@ do $$
 declare
     before   constant text := current_setting('lock_timeout');
     deadline constant timestamptz := clock_timestamp() + interval '30 s';
+    asked    timestamptz;
     theirs   constant text := (
         select string_agg(format('public.%I', t.tablename), ', ' order by t.tablename)
         from pg_catalog.pg_tables t
@@ -16,15 +17,17 @@ declare
     );
 begin
     while theirs is not null loop
+        asked := clock_timestamp();
         begin
-            set local lock_timeout = '200ms';   -- below deadlock_timeout
+            -- Whoever comes behind us waits, too: briefly, and seldom.
+            set local lock_timeout = '20ms';
             execute format('lock table %s in access exclusive mode', theirs);
             exit;
         exception when lock_not_available then
             if clock_timestamp() > deadline then
                 raise;
             end if;
-            perform pg_sleep(0.1);
+            perform pg_sleep(50 * extract(epoch from clock_timestamp() - asked));
         end;
     end loop;
     perform set_config('lock_timeout', before, true);

@@ -131,7 +131,7 @@ pub async fn others(
 ///
 /// Everything is looked at again, since the plan may be old.
 pub async fn take(client: &Client, manifest: &Manifest, agent: &Agent) -> Result<Taken, Error> {
-    if !hold(client, agent).await? {
+    if !hold(client, agent, false).await? {
         return Ok(Taken::Nothing);
     }
     let found = candidates(client, manifest, Some(&[agent.prefix.as_str()])).await?;

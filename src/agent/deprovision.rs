@@ -140,7 +140,7 @@ impl Holdings {
     /// With the foreign key, `agents` is locked before anything else: a lock taken in the middle
     /// would deadlock with everyone who reads `agents` and then writes to an agent's table.
     pub(super) fn lock(&self) -> &'static str {
-        if self.keyed { "lock table public.agents in access exclusive mode;\n" } else { "" }
+        if self.keyed { "select provisioning.lock_shared('access exclusive');\n" } else { "" }
     }
 
     /// Drops all of it, and nothing that somebody hung on it.

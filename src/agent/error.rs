@@ -2,7 +2,7 @@
 
 use tokio_postgres::error::SqlState;
 
-use super::{InvalidPrefix, InvalidReference};
+use super::{InvalidPrefix, InvalidReference, Refusal};
 use crate::retry_policy::{RetryPolicy, retry_policy};
 
 /// Why an agent could not be built or dropped. The caller rolls back.
@@ -114,6 +114,14 @@ impl Error {
             | Self::Invalid(_) => None,
             Self::Prefix(_) | Self::Reference(_) => Some(&SqlState::CHECK_VIOLATION),
         }
+    }
+
+    /// The lock on shared tables that was not to be had, if that is why.
+    pub fn refusal(&self) -> Option<Refusal> {
+        if let Self::Statement { source, .. } | Self::Query { source, .. } = self {
+            return Refusal::read(source.as_db_error()?);
+        }
+        None
     }
 
     /// Whether configuration or templates have to be mended, and the server is not to blame.

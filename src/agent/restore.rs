@@ -8,6 +8,7 @@ use tokio_postgres::{Client, Row};
 
 use super::Prefix;
 use super::error::{Error, query};
+use super::shared_lock::{self, AGENTS, LockMode};
 
 /// A deleted agent that can still be restored.
 #[derive(Clone, Debug, Serialize)]
@@ -68,8 +69,7 @@ impl Trashed {
 pub async fn restore(client: &Client, trashed: &Trashed) -> Result<Option<Restored>, Error> {
     if trashed.keyed {
         // First: taken in the middle it could deadlock with who writes to agents.
-        let lock = "lock table public.agents in share row exclusive mode";
-        client.batch_execute(lock).await.map_err(query("lock public.agents"))?;
+        shared_lock::lock(client, LockMode::ShareRowExclusive, &[AGENTS.to_owned()], &[]).await?;
     }
     let sql = include_str!("../../sql/queries/restore.sql");
     let rows = client.query_typed(sql, &[(&trashed.item, Type::INT8)]).await;

@@ -163,15 +163,15 @@ fn has_news(job: &Job, outcome: Outcome) -> bool {
 
 /// Records an attempt that failed a while ago, in the transaction that is open, or in one of its own.
 ///
-/// The job waits from then on: after a server's restart that is over. Says whether the job was still
-/// as it had been claimed.
+/// The job waits from then on: after a server's restart that is over. How often the job gave way by now;
+/// `None` where it was no longer as it had been claimed.
 pub(super) async fn fail(
     client: &Client,
     job: &Job,
     failure: &Failure,
     ago: Duration,
     max_attempts: i32,
-) -> Result<bool, tokio_postgres::Error> {
+) -> Result<Option<i32>, tokio_postgres::Error> {
     let used = i32::from(matches!(failure.policy, RetryPolicy::Retry | RetryPolicy::Fail));
     let state = job.next_state(failure, max_attempts);
     let wait = match failure.policy {
@@ -180,8 +180,10 @@ pub(super) async fn fail(
             backoff::job(job.attempts, fastrand::f64())
         }
     };
-    let changed = client
-        .execute_typed(
+    let lock = failure.refusal.map(|refusal| refusal.mode.as_str());
+    let waited = failure.refusal.is_some_and(|refusal| refusal.waited);
+    let recorded = client
+        .query_typed(
             include_str!("../../sql/queries/fail.sql"),
             &[
                 (&job.id, Type::INT8),
@@ -192,8 +194,11 @@ pub(super) async fn fail(
                 (&failure.error, Type::TEXT),
                 (&failure.sqlstate, Type::TEXT),
                 (&failure.took.as_secs_f64(), Type::FLOAT8),
+                (&failure.gave_way(), Type::BOOL),
+                (&lock, Type::TEXT),
+                (&waited, Type::BOOL),
             ],
         )
         .await?;
-    Ok(changed == 1)
+    recorded.first().map(|row| row.try_get("give_ways")).transpose()
 }

@@ -5,7 +5,7 @@ use tokio_postgres::Client;
 use super::job::{Job, Kind};
 use super::worker::{ROLL_BACK, Worker};
 use super::{brake, queue};
-use crate::agent::{self, Leaving, Outcome, Registered};
+use crate::agent::{self, Leaving, LockMode, Outcome, Reference, Registered};
 
 const SAVEPOINT: &str = "savepoint job";
 
@@ -16,7 +16,8 @@ impl Worker {
         }
         let query = |doing| move |source| agent::Error::Query { doing, source };
         // The first sends its message before the second begins; nobody waits in between.
-        let (opened, worked) = tokio::join!(biased; client.batch_execute(SAVEPOINT), async {
+        let (opened, turn, worked) = tokio::join!(biased; client.batch_execute(SAVEPOINT),
+            self.require_turn(client, job), async {
             self.require_files(job)?;
             match job.kind {
                 Kind::Provision => {
@@ -45,12 +46,30 @@ impl Worker {
             }
         });
         opened.map_err(query("open a savepoint"))?;
+        turn?;
         let outcome = worked?;
         if outcome == Outcome::Superseded {
             let undone = client.batch_execute(ROLL_BACK).await;
             undone.map_err(query("take back what was built"))?;
         }
         Ok(outcome)
+    }
+
+    /// A job that would wait for `agents` in vain gives way before it begins. Repairs and upgrades, which
+    /// seldom lock it, ask for themselves.
+    async fn require_turn(&self, client: &Client, job: &Job) -> Result<(), agent::Error> {
+        let keyed = job.reference == Reference::ForeignKey;
+        let mode = match (job.kind, job.registered) {
+            (Kind::Provision, Registered::Nobody) if self.blueprint.locks_agents() => {
+                LockMode::ShareRowExclusive
+            }
+            (Kind::Deprovision | Kind::Convert, Registered::This) if keyed => {
+                LockMode::AccessExclusive
+            }
+            (Kind::Convert, Registered::This) => LockMode::ShareRowExclusive,
+            _ => return Ok(()),
+        };
+        agent::require_turn(client, mode).await
     }
 
     /// To fewer files than an agent was built from, what the others made is additional, and a repair
