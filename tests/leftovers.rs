@@ -6,7 +6,7 @@ use crate::support::Database;
 async fn a_table_that_was_dropped_by_hand_does_not_keep_the_others() {
     let db = Database::new().await;
     let admin = db.admin().await;
-    let _service = db.service().await;
+    let _service = db.service_with(&[("DEPROVISION__RETENTION", "0s")]).await;
     admin.create("agt_6f78").await;
     admin.settled().await;
     admin.run("drop table public.agt_6f78_orders_items; delete from public.agents").await;

@@ -100,7 +100,7 @@ async fn delete_agent_drops_the_tables_and_then_the_row() {
     let db = Database::new().await;
     let admin = db.admin().await;
     let id = admin.create("agt_6f78").await;
-    let _service = db.service().await;
+    let _service = db.service_with(&[("DEPROVISION__RETENTION", "0s")]).await;
     admin.settled().await;
     admin.run("insert into public.agt_6f78_customers (name, phone) values ('Grace', '1')").await;
     assert!(admin.one::<bool>(&format!("select success from public.delete_agent({id})")).await);

@@ -3,7 +3,8 @@
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use super::error::{Error, query};
+use super::deprovision::is_alive;
+use super::error::{Error, query, written};
 use super::mend::refers_to_agents;
 use super::{Agent, AgentId, Blueprint, Object, Outcome, Reference};
 
@@ -37,7 +38,7 @@ pub async fn convert(
 
 /// Drops the agent's foreign keys to `agents`; whether it still has its row there. Gives way at once to
 /// whoever uses a table of the agent's that has one: `agents` is locked meanwhile.
-pub(super) async fn untie(client: &Client, id: AgentId) -> Result<bool, Error> {
+async fn untie(client: &Client, id: AgentId) -> Result<bool, Error> {
     let found = keys(client, id).await?;
     let drops = found.iter().filter_map(|(table, key)| {
         let key = key.as_ref()?;
@@ -72,23 +73,23 @@ async fn tie(
         Reference::ForeignKey => "lock table public.agents in share row exclusive mode",
         Reference::Check => "lock table public.agents in access exclusive mode",
     };
-    let row = "select from public.agents where id = $1";
     let record = "update provisioning.agents set reference = $2 where agent_id = $1";
     let statements = statements.join(";\n");
-    let (locked, row, recorded, changed) = tokio::join!(
+    let (locked, alive, recorded, changed) = tokio::join!(
         biased;
         client.batch_execute(lock),
-        async { client.query_typed(row, &[(&id.0, Type::INT8)]).await },
+        is_alive(client, id),
         async {
             client.execute_typed(record, &[(&id.0, Type::INT8), (&to.as_str(), Type::TEXT)]).await
         },
         client.batch_execute(&statements),
     );
     locked.map_err(query("lock agents"))?;
-    let there = !row.map_err(query("look for the agent's row"))?.is_empty();
-    if there || to == Reference::Check {
-        recorded.map_err(query("record the reference"))?;
+    let there = alive?;
+    if there {
+        let recorded = recorded.map_err(query("record the reference"))?;
         changed.map_err(query("change the foreign keys"))?;
+        written(recorded, "provisioning.agents")?;
     }
     Ok(there)
 }

@@ -74,6 +74,9 @@ pub enum Outcome {
     Deprovisioned,
     /// The same, and for a while an operator can bring them back.
     Trashed,
+    /// The agent had no tables of ours, and its row is gone. Tables of the same names are somebody else's,
+    /// and are left alone.
+    RowDeleted,
 }
 
 impl Outcome {
@@ -91,6 +94,7 @@ impl Outcome {
             Self::Converted => "converted",
             Self::Deprovisioned => "deprovisioned",
             Self::Trashed => "trashed",
+            Self::RowDeleted => "row_deleted",
         }
     }
 }
@@ -135,8 +139,11 @@ pub async fn provision(
     let entered = entered?;
     registered?;
     completed?;
-    let held = held?;
-    Ok(if entered && held { Outcome::Provisioned } else { Outcome::Superseded })
+    match (entered, held?) {
+        (true, true) => Ok(Outcome::Provisioned),
+        (false, true) => Err(Error::Swallowed("provisioning.agents")),
+        (_, false) => Ok(Outcome::Superseded),
+    }
 }
 
 /// Relations that bear one of the names already.

@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::attempt::Failure;
-use super::job::Job;
+use super::job::{Job, Kind};
 use crate::agent::{Outcome, Registered};
 use crate::backoff;
 use crate::db;
@@ -129,9 +129,13 @@ pub(super) async fn succeed(
         | Outcome::Upgraded
         | Outcome::Unfinished
         | Outcome::Converted => "ready",
-        Outcome::Superseded | Outcome::Requeued | Outcome::Deprovisioned | Outcome::Trashed => {
-            "gone"
-        }
+        // A deletion that nobody asked for, of an agent that exists after all.
+        Outcome::Superseded if job.kind == Kind::Deprovision => "ready",
+        Outcome::Superseded
+        | Outcome::Requeued
+        | Outcome::Deprovisioned
+        | Outcome::Trashed
+        | Outcome::RowDeleted => "gone",
     };
     let settled: [(&(dyn ToSql + Sync), Type); 5] = [
         (&job.id, Type::INT8),
