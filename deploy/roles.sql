@@ -81,12 +81,14 @@ grant select, insert, update, delete
 grant select, delete on provisioning.deleted_agents to agent_provisioner;
 grant select, insert, update, delete on provisioning.trash, provisioning.trash_relations
     to agent_provisioner;
+grant select, insert, update on provisioning.purge_holds to agent_provisioner;
 grant execute on function provisioning.touch_updated_at(), provisioning.total_orders()
     to agent_provisioner;       -- to create triggers with
 grant execute on function provisioning.due(text[], integer, integer),
     provisioning.next_due(text[], integer), provisioning.claim(text[], integer, integer),
     provisioning.register(bigint, text[], text[]), provisioning.requeue_behind_former(bigint, bigint),
-    provisioning.living_agents(bigint[]), provisioning.hold_agent(bigint, text) to agent_provisioner;
+    provisioning.living_agents(bigint[]), provisioning.hold_agent(bigint, text),
+    provisioning.leaving_agent(bigint), provisioning.remove_agent(bigint, boolean) to agent_provisioner;
 grant select, insert, update, delete on provisioning.instances to agent_provisioner;
 grant execute on function provisioning.notify(text, text, double precision),
     provisioning.is_current(timestamptz), provisioning.differing_instances(bigint, jsonb),
@@ -101,7 +103,8 @@ grant execute on function provisioning.lock_pace(text), provisioning.require_loc
     provisioning.free_lock_waiters(boolean), provisioning.lock_run_at(text, boolean),
     provisioning.lock_holders() to agent_provisioner;
 grant execute on function provisioning.publish(regclass, name) to agent_provisioner;
-grant execute on function provisioning.unpublish(regclass) to agent_provisioner;
+grant execute on function provisioning.unpublish(regclass), provisioning.regain_statement(jsonb),
+    provisioning.regain_key(jsonb) to agent_provisioner;
 
 drop policy if exists worker on provisioning.migrations;
 create policy worker on provisioning.migrations for select to agent_provisioner
@@ -134,6 +137,9 @@ create policy worker on provisioning.trash for all to agent_provisioner
 drop policy if exists worker on provisioning.trash_relations;
 create policy worker on provisioning.trash_relations for all to agent_provisioner
     using (current_user = 'agent_provisioner') with check (current_user = 'agent_provisioner');
+drop policy if exists worker on provisioning.purge_holds;
+create policy worker on provisioning.purge_holds for all to agent_provisioner
+    using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
 
 -- DELETE allows the table lock, UPDATE of one column (which a trigger keeps as it is) the row lock.
 grant select, references, delete, update (id) on public.agents to agent_provisioner;

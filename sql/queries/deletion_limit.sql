@@ -1,7 +1,7 @@
--- Deletions of the last hour that no operator approved: those that are done, and those that nobody asked
+-- Deletions of the last hour that no operator approved: those that are done or under way, and those that nobody asked
 -- for, done or not. Jobs of this transaction's own count, too.
 select
-    count(*) filter (where j.state = 'succeeded') as deleted,
+    count(*) filter (where j.state = 'succeeded' or j.argument = 'keys_removed') as deleted,
     count(*) filter (where j.unreported) as unreported
 from provisioning.jobs j
 where j.kind = 'deprovision'

@@ -242,7 +242,7 @@ fn obstacle(related: &[&Row]) -> Option<String> {
 }
 
 /// The ends of names that begin with a prefix.
-fn suffixes(names: impl Fn(&Prefix) -> Vec<String>) -> Result<Vec<String>, Error> {
+pub(super) fn suffixes(names: impl Fn(&Prefix) -> Vec<String>) -> Result<Vec<String>, Error> {
     let prefix: Prefix = "zz".parse()?;
     let end = |name: String| name.strip_prefix(prefix.as_str()).map(ToOwned::to_owned);
     Ok(names(&prefix).into_iter().filter_map(end).collect())

@@ -3,7 +3,8 @@
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use super::error::{Error, query};
+use super::deprovision::is_alive;
+use super::error::{Error, query, written};
 use super::mend::refers_to_agents;
 use super::shared_lock::{AGENTS, LockMode, lock};
 use super::{Agent, AgentId, Blueprint, Object, Outcome, Reference};
@@ -39,7 +40,7 @@ pub async fn convert(
 }
 
 /// Drops the agent's foreign keys to `agents`; whether it still has its row there.
-pub(super) async fn untie(client: &Client, id: AgentId) -> Result<bool, Error> {
+async fn untie(client: &Client, id: AgentId) -> Result<bool, Error> {
     let found = keys(client, id).await?;
     let keyed = found.into_iter().filter_map(|(table, key)| Some((table, key?)));
     let drop = |(table, key): (String, String)| {
@@ -74,23 +75,23 @@ async fn tie(
         Reference::ForeignKey => LockMode::ShareRowExclusive,
         Reference::Check => LockMode::AccessExclusive,
     };
-    let row = "select from public.agents where id = $1";
     let record = "update provisioning.agents set reference = $2 where agent_id = $1";
     let (agents, statements) = ([AGENTS.to_owned()], statements.join(";\n"));
-    let (recorded, locked, row, changed) = tokio::join!(
+    let (recorded, locked, alive, changed) = tokio::join!(
         biased;
         async {
             client.execute_typed(record, &[(&id.0, Type::INT8), (&to.as_str(), Type::TEXT)]).await
         },
         lock(client, mode, &agents, tables),
-        async { client.query_typed(row, &[(&id.0, Type::INT8)]).await },
+        is_alive(client, id),
         client.batch_execute(&statements),
     );
-    recorded.map_err(query("record the reference"))?;
+    let recorded = recorded.map_err(query("record the reference"))?;
     locked?;
-    let there = !row.map_err(query("look for the agent's row"))?.is_empty();
-    if there || to == Reference::Check {
+    let there = alive?;
+    if there {
         changed.map_err(query("change the foreign keys"))?;
+        written(recorded, "provisioning.agents")?;
     }
     Ok(there)
 }

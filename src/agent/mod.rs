@@ -12,6 +12,7 @@ mod deprovision;
 mod drift;
 mod echo;
 mod error;
+mod keys;
 mod ledger;
 mod manifest;
 mod mend;
@@ -30,6 +31,7 @@ mod template;
 mod templates;
 mod trash;
 mod trial;
+mod unmanaged;
 mod upgrade;
 
 use std::fmt;
@@ -56,7 +58,7 @@ pub use restore::{Restored, Trashed, restore};
 pub use shared_lock::{LockMode, Refusal, require_turn};
 pub use template::Template;
 pub use templates::{Error as TemplateError, Templates};
-pub use trash::purge;
+pub use trash::{purge, service_clock};
 pub use upgrade::{Stage, require_own, upgrade};
 
 /// The key of a row of `agents`; never used again for another agent.

@@ -83,6 +83,9 @@ pub enum Outcome {
     Deprovisioned,
     /// The same, and for a while an operator can bring them back.
     Trashed,
+    /// The agent had no tables of ours, and its row is gone. Tables of the same names are somebody else's,
+    /// and are left alone.
+    RowDeleted,
 }
 
 impl Outcome {
@@ -100,6 +103,7 @@ impl Outcome {
             Self::Converted => "converted",
             Self::Deprovisioned => "deprovisioned",
             Self::Trashed => "trashed",
+            Self::RowDeleted => "row_deleted",
         }
     }
 }
@@ -150,8 +154,11 @@ pub async fn provision(
     registered?;
     published?;
     keyed?;
-    let held = held?;
-    Ok(if entered && held { Outcome::Provisioned } else { Outcome::Superseded })
+    match (entered, held?) {
+        (true, true) => Ok(Outcome::Provisioned),
+        (false, true) => Err(Error::Swallowed("provisioning.agents")),
+        (_, false) => Ok(Outcome::Superseded),
+    }
 }
 
 /// Locks the tables outside that the files refer to by foreign keys of their own.

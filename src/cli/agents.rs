@@ -8,7 +8,9 @@ use tokio_postgres::Client;
 
 use super::jobs::print_json;
 use super::table::{Table, clean, or_dash};
-use super::{Error, adopt, connect_current, convert, failed, repair, trash, upgrade, verify};
+use super::{
+    Error, adopt, connect_current, convert, failed, purge, repair, restore, trash, upgrade, verify,
+};
 use crate::config::Config;
 use crate::jobs::desk;
 
@@ -45,8 +47,10 @@ enum Verb {
     Convert(convert::Args),
     /// List deleted agents that can be restored
     Trash(trash::List),
-    /// Bring a deleted agent back: its row, its tables and all in them
-    Restore(trash::Restore),
+    /// Bring deleted agents back: their rows, their tables and all in them
+    Restore(restore::Args),
+    /// Erase deleted agents now, or let the service purge again: without --yes, print what would go
+    Purge(purge::Args),
 }
 
 /// An agent with all that `show` tells of it.
@@ -65,7 +69,8 @@ pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error>
         Verb::Upgrade(args) => return upgrade::main(args, config).await,
         Verb::Convert(args) => return convert::main(args, config).await,
         Verb::Trash(args) => return trash::list(&args, config).await,
-        Verb::Restore(args) => return trash::restore(args, config).await,
+        Verb::Restore(args) => return restore::main(args, config).await,
+        Verb::Purge(args) => return purge::main(args, config).await,
         Verb::List { json } => {
             let client = connect_current(config).await?;
             let mut out = stdout().lock();

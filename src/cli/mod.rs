@@ -11,8 +11,10 @@ mod healthcheck;
 mod job_text;
 mod jobs;
 mod migrate;
+mod purge;
 mod render;
 mod repair;
+mod restore;
 mod rollout;
 mod run;
 mod table;
@@ -107,11 +109,17 @@ enum Error {
     Agent(#[from] agent::Error),
     #[error(
         "{prefix} is agent {id}{}",
-        if *alive { ": delete it first" } else { ", which is being deleted; see: agents show" }
+        if *alive {
+            ": a deleted agent comes back only under its own prefix, so delete it first"
+        } else {
+            ", which is being deleted; see: agents show"
+        }
     )]
     Present { prefix: String, id: i64, alive: bool },
     #[error("there is no such {0:?} in the trash; see: agents trash")]
     NotInTrash(String),
+    #[error("there is no item {0} in the trash, or it is in use at this moment; see: agents trash")]
+    NoItem(i64),
     #[error("the trash holds several agents {prefix:?}; choose one by --item: {items}")]
     Several { prefix: String, items: String },
     #[error("no tables are registered for an agent {0:?}; see: agents list")]
@@ -153,6 +161,7 @@ impl Error {
             | Self::Agent(_)
             | Self::Present { .. }
             | Self::NotInTrash(_)
+            | Self::NoItem(_)
             | Self::Several { .. }
             | Self::Output(_) => 1,
         }

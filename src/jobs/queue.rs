@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::attempt::Failure;
-use super::job::Job;
+use super::job::{Job, Kind};
 use crate::agent::{Outcome, Registered};
 use crate::backoff;
 use crate::db;
@@ -130,9 +130,13 @@ pub(super) async fn succeed(
         | Outcome::Upgraded
         | Outcome::Unfinished
         | Outcome::Converted => "ready",
-        Outcome::Superseded | Outcome::Requeued | Outcome::Deprovisioned | Outcome::Trashed => {
-            "gone"
-        }
+        // A deletion that nobody asked for, of an agent that exists after all.
+        Outcome::Superseded if job.kind == Kind::Deprovision => "ready",
+        Outcome::Superseded
+        | Outcome::Requeued
+        | Outcome::Deprovisioned
+        | Outcome::Trashed
+        | Outcome::RowDeleted => "gone",
     };
     let settled: [(&(dyn ToSql + Sync), Type); 6] = [
         (&job.id, Type::INT8),
@@ -157,7 +161,11 @@ fn has_news(job: &Job, outcome: Outcome) -> bool {
         Outcome::Drifted { mended } => mended,
         // What is not registered is not dropped.
         Outcome::Deprovisioned | Outcome::Trashed => job.registered == Registered::This,
-        Outcome::Unchanged | Outcome::Superseded | Outcome::Requeued | Outcome::Unfinished => false,
+        Outcome::Unchanged
+        | Outcome::Superseded
+        | Outcome::Requeued
+        | Outcome::RowDeleted
+        | Outcome::Unfinished => false,
     }
 }
 
