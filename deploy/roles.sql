@@ -86,8 +86,9 @@ grant execute on function provisioning.due(text[], integer, integer),
     provisioning.living_agents(bigint[]), provisioning.hold_agent(bigint, text) to agent_provisioner;
 grant select, insert, update, delete on provisioning.instances to agent_provisioner;
 grant execute on function provisioning.notify(text, text, double precision),
-    provisioning.is_current(timestamptz), provisioning.differing_instances(bigint, jsonb),
-    provisioning.show_instance(bigint, text, integer, text, jsonb, text, text) to agent_provisioner;
+    provisioning.end_clock_waits(), provisioning.is_current(timestamptz),
+    provisioning.differing_instances(bigint, jsonb), provisioning.show_instance(
+        bigint, text, integer, text, jsonb, text, text) to agent_provisioner;
 grant execute on function provisioning.publish(regclass, name) to agent_provisioner;
 grant execute on function provisioning.unpublish(regclass) to agent_provisioner;
 

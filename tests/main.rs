@@ -16,6 +16,7 @@ mod boundaries;
 mod brake;
 mod chaos;
 mod cli;
+mod clock;
 mod concurrently;
 mod convert;
 mod deploy;

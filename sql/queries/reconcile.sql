@@ -29,4 +29,5 @@ with missing as (
     returning 1
 )
 select (select count(*) from missing) as missing, (select count(*) from orphaned) as orphaned,
-    exists (select from provisioning.trash where purge_at <= now()) as expired
+    exists (select from provisioning.trash where purge_at <= now()) as expired,
+    provisioning.end_clock_waits() as clock_waits

@@ -96,7 +96,21 @@ impl Reconcile {
             self.metrics.reconciled(count(missing), count(orphaned));
             self.wake.now(Wakeup::Reconcile);
         }
+        self.end_clock_waits(found.get("clock_waits"));
         Ok(found.get("expired"))
+    }
+}
+
+impl Reconcile {
+    /// Jobs that are due because the server's clock was set back after they were scheduled.
+    fn end_clock_waits(&self, jobs: i64) {
+        if jobs > 0 {
+            tracing::warn!(
+                jobs,
+                "the server's clock was set back: what it would have delayed is due now"
+            );
+            self.wake.now(Wakeup::Reconcile);
+        }
     }
 }
 
