@@ -91,6 +91,7 @@ grant execute on function provisioning.due(text[], integer, integer),
     provisioning.leaving_agent(bigint), provisioning.remove_agent(bigint, boolean) to agent_provisioner;
 grant select, insert, update, delete on provisioning.instances to agent_provisioner;
 grant execute on function provisioning.notify(text, text, double precision),
+    provisioning.end_clock_waits(),
     provisioning.is_current(timestamptz), provisioning.differing_instances(bigint, jsonb),
     provisioning.show_instance(bigint, text, integer, text, jsonb, text, text) to agent_provisioner;
 -- What paces locks on shared tables. DELETE allows the lock on the gate, which is empty.

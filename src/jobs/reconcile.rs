@@ -103,6 +103,7 @@ impl Reconcile {
             self.metrics.reconciled(count(missing), count(orphaned));
             self.wake.now(Wakeup::Reconcile);
         }
+        self.end_clock_waits(found.get("clock_waits"));
         Ok(found.get("expired"))
     }
 }
@@ -126,6 +127,17 @@ impl Reconcile {
             ),
             None if !was_proven => tracing::info!("which agents are gone can be told again"),
             Some(_) | None => {}
+        }
+    }
+
+    /// Jobs that are due because the server's clock was set back after they were scheduled.
+    fn end_clock_waits(&self, jobs: i64) {
+        if jobs > 0 {
+            tracing::warn!(
+                jobs,
+                "the server's clock was set back: what it would have delayed is due now"
+            );
+            self.wake.now(Wakeup::Reconcile);
         }
     }
 }
