@@ -51,6 +51,7 @@ mod requests;
 mod resources;
 mod restore;
 mod settings;
+mod signals;
 mod systemd;
 mod templates;
 mod tls;

@@ -49,7 +49,7 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Error> {
     let worker = config::load(None, settings(WORKER))?;
     let admin = config::load(None, settings(ADMIN))?;
     let superuser = config::load(None, settings(SUPERUSER))?;
-    telemetry::init(&worker.log)?;
+    let _logs = telemetry::init(&worker.log)?;
     runtime()?.block_on(async {
         let started = Instant::now();
         prepare(&superuser, &admin, cluster.password()).await?;

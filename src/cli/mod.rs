@@ -184,9 +184,13 @@ pub fn main() -> ExitCode {
             return ExitCode::SUCCESS; // the reader has seen enough
         }
         // There is nobody left to tell when standard error is gone.
-        let _gone = writeln!(io::stderr(), "agent-provisioner: {}", Chain(&error)).is_err();
+        let _gone = writeln!(io::stderr(), "{}", message(&error)).is_err();
         ExitCode::from(error.exit_code())
     })
+}
+
+fn message(error: &Error) -> String {
+    format!("agent-provisioner: {}", Chain(error))
 }
 
 fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
@@ -201,11 +205,19 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
     if let Command::Healthcheck(args) = cli.command {
         return healthcheck::main(&args, &config);
     }
-    telemetry::init(&config.log)?;
+    let logs = telemetry::init(&config.log)?;
     let runtime = runtime()?;
     runtime.block_on(async {
         match cli.command {
-            Command::Run(args) => run::main(&args, &config).await,
+            Command::Run(args) => {
+                telemetry::log_panics();
+                let ended = run::main(&args, &config).await;
+                // Where nobody reads standard error, the service ends all the same.
+                Ok(ended.unwrap_or_else(|error| {
+                    logs.line(&message(&error));
+                    ExitCode::from(error.exit_code())
+                }))
+            }
             Command::Migrate(args) => migrate::main(args, &config).await,
             Command::Doctor(args) => doctor::main(&args, &config).await,
             Command::Jobs(args) => jobs::main(args, &config).await,
