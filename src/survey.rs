@@ -64,7 +64,7 @@ impl Survey {
                     return;
                 }
             };
-            schema = db::require_current(&mut client).await.map_err(unready);
+            schema = db::require_current(&mut client).await.map_err(|e| unready(&e));
             match count(&client).await {
                 Ok(counted) => stock = Some(counted),
                 Err(error) => {
@@ -79,8 +79,8 @@ impl Survey {
     }
 }
 
-fn unready(error: MigrateError) -> Unready {
-    let reason = Chain(&error).to_string();
+fn unready(error: &MigrateError) -> Unready {
+    let reason = Chain(error).to_string();
     if matches!(error, MigrateError::Query { .. }) {
         return Unready::unreachable(reason);
     }
