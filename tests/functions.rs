@@ -183,18 +183,18 @@ async fn a_call_by_position_changes_the_columns_that_it_always_did() {
     let db = Database::new().await;
     let admin = db.admin().await;
     admin.populate().await;
-    let set = "insert into public.whatsapp_configuration (user_id, whatsapp_number, webhook_url, api_key)
+    let set =
+        "insert into public.whatsapp_configuration (user_id, whatsapp_number, webhook_url, api_key)
         values ('{id}', '+1', 'https://x', 'key')
         on conflict (user_id) do update set api_key = 'key', verify_token = null";
     admin.run(&set.replace("{id}", DAN.id)).await;
     let call = "select success from public.update_whatsapp_config(
         '{id}', null, 'https://y', null, 'business', 'phone', false)";
     assert_eq!(admin.rows(&call.replace("{id}", DAN.id)).await, ["t"]);
-    let columns = "webhook_url, api_key, business_account_id, phone_number_id, is_active, verify_token";
-    let row = format!(
-        "select {columns} from public.whatsapp_configuration where user_id = '{}'",
-        DAN.id
-    );
+    let columns =
+        "webhook_url, api_key, business_account_id, phone_number_id, is_active, verify_token";
+    let row =
+        format!("select {columns} from public.whatsapp_configuration where user_id = '{}'", DAN.id);
     assert_eq!(admin.rows(&row).await, ["https://y|key|business|phone|f|-"]);
 }
 

@@ -47,6 +47,7 @@ mod replay;
 mod requests;
 mod resources;
 mod restore;
+mod secrets;
 mod settings;
 mod systemd;
 mod templates;
