@@ -72,6 +72,7 @@ pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Findi
             "run deploy/roles.sql as postgres and log in as agent_provisioner",
         )),
     }
+    findings.push(secrets(config));
     findings.push(absence::judge(&client).await);
     findings.extend(locks::judge(&client).await);
     findings.extend(templates::judge(&mut client, config).await);
@@ -90,6 +91,20 @@ pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Findi
         }
     });
     findings
+}
+
+/// Whether files with passwords are kept from other users.
+fn secrets(config: &Config) -> Finding {
+    let files: Vec<_> = config.database.exposed();
+    let Some((_, file)) = files.first() else {
+        return ok(
+            "secrets",
+            "no file that a key of section database names is everybody's".to_owned(),
+        );
+    };
+    let keys: Vec<_> = files.iter().map(|(key, _)| *key).collect();
+    let found = format!("every user of this machine can read the file of {}", keys.join(" and "));
+    warning("secrets", found, &format!("chmod 600 {}", file.display()))
 }
 
 fn ok(what: &'static str, found: String) -> Finding {

@@ -2,6 +2,7 @@
 
 use agent_provisioner::cluster::SUPERUSER;
 
+use crate::http::answers;
 use crate::support::{
     ADMIN, Admin, Database, ROLES, Server, Service, WORKER, ask, expect, get, json, said, until,
 };
@@ -119,11 +120,7 @@ async fn where_absence_cannot_be_proven_nothing_is_dropped_and_all_probes_say_so
     root.run("alter role postgres nobypassrls").await;
     let force = "alter table public.agents force row level security";
     admin.run(force).await;
-    until("the code", || async {
-        let (code, body) = get(&http, "/readyz");
-        (code == 503 && body.starts_with("absence_unproven: ")).then_some(())
-    })
-    .await;
+    answers(&http, "absence_unproven").await;
     assert!(get(&http, "/metrics").1.contains("agent_provisioner_agents_unproven 1"));
     service.logged("\"level\":\"ERROR\",\"message\":\"cannot tell which agents are gone").await;
     let (severity, fix) = found(&db).await;

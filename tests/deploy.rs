@@ -87,7 +87,9 @@ fn the_example_names_every_key_and_shows_its_default() {
     let example = read("deploy/config.example.toml");
     let keys = keys(&example);
     let scratch = Scratch::new("example");
-    let load = |text: &str| config::load(Some(&scratch.write("one.toml", text)), iter::empty());
+    let load = |text: &str| {
+        config::load(Some(&scratch.write("one.toml", text)), iter::empty::<(String, String)>())
+    };
     let shown = |config: &Config| format!("{config:?}");
     let default = shown(&Config::default());
     assert_eq!(shown(&load(&example).unwrap()), default);
@@ -154,7 +156,7 @@ fn the_pods_find_their_settings_and_their_secret() {
     let (name, text) = settings["data"].as_object().unwrap().iter().next().unwrap();
     let text = text.as_str().unwrap();
     let scratch = Scratch::new("pods");
-    config::load(Some(&scratch.write(name, text)), iter::empty()).unwrap();
+    config::load(Some(&scratch.write(name, text)), iter::empty::<(String, String)>()).unwrap();
 
     let pod = &pods["spec"]["template"]["spec"];
     let container = &pod["containers"][0];

@@ -50,6 +50,7 @@ mod replay;
 mod requests;
 mod resources;
 mod restore;
+mod secrets;
 mod settings;
 mod signals;
 mod systemd;

@@ -677,16 +677,16 @@ begin
     return next;
 end $$;
 
--- Changes the fields that are given.
+-- Changes the fields that are given. A client that calls by position writes the columns that it always did.
 create function public.update_whatsapp_config(
     user_id uuid,
     whatsapp_number varchar default null,
     webhook_url text default null,
     api_key text default null,
-    verify_token text default null,
     business_account_id varchar default null,
     phone_number_id varchar default null,
-    is_active boolean default null
+    is_active boolean default null,
+    verify_token text default null
 ) returns table (config jsonb, success boolean, message text)
     language plpgsql set search_path = '' as $$
 #variable_conflict use_column
@@ -695,11 +695,11 @@ begin
     set whatsapp_number = coalesce(update_whatsapp_config.whatsapp_number, c.whatsapp_number),
         webhook_url = coalesce(update_whatsapp_config.webhook_url, c.webhook_url),
         api_key = coalesce(update_whatsapp_config.api_key, c.api_key),
-        verify_token = coalesce(update_whatsapp_config.verify_token, c.verify_token),
         business_account_id = coalesce(update_whatsapp_config.business_account_id,
                                        c.business_account_id),
         phone_number_id = coalesce(update_whatsapp_config.phone_number_id, c.phone_number_id),
-        is_active = coalesce(update_whatsapp_config.is_active, c.is_active)
+        is_active = coalesce(update_whatsapp_config.is_active, c.is_active),
+        verify_token = coalesce(update_whatsapp_config.verify_token, c.verify_token)
     where c.user_id = update_whatsapp_config.user_id
     returning to_jsonb(c) into config;
     success := config is not null;

@@ -23,6 +23,7 @@ mod upgrade;
 mod verify;
 mod wait;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -69,6 +70,10 @@ enum Command {
 enum Error {
     #[error(transparent)]
     Config(#[from] config::Error),
+    #[error(
+        "the arguments cannot be used. A URL is none: it belongs into DATABASE_URL, or into a file"
+    )]
+    Argument,
     #[error(transparent)]
     Prefix(#[from] agent::InvalidPrefix),
     #[error(transparent)]
@@ -135,6 +140,7 @@ impl Error {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_)
+            | Self::Argument
             | Self::Prefix(_)
             | Self::Template(_)
             | Self::Telemetry(_)
@@ -177,8 +183,7 @@ fn failed(doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Error {
 ///
 /// Exit codes: 0 done, 1 failed, 2 usage or configuration. An error is one line on standard error.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let done = dispatch(cli);
+    let done = parse().and_then(dispatch);
     done.unwrap_or_else(|error| {
         if matches!(&error, Error::Output(io) if io.kind() == io::ErrorKind::BrokenPipe) {
             return ExitCode::SUCCESS; // the reader has seen enough
@@ -193,12 +198,23 @@ fn message(error: &Error) -> String {
     format!("agent-provisioner: {}", Chain(error))
 }
 
+/// Usage errors quote the argument, and end the program here.
+fn parse() -> Result<Cli, Error> {
+    Cli::try_parse().or_else(|error| {
+        let url = |argument: OsString| argument.to_string_lossy().contains("://");
+        if error.use_stderr() && std::env::args_os().any(url) {
+            return Err(Error::Argument);
+        }
+        error.exit()
+    })
+}
+
 fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
     // A bad flag or setting never starts a runtime.
     if let Command::Dev(args) = cli.command {
         return dev::main(&args);
     }
-    let config = config::load(cli.config.as_deref(), std::env::vars())?;
+    let config = config::load(cli.config.as_deref(), std::env::vars_os())?;
     if let Command::Render(args) = cli.command {
         return render::main(&args, &config);
     }
@@ -206,6 +222,12 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
         return healthcheck::main(&args, &config);
     }
     let logs = telemetry::init(&config.log)?;
+    if !matches!(cli.command, Command::Doctor(_)) {
+        for (key, file) in config.database.exposed() {
+            let file = file.display();
+            tracing::warn!(key, %file, "every user of this machine can read the password: chmod 600");
+        }
+    }
     let runtime = runtime()?;
     runtime.block_on(async {
         match cli.command {

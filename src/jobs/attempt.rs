@@ -54,11 +54,10 @@ impl Failure {
     }
 
     pub(super) fn of_settling(error: &Broken, started: Instant) -> Self {
-        let text = format!("cannot commit: {error}");
         Self {
             policy: retry_policy(error.code()),
-            error: text.clone(),
-            logged: text,
+            error: format!("cannot commit: {error}"),
+            logged: format!("cannot commit: {}", error.discreet()),
             sqlstate: error.code().map(|code| code.code().to_owned()),
             refusal: None,
             took: started.elapsed(),
