@@ -2,6 +2,7 @@
 
 mod facts;
 mod templates;
+mod trash;
 
 use serde::Serialize;
 
@@ -69,6 +70,7 @@ pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Findi
             "run deploy/roles.sql as postgres and log in as agent_provisioner",
         )),
     }
+    findings.extend(trash::judge(&client, config).await);
     findings.extend(templates::judge(&mut client, config).await);
     let deaf = |reason: String| {
         let found = format!("{reason}; the service polls every second instead");

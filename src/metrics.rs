@@ -190,6 +190,7 @@ pub struct Stock {
     oldest: Gauge<f64, AtomicU64>,
     blocked: Gauge,
     agents: Family<Labels<1>, Gauge>,
+    purge_held: Gauge,
 }
 
 impl Stock {
@@ -209,6 +210,11 @@ impl Stock {
         self.blocked.set(blocked);
     }
 
+    /// Whether the trash is not emptied until an operator approves, as 0 or 1.
+    pub fn purge_held(&self, held: i64) {
+        self.purge_held.set(held);
+    }
+
     /// For [`Metrics::expose`].
     pub fn registry(self) -> Registry {
         let mut registry = Registry::with_prefix(PREFIX);
@@ -219,6 +225,8 @@ impl Stock {
         registry.register("blocked_prefixes", help, self.blocked);
         let help = "Agents with tables, by the version of their templates";
         registry.register("agents", help, self.agents);
+        let help = "1 while the database's clock has moved and the trash waits for an operator";
+        registry.register("purge_held", help, self.purge_held);
         registry
     }
 }

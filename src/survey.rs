@@ -90,6 +90,7 @@ async fn count(client: &Client) -> Result<Registry, tokio_postgres::Error> {
             "jobs" => stock.jobs(label, row.try_get("state")?, count),
             "agents" => stock.agents(label, count),
             "oldest" => oldest = value,
+            "purge_held" => stock.purge_held(count),
             _ => blocked = count,
         }
     }

@@ -17,7 +17,7 @@ fn the_demonstration_shows_two_agents_apart_and_one_leaving() {
         "  1          1         28.90",
         "  0          0         -",
         "  t        Agent agt_ada and its tables are being deleted.",
-        "  3   deprovision  agt_ada       succeeded  deprovisioned",
+        "  3   deprovision  agt_ada       succeeded  trashed",
     ] {
         assert!(text.contains(line), "no {line:?} in:\n{text}");
     }

@@ -30,5 +30,7 @@ from waiting where not waits and run_at <= now()
 union all
 select 'blocked', null, null, count(distinct agent_prefix)::float8 from waiting where stuck
 union all
+select 'purge_held', null, null, count(*)::float8 from provisioning.purge_holds where released_at is null
+union all
 select 'agents', template_version::text, null, count(*)::float8
 from provisioning.agents group by template_version

@@ -35,6 +35,7 @@ impl Kind {
 
 /// A claimed job.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "columns of a row")]
 pub(super) struct Job {
     pub(super) id: i64,
     pub(super) kind: Kind,
