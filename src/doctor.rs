@@ -5,6 +5,7 @@ mod facts;
 mod instances;
 mod locks;
 mod templates;
+mod trash;
 
 use serde::Serialize;
 
@@ -75,6 +76,7 @@ pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Findi
     findings.push(secrets(config));
     findings.push(absence::judge(&client).await);
     findings.extend(locks::judge(&client).await);
+    findings.extend(trash::judge(&client, config).await);
     findings.extend(templates::judge(&mut client, config).await);
     findings.extend(instances::judge(&client, config).await);
     findings.push(match listener.try_once().await {

@@ -220,6 +220,7 @@ pub struct Stock {
     lock_waiters: Gauge,
     lock_holder: Gauge<f64, AtomicU64>,
     agents: Family<Labels<1>, Gauge>,
+    purge_held: Gauge,
 }
 
 impl Stock {
@@ -249,6 +250,11 @@ impl Stock {
         self.lock_holder.set(age);
     }
 
+    /// Whether the trash is not emptied until an operator approves, as 0 or 1.
+    pub fn purge_held(&self, held: i64) {
+        self.purge_held.set(held);
+    }
+
     /// For [`Metrics::expose`].
     pub fn registry(self) -> Registry {
         let mut registry = Registry::with_prefix(PREFIX);
@@ -263,6 +269,8 @@ impl Stock {
         registry.register("lock_blocker_age_seconds", help, self.lock_holder);
         let help = "Agents with tables, by the version of their templates";
         registry.register("agents", help, self.agents);
+        let help = "1 while the database's clock has moved and the trash waits for an operator";
+        registry.register("purge_held", help, self.purge_held);
         registry
     }
 }

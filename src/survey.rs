@@ -102,6 +102,7 @@ async fn count(client: &Client) -> Result<Registry, tokio_postgres::Error> {
             "oldest" => oldest = value,
             "lock_waiters" => stock.lock_waiters(count),
             "lock_holder" => stock.lock_holder(value),
+            "purge_held" => stock.purge_held(count),
             _ => blocked = count,
         }
     }

@@ -35,5 +35,7 @@ from provisioning.jobs where state = 'pending' and lock_wanted is not null
 union all
 select 'lock_holder', null, null, coalesce(max(h.seconds), 0) from provisioning.lock_holders() h
 union all
+select 'purge_held', null, null, count(*)::float8 from provisioning.purge_holds where released_at is null
+union all
 select 'agents', template_version::text, null, count(*)::float8
 from provisioning.agents group by template_version

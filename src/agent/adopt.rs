@@ -160,8 +160,18 @@ pub async fn take(client: &Client, manifest: &Manifest, agent: &Agent) -> Result
             ],
         )
         .await;
-    let registered = registered.map_err(query("register the agent's tables"))?.len();
-    if registered == tables.len() {
+    let registered = registered.map_err(query("register the agent's tables"))?;
+    let count = |column| registered.first().map_or(0_i64, |row| row.get(column));
+    for (table, due, written) in [
+        ("provisioning.agents", "agents", "registered"),
+        ("provisioning.agent_tables", "tables_there", "tables"),
+        ("provisioning.agent_types", "types_there", "types"),
+    ] {
+        if count(written) != count(due) {
+            return Err(Error::Swallowed(table));
+        }
+    }
+    if usize::try_from(count("tables")) == Ok(tables.len()) {
         return Ok(Taken::Adopted);
     }
     Ok(Taken::Refused("its tables were replaced meanwhile".to_owned()))

@@ -52,16 +52,18 @@ pub enum Error {
     Swallowed(&'static str),
     /// Tables that an older trigger built for an agent were never taken over.
     #[error(
-        "{} may belong to this agent and nobody manages them: the agent's row would take their rows along. \
-         Nothing was deleted. To delete them with the agent run `agent-provisioner agents adopt {prefix} \
-         --yes`, to keep them rename them or drop their foreign keys to public.agents; then replay this job",
-        .tables.join(", ")
+        "nothing was deleted, since nobody manages {}: with the agent's row the rows in there would go, or \
+         keep it. If these tables are the agent's run `agent-provisioner agents adopt {prefix} --yes`. To \
+         keep them run {}. Then replay this job",
+        .tables.join(", "), .mend.join("; ")
     )]
     NotAdopted {
         /// The agent's, as its row has it.
         prefix: String,
         /// Qualified and quoted.
         tables: Vec<String>,
+        /// The statements that untie them from the agent's row.
+        mend: Vec<String>,
     },
     /// Partitions, children or parents of the agent's tables are somebody else's.
     #[error(

@@ -58,14 +58,14 @@ async fn bare(client: &Client, tables: &[u32]) -> Result<Vec<String>, Error> {
     let grants = grants.map_err(query("read the privileges on the agent's tables"))?;
     let revokes: Vec<&str> = grants.iter().map(|row| row.get("revoke")).collect();
     let (revokes, sql) = (revokes.join(";\n"), include_str!("../../sql/queries/unpublish.sql"));
-    let (revoked, unpublished) = tokio::join!(
+    let (bared, withdrawn) = tokio::join!(
         biased;
         client.batch_execute(&revokes),
         async { client.query_typed(sql, &[(&tables, Type::OID_ARRAY)]).await },
     );
-    revoked.map_err(query("take the privileges off the agent's tables"))?;
-    let unpublished = unpublished.map_err(query("take the agent's tables out of publications"))?;
-    Ok(grants.iter().chain(&unpublished).map(|row| row.get("entry")).collect())
+    bared.map_err(query("take the privileges off the agent's tables"))?;
+    let withdrawn = withdrawn.map_err(query("take the agent's tables out of publications"))?;
+    Ok(grants.iter().chain(&withdrawn).map(|row| row.get("entry")).collect())
 }
 
 /// Keeps in the trash that the deletion switched the user's configuration off.

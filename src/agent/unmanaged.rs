@@ -20,11 +20,12 @@ pub(super) async fn has_old_tables(
         .query_typed(sql, &[(&prefix, Type::TEXT), (&suffixes, Type::TEXT_ARRAY)])
         .await
         .map_err(query("look for tables that were never adopted"))?;
-    if found.iter().any(|row| row.get("keyed")) {
-        let tables = found.iter().map(|row| row.get("name")).collect();
-        return Err(Error::NotAdopted { prefix: prefix.to_owned(), tables });
+    let mend: Vec<String> = found.iter().filter_map(|row| row.get("mend")).collect();
+    if mend.is_empty() {
+        return Ok(!found.is_empty());
     }
-    Ok(!found.is_empty())
+    let tables = found.iter().map(|row| row.get("name")).collect();
+    Err(Error::NotAdopted { prefix: prefix.to_owned(), tables, mend })
 }
 
 /// Refuses where partitions or inheritance children of these tables would go along with them; and with

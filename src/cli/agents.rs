@@ -117,13 +117,18 @@ fn list(out: &mut impl Write, agents: &[desk::Agent]) -> io::Result<()> {
             agent.id.to_string(),
             agent.state.clone(),
             or_dash(agent.template_version),
-            or_dash(agent.reference.as_ref()),
+            or_dash(reference(agent)),
             agent.tables.to_string(),
             or_dash(agent.provisioned_at.as_ref()),
             or_dash(job.map(|job| format!("{} {} {}", job.id, job.kind, job.state))),
         ]);
     }
     table.print(out, 0)
+}
+
+fn reference(agent: &desk::Agent) -> Option<String> {
+    let removed = if agent.key_removed { ", taken off by a deletion" } else { "" };
+    agent.reference.as_ref().map(|reference| format!("{reference}{removed}"))
 }
 
 fn show(out: &mut impl Write, shown: &Shown) -> io::Result<()> {
@@ -133,7 +138,7 @@ fn show(out: &mut impl Write, shown: &Shown) -> io::Result<()> {
     writeln!(out, "Agent {prefix} ({id}){gone} is {}", agent.state)?;
     let mut facts = Table::facts();
     facts.fact("template", agent.template_version);
-    facts.fact("reference", agent.reference.as_ref());
+    facts.fact("reference", reference(agent));
     facts.fact("provisioned", agent.provisioned_at.as_ref());
     if let Some(job) = &agent.last_job {
         let (id, kind, state) = (job.id, &job.kind, &job.state);

@@ -50,6 +50,7 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Error> {
             ("DATABASE_URL", url),
             ("PROVISIONER_LOG__LEVEL", "warn".to_owned()),
             ("PROVISIONER_HTTP__LISTEN", http.to_string()),
+            ("PROVISIONER_REFERENCE", "check".to_owned()),
         ]
         .map(|(key, value)| (key.to_owned(), value))
     };

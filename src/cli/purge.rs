@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::error::Chain;
 
 #[derive(Debug, Clap)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
     /// All that the trash holds of these
     #[arg(required_unless_present_any = ["item", "resume"])]
@@ -70,7 +71,7 @@ async fn erase(args: &Args, client: &mut Client, done: bool) -> Result<bool, Err
     let mut reports = Vec::new();
     for (prefix, found) in choose(client, &args.prefixes, wanted).await? {
         if found.is_empty() {
-            reports.push(Report::refused(prefix.clone(), Error::NotInTrash(prefix)));
+            reports.push(Report::refused(prefix.clone(), &Error::NotInTrash(prefix)));
         }
         for trashed in found {
             let purged = if done { purge(client, &trashed).await } else { Ok(()) };
@@ -78,7 +79,7 @@ async fn erase(args: &Args, client: &mut Client, done: bool) -> Result<bool, Err
         }
     }
     if let (Some(item), []) = (args.item, reports.as_slice()) {
-        reports.push(Report::refused(String::new(), Error::NoItem(item)));
+        reports.push(Report::refused(String::new(), &Error::NoItem(item)));
     }
     if args.json {
         print_json(&mut stdout().lock(), &reports)?;
@@ -130,8 +131,8 @@ impl Report {
         }
     }
 
-    fn refused(prefix: String, error: Error) -> Self {
-        let error = Some(Chain(&error).to_string());
+    fn refused(prefix: String, error: &Error) -> Self {
+        let error = Some(Chain(error).to_string());
         Self { prefix, id: None, item: None, tables: 0, purged: false, error }
     }
 

@@ -52,9 +52,9 @@ async fn due(client: &Client) -> Result<Option<Vec<i64>>, db::Error> {
         return Ok(Some(row.get("items")));
     }
     if !held {
-        let hold = "insert into provisioning.purge_holds (clock_moved) \
+        let insert = "insert into provisioning.purge_holds (clock_moved) \
                     values (make_interval(secs => $1)) on conflict do nothing";
-        client.execute_typed(hold, &[(&moved, Type::FLOAT8)]).await?;
+        client.execute_typed(insert, &[(&moved, Type::FLOAT8)]).await?;
     }
     tracing::error!(
         clock_moved_seconds = moved,

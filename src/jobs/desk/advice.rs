@@ -151,6 +151,7 @@ fn mend(job: &Entry) -> String {
              agent was built from, and restart it."
                 .to_owned()
         }
+        ("", _) if error.contains("replay this job") => "Do what the error says.".to_owned(),
         ("", _) => "No server gave this error: see the service's log around the time it \
                     finished."
             .to_owned(),
