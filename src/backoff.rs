@@ -6,18 +6,11 @@ use std::time::Duration;
 const JOB_CAP: Duration = Duration::from_secs(600);
 /// Failures to connect, after which a server is not about to come back.
 const SOON: u32 = 150;
-/// A lock that was in the way is soon free.
-const GIVE_WAY: Duration = Duration::from_secs(1);
 
 /// Full jitter below `min(2 s · 2^attempts, 10 min)`; `jitter` is drawn from 0..1.
 pub(crate) fn job(attempts: i32, jitter: f64) -> Duration {
     let doublings = u32::try_from(attempts).unwrap_or(0).min(16);
     (Duration::from_secs(2) * 2_u32.pow(doublings)).min(JOB_CAP).mul_f64(jitter)
-}
-
-/// Between 0.1 and 1 s.
-pub(crate) fn give_way(jitter: f64) -> Duration {
-    GIVE_WAY.mul_f64(0.1 + 0.9 * jitter)
 }
 
 /// Between half and all of 0.5 s for the first minute or so, in which a restart is over; then twice
@@ -45,7 +38,6 @@ mod tests {
         fn waits_stay_within_their_bounds(n in any::<i32>(), u in any::<u32>(), jitter in 0.0..1.0) {
             prop_assert!(job(n, jitter) <= JOB_CAP);
             prop_assert!(job(n, 1.0) >= Duration::from_secs(2));
-            prop_assert!((100..=1000).contains(&give_way(jitter).as_millis()));
             prop_assert!((100..=30_000).contains(&reconnect(u, jitter).as_millis()));
         }
     }

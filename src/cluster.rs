@@ -106,7 +106,12 @@ impl Cluster {
     /// Good for [`SUPERUSER`], and for roles that were given the same password. The names are not
     /// escaped.
     pub fn url(&self, role: &str, database: &str) -> String {
-        format!("postgres://{role}:{}@127.0.0.1:{}/{database}", self.password, self.port)
+        self.url_with(role, &self.password, database)
+    }
+
+    /// Good for a role with this password.
+    pub fn url_with(&self, role: &str, password: &str, database: &str) -> String {
+        format!("postgres://{role}:{password}@127.0.0.1:{}/{database}", self.port)
     }
 
     /// Returns when the server is gone. That it was gone before, for whatever reason, is fine.
@@ -211,6 +216,11 @@ impl fmt::Debug for Cluster {
         let Self { data, port, .. } = self;
         f.debug_struct("Cluster").field("data", data).field("port", port).finish_non_exhaustive()
     }
+}
+
+/// A password that nobody can guess.
+pub fn draw_password() -> Result<String, Error> {
+    scratch::random()
 }
 
 fn exited(server: &mut Child) -> Result<Option<ExitStatus>, Error> {

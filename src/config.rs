@@ -2,21 +2,24 @@
 
 mod database;
 mod deprovision;
+mod error;
 
 use std::collections::HashMap;
-use std::io;
+use std::ffi::OsString;
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::{Environment, File, FileFormat};
+use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde::{Deserialize, Deserializer};
 
 pub use database::Database;
 pub use deprovision::Deprovision;
+pub use error::Error;
 
 use crate::agent::Reference;
-use crate::db::{TlsError, UrlError};
 
 /// Everything that can be set, checked.
 #[derive(Debug, Default, Deserialize)]
@@ -27,8 +30,10 @@ pub struct Config {
     /// How the service works.
     pub worker: Worker,
     /// A directory of templates in place of the built-in set.
+    #[serde(deserialize_with = "path")]
     pub templates: Option<PathBuf>,
     /// What ties a new agent's customers to its row in `agents`.
+    #[serde(deserialize_with = "choice")]
     pub reference: Reference,
     /// The tables, by their names without the prefix, that Supabase Realtime is to tell of.
     #[serde(deserialize_with = "names")]
@@ -74,6 +79,7 @@ pub struct Http {
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// Text on a terminal and JSON otherwise, where nothing is set.
+    #[serde(deserialize_with = "optional_choice")]
     pub format: Option<LogFormat>,
     /// As `tracing_subscriber::EnvFilter` reads it.
     pub level: String,
@@ -114,62 +120,20 @@ impl Default for Http {
     }
 }
 
-/// Settings that cannot be used. No message contains a secret.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// An unknown key, or a value of the wrong kind.
-    #[error("cannot read the configuration")]
-    Read(#[from] config::ConfigError),
-    /// A value outside its range.
-    #[error("{key} {reason}")]
-    Value {
-        /// The key, with its section.
-        key: &'static str,
-        /// What would be right.
-        reason: String,
-    },
-    /// A secret's file cannot be read.
-    #[error("cannot read {key} from {path}")]
-    Secret {
-        /// The key, with its section.
-        key: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The TLS settings cannot be used.
-    #[error("cannot set up TLS")]
-    Tls(#[from] TlsError),
-    /// The URL names no usable target.
-    #[error("{key} cannot be used")]
-    Url {
-        /// The key, with its section.
-        key: &'static str,
-        /// What is wrong with it.
-        #[source]
-        source: UrlError,
-    },
-}
-
 /// Reads file and environment and checks every value; unknown keys are errors.
+///
+/// Variables that are not ours are not looked at.
 pub fn load(
     file: Option<&Path>,
-    environment: impl IntoIterator<Item = (String, String)>,
+    environment: impl IntoIterator<Item = (impl Into<OsString>, impl Into<OsString>)>,
 ) -> Result<Config, Error> {
     let mut builder = config::Config::builder();
-    if let Some(file) = file {
-        builder = builder.add_source(File::from(file).format(FileFormat::Toml));
+    if let Some(path) = file {
+        let text = fs::read_to_string(path).map_err(|source| Error::File(path.into(), source))?;
+        builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
     }
-    let mut own = HashMap::new();
-    for (key, value) in environment {
-        if key == "DATABASE_URL" {
-            own.entry("PROVISIONER_DATABASE__URL".to_owned()).or_insert(value);
-        } else if key.starts_with("PROVISIONER_") && key != "PROVISIONER_CONFIG" {
-            own.insert(key, value);
-        }
-    }
+    let own = own(environment)?;
+    let variables: Vec<String> = own.keys().cloned().collect();
     let own = Environment::with_prefix("PROVISIONER")
         .prefix_separator("_")
         .separator("__")
@@ -177,9 +141,30 @@ pub fn load(
         .list_separator(",")
         .with_list_parse_key("realtime")
         .source(Some(own));
-    let config: Config = builder.add_source(own).build()?.try_deserialize()?;
+    let read = builder.add_source(own).build().and_then(config::Config::try_deserialize);
+    let config: Config = read.map_err(|error| Error::of(&error, file, &variables))?;
     config.check()?;
     Ok(config)
+}
+
+fn own(
+    environment: impl IntoIterator<Item = (impl Into<OsString>, impl Into<OsString>)>,
+) -> Result<HashMap<String, String>, Error> {
+    let mut own = HashMap::new();
+    for (key, value) in environment {
+        let key = key.into().to_string_lossy().into_owned();
+        let url = key == "DATABASE_URL";
+        if key == "PROVISIONER_CONFIG" || !(url || key.starts_with("PROVISIONER_")) {
+            continue;
+        }
+        let value = value.into().into_string().map_err(|_value| Error::Encoding(key.clone()))?;
+        if url {
+            own.entry("PROVISIONER_DATABASE__URL".to_owned()).or_insert(value);
+        } else {
+            own.insert(key, value);
+        }
+    }
+    Ok(own)
 }
 
 impl Config {
@@ -214,10 +199,8 @@ impl Config {
 
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text).map_err(|error| {
-        let wanted = "write it like \"5s\", \"500ms\" or \"1m 30s\"";
-        serde::de::Error::custom(format_args!("{text:?} is no duration ({error}): {wanted}"))
-    })
+    let wanted = "a duration: write it like \"5s\", \"500ms\" or \"1m 30s\"";
+    humantime::parse_duration(&text).map_err(|_quotes| error::expected(wanted))
 }
 
 /// Names that may be spliced into SQL.
@@ -225,12 +208,11 @@ fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::E
     let mut names = Vec::<String>::deserialize(deserializer)?;
     names.retain(|name| !name.is_empty()); // an empty variable of the environment is one
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-    match names.iter().find(|name| !name.bytes().all(plain)) {
-        Some(name) => Err(serde::de::Error::custom(format_args!(
-            "{name:?} is no name of a table without its prefix, such as \"messages\": a-z, 0-9 and _"
-        ))),
-        None => Ok(names),
+    if names.iter().all(|name| name.bytes().all(plain)) {
+        return Ok(names);
     }
+    let wanted = "names of tables without their prefix, such as \"messages\": a-z, 0-9 and _";
+    Err(error::expected(wanted))
 }
 
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
@@ -238,8 +220,34 @@ fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAd
     if text.is_empty() || text == "off" {
         return Ok(None);
     }
-    text.parse().map(Some).map_err(|error| {
-        let wanted = "write it like \"127.0.0.1:9187\", or \"off\"";
-        serde::de::Error::custom(format_args!("{text:?} cannot be used ({error}): {wanted}"))
-    })
+    let wanted = "an address: write it like \"127.0.0.1:9187\", or \"off\"";
+    text.parse().map(Some).map_err(|_error| error::expected(wanted))
+}
+
+/// What is shown when it cannot be read: so no URL may stand in its place.
+fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if error::is_secret(&text) {
+        return Err(error::expected("the path of a file or a directory"));
+    }
+    Ok(Some(text.into()))
+}
+
+/// One of an enumeration's names, all of which the error lists.
+fn choice<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let text = String::deserialize(deserializer)?;
+    let chosen: Result<T, serde::de::value::Error> = T::deserialize(text.into_deserializer());
+    chosen.map_err(serde::de::Error::custom)
+}
+
+fn optional_choice<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    choice(deserializer).map(Some)
 }

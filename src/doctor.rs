@@ -1,12 +1,16 @@
 //! Everything that would keep `run` from working, each with the way to mend it.
 
+mod absence;
 mod facts;
+mod instances;
+mod locks;
 mod templates;
+mod trash;
 
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::db::{self, Db, Listener};
+use crate::db::{self, Db, Listener, Unheard};
 use crate::error::Chain;
 use facts::Facts;
 
@@ -69,17 +73,40 @@ pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Findi
             "run deploy/roles.sql as postgres and log in as agent_provisioner",
         )),
     }
+    findings.push(secrets(config));
+    findings.push(absence::judge(&client).await);
+    findings.extend(locks::judge(&client).await);
+    findings.extend(trash::judge(&client, config).await);
     findings.extend(templates::judge(&mut client, config).await);
-    let deaf = |reason: String| {
-        let found = format!("{reason}; the service polls every second instead");
-        let mend = "set database.listen_url to a direct or session-mode connection (port 5432)";
-        warning("notifications", found, mend)
-    };
+    findings.extend(instances::judge(&client, config).await);
     findings.push(match listener.try_once().await {
         Ok(()) => ok("notifications", "LISTEN delivers".to_owned()),
-        Err(reason) => deaf(reason),
+        Err(Unheard::Full) => {
+            let found = "none is sent, since the server's queue of them is nearly full; the service polls \
+                         every second instead";
+            warning("notifications", found.to_owned(), "as for \"notification queue\"")
+        }
+        Err(Unheard::Broken(reason)) => {
+            let found = format!("{reason}; the service polls every second instead");
+            let mend = "set database.listen_url to a direct or session-mode connection (port 5432)";
+            warning("notifications", found, mend)
+        }
     });
     findings
+}
+
+/// Whether files with passwords are kept from other users.
+fn secrets(config: &Config) -> Finding {
+    let files: Vec<_> = config.database.exposed();
+    let Some((_, file)) = files.first() else {
+        return ok(
+            "secrets",
+            "no file that a key of section database names is everybody's".to_owned(),
+        );
+    };
+    let keys: Vec<_> = files.iter().map(|(key, _)| *key).collect();
+    let found = format!("every user of this machine can read the file of {}", keys.join(" and "));
+    warning("secrets", found, &format!("chmod 600 {}", file.display()))
 }
 
 fn ok(what: &'static str, found: String) -> Finding {

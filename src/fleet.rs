@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 
 use crate::agent::{self, Built, Drift, Manifest};
 use crate::db::{self, Db};
-use crate::error::{Disposition, disposition};
+use crate::retry_policy::{RetryPolicy, retry_policy};
 
 /// Connections at a time: the work is the server's.
 pub const CONNECTIONS: usize = 4;
@@ -137,9 +137,8 @@ fn passes(error: &agent::Error) -> bool {
         return true;
     }
     error.code().is_some_and(|code| {
-        // XX000: "cache lookup failed", 42P01, 42704: the name is gone.
-        matches!(code.code(), "XX000" | "42P01" | "42704")
-            || disposition(Some(code)) != Disposition::Dead
+        // 42P01, 42704: the name is gone. (XX000, "cache lookup failed", is retried anyway.)
+        matches!(code.code(), "42P01" | "42704") || retry_policy(Some(code)) != RetryPolicy::Fail
     })
 }
 

@@ -15,7 +15,7 @@
 //!   neither; its job is free as soon as its connection is gone.
 //! - A notification is a hint. Workers also look at intervals, and `jobs::Reconcile` compares what
 //!   is with what should be, so a lost notification or a disabled trigger costs time and no agent.
-//! - What a failure leads to is decided by its SQLSTATE alone, in [`error`].
+//! - What a failure leads to is decided by its SQLSTATE alone, in [`retry_policy`].
 //! - Names of tables come from a parsed [`agent::Prefix`]; values are bind parameters.
 //!
 //! Arrows point downwards only: [`cli`] and [`service`] see everything; [`http`] and [`systemd`] show
@@ -33,9 +33,11 @@ pub mod doctor;
 pub mod error;
 pub mod fleet;
 pub mod http;
+pub mod instances;
 pub mod jobs;
 pub mod metrics;
 pub mod pulse;
+pub mod retry_policy;
 pub mod service;
 pub mod shutdown;
 pub mod survey;

@@ -69,7 +69,10 @@ pub struct Metrics {
     attempts: Family<Labels<3>, Counter>,
     lock_timeouts: Counter,
     findings: Family<Labels<1>, Counter>,
+    agents_hidden: Gauge,
+    agents_unproven: Gauge,
     purged: Counter,
+    differing: Family<Labels<1>, Gauge>,
     scrape_errors: Counter,
 }
 
@@ -85,7 +88,10 @@ impl Default for Metrics {
             attempts: Family::default(),
             lock_timeouts: Counter::default(),
             findings: Family::default(),
+            agents_hidden: Gauge::default(),
+            agents_unproven: Gauge::default(),
             purged: Counter::default(),
+            differing: Family::default(),
             scrape_errors: Counter::default(),
         };
         metrics.register();
@@ -115,8 +121,14 @@ impl Metrics {
         registry.register("lock_timeouts", help, self.lock_timeouts.clone());
         let help = "Jobs that reconcile added; more than none means a trigger that did not report";
         registry.register("reconcile_findings", help, self.findings.clone());
+        let help = "Agents that row security hides from the service's role";
+        registry.register("agents_hidden", help, self.agents_hidden.clone());
+        let help = "1 while row security keeps the service from telling which agents are gone";
+        registry.register("agents_unproven", help, self.agents_unproven.clone());
         let help = "Deleted agents whose tables were dropped after the retention";
         registry.register("purged", help, self.purged.clone());
+        let help = "Other instances on this database that are configured differently, by setting";
+        registry.register("differing_instances", help, self.differing.clone());
         let help = "Scrapes without the metrics that come from the database";
         registry.register("scrape_errors", help, self.scrape_errors.clone());
     }
@@ -163,9 +175,25 @@ impl Metrics {
         self.findings.get_or_create(&label("finding", "orphaned")).inc_by(orphaned);
     }
 
+    /// So many agents exist that the service's role does not see.
+    pub fn agents_hidden(&self, agents: i64) {
+        self.agents_hidden.set(agents);
+    }
+
+    /// Whether the last sweep could not tell which agents are gone.
+    pub fn agents_unproven(&self, is: bool) {
+        self.agents_unproven.set(is.into());
+    }
+
     /// Deleted agents left the trash for good.
     pub fn purged(&self, agents: u64) {
         self.purged.inc_by(agents);
+    }
+
+    /// So many other instances differ from this one in a setting.
+    pub fn differing(&self, setting: &'static str, instances: usize) {
+        let instances = instances.try_into().unwrap_or(i64::MAX);
+        self.differing.get_or_create(&label("setting", setting)).set(instances);
     }
 
     /// The exposition, as `OpenMetrics` text; `None` for a database that did not answer.
@@ -189,7 +217,10 @@ pub struct Stock {
     jobs: Family<Labels<2>, Gauge>,
     oldest: Gauge<f64, AtomicU64>,
     blocked: Gauge,
+    lock_waiters: Gauge,
+    lock_holder: Gauge<f64, AtomicU64>,
     agents: Family<Labels<1>, Gauge>,
+    purge_held: Gauge,
 }
 
 impl Stock {
@@ -209,6 +240,21 @@ impl Stock {
         self.blocked.set(blocked);
     }
 
+    /// Jobs that gave way to somebody's lock and are still to be done.
+    pub fn lock_waiters(&self, jobs: i64) {
+        self.lock_waiters.set(jobs);
+    }
+
+    /// The age in seconds of the oldest transaction that holds them up.
+    pub fn lock_holder(&self, age: f64) {
+        self.lock_holder.set(age);
+    }
+
+    /// Whether the trash is not emptied until an operator approves, as 0 or 1.
+    pub fn purge_held(&self, held: i64) {
+        self.purge_held.set(held);
+    }
+
     /// For [`Metrics::expose`].
     pub fn registry(self) -> Registry {
         let mut registry = Registry::with_prefix(PREFIX);
@@ -217,8 +263,14 @@ impl Stock {
         registry.register("oldest_due_age_seconds", help, self.oldest);
         let help = "Prefixes with a job that waits behind a dead one";
         registry.register("blocked_prefixes", help, self.blocked);
+        let help = "Jobs that gave way to somebody's lock and are still to be done";
+        registry.register("jobs_waiting_for_lock", help, self.lock_waiters);
+        let help = "Age of the oldest transaction whose locks hold jobs up; 0 for none";
+        registry.register("lock_blocker_age_seconds", help, self.lock_holder);
         let help = "Agents with tables, by the version of their templates";
         registry.register("agents", help, self.agents);
+        let help = "1 while the database's clock has moved and the trash waits for an operator";
+        registry.register("purge_held", help, self.purge_held);
         registry
     }
 }

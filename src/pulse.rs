@@ -13,6 +13,26 @@ const STILL: Duration = Duration::from_secs(30);
 /// A worker that waits says so this often.
 const BEAT: Duration = Duration::from_secs(5);
 
+/// Why the service is not ready. Probes answer strangers: they show the code and nothing else.
+///
+/// `no_look_yet`: no worker has looked at the queue. `database_unreachable`: there is no connection, or the
+/// server refuses. `schema_version`: the schema is not this program's. `absence_unproven`: row security may
+/// hide agents from the service, so it drops nothing on suspicion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unready {
+    /// One of those above.
+    pub code: &'static str,
+    /// In words, for the log and for systemd.
+    pub reason: String,
+}
+
+impl Unready {
+    /// What may end by itself.
+    pub fn unreachable(reason: String) -> Self {
+        Self { code: "database_unreachable", reason }
+    }
+}
+
 /// Beats while some worker's task gets on. A database that is down does not stop it; a task that
 /// is stuck does.
 #[derive(Debug)]
@@ -20,7 +40,8 @@ pub struct Pulse {
     since: Instant,
     /// Milliseconds after `since`.
     moved: AtomicU64,
-    look: watch::Sender<Result<(), String>>,
+    look: watch::Sender<Result<(), Unready>>,
+    proof: watch::Sender<Result<(), String>>,
 }
 
 impl Default for Pulse {
@@ -28,7 +49,11 @@ impl Default for Pulse {
         Self {
             since: Instant::now(),
             moved: AtomicU64::new(0),
-            look: watch::Sender::new(Err("no worker has looked at the queue yet".to_owned())),
+            look: watch::Sender::new(Err(Unready {
+                code: "no_look_yet",
+                reason: "no worker has looked at the queue yet".to_owned(),
+            })),
+            proof: watch::Sender::new(Ok(())),
         }
     }
 }
@@ -49,8 +74,22 @@ impl Pulse {
     /// A worker could not look at the queue.
     pub fn failed(&self, reason: &str) {
         self.beat();
-        let look = Err(format!("the last look at the queue failed: {reason}"));
-        self.look.send_modify(|last| *last = look);
+        let reason = format!("the last look at the queue failed: {reason}");
+        self.look.send_modify(|last| *last = Err(Unready::unreachable(reason)));
+    }
+
+    /// A sweep could tell which agents exist, or could not: then no table is dropped for being without one.
+    pub fn proven(&self, proof: Result<(), String>) {
+        self.proof.send_modify(|last| *last = proof);
+    }
+
+    /// Fails unless the last sweep could tell which agents exist.
+    pub fn last_proof(&self) -> Result<(), Unready> {
+        let unproven = |reason| Unready {
+            code: "absence_unproven",
+            reason: format!("nothing is dropped on suspicion: {reason}"),
+        };
+        self.proof.borrow().clone().map_err(unproven)
     }
 
     /// Waits, beating all the while.
@@ -74,8 +113,8 @@ impl Pulse {
         Err(format!("no worker has moved for {} s", still.as_secs()))
     }
 
-    /// Fails, with the reason, unless the last look at the queue succeeded.
-    pub fn last_look(&self) -> Result<(), String> {
+    /// Fails unless the last look at the queue succeeded.
+    pub fn last_look(&self) -> Result<(), Unready> {
         self.look.borrow().clone()
     }
 
@@ -106,7 +145,9 @@ mod tests {
         assert_eq!(pulse.live(), Err("no worker has moved for 34 s".to_owned()));
         pulse.failed("no route to host");
         assert_eq!(pulse.live(), Ok(()));
-        assert!(pulse.last_look().unwrap_err().contains("no route to host"));
+        let unready = pulse.last_look().unwrap_err();
+        assert_eq!(unready.code, "database_unreachable");
+        assert!(unready.reason.contains("no route to host"));
         pulse.looked();
         assert_eq!(pulse.last_look(), Ok(()));
     }

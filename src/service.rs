@@ -9,8 +9,9 @@ use tokio_postgres::Client;
 
 use crate::agent::{self, Blueprint, TemplateError, Templates};
 use crate::config::{self, Config};
-use crate::db::{self, Db, Event, Listener, MigrateError, Solo, Source};
+use crate::db::{self, Db, Event, Listener, MigrateError, Presence, Solo, Source};
 use crate::http::{self, Http};
+use crate::instances;
 use crate::jobs::{Aside, Limits, MANY_AGENTS, Reconcile, Wake, Worker};
 use crate::metrics::{Metrics, Wakeup};
 use crate::shutdown::{End, Shutdown};
@@ -65,7 +66,7 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
     let db = Db::new(&source, &patience, config.database.pool_size)?;
     let solo = Solo { source: listen.clone(), patience: patience.clone() };
     let aside = Arc::new(Aside::new(solo, config.worker.concurrency));
-    let listener = Listener { source: listen, patience, sender: db.clone() };
+    let this = instances::this(config, &templates);
     let blueprint = tokio::select! {
         // Boxed: large, and needed no more while the service runs.
         prepared = Box::pin(prepare(&db, templates, config)) => Arc::new(prepared?),
@@ -73,6 +74,9 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
     };
 
     let metrics = Arc::new(Metrics::default());
+    let watch = instances::Watch::new(&this, Arc::clone(&metrics));
+    let presence = Presence::new(db.clone(), Some(this));
+    let listener = Listener { source: listen, patience, presence };
     let wake = Arc::new(Wake::new(DEAF_POLL, Arc::clone(&metrics)));
     let sweep = Arc::new(Notify::new());
     let limits = limits(config, source);
@@ -107,7 +111,7 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
         patience: longest_answer(config),
     };
     shutdown.vital("reconcile", reconcile.run(shutdown.stop.clone()));
-    let heard = heard(config.worker.poll_interval, wake, sweep, metrics);
+    let heard = heard(config.worker.poll_interval, wake, sweep, metrics, watch);
     shutdown.vital("listener", listener.run(heard, shutdown.stop.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "running");
     Ok(shutdown.wait(end, config.worker.grace).await)
@@ -119,6 +123,7 @@ fn limits(config: &Config, source: Source) -> Limits {
         statement_timeout: config.database.statement_timeout,
         lock_timeout: config.database.lock_timeout,
         max_per_hour: config.deprovision.max_per_hour,
+        max_unreported: config.deprovision.max_unreported,
         source,
     }
 }
@@ -170,6 +175,7 @@ fn heard(
     wake: Arc<Wake>,
     sweep: Arc<Notify>,
     metrics: Arc<Metrics>,
+    watch: instances::Watch,
 ) -> impl Fn(Event) {
     move |event| match event {
         Event::Notified => wake.now(Wakeup::Notified),
@@ -179,9 +185,10 @@ fn heard(
             wake.now(Wakeup::Listening);
             sweep.notify_one();
         }
-        Event::Deaf => {
+        Event::Deaf | Event::Full => {
             metrics.listening(false);
             wake.poll_every(DEAF_POLL.min(poll));
         }
+        Event::Compared(found) => watch.note(found),
     }
 }

@@ -7,9 +7,10 @@ use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::time::{Instant, timeout};
 use tokio_postgres::Client;
 
-use crate::db::{self, Db};
+use crate::db::{self, Db, MigrateError};
 use crate::error::Chain;
 use crate::metrics::Stock;
+use crate::pulse::Unready;
 
 /// However many scrapers there are, the database is asked no more often.
 const KEPT: Duration = Duration::from_secs(5);
@@ -29,8 +30,8 @@ pub struct Seen {
     at: Instant,
     /// The gauges, where the database gave them.
     pub stock: Option<Registry>,
-    /// Fails, with the reason, unless the schema is this program's.
-    pub schema: Result<(), String>,
+    /// Fails unless the schema is this program's.
+    pub schema: Result<(), Unready>,
 }
 
 impl Survey {
@@ -53,16 +54,17 @@ impl Survey {
     }
 
     async fn look(&self) -> Seen {
-        let (mut stock, mut schema) = (None, Err(format!("no answer within {TAKES:?}")));
+        let late = Unready::unreachable(format!("no answer within {TAKES:?}"));
+        let (mut stock, mut schema) = (None, Err(late));
         let looking = async {
             let mut client = match self.db.get().await {
                 Ok(client) => client,
                 Err(error) => {
-                    schema = Err(Chain(&error).to_string());
+                    schema = Err(Unready::unreachable(Chain(&error).to_string()));
                     return;
                 }
             };
-            schema = db::require_current(&mut client).await.map_err(|e| Chain(&e).to_string());
+            schema = db::require_current(&mut client).await.map_err(|e| unready(&e));
             match count(&client).await {
                 Ok(counted) => stock = Some(counted),
                 Err(error) => {
@@ -75,6 +77,14 @@ impl Survey {
         let _late = timeout(TAKES, looking).await.is_err();
         Seen { at: Instant::now(), stock, schema }
     }
+}
+
+fn unready(error: &MigrateError) -> Unready {
+    let reason = Chain(error).to_string();
+    if matches!(error, MigrateError::Query { .. }) {
+        return Unready::unreachable(reason);
+    }
+    Unready { code: "schema_version", reason }
 }
 
 async fn count(client: &Client) -> Result<Registry, tokio_postgres::Error> {
@@ -90,6 +100,9 @@ async fn count(client: &Client) -> Result<Registry, tokio_postgres::Error> {
             "jobs" => stock.jobs(label, row.try_get("state")?, count),
             "agents" => stock.agents(label, count),
             "oldest" => oldest = value,
+            "lock_waiters" => stock.lock_waiters(count),
+            "lock_holder" => stock.lock_holder(value),
+            "purge_held" => stock.purge_held(count),
             _ => blocked = count,
         }
     }

@@ -39,7 +39,8 @@ pub async fn run(metrics: Arc<Metrics>, stop: CancellationToken) {
 }
 
 fn status(metrics: &Metrics) -> String {
-    let state = metrics.pulse.live().and_then(|()| metrics.pulse.last_look());
+    let pulse = &metrics.pulse;
+    let state = pulse.live().and_then(|()| pulse.last_look().map_err(|unready| unready.reason));
     let notified = if metrics.is_listening() {
         "working, woken by notifications"
     } else {

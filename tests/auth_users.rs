@@ -10,7 +10,7 @@ const NAMED: &str = "email, raw_user_meta_data";
 /// What Supabase Auth inserts, and the name, e-mail address and role that come of it.
 const SIGN_UPS: [(&str, &str, &str); 14] = [
     ("email", "'ada@example.com'", "ada ada@example.com agent"),
-    ("phone", "'4912345'", "4912345 {id}@no-email.invalid agent"),
+    ("phone", "'4912345'", "New user {id}@no-email.invalid agent"),
     ("is_anonymous", "true", "New user {id}@no-email.invalid agent"),
     ("email", "''", "New user {id}@no-email.invalid agent"),
     ("email", "'@'", "New user @ agent"),
@@ -81,7 +81,7 @@ async fn a_change_of_address_is_followed_and_a_chosen_name_is_kept() {
             "ada ada@example.org agent",
         ),
         ("email = 'taken@example.com', is_sso_user = true", "taken {id}@no-email.invalid agent"),
-        ("email = null, phone = '49123'", "49123 {id}@no-email.invalid agent"),
+        ("email = null, phone = '49123'", "New user {id}@no-email.invalid agent"),
         ("email = 'ada@example.com'", "ada ada@example.com agent"),
     ] {
         auth.run(&format!("update users set {change} where id = '{ID}'")).await;
@@ -160,5 +160,5 @@ async fn who_signed_up_before_the_migrations_is_copied_by_them() {
     }
     db.migrate().await;
     let names = "select name from public.users order by id";
-    assert_eq!(admin.rows(names).await, ["ada", "4912345", "New user"]);
+    assert_eq!(admin.rows(names).await, ["ada", "New user", "New user"]);
 }

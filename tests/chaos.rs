@@ -2,7 +2,7 @@
 //!
 //! Clients create, fill, delete and re-create agents; several workers build and drop; and all the
 //! while workers are killed and stopped, backends terminated, networks cut and silenced, triggers
-//! switched off, and the server crashes. Seeded: `CHAOS_SEED` repeats a run's choices (though not the
+//! switched off, agents hidden from the workers, `agents` read for long, and the server crashes. Seeded: `CHAOS_SEED` repeats a run's choices (though not the
 //! scheduling around them), `CHAOS_EVENTS` makes it longer.
 
 mod client;
@@ -108,7 +108,7 @@ async fn nothing_is_lost_doubled_or_misordered_whatever_breaks() {
     assert_eq!(lost, [""; 0]);
     assert_eq!((found.duplicated, found.misordered), (Vec::new(), Vec::new()));
     let states = "select distinct state from provisioning.jobs order by 1";
-    assert!(!admin.rows(states).await.contains(&"dead".to_owned()));
+    assert_eq!(admin.rows(states).await.join(" ").replace("cancelled ", ""), "succeeded");
     assert_eq!(touched, [""; 0], "somebody else's tables");
 }
 

@@ -72,7 +72,7 @@ async fn what_would_stop_the_service_is_a_failure() {
     let (said, sound) = doctor(&db.url(WORKER), &[]);
     assert!(!sound, "{said}");
     let lacks = "agent_provisioner lacks rights or policies: provisioning.jobs, create in schema public, \
-                 execute on provisioning.due, next_due, claim and register";
+                 execute on functions of schema provisioning";
     assert!(said.contains(lacks), "{said}");
 
     root.batch_execute("delete from provisioning.migrations where version = 4").await.unwrap();

@@ -165,7 +165,7 @@ delete_whatsapp_config(user_id uuid) TABLE(success boolean, message text)
 drop_agent_tables(prefix text) TABLE(success boolean, message text)
 get_whatsapp_config(user_id uuid) TABLE(config jsonb, success boolean, message text)
 update_agent_details(agent_id bigint, user_updates jsonb, agent_updates jsonb, current_user_id uuid) TABLE(agent jsonb, success boolean, message text)
-update_whatsapp_config(user_id uuid, whatsapp_number character varying, webhook_url text, api_key text, verify_token text, business_account_id character varying, phone_number_id character varying, is_active boolean) TABLE(config jsonb, success boolean, message text)";
+update_whatsapp_config(user_id uuid, whatsapp_number character varying, webhook_url text, api_key text, business_account_id character varying, phone_number_id character varying, is_active boolean, verify_token text) TABLE(config jsonb, success boolean, message text)";
 
 #[tokio::test]
 async fn the_signatures_are_the_documented_ones() {
@@ -176,6 +176,26 @@ async fn the_signatures_are_the_documented_ones() {
         from pg_proc where pronamespace = 'public'::regnamespace order by proname";
     let found = admin.rows(signatures).await.join("\n");
     assert_eq!(found, SIGNATURES.trim());
+}
+
+#[tokio::test]
+async fn a_call_by_position_changes_the_columns_that_it_always_did() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    admin.populate().await;
+    let set =
+        "insert into public.whatsapp_configuration (user_id, whatsapp_number, webhook_url, api_key)
+        values ('{id}', '+1', 'https://x', 'key')
+        on conflict (user_id) do update set api_key = 'key', verify_token = null";
+    admin.run(&set.replace("{id}", DAN.id)).await;
+    let call = "select success from public.update_whatsapp_config(
+        '{id}', null, 'https://y', null, 'business', 'phone', false)";
+    assert_eq!(admin.rows(&call.replace("{id}", DAN.id)).await, ["t"]);
+    let columns =
+        "webhook_url, api_key, business_account_id, phone_number_id, is_active, verify_token";
+    let row =
+        format!("select {columns} from public.whatsapp_configuration where user_id = '{}'", DAN.id);
+    assert_eq!(admin.rows(&row).await, ["https://y|key|business|phone|f|-"]);
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! What probes and Prometheus hear.
 
-use std::net::TcpListener;
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent_provisioner::cluster::Stop;
 use agent_provisioner::db::{Db, Patience, Source, Target};
@@ -118,7 +120,7 @@ async fn without_its_database_the_service_is_live_and_not_ready() {
     let http = service.http().await;
     becomes_ready(&http).await;
     let down = async {
-        until("not ready", || async { (get(&http, "/readyz").0 == 503).then_some(()) }).await;
+        answers(&http, "database_unreachable").await;
         assert_eq!(get(&http, "/livez"), (200, "live\n".to_owned()));
         until("no gauges", || async {
             let exposition = get(&http, "/metrics").1;
@@ -130,12 +132,29 @@ async fn without_its_database_the_service_is_live_and_not_ready() {
     };
     server.restart(Stop::Fast, || on_a_thread(down));
     becomes_ready(&http).await;
-    db.admin().await.run("delete from provisioning.migrations where version = 8").await;
-    until("not ready", || async {
-        let (code, body) = get(&http, "/readyz");
-        (code == 503 && body.contains("schema version 7")).then_some(())
-    })
-    .await;
+    let last = agent_provisioner::db::schema_version();
+    let older = format!("delete from provisioning.migrations where version = {last}");
+    db.admin().await.run(&older).await;
+    answers(&http, "schema_version").await;
+    // The words are in the log.
+    service.logged(&format!("the database has schema version {}", last - 1)).await;
+    let explained: Vec<_> = service.log().lines().filter_map(unready).collect();
+    let mut once = explained.clone();
+    once.dedup();
+    assert_eq!(explained, once, "each change is told once");
+    assert_eq!(once.last().unwrap(), "schema_version");
+}
+
+/// The code in a log line that explains one.
+fn unready(line: &str) -> Option<String> {
+    let event: serde_json::Value = serde_json::from_str(line).unwrap();
+    (event["message"] == "not ready").then(|| event["code"].as_str().unwrap().to_owned())
+}
+
+/// Waits until the service is not ready for this reason, and says no more than its code.
+pub async fn answers(http: &str, code: &str) {
+    let expected = (503, format!("{code}\n"));
+    until(code, || async { (get(http, "/readyz") == expected).then_some(()) }).await;
 }
 
 async fn becomes_ready(http: &str) {
@@ -250,4 +269,67 @@ async fn an_address_that_is_taken_ends_the_start_and_off_needs_none() {
     service.logged("Address already in use").await;
     let service = db.service_with(&[("HTTP__LISTEN", "off")]).await;
     assert!(!service.log().contains("serving HTTP"));
+}
+
+/// Sockets of a process.
+fn sockets(pid: u32) -> usize {
+    let fds = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+    let targets = fds.filter_map(|fd| fs::read_link(fd.path()).ok());
+    targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+}
+
+/// What comes until the end; nothing where the end is a reset. Fails after ten seconds.
+fn rest(stream: &mut TcpStream) -> String {
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut said = Vec::new();
+    match stream.read_to_end(&mut said) {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}"),
+    }
+    String::from_utf8(said).unwrap()
+}
+
+#[tokio::test]
+async fn strangers_hold_few_connections_and_not_for_long() {
+    let db = Database::new().await;
+    let service = db.service().await;
+    let http = service.http().await;
+    becomes_ready(&http).await;
+    let before = sockets(service.pid());
+    let connect = |_| {
+        let mut stream = TcpStream::connect(&http).unwrap();
+        stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ").unwrap();
+        stream
+    };
+    let (mut early, opened) = ((0..100).map(connect).collect::<Vec<_>>(), Instant::now());
+    let mut late = early.split_off(99);
+    // A probe comes through, and the database's connections keep their descriptors.
+    assert_eq!(get(&http, "/livez"), (200, "live\n".to_owned()));
+    until("few sockets", || async { (sockets(service.pid()) <= before + 65).then_some(()) }).await;
+    assert!(opened.elapsed() < Duration::from_secs(4), "those were not evicted, but too slow");
+    assert_eq!(rest(&mut early[0]), "");
+    assert!(opened.elapsed() < Duration::from_secs(4), "the oldest was not evicted");
+    // The newest has its five seconds, and no more.
+    rest(&mut late[0]);
+    let held = opened.elapsed();
+    assert!((Duration::from_secs(4)..Duration::from_secs(9)).contains(&held), "{held:?}");
+}
+
+#[tokio::test]
+async fn a_connection_is_for_one_small_request() {
+    let db = Database::new().await;
+    let service = db.service().await;
+    let http = service.http().await;
+    let send = |request: &str| {
+        let mut stream = TcpStream::connect(&http).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        rest(&mut stream)
+    };
+    let head = "GET /livez HTTP/1.1\r\nHost: x\r\n";
+    let answer = send(&format!("{head}X: {}\r\n\r\n", "x".repeat(12_000)));
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    // Ended by the service, although HTTP/1.1 may keep it.
+    assert!(answer.ends_with("\r\n\r\nlive\n"), "{answer}");
+    let refused = send(&format!("{head}X: {}", "x".repeat(18_000)));
+    assert!(refused.is_empty() || refused.starts_with("HTTP/1.1 431 "), "{refused}");
 }

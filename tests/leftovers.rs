@@ -6,7 +6,7 @@ use crate::support::Database;
 async fn a_table_that_was_dropped_by_hand_does_not_keep_the_others() {
     let db = Database::new().await;
     let admin = db.admin().await;
-    let _service = db.service().await;
+    let _service = db.service_with(&[("DEPROVISION__RETENTION", "0s")]).await;
     admin.create("agt_6f78").await;
     admin.settled().await;
     admin.run("drop table public.agt_6f78_orders_items; delete from public.agents").await;
@@ -68,12 +68,7 @@ async fn a_former_agents_deletion_that_comes_late_waits_for_the_next_agents_tabl
     ];
     let _service = db.service_with(&settings).await;
     admin.run("alter sequence provisioning.jobs_id_seq restart 10").await;
-    let former = admin.create("agt_6f78").await;
-    admin.settled().await;
-    admin.run("alter table public.agents disable trigger enqueue_deprovision").await;
-    let no_sweep = "select pg_advisory_lock_shared(7018690069354541686)";
-    admin.run(no_sweep).await;
-    admin.run("delete from public.agents").await;
+    let former = 999;
     holder.run("begin; lock table provisioning.agent_tables in share mode").await;
     admin.create("agt_6f78").await;
     admin.held_up("agt_6f78").await;

@@ -145,7 +145,7 @@ async fn what_old_clients_ask_for_is_done_by_the_worker() {
 
     admin.run("delete from public.agents where agent_prefix = 'agt_x'").await;
     assert_eq!(admin.tables("agt_x").await.len(), 4);
-    assert_eq!(call("drop_agent_tables('agt_x')").await, "deprovision|deprovisioned");
+    assert_eq!(call("drop_agent_tables('agt_x')").await, "deprovision|trashed");
     assert_eq!(admin.tables("agt_x").await, [""; 0]);
     assert_eq!(admin.tables("agt_ada").await.len(), 4);
 }

@@ -83,7 +83,7 @@ async fn what_no_agent_can_have_is_refused_with_file_and_line() {
         expect(&output, 2, &[text]);
     }
     let output = ask(&url, files.path(), "notes'; drop", &["run"]).await;
-    expect(&output, 2, &["\"notes'; drop\" is no name of a table", "realtime"]);
+    expect(&output, 2, &["expected names of tables without their prefix", "realtime"]);
     let output = ask(&url, files.path(), "mesages", &["doctor"]).await;
     expect(&output, 1, &["FAIL  templates      realtime names"]);
     let left = "select relname from pg_class where relname ~ 'zz_try' or relname = 'notes'";

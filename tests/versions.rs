@@ -5,8 +5,7 @@
 
 use crate::support::{Database, Service, WORKER, ask, expect};
 
-const NEWER: &str = "the database has schema version 99, this program knows versions up to 8: \
-                     install the agent-provisioner that made it, or a newer one";
+const NEWER: &str = "the database has schema version 99, this program knows versions up to ";
 const MIGRATED: &str = "insert into provisioning.migrations values (99, 'from the future', '')";
 const JOBS: &str = "select kind, agent_prefix, state, attempts from provisioning.jobs order by id";
 

@@ -6,6 +6,6 @@ drop table public.agents;
 drop table public.users;
 drop type public.role;
 drop function provisioning.put_user(uuid, text, text, text);
-drop function provisioning.user_name(text, text, jsonb);
+drop function provisioning.user_name(text, jsonb);
 drop function provisioning.guard_agent();
 drop function provisioning.is_admin();

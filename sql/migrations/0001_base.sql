@@ -8,6 +8,7 @@ do $$
 declare
     before   constant text := current_setting('lock_timeout');
     deadline constant timestamptz := clock_timestamp() + interval '30 s';
+    asked    timestamptz;
     theirs   constant text := (
         select string_agg(format('public.%I', t.tablename), ', ' order by t.tablename)
         from pg_catalog.pg_tables t
@@ -16,15 +17,17 @@ declare
     );
 begin
     while theirs is not null loop
+        asked := clock_timestamp();
         begin
-            set local lock_timeout = '200ms';   -- below deadlock_timeout
+            -- Whoever comes behind us waits, too: briefly, and seldom.
+            set local lock_timeout = '20ms';
             execute format('lock table %s in access exclusive mode', theirs);
             exit;
         exception when lock_not_available then
             if clock_timestamp() > deadline then
                 raise;
             end if;
-            perform pg_sleep(0.1);
+            perform pg_sleep(50 * extract(epoch from clock_timestamp() - asked));
         end;
     end loop;
     perform set_config('lock_timeout', before, true);
@@ -202,8 +205,9 @@ end $$;
 create trigger guard_agent before insert or update on public.agents
     for each row execute function provisioning.guard_agent();
 
--- A name for a new user. The metadata is whatever the user's browser sent.
-create function provisioning.user_name(email text, phone text, metadata jsonb) returns text
+-- A name for a new user, which every user may read: never the phone number. The metadata is whatever the
+-- user's browser sent.
+create function provisioning.user_name(email text, metadata jsonb) returns text
     language sql immutable set search_path = '' as $$
     select left(n.name, 255)
     from (values
@@ -211,8 +215,7 @@ create function provisioning.user_name(email text, phone text, metadata jsonb) r
                  then metadata ->> 'full_name' end),
         (2, case when jsonb_typeof(metadata -> 'name') = 'string' then metadata ->> 'name' end),
         (3, split_part(email, '@', 1)),
-        (4, phone),
-        (5, 'New user')
+        (4, 'New user')
     ) as given (rank, value),
     lateral (
         select btrim(regexp_replace(left(given.value, 1000), '[[:cntrl:]]', '', 'g')) as name
@@ -254,11 +257,11 @@ declare
     derived_name text;
 begin
     if tg_op = 'UPDATE' then
-        derived_name := provisioning.user_name(old.email, old.phone, null);
+        derived_name := provisioning.user_name(old.email, null);
     end if;
     perform provisioning.put_user(
         new.id,
-        provisioning.user_name(new.email, new.phone, new.raw_user_meta_data),
+        provisioning.user_name(new.email, new.raw_user_meta_data),
         derived_name,
         new.email
     );
@@ -273,7 +276,7 @@ end $$;
 create trigger sync_public_user_insert after insert on auth.users
     for each row execute function provisioning.sync_user();
 create trigger sync_public_user_update after update on auth.users
-    for each row when (old.email is distinct from new.email or old.phone is distinct from new.phone)
+    for each row when (old.email is distinct from new.email)
     execute function provisioning.sync_user();
 
 -- Who signed up before us.
@@ -282,7 +285,7 @@ declare
     missing record;
 begin
     for missing in
-        select a.id, a.email, provisioning.user_name(a.email, a.phone, a.raw_user_meta_data) as name
+        select a.id, a.email, provisioning.user_name(a.email, a.raw_user_meta_data) as name
         from auth.users a
         where not exists (select from public.users u where u.id = a.id)
         order by a.created_at, a.id
@@ -293,7 +296,7 @@ end $$;
 
 revoke all on function provisioning.is_admin() from public, anon, authenticated, service_role;
 revoke all on function provisioning.guard_agent() from public, anon, authenticated, service_role;
-revoke all on function provisioning.user_name(text, text, jsonb)
+revoke all on function provisioning.user_name(text, jsonb)
     from public, anon, authenticated, service_role;
 revoke all on function provisioning.put_user(uuid, text, text, text)
     from public, anon, authenticated, service_role;

@@ -15,6 +15,7 @@ drop policy no_api_access on provisioning.migrations;
 drop policy no_api_access on provisioning.jobs;
 drop policy no_api_access on provisioning.agents;
 drop policy no_api_access on provisioning.agent_tables;
+drop policy no_api_access on provisioning.deleted_agents;
 drop trigger touch_updated_at on public.whatsapp_configuration;
 drop function provisioning.total_orders();
 drop function provisioning.touch_updated_at();

@@ -111,3 +111,4 @@ create policy no_api_access on provisioning.migrations for all to authenticated 
 create policy no_api_access on provisioning.jobs for all to authenticated using (false);
 create policy no_api_access on provisioning.agents for all to authenticated using (false);
 create policy no_api_access on provisioning.agent_tables for all to authenticated using (false);
+create policy no_api_access on provisioning.deleted_agents for all to authenticated using (false);

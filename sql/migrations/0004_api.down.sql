@@ -9,7 +9,7 @@ drop function public.create_agent_indexes(text);
 drop function public.create_whatsapp_config(uuid, varchar, text, text, varchar, varchar);
 drop function public.get_whatsapp_config(uuid);
 drop function public.update_whatsapp_config(
-    uuid, varchar, text, text, text, varchar, varchar, boolean
+    uuid, varchar, text, text, varchar, varchar, boolean, text
 );
 drop function public.delete_whatsapp_config(uuid);
 drop function provisioning.update_agent_details(bigint, jsonb, jsonb, uuid);

@@ -6,6 +6,9 @@
 -- the caller's rights. The wrappers' bodies are parsed now (begin atomic), so no caller needs
 -- USAGE on schema provisioning.
 --
+-- The definers have row_security = off: where row security would hide a row of agents from them, which it
+-- does when it is forced, they refuse. To take a hidden agent for a deleted one would delete it.
+--
 -- "Backend" below is a caller without a signed-in user who holds the rights of service_role or of
 -- this schema's owner: service_role itself, postgres, a superuser.
 
@@ -52,10 +55,11 @@ begin
     -- for a new agent of the same id, and keeps. A sweep that hangs is no reason for a caller to.
     perform pg_advisory_xact_lock_shared(7018690069354541686);
 
-    -- Without a lock: the worker may hold the row for as long as the work takes.
+    -- Without a lock: the worker may hold the row for as long as the work takes. A paused deletion
+    -- stays as it is, with the record of who asked first: to ask again does not approve it.
     if exists (select from provisioning.jobs j
                where j.agent_id = request.agent_id and j.kind = request.kind
-                 and j.state = 'pending') then
+                 and j.state in ('pending', 'paused')) then
         return 'waiting';
     end if;
 
@@ -70,7 +74,7 @@ begin
                     and d.state = 'dead'
                   order by d.id limit 1);
     if found then
-        perform pg_notify('agent_provisioning', '');
+        perform provisioning.notify('agent_provisioning');
         return 'replayed';
     end if;
 
@@ -78,7 +82,7 @@ begin
     values (request.kind, request.agent_id, request.agent_prefix, request.user_id)
     on conflict (agent_id, kind) where state = 'pending' do nothing;
     if found then
-        perform pg_notify('agent_provisioning', '');
+        perform provisioning.notify('agent_provisioning');
         return 'queued';
     end if;
     return 'waiting';
@@ -189,7 +193,7 @@ end $$;
 create function provisioning.update_agent_details(
     agent_id bigint, user_updates jsonb, agent_updates jsonb, current_user_id uuid
 ) returns table (agent jsonb, success boolean, message text)
-    language plpgsql security definer set search_path = '' as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 declare
     signed_in  constant uuid := auth.uid();
@@ -333,7 +337,7 @@ end;
 -- configuration off in one transaction, in milliseconds. Owner, creator, admins and the backend.
 create function provisioning.delete_agent(agent_id bigint)
     returns table (success boolean, message text)
-    language plpgsql security definer set search_path = '' as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 declare
     signed_in constant uuid := auth.uid();
@@ -349,8 +353,12 @@ begin
         answer := provisioning.request('deprovision', found_agent.id, found_agent.agent_prefix,
                                        found_agent.user_id, 'delete_agent');
         success := true;
-        message := case answer
-            when 'waiting' then format('The deletion of agent %s is already under way.',
+        message := case
+            when answer = 'waiting' and exists (
+                select from provisioning.jobs j
+                where j.agent_id = found_agent.id and j.kind = 'deprovision' and j.state = 'paused')
+            then format('The deletion of agent %s waits for an operator''s approval.', found_agent.agent_prefix)
+            when answer = 'waiting' then format('The deletion of agent %s is already under way.',
                                        found_agent.agent_prefix)
             else format('Agent %s and its tables are being deleted.', found_agent.agent_prefix)
         end;
@@ -371,11 +379,11 @@ begin atomic
     select r.success, r.message from provisioning.delete_agent(agent_id) r;
 end;
 
--- How far an agent's tables are: pending, ready, failed, deleting or gone. For the owner, admins
+-- How far an agent's tables are: pending, ready, failed, deleting, paused or gone. For the owner, admins
 -- and the backend. The message may be shown to anybody of these: no server error is in it.
 create function provisioning.agent_status(agent_id bigint)
     returns table (state text, template_version integer, message text)
-    language plpgsql stable security definer set search_path = '' as $$
+    language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 declare
     signed_in constant uuid := auth.uid();
@@ -415,6 +423,9 @@ begin
         message := case when deletion.attempts = 0 then 'The agent is being deleted.'
             else format('Deleting the agent has failed %s times; it is tried again.',
                         deletion.attempts) end;
+    elsif deletion.state = 'paused' then
+        state := 'paused';
+        message := format('The deletion waits for an operator''s approval, as job %s.', deletion.id);
     elsif deletion.state = 'dead' then
         state := 'failed';
         message := format('Deleting the agent failed; an operator has to look at job %s.',
@@ -459,7 +470,7 @@ end;
 
 create function provisioning.create_agent_tables(prefix text, agent_id bigint)
     returns table (success boolean, message text)
-    language plpgsql security definer set search_path = '' as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 declare
     found_agent public.agents;
@@ -502,7 +513,7 @@ end;
 -- one without tables. It clears up what is registered for a prefix whose agent is gone.
 create function provisioning.drop_agent_tables(prefix text)
     returns table (success boolean, message text)
-    language plpgsql security definer set search_path = '' as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 declare
     alive bigint;
@@ -546,7 +557,7 @@ end;
 
 create function provisioning.create_agent_indexes(prefix text)
     returns table (success boolean, message text)
-    language plpgsql security definer set search_path = '' as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 declare
     built provisioning.agents;
@@ -666,16 +677,16 @@ begin
     return next;
 end $$;
 
--- Changes the fields that are given.
+-- Changes the fields that are given. A client that calls by position writes the columns that it always did.
 create function public.update_whatsapp_config(
     user_id uuid,
     whatsapp_number varchar default null,
     webhook_url text default null,
     api_key text default null,
-    verify_token text default null,
     business_account_id varchar default null,
     phone_number_id varchar default null,
-    is_active boolean default null
+    is_active boolean default null,
+    verify_token text default null
 ) returns table (config jsonb, success boolean, message text)
     language plpgsql set search_path = '' as $$
 #variable_conflict use_column
@@ -684,11 +695,11 @@ begin
     set whatsapp_number = coalesce(update_whatsapp_config.whatsapp_number, c.whatsapp_number),
         webhook_url = coalesce(update_whatsapp_config.webhook_url, c.webhook_url),
         api_key = coalesce(update_whatsapp_config.api_key, c.api_key),
-        verify_token = coalesce(update_whatsapp_config.verify_token, c.verify_token),
         business_account_id = coalesce(update_whatsapp_config.business_account_id,
                                        c.business_account_id),
         phone_number_id = coalesce(update_whatsapp_config.phone_number_id, c.phone_number_id),
-        is_active = coalesce(update_whatsapp_config.is_active, c.is_active)
+        is_active = coalesce(update_whatsapp_config.is_active, c.is_active),
+        verify_token = coalesce(update_whatsapp_config.verify_token, c.verify_token)
     where c.user_id = update_whatsapp_config.user_id
     returning to_jsonb(c) into config;
     success := config is not null;

@@ -11,21 +11,13 @@ begin
     end if;
 end $$;
 
-create or replace function provisioning.enqueue_deprovision() returns trigger
-    language plpgsql security definer set search_path = '' as $$
-begin
-    insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id)
-    select 'deprovision', d.id, d.agent_prefix, d.user_id from deleted d order by d.id
-    on conflict (agent_id, kind) where state = 'pending' do nothing;
-    if found then
-        perform pg_notify('agent_provisioning', '');
-    end if;
-    return null;
-end $$;
-
+drop function provisioning.regain_key(jsonb);
+drop function provisioning.regain_statement(jsonb);
 drop function provisioning.unpublish(regclass);
 drop index provisioning.jobs_deleted_idx;
-alter table provisioning.jobs drop column confirmed;
+alter table provisioning.jobs drop column deletion_confirmed;
 drop table provisioning.trash_relations;
 drop table provisioning.trash;
+drop table provisioning.purge_holds;
+alter table provisioning.agents drop column removed_keys;
 drop schema provisioning_trash;

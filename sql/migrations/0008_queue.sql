@@ -8,7 +8,7 @@
 
 -- The due jobs that nothing holds up, the first to do first; whether there are no others; and whether
 -- what was looked at belongs to several prefixes.
--- Head of line: the first pending or dead job of a prefix holds up all others, except the deprovision of
+-- Head of line: the first pending, dead or paused job of a prefix holds up all others, except the deprovision of
 -- its own agent, which cancels it. (While a job runs, nobody else gets into its prefix.)
 -- Its plans are made under the settings of claim and next_due, which call it.
 -- kinds: what this worker takes now; unknown ones wait for a newer program
@@ -29,7 +29,7 @@ begin
                 (
                     select f.id, f.agent_id, f.agent_prefix
                     from provisioning.jobs f
-                    where f.state in ('pending', 'dead')
+                    where f.state in ('pending', 'dead', 'paused')
                     order by f.agent_prefix, f.id
                     limit 1
                 )
@@ -39,7 +39,7 @@ begin
                 cross join lateral (
                     select f.id, f.agent_id, f.agent_prefix
                     from provisioning.jobs f
-                    where f.state in ('pending', 'dead') and f.agent_prefix > last.agent_prefix
+                    where f.state in ('pending', 'dead', 'paused') and f.agent_prefix > last.agent_prefix
                     order by f.agent_prefix, f.id
                     limit 1
                 ) f
@@ -82,7 +82,7 @@ begin
         -- earlier one" may be planned as a scan of all jobs.
         select e.id = j.id or (j.kind = 'deprovision' and e.agent_id = j.agent_id) as free
         from provisioning.jobs e
-        where e.state in ('pending', 'dead') and e.agent_prefix >= j.agent_prefix
+        where e.state in ('pending', 'dead', 'paused') and e.agent_prefix >= j.agent_prefix
         order by e.agent_prefix, e.id
         limit 1
     ) head;
@@ -96,7 +96,7 @@ end $$;
 create function provisioning.claim(kinds text[], newest integer, templates integer)
 returns table (
     id bigint, kind text, agent_id bigint, agent_prefix text, user_id text, attempts integer,
-    argument text, confirmed boolean,
+    argument text, unreported boolean, deletion_confirmed boolean,
     superseded boolean,             -- its agent is to go: building would be for nothing
     registered bigint, template_version integer, reference text, -- whose tables the prefix stands for now
     more boolean                    -- whether another worker may find something, too
@@ -142,7 +142,7 @@ begin
     return query
     select
         head.id, head.kind, head.agent_id, head.agent_prefix, head.user_id::text, head.attempts,
-        head.argument, head.confirmed,
+        head.argument, head.unreported, head.deletion_confirmed,
         exists (
             select from provisioning.jobs d
             where d.agent_id = head.agent_id and d.id > head.id and d.kind = 'deprovision'
@@ -159,6 +159,32 @@ begin
               select from provisioning.jobs k
               where k.agent_id = a.agent_id and k.kind = 'deprovision' and k.state = 'cancelled'))
     ) r on true;
+end $$;
+
+-- Jobs that were scheduled before the server's clock was set back are due now: they would wait until the
+-- clock is where it was. Returns how many. The worker's own waits are at most 10 minutes; a later run_at is a
+-- date that a person chose, and stays.
+create function provisioning.end_clock_waits() returns bigint
+    language plpgsql set search_path = pg_catalog, pg_temp
+    set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+    ended bigint;
+begin
+    with late as (
+        select j.id
+        from provisioning.jobs j
+        where j.state = 'pending'
+          and j.run_at > now()
+          and greatest(j.scheduled_at, j.created_at) > clock_timestamp() + interval '1 second'
+          and j.run_at < greatest(j.scheduled_at, j.created_at) + interval '15 minutes'
+        for update skip locked
+    )
+    update provisioning.jobs j
+    set run_at = now(), scheduled_at = now(), created_at = least(j.created_at, now())
+    from late l
+    where l.id = j.id;
+    get diagnostics ended = row_count;
+    return ended;
 end $$;
 
 -- When to look again, after a claim that found nothing: null for never, 0 for soon, since a job is due
@@ -181,6 +207,9 @@ begin
         due := provisioning.due(kinds, templates, reach);
         exit when due.ids <> '{}' or due.complete;
     end loop;
+    if due.ids = '{}' and provisioning.end_clock_waits() > 0 then
+        due := provisioning.due(kinds, templates, null);
+    end if;
     return query
     select
         case when due.ids <> '{}' then 0
@@ -203,6 +232,8 @@ create function provisioning.register(agent bigint, tables text[], types text[])
     language plpgsql set search_path = '' set plan_cache_mode = force_generic_plan
     set enable_seqscan = off set enable_bitmapscan = off
     set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+declare
+    lost text;
 begin
     delete from provisioning.agent_tables t
     where t.agent_id = agent
@@ -227,12 +258,50 @@ begin
       and c.relname = any (tables) and c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
     on conflict (relation) do update set agent_id = excluded.agent_id, table_name = excluded.table_name
     where agent_tables.table_name <> excluded.table_name;
+    -- What row security or a rule swallowed would be dropped by nobody, and in the way for ever.
+    select string_agg(c.oid::regclass::text, ', ') into lost
+    from pg_catalog.pg_class c
+    where c.relname = any (tables) and c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+      and exists (select from provisioning.agents a where a.agent_id = agent)
+      and not exists (
+          select from provisioning.agent_tables t where t.relation = c.oid and t.agent_id = agent);
+    if lost is not null then
+        raise exception 'the registry did not take %', lost
+            using errcode = 'insufficient_privilege',
+                  hint = 'Look for a rule, a trigger or a policy on provisioning.agent_tables.';
+    end if;
 end $$;
 
+-- A provision has found the tables of a former agent under its prefix: they go first, by a job of their
+-- own, so that the deletion limit, the trash, the log and the metrics see it. The provision goes back
+-- into the queue behind that job, under a new id: within a prefix the order is that of the ids.
+create function provisioning.requeue_behind_former(job bigint, former bigint) returns void
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    old provisioning.jobs;
+begin
+    update provisioning.jobs j
+    set state = 'succeeded', outcome = 'requeued', finished_at = clock_timestamp()
+    where j.id = job returning j.* into strict old;
+    insert into provisioning.jobs (kind, agent_id, agent_prefix, unreported)
+    select 'deprovision', former, old.agent_prefix, not exists (
+        select from provisioning.deleted_agents d where d.agent_id = former)
+    where not exists (
+        select from provisioning.jobs o
+        where o.agent_id = former and o.kind = 'deprovision' and o.state in ('pending', 'dead', 'paused'))
+    on conflict (agent_id, kind) where state = 'pending' do nothing;
+    insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id, priority)
+    values (old.kind, old.agent_id, old.agent_prefix, old.user_id, old.priority)
+    on conflict (agent_id, kind) where state = 'pending' do nothing;
+end $$;
+
+revoke all on function provisioning.requeue_behind_former(bigint, bigint)
+    from public, anon, authenticated, service_role;
 revoke all on function provisioning.due(text[], integer, integer)
     from public, anon, authenticated, service_role;
 revoke all on function provisioning.claim(text[], integer, integer)
     from public, anon, authenticated, service_role;
+revoke all on function provisioning.end_clock_waits() from public, anon, authenticated, service_role;
 revoke all on function provisioning.next_due(text[], integer)
     from public, anon, authenticated, service_role;
 revoke all on function provisioning.register(bigint, text[], text[])

@@ -4,7 +4,7 @@ with picked as materialized (
     -- Skips what a worker is on.
     select j.id
     from provisioning.jobs j
-    where j.id = any ($1) and j.state in ('pending', 'dead')
+    where j.id = any ($1) and j.state in ('pending', 'dead', 'paused')
     for update of j skip locked
 ), cancelled as (
     update provisioning.jobs j
@@ -15,7 +15,7 @@ with picked as materialized (
     where p.id = j.id and not $4
     returning j.id
 ), told as materialized (
-    select pg_notify('agent_provisioning', '') from (select from cancelled limit 1) c
+    select provisioning.notify('agent_provisioning') from (select from cancelled limit 1) c
 )
 select
     m.id, j.kind, j.agent_prefix, j.state, null::bigint as twin, null::text as twin_state,

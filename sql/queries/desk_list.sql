@@ -16,7 +16,7 @@ with worker as materialized (
     select j.*, coalesce(w.label, j.state) as seen_as, w.pid, w.role, w.xact_start, w.waiting
     from (
         (select j.* from provisioning.jobs j
-         where j.state in ('pending', 'dead')
+         where j.state in ('pending', 'dead', 'paused')
            and ($1 is null or j.id = $1) and ($3 is null or j.agent_prefix = $3)
            and ($4 is null or j.kind = $4))
         union all
@@ -32,19 +32,19 @@ with worker as materialized (
     where $2 is null or coalesce(w.label, j.state) = $2
     order by
         case coalesce(w.label, j.state)
-            when 'running' then 0 when 'dead' then 1 when 'pending' then 2 else 3
+            when 'running' then 0 when 'dead' then 1 when 'paused' then 2 when 'pending' then 3 else 4
         end,
         j.id desc
     limit $5
 )
 select
     p.id, p.kind, p.seen_as, p.agent_id, p.agent_prefix, p.user_id::text as user_id,
-    p.argument, p.priority, p.attempts, p.outcome, p.last_error, p.last_sqlstate,
+    p.argument, p.unreported, p.deletion_confirmed, p.priority, p.attempts, p.outcome, p.last_error, p.last_sqlstate,
     coalesce(to_char(p.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), p.created_at::text) as created_at,
     coalesce(to_char(p.run_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), p.run_at::text) as run_at,
     coalesce(to_char(p.finished_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), p.finished_at::text) as finished_at,
     round(extract(epoch from p.duration) * 1000, 1)::float8 as duration_ms,
-    p.replayed_by, p.replay_reason,
+    p.replayed_by, p.replay_reason, p.give_ways, p.lock_wanted,
     coalesce(to_char(p.replayed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), p.replayed_at::text) as replayed_at,
     p.pid,
     p.role,
@@ -54,19 +54,19 @@ select
     e.state as waits_for_state
 from page p
 left join lateral (
-    -- As in provisioning.due; a dead one is named first, because it needs a person.
+    -- As in provisioning.due; a dead or paused one is named first, because it needs a person.
     select e.id, e.state
     from provisioning.jobs e
     where p.state = 'pending'
       and e.agent_prefix = p.agent_prefix
       and e.id < p.id
-      and e.state in ('pending', 'dead')
+      and e.state in ('pending', 'dead', 'paused')
       and not (p.kind = 'deprovision' and p.agent_id = (
           select h.agent_id from provisioning.jobs h
-          where h.agent_prefix = p.agent_prefix and h.state in ('pending', 'dead') order by h.id limit 1))
-    order by e.state, e.id
+          where h.agent_prefix = p.agent_prefix and h.state in ('pending', 'dead', 'paused') order by h.id limit 1))
+    order by e.state = 'pending', e.id
     limit 1
 ) e on true
 order by
-    case p.seen_as when 'running' then 0 when 'dead' then 1 when 'pending' then 2 else 3 end,
+    case p.seen_as when 'running' then 0 when 'dead' then 1 when 'paused' then 2 when 'pending' then 3 else 4 end,
     p.id desc

@@ -27,7 +27,7 @@ with open as materialized (
     on conflict (agent_id, kind) where state = 'pending' do nothing
     returning id
 ), told as materialized (
-    select pg_notify('agent_provisioning', '') from (select from queued union select from free limit 1) q
+    select provisioning.notify('agent_provisioning') from (select from queued union select from free limit 1) q
 )
 select id, (select count(*) from told) as told
 from (select id from open union all select id from queued) j

@@ -12,8 +12,15 @@ select
     (
         select bool_and(coalesce(has_function_privilege(to_regprocedure('provisioning.' || f), 'execute'), false))
         from unnest('{"due(text[], integer, integer)", "next_due(text[], integer)",
-                      "claim(text[], integer, integer)", "register(bigint, text[], text[])"}'::text[]) f
+                      "claim(text[], integer, integer)", "register(bigint, text[], text[])",
+                      "requeue_behind_former(bigint, bigint)", "living_agents(bigint[])",
+                      "hold_agent(bigint, text)"}'::text[]) f
     ) as may_claim,
+    (
+        select bool_and(coalesce(has_function_privilege(to_regprocedure('provisioning.' || f), 'execute'), false))
+        from unnest('{"notify(text, text, double precision)",
+                      "show_instance(bigint, text, integer, text, jsonb, text, text)"}'::text[]) f
+    ) as may_notify,
     has_table_privilege('public.agents', 'select')
         and has_table_privilege('public.agents', 'references')
         and has_table_privilege('public.agents', 'delete') as may_use_agents,
@@ -66,4 +73,7 @@ select
         as relations,
     (select count(*) from provisioning.agents a where a.reference = 'foreign_key') as keyed_agents,
     (select count(*) from provisioning.jobs j where j.state = 'dead') as dead_jobs,
-    exists (select from pg_catalog.pg_event_trigger e where e.evtname = 'pgrst_ddl_watch') as pgrst
+    (select count(*) from provisioning.jobs j where j.state = 'paused') as paused_jobs,
+    (select count(*) from provisioning.jobs j where j.state = 'paused' and j.unreported) as paused_unreported,
+    exists (select from pg_catalog.pg_event_trigger e where e.evtname = 'pgrst_ddl_watch') as pgrst,
+    pg_notification_queue_usage() as notification_queue

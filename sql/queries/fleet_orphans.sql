@@ -1,18 +1,21 @@
 -- What has no counterpart: agents that nobody built or is building, registrations whose agent is
 -- gone and that nobody is dropping, and unregistered tables that look like some agent's: named
--- like one of the templates' tables, or under a registered prefix.
+-- like one of the templates' tables, or under a registered prefix. Who exists is asked in a way that row
+-- security cannot filter.
 -- $1 ends of table names, such as _customers
-with prefixes as materialized (
+with living as materialized (
+    select l.id, l.agent_prefix from provisioning.living_agents() l
+), prefixes as materialized (
     select p.agent_prefix from provisioning.agents p
 )
-select 'without_tables' as what, a.agent_prefix::text as name, a.id as agent_id
-from public.agents a
+select 'without_tables' as what, a.agent_prefix as name, a.id as agent_id
+from living a
 where not exists (select from provisioning.agents p where p.agent_id = a.id)
   and not exists (select from provisioning.jobs j where j.agent_id = a.id and j.state = 'pending')
 union all
 select 'without_agent', p.agent_prefix, p.agent_id
 from provisioning.agents p
-where not exists (select from public.agents a where a.id = p.agent_id)
+where not exists (select from living a where a.id = p.agent_id)
   and not exists (select from provisioning.jobs j where j.agent_id = p.agent_id and j.state = 'pending')
 union all
 select 'unmanaged', c.relname::text, null

@@ -2,7 +2,6 @@
 -- types; and whether each is still the one registered.
 -- $1 agent
 select
-    a.reference = 'foreign_key' as keyed,
     o.kind,
     o.oid,
     -- Null where somebody dropped it.

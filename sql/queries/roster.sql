@@ -1,27 +1,40 @@
 -- Agents with what stands for them: the rows in public.agents, tables that outlived their agent,
 -- and agents of which only open jobs are left. The state is that of public.agent_status.
+-- Who exists is asked in a way that row security cannot filter.
 -- $1 prefix; null is any
-with known as (
-    select a.id as agent_id, a.agent_prefix::text as agent_prefix, true as alive
-    from public.agents a
+with living as materialized (
+    select l.id, l.agent_prefix from provisioning.living_agents() l
+), known as (
+    select a.id as agent_id, a.agent_prefix, true as alive
+    from living a
     where $1 is null or a.agent_prefix = $1
     union all
     select b.agent_id, b.agent_prefix, false
     from provisioning.agents b
     where ($1 is null or b.agent_prefix = $1)
-      and not exists (select from public.agents a where a.id = b.agent_id)
+      and not exists (select from living a where a.id = b.agent_id)
     union all
     select distinct j.agent_id, j.agent_prefix, false
     from provisioning.jobs j
     where ($1 is null or j.agent_prefix = $1)
-      and j.state in ('pending', 'dead')
-      and not exists (select from public.agents a where a.id = j.agent_id)
+      and j.state in ('pending', 'dead', 'paused')
+      and not exists (select from living a where a.id = j.agent_id)
       and not exists (select from provisioning.agents b where b.agent_id = j.agent_id)
 )
 select
     k.agent_prefix, k.agent_id, k.alive, b.template_version, b.reference,
+    -- A deletion that was given up, or is not done, has taken the key off.
+    coalesce(
+        b.reference = 'foreign_key'
+        and b.removed_keys @> '[{"refers_to_schema": "public", "refers_to": "agents"}]'
+        and not exists (
+            select from provisioning.agent_tables t
+            join pg_catalog.pg_constraint c on c.conrelid = t.relation and c.contype = 'f'
+                and c.confrelid = 'public.agents'::regclass
+            where t.agent_id = b.agent_id), false) as key_removed,
     case
         when deletion.state = 'pending' then 'deleting'
+        when deletion.state = 'paused' then 'paused'
         when deletion.state = 'dead' then 'failed'
         when not k.alive then case when b.agent_id is null then 'gone' else 'deleting' end
         when b.agent_id is not null then 'ready'

@@ -6,6 +6,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::error::{Error, query};
+use super::provision::hold;
 use super::rehearsal::worker_role;
 use super::{Agent, AgentId, Built, Manifest, Prefix, Reference};
 
@@ -130,9 +131,7 @@ pub async fn others(
 ///
 /// Everything is looked at again, since the plan may be old.
 pub async fn take(client: &Client, manifest: &Manifest, agent: &Agent) -> Result<Taken, Error> {
-    let lock = "select from public.agents where id = $1 for key share";
-    let row = client.query_typed(lock, &[(&agent.id.0, Type::INT8)]).await;
-    if row.map_err(query("lock the agent's row"))?.is_empty() {
+    if !hold(client, agent, false).await? {
         return Ok(Taken::Nothing);
     }
     let found = candidates(client, manifest, Some(&[agent.prefix.as_str()])).await?;
@@ -161,8 +160,18 @@ pub async fn take(client: &Client, manifest: &Manifest, agent: &Agent) -> Result
             ],
         )
         .await;
-    let registered = registered.map_err(query("register the agent's tables"))?.len();
-    if registered == tables.len() {
+    let registered = registered.map_err(query("register the agent's tables"))?;
+    let count = |column| registered.first().map_or(0_i64, |row| row.get(column));
+    for (table, due, written) in [
+        ("provisioning.agents", "agents", "registered"),
+        ("provisioning.agent_tables", "tables_there", "tables"),
+        ("provisioning.agent_types", "types_there", "types"),
+    ] {
+        if count(written) != count(due) {
+            return Err(Error::Swallowed(table));
+        }
+    }
+    if usize::try_from(count("tables")) == Ok(tables.len()) {
         return Ok(Taken::Adopted);
     }
     Ok(Taken::Refused("its tables were replaced meanwhile".to_owned()))
@@ -243,7 +252,7 @@ fn obstacle(related: &[&Row]) -> Option<String> {
 }
 
 /// The ends of names that begin with a prefix.
-fn suffixes(names: impl Fn(&Prefix) -> Vec<String>) -> Result<Vec<String>, Error> {
+pub(super) fn suffixes(names: impl Fn(&Prefix) -> Vec<String>) -> Result<Vec<String>, Error> {
     let prefix: Prefix = "zz".parse()?;
     let end = |name: String| name.strip_prefix(prefix.as_str()).map(ToOwned::to_owned);
     Ok(names(&prefix).into_iter().filter_map(end).collect())

@@ -9,7 +9,8 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::error::{Error, query};
 use super::script::{Place, Script};
-use super::{Agent, AgentId, Leaving, Manifest, Reference, Templates, built, deprovision, trial};
+use super::shared_lock::{AGENTS, LockMode, lock, outside};
+use super::{Agent, AgentId, Manifest, Prefix, Reference, Templates, built, trial};
 
 /// What every new agent gets.
 #[derive(Debug)]
@@ -36,6 +37,11 @@ impl Blueprint {
     pub fn templates(&self) -> &Templates {
         self.manifest.templates()
     }
+
+    /// Whether a new agent's foreign key takes a lock on `agents`.
+    pub fn locks_agents(&self) -> bool {
+        self.reference == Reference::ForeignKey && self.templates().has_foreign_key()
+    }
 }
 
 /// Whose tables a prefix stands for, according to the registry.
@@ -45,7 +51,7 @@ pub enum Registered {
     Nobody,
     /// This agent's.
     This,
-    /// Those of a former agent, whose deletion nobody reported.
+    /// Those of a former agent, whose deletion is not done yet.
     Former(AgentId),
 }
 
@@ -58,10 +64,15 @@ pub enum Outcome {
     Unchanged,
     /// The agent is gone or going: nothing was built.
     Superseded,
+    /// Tables of a former agent bear the names: a job that deletes them goes first, and a new one builds.
+    Requeued,
     /// It is as the templates make it again.
     Repaired,
-    /// What was missing is there again; other differences are left.
-    Drifted,
+    /// Differences are left that no repair takes away.
+    Drifted {
+        /// Others were taken away.
+        mended: bool,
+    },
     /// The template files that it lacked have run.
     Upgraded,
     /// Some of them have, or of a deletion its first part; the job stays in the queue for the rest.
@@ -72,6 +83,9 @@ pub enum Outcome {
     Deprovisioned,
     /// The same, and for a while an operator can bring them back.
     Trashed,
+    /// The agent had no tables of ours, and its row is gone. Tables of the same names are somebody else's,
+    /// and are left alone.
+    RowDeleted,
 }
 
 impl Outcome {
@@ -81,13 +95,15 @@ impl Outcome {
             Self::Provisioned => "provisioned",
             Self::Unchanged => "unchanged",
             Self::Superseded => "superseded",
+            Self::Requeued => "requeued",
             Self::Repaired => "repaired",
-            Self::Drifted => "drifted",
+            Self::Drifted { .. } => "drifted",
             Self::Upgraded => "upgraded",
             Self::Unfinished => "unfinished",
             Self::Converted => "converted",
             Self::Deprovisioned => "deprovisioned",
             Self::Trashed => "trashed",
+            Self::RowDeleted => "row_deleted",
         }
     }
 }
@@ -95,8 +111,9 @@ impl Outcome {
 /// Gives an agent its tables and registers them: all, or (after the caller's rollback) none.
 ///
 /// Everything goes out in one round trip. The foreign key locks `agents` until the commit, so as little
-/// as possible comes after it. The agent is looked at last: a row that is gone, or that is being
-/// deleted, makes this `Superseded`, and the caller must roll back.
+/// as possible comes after it, and nothing that waits. The agent is looked at last: a row that is gone,
+/// or that is being deleted, makes this `Superseded`, and the caller must roll back. Row security hides
+/// no row here. The tables of a former agent are left alone, and make this `Requeued`.
 pub async fn provision(
     client: &Client,
     blueprint: &Blueprint,
@@ -105,36 +122,58 @@ pub async fn provision(
 ) -> Result<Outcome, Error> {
     match registered {
         Registered::This => return Ok(Outcome::Unchanged),
-        Registered::Former(id) => {
-            deprovision::remove(client, blueprint, Leaving { id, user: None, row: None }).await?;
-        }
+        Registered::Former(_) => return Ok(Outcome::Requeued),
         Registered::Nobody => {}
     }
     let Blueprint { manifest, reference, .. } = blueprint;
-    let (prefix, version) = (&agent.prefix, manifest.templates().version());
+    let templates = manifest.templates();
+    let (prefix, version) = (&agent.prefix, templates.version());
     let names = manifest.tables(prefix, version);
-    let tables = manifest.templates().numbered(prefix, agent.id);
-    let last = manifest.templates().last(prefix, agent.id, *reference);
+    let (tables, published) = (templates.numbered(prefix, agent.id), templates.published(prefix));
+    let key = templates.key(prefix, agent.id, *reference);
+    let locked = outside(&key.to_string(), prefix).iter().any(|table| table == AGENTS);
     // Sent in this order without waiting for each other's answer.
-    let (in_the_way, applied, entered, registered, completed, held) = tokio::join!(
+    let (in_the_way, reached, applied, entered, registered, published, keyed, held) = tokio::join!(
         biased;
         taken(client, &names),
+        reach(client, &tables, prefix),
         apply(client, &tables),
         enter(client, blueprint, agent.id),
         built::register(client, manifest, agent, version),
-        async { if last.is_empty() { Ok(()) } else { apply(client, &last).await } },
-        hold(client, agent),
+        apply(client, &published),
+        tie(client, &key, prefix),
+        hold(client, agent, locked),
     );
     let in_the_way = in_the_way?;
     if !in_the_way.is_empty() {
         return Err(Error::InTheWay(in_the_way));
     }
+    reached?;
     applied?;
     let entered = entered?;
     registered?;
-    completed?;
-    let held = held?;
-    Ok(if entered && held { Outcome::Provisioned } else { Outcome::Superseded })
+    published?;
+    keyed?;
+    match (entered, held?) {
+        (true, true) => Ok(Outcome::Provisioned),
+        (false, true) => Err(Error::Swallowed("provisioning.agents")),
+        (_, false) => Ok(Outcome::Superseded),
+    }
+}
+
+/// Locks the tables outside that the files refer to by foreign keys of their own.
+pub(super) async fn reach(client: &Client, files: &Script, prefix: &Prefix) -> Result<(), Error> {
+    let outside = outside(&files.to_string(), prefix);
+    if outside.is_empty() {
+        return Ok(());
+    }
+    lock(client, LockMode::ShareRowExclusive, &outside, &[]).await
+}
+
+/// Locks what foreign keys refer to, and makes them.
+pub(super) async fn tie(client: &Client, key: &Script, prefix: &Prefix) -> Result<(), Error> {
+    let (reached, tied) = tokio::join!(biased; reach(client, key, prefix), apply(client, key));
+    reached.and(tied)
 }
 
 /// Relations that bear one of the names already.
@@ -148,7 +187,8 @@ pub(super) async fn taken(client: &Client, names: &[String]) -> Result<Vec<Strin
 /// Enters the agent into the registry; whether there is one.
 async fn enter(client: &Client, blueprint: &Blueprint, id: AgentId) -> Result<bool, Error> {
     let sql = "insert into provisioning.agents (agent_id, agent_prefix, user_id, template_version, reference) \
-               select a.id, a.agent_prefix, a.user_id, $2, $3 from public.agents a where a.id = $1";
+               select a.id, a.agent_prefix, a.user_id, $2, $3 \
+               from provisioning.living_agents(array[$1]) a";
     let version = blueprint.manifest.templates().version();
     let parameters: [(&(dyn ToSql + Sync), Type); 3] =
         [(&id.0, Type::INT8), (&version, Type::INT4), (&blueprint.reference.as_str(), Type::TEXT)];
@@ -156,13 +196,19 @@ async fn enter(client: &Client, blueprint: &Blueprint, id: AgentId) -> Result<bo
     Ok(entered.map_err(query("register the agent"))? == 1)
 }
 
-/// Keeps an agent from being deleted before the commit; whether it is still there.
-async fn hold(client: &Client, agent: &Agent) -> Result<bool, Error> {
-    let sql = "select from public.agents where id = $1 and agent_prefix = $2 for key share";
+/// Keeps an agent from being deleted before the commit; whether it is still there. Where `agents` is
+/// locked nobody can delete it, and a wait for its row would be everybody's.
+pub(super) async fn hold(client: &Client, agent: &Agent, locked: bool) -> Result<bool, Error> {
+    let sql = if locked {
+        "select exists (select from provisioning.living_agents(array[$1]) a where a.agent_prefix = $2)"
+    } else {
+        "select provisioning.hold_agent($1, $2)"
+    };
     let parameters: [(&(dyn ToSql + Sync), Type); 2] =
         [(&agent.id.0, Type::INT8), (&agent.prefix.as_str(), Type::TEXT)];
     let rows = client.query_typed(sql, &parameters).await;
-    Ok(!rows.map_err(query("hold the agent's row"))?.is_empty())
+    let rows = rows.map_err(query("hold the agent's row"))?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
 }
 
 /// A template's unqualified names mean schema `public`, whatever the role's own settings say.
@@ -170,6 +216,9 @@ const SEARCH_PATH: &str = "set local search_path = public, pg_temp;";
 
 /// Sends rendered templates as one message; an error names the statement that failed.
 pub(super) async fn apply(client: &Client, script: &Script) -> Result<(), Error> {
+    if script.is_empty() {
+        return Ok(());
+    }
     let mut all = Script::of(SEARCH_PATH);
     all.append(script.clone());
     let mut done = 0;

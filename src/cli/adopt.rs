@@ -14,12 +14,12 @@ use super::repair::follow;
 use super::table::clean;
 use super::{Error, connect_fleet};
 use crate::agent::{Agent, Manifest, Prefix};
-use crate::backoff;
 use crate::config::Config;
 use crate::db::{Db, Patience};
 use crate::error::Chain;
 use crate::fleet;
 use crate::jobs::desk::{self, Adopted};
+use crate::retry_policy::Wait;
 
 /// Tries for an agent whose tables are in use: some ten seconds, when a statement of the API may take
 /// eight. Between two of them all others get theirs.
@@ -127,7 +127,7 @@ async fn take_over(
         if queue.is_empty() {
             break;
         }
-        let pause: Duration = backoff::give_way(fastrand::f64());
+        let pause: Duration = Wait::Moment.draw(fastrand::f64());
         tokio::time::sleep(pause).await;
     }
     Ok(done)

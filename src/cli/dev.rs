@@ -10,7 +10,7 @@ use clap::Args as Clap;
 use tokio_postgres::types::Type;
 
 use super::{Error, connect, demo, failed, runtime};
-use crate::cluster::{Cluster, SUPERUSER};
+use crate::cluster::{Cluster, SUPERUSER, draw_password};
 use crate::config::{self, Config};
 use crate::db;
 use crate::shutdown::End;
@@ -30,6 +30,12 @@ pub(super) struct Args {
     once: bool,
 }
 
+/// Of two roles. The superuser's is the server's own, and is shown to nobody.
+struct Passwords {
+    admin: String,
+    worker: String,
+}
+
 /// Needs no configuration: server, roles and passwords live as long as the command.
 pub(super) fn main(args: &Args) -> Result<ExitCode, Error> {
     let started = Instant::now();
@@ -38,28 +44,32 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Error> {
     let took = started.elapsed().as_millis();
     writeln!(out, "A throwaway PostgreSQL on 127.0.0.1:{} ({took} ms)", cluster.port())?;
     let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?; // free for the service
-    let settings = |role| {
+    let passwords = Passwords { admin: draw_password()?, worker: draw_password()? };
+    let settings = |url| {
         [
-            ("DATABASE_URL", cluster.url(role, DATABASE)),
+            ("DATABASE_URL", url),
             ("PROVISIONER_LOG__LEVEL", "warn".to_owned()),
             ("PROVISIONER_HTTP__LISTEN", http.to_string()),
+            ("PROVISIONER_REFERENCE", "check".to_owned()),
         ]
         .map(|(key, value)| (key.to_owned(), value))
     };
-    let worker = config::load(None, settings(WORKER))?;
-    let admin = config::load(None, settings(ADMIN))?;
-    let superuser = config::load(None, settings(SUPERUSER))?;
+    let admin_url = cluster.url_with(ADMIN, &passwords.admin, DATABASE);
+    let worker = cluster.url_with(WORKER, &passwords.worker, DATABASE);
+    let worker = config::load(None, settings(worker))?;
+    let admin = config::load(None, settings(admin_url.clone()))?;
+    let superuser = config::load(None, settings(cluster.url(SUPERUSER, DATABASE)))?;
     let _logs = telemetry::init(&worker.log)?;
     runtime()?.block_on(async {
         let started = Instant::now();
-        prepare(&superuser, &admin, cluster.password()).await?;
+        prepare(&superuser, &admin, &passwords).await?;
         writeln!(
             out,
             "Migrated, with the worker's own role ({} ms)",
             started.elapsed().as_millis()
         )?;
         let mut shown = Ok(());
-        let end = async { shown = show(&mut out, args, &admin, &cluster, http).await };
+        let end = async { shown = show(&mut out, args, &admin, &admin_url, http).await };
         let ended = service::run(&worker, end).await?;
         shown?;
         Ok(if ended == End::Drained { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -71,7 +81,7 @@ async fn show(
     out: &mut impl Write,
     args: &Args,
     admin: &Config,
-    cluster: &Cluster,
+    url: &str,
     http: SocketAddr,
 ) -> Result<(), Error> {
     if args.demo {
@@ -79,7 +89,6 @@ async fn show(
         demo::show(out, &client).await?;
     }
     if !args.once {
-        let url = cluster.url(ADMIN, DATABASE);
         writeln!(out, "\nThe service runs. To play with it:\n  psql '{url}'")?;
         writeln!(out, "Probes and metrics:\n  curl http://{http}/readyz http://{http}/metrics")?;
         writeln!(out, "Ctrl-C ends both and leaves nothing behind.")?;
@@ -89,15 +98,15 @@ async fn show(
 }
 
 /// What Supabase and an operator would have done: platform roles, schema, the worker's role.
-async fn prepare(superuser: &Config, admin: &Config, password: &str) -> Result<(), Error> {
+async fn prepare(superuser: &Config, admin: &Config, passwords: &Passwords) -> Result<(), Error> {
     let client = connect(superuser).await?;
     db::install_shim(&client).await?;
-    set_password(&client, ADMIN, password).await?;
+    set_password(&client, ADMIN, &passwords.admin).await?;
     let mut client = connect(admin).await?;
     db::migrate(&mut client).await?;
     let roles = client.batch_execute(include_str!("../../deploy/roles.sql")).await;
     roles.map_err(failed("deploy/roles.sql"))?;
-    set_password(&client, WORKER, password).await
+    set_password(&client, WORKER, &passwords.worker).await
 }
 
 /// The server quotes both: a role's password cannot be a bind parameter.

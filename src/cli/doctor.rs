@@ -7,7 +7,7 @@ use clap::Args as Clap;
 
 use super::Error;
 use crate::config::Config;
-use crate::db::{Db, Listener};
+use crate::db::{Db, Listener, Presence};
 use crate::doctor::{self, Severity};
 
 #[derive(Debug, Clap)]
@@ -23,7 +23,7 @@ pub(super) async fn main(args: &Args, config: &Config) -> Result<ExitCode, Error
     let source = config.database.source()?;
     let db = Db::new(&source, &patience, 2)?;
     let source = config.database.listen_source(&source)?;
-    let listener = Listener { source, patience, sender: db.clone() };
+    let listener = Listener { source, patience, presence: Presence::new(db.clone(), None) };
     let findings = doctor::examine(config, &db, &listener).await;
     let mut out = stdout().lock();
     if args.json {

@@ -45,10 +45,10 @@ pub(super) fn list(
     for by in blocked {
         let waiting = count(by.waiting);
         let (prefix, kind, id) = (clean(&by.agent_prefix), &by.kind, by.id);
-        let verb = if by.waiting == 1 { "waits" } else { "wait" };
+        let (state, verb) = (by.state.as_str(), if by.waiting == 1 { "waits" } else { "wait" });
         writeln!(
             out,
-            "  {prefix}: {waiting} {verb} for dead job {id} ({kind}); see: jobs show {id}"
+            "  {prefix}: {waiting} {verb} for {state} job {id} ({kind}); see: jobs show {id}"
         )?;
     }
     Ok(())
@@ -58,8 +58,11 @@ pub(super) fn list(
 fn note(job: &Entry) -> String {
     let error = || job.error.clone().unwrap_or_default();
     match job.state {
-        State::Running => job.running.as_ref().map_or_else(String::new, on),
-        State::Dead => error(),
+        State::Running => {
+            let on = job.running.as_ref().map_or_else(String::new, |running| on(running, job));
+            held_up(job).map_or_else(|| on.clone(), |held_up| format!("{on}, {held_up}"))
+        }
+        State::Dead | State::Paused => error(),
         State::Cancelled => job.outcome.clone().unwrap_or_default(),
         State::Succeeded => {
             let took = job.duration_ms.map_or_else(String::new, |ms| format!(" in {ms} ms"));
@@ -69,16 +72,29 @@ fn note(job: &Entry) -> String {
             (Some(earlier), _) => {
                 format!("waits for {} job {}", earlier.state.as_str(), earlier.id)
             }
+            (None, Some(at)) if job.lock_wanted.is_some() => {
+                held_up(job).unwrap_or_else(|| format!("gave way to a lock; next at {at}"))
+            }
             (None, Some(at)) if job.attempts > 0 => format!("next at {at}; {}", error()),
             (None, _) => String::new(),
         },
     }
 }
 
-fn on(running: &Running) -> String {
+/// Who, and how many others.
+fn held_up(job: &Entry) -> Option<String> {
+    let (first, others) = job.blocked_by.split_first()?;
+    let others = match others.len() {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    Some(format!("held up by {first}{others}"))
+}
+
+fn on(running: &Running, job: &Entry) -> String {
     let long = running.seconds.map_or_else(String::new, |seconds| format!("for {seconds} s "));
     let pids: Vec<String> = running.blocked_by_pids.iter().map(ToString::to_string).collect();
-    let lock = if pids.is_empty() {
+    let lock = if pids.is_empty() || !job.blocked_by.is_empty() {
         String::new()
     } else {
         format!(", waiting for a lock of backend {}", pids.join(", "))
@@ -90,7 +106,7 @@ pub(super) fn show(out: &mut impl Write, job: &Entry, cause: &Cause, next: &str)
     let (state, prefix) = (job.state.as_str(), clean(&job.agent_prefix));
     writeln!(out, "Job {}: {} of {prefix} (agent {}) is {state}", job.id, job.kind, job.agent_id)?;
     let mut facts = Table::facts();
-    facts.fact("running", job.running.as_ref().map(on));
+    facts.fact("running", job.running.as_ref().map(|running| on(running, job)));
     if job.running.as_ref().is_some_and(|running| running.seconds.is_none()) {
         facts.fact("", Some(HIDDEN));
     }
@@ -99,8 +115,17 @@ pub(super) fn show(out: &mut impl Write, job: &Entry, cause: &Cause, next: &str)
         "waits for",
         job.waits_for.as_ref().map(|by| format!("job {}, which is {}", by.id, by.state.as_str())),
     );
+    facts.fact("gave way", Some(job.give_ways).filter(|times| *times > 0).map(times));
+    for holder in &job.blocked_by {
+        facts.fact("held up by", Some(holder));
+        facts.fact("", Some(format!("to end it: {}", holder.way_out)));
+    }
     facts.fact("user", job.user_id.as_ref());
     facts.fact("wanted", job.argument.as_ref());
+    facts.fact(
+        "asked for",
+        job.unreported.then_some("by nobody: the tables were found without their agent"),
+    );
     facts.fact("priority", Some(job.priority));
     facts.fact("failures", Some(job.attempts));
     facts.fact("created", job.created_at.as_ref());
@@ -109,18 +134,27 @@ pub(super) fn show(out: &mut impl Write, job: &Entry, cause: &Cause, next: &str)
     facts.fact("took", job.duration_ms.map(|ms| format!("{ms} ms")));
     facts.fact("outcome", job.outcome.as_ref());
     // It stays in the record of a job that succeeded later.
-    let label = if job.state == State::Dead { "error" } else { "last error" };
+    let label = match job.state {
+        State::Dead => "error",
+        State::Paused => "why",
+        State::Running | State::Pending | State::Succeeded | State::Cancelled => "last error",
+    };
     facts.fact(label, job.error.as_ref());
     facts.fact("SQLSTATE", job.sqlstate.as_ref());
     facts.fact("file", cause.place.as_ref());
     facts.fact("statement", cause.statement.as_ref());
     facts.fact("detail", cause.detail.as_ref());
     facts.fact("hint", cause.hint.as_ref());
+    facts.fact("approved", job.deletion_confirmed.then_some("yes"));
     facts.fact("replayed by", job.replayed_by.as_ref());
     facts.fact("replayed at", job.replayed_at.as_ref());
     facts.fact("reason", job.replay_reason.as_ref());
     facts.fact("next", Some(next));
     facts.print(out, 2)
+}
+
+fn times(times: i32) -> String {
+    if times == 1 { "once".to_owned() } else { format!("{times} times") }
 }
 
 /// What was done goes to `out`, what was not and why to `err`.
@@ -131,7 +165,11 @@ pub(super) fn answers(
     answers: &[Answer],
 ) -> io::Result<()> {
     let with = |verdict| answers.iter().filter(move |answer| answer.result == verdict);
-    let past = if verb == "replay" { "replayed" } else { "cancelled" };
+    let past = match verb {
+        "replay" => "replayed",
+        "approve" => "approved",
+        _ => "cancelled",
+    };
     let would: Vec<_> = with(Verdict::DryRun).collect();
     let done: Vec<_> = with(Verdict::Done).map(|answer| answer.id).collect();
     let total = i64::try_from(done.len() + would.len()).unwrap_or(i64::MAX);
@@ -172,7 +210,12 @@ pub(super) fn failures(out: &mut impl Write, jobs: &[Followed]) -> io::Result<()
                 let error = clean(job.error.as_deref().unwrap_or_default());
                 writeln!(out, "job {id} is dead: {error}; see: jobs show {id}")?;
             }
-            Some(End::Blocked) => writeln!(out, "job {id} waits for a dead job: jobs show {id}")?,
+            Some(End::Paused) => {
+                writeln!(out, "job {id} is paused: to approve it: jobs approve {id}")?;
+            }
+            Some(End::Blocked) => {
+                writeln!(out, "job {id} waits for a dead or paused job: jobs show {id}")?;
+            }
             Some(End::Cancelled) => writeln!(out, "job {id} was cancelled")?,
             Some(End::Succeeded) | None => {}
         }

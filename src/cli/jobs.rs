@@ -19,7 +19,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// List jobs: running, dead, pending, finished; the newest first in each
+    /// List jobs: running, dead, paused, pending, finished; the newest first in each
     List(List),
     /// Print everything about a job, and what to do next
     Show {
@@ -29,11 +29,13 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Queue dead jobs again, in the places they had
+    /// Queue dead jobs again, in the places they had; a paused deletion whose ID is given is approved
     Replay(Replay),
-    /// Take pending and dead jobs out of the queue for good
+    /// Approve deletions that are paused: they go through, and the deletion limit does not count them
+    Approve(Approve),
+    /// Take pending, dead and paused jobs out of the queue for good: a paused deletion is refused
     Cancel(Cancel),
-    /// Delete succeeded and cancelled jobs that are old; never dead or pending ones
+    /// Delete succeeded and cancelled jobs that are old; never dead, paused or pending ones
     Prune {
         /// How long ago they ended, such as `30d` or `12h`
         #[arg(long, default_value = "30d", value_parser = humantime::parse_duration)]
@@ -79,12 +81,36 @@ struct Replay {
 struct Which {
     #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
     ids: Vec<i64>,
-    /// Every dead job
+    /// Every dead job; paused deletions stay paused
     #[arg(long)]
     all_dead: bool,
     /// The dead jobs of one prefix
     #[arg(long)]
     prefix: Option<String>,
+}
+
+#[derive(Debug, Clap)]
+struct Approve {
+    #[command(flatten)]
+    which: WhichPaused,
+    #[command(flatten)]
+    record: Record,
+    /// Follow the jobs to their ends; exit 1 when one is dead or paused again
+    #[arg(long, conflicts_with = "dry_run")]
+    wait: bool,
+    /// As a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clap)]
+#[group(required = true, multiple = false)]
+struct WhichPaused {
+    #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+    ids: Vec<i64>,
+    /// Every paused deletion
+    #[arg(long)]
+    all: bool,
 }
 
 #[derive(Debug, Clap)]
@@ -117,6 +143,7 @@ pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error>
         Verb::List(args) => list(&client, args).await,
         Verb::Show { id, json } => show(&client, id, json).await,
         Verb::Replay(args) => replay(&client, args).await,
+        Verb::Approve(args) => approve(&client, args).await,
         Verb::Cancel(args) => cancel(&client, args).await,
         Verb::Prune { older_than, dry_run } => {
             let pruned = desk::prune(&client, older_than, dry_run).await;
@@ -167,27 +194,49 @@ async fn show(client: &Client, id: i64, json: bool) -> Result<ExitCode, Error> {
 
 async fn replay(client: &Client, args: Replay) -> Result<ExitCode, Error> {
     let Which { ids, prefix, .. } = args.which;
-    let named = !ids.is_empty();
     let target = match prefix {
         Some(prefix) => Target::Prefix(prefix),
-        None if named => Target::Ids(ids),
-        None => Target::AllDead,
+        None if ids.is_empty() => Target::AllDead,
+        None => Target::Ids(ids),
     };
-    let by = args.record.by();
-    let mut answers =
-        desk::replay(client, &target, &by).await.map_err(failed("replaying the jobs"))?;
-    let refused = named && answers.iter().any(refuses);
-    if !args.json {
-        job_text::answers(&mut stdout(), &mut stderr(), "replay", &answers)?;
+    let release = Release { verb: "replay", target, by: args.record.by() };
+    release.run(client, args.wait, args.json).await
+}
+
+async fn approve(client: &Client, args: Approve) -> Result<ExitCode, Error> {
+    let WhichPaused { ids, .. } = args.which;
+    let target = if ids.is_empty() { Target::AllPaused } else { Target::Paused(ids) };
+    let release = Release { verb: "approve", target, by: args.record.by() };
+    release.run(client, args.wait, args.json).await
+}
+
+/// Jobs that go back into the queue.
+struct Release {
+    verb: &'static str,
+    target: Target,
+    by: By,
+}
+
+impl Release {
+    /// A job that was named and cannot go back is a failure.
+    async fn run(self, client: &Client, wait: bool, json: bool) -> Result<ExitCode, Error> {
+        let Self { verb, target, by } = self;
+        let answers = desk::replay(client, &target, &by).await;
+        let mut answers = answers.map_err(failed("putting the jobs back into the queue"))?;
+        let named = matches!(target, Target::Ids(_) | Target::Paused(_));
+        let refused = named && answers.iter().any(refuses);
+        if !json {
+            job_text::answers(&mut stdout(), &mut stderr(), verb, &answers)?;
+        }
+        let mut unwell = false;
+        if wait {
+            unwell = follow(client, &mut answers, json).await?;
+        }
+        if json {
+            print_json(&mut stdout(), &answers)?;
+        }
+        Ok(if refused || unwell { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
-    let mut unwell = false;
-    if args.wait {
-        unwell = follow(client, &mut answers, args.json).await?;
-    }
-    if args.json {
-        print_json(&mut stdout(), &answers)?;
-    }
-    Ok(if refused || unwell { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Says whether any of them came to a bad end.
@@ -206,7 +255,7 @@ async fn follow(client: &Client, answers: &mut [Answer], quiet: bool) -> Result<
     if !quiet {
         job_text::ends(&mut stdout(), &followed)?;
     }
-    Ok(followed.iter().any(|job| matches!(job.end, Some(End::Dead | End::Blocked))))
+    Ok(followed.iter().any(|job| matches!(job.end, Some(End::Dead | End::Paused | End::Blocked))))
 }
 
 async fn cancel(client: &Client, args: Cancel) -> Result<ExitCode, Error> {

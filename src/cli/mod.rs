@@ -11,8 +11,10 @@ mod healthcheck;
 mod job_text;
 mod jobs;
 mod migrate;
+mod purge;
 mod render;
 mod repair;
+mod restore;
 mod rollout;
 mod run;
 mod table;
@@ -21,6 +23,7 @@ mod upgrade;
 mod verify;
 mod wait;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,6 +70,10 @@ enum Command {
 enum Error {
     #[error(transparent)]
     Config(#[from] config::Error),
+    #[error(
+        "the arguments cannot be used. A URL is none: it belongs into DATABASE_URL, or into a file"
+    )]
+    Argument,
     #[error(transparent)]
     Prefix(#[from] agent::InvalidPrefix),
     #[error(transparent)]
@@ -107,11 +114,17 @@ enum Error {
     Agent(#[from] agent::Error),
     #[error(
         "{prefix} is agent {id}{}",
-        if *alive { ": delete it first" } else { ", which is being deleted; see: agents show" }
+        if *alive {
+            ": a deleted agent comes back only under its own prefix, so delete it first"
+        } else {
+            ", which is being deleted; see: agents show"
+        }
     )]
     Present { prefix: String, id: i64, alive: bool },
     #[error("there is no such {0:?} in the trash; see: agents trash")]
     NotInTrash(String),
+    #[error("there is no item {0} in the trash, or it is in use at this moment; see: agents trash")]
+    NoItem(i64),
     #[error("the trash holds several agents {prefix:?}; choose one by --item: {items}")]
     Several { prefix: String, items: String },
     #[error("no tables are registered for an agent {0:?}; see: agents list")]
@@ -127,6 +140,7 @@ impl Error {
     fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_)
+            | Self::Argument
             | Self::Prefix(_)
             | Self::Template(_)
             | Self::Telemetry(_)
@@ -153,6 +167,7 @@ impl Error {
             | Self::Agent(_)
             | Self::Present { .. }
             | Self::NotInTrash(_)
+            | Self::NoItem(_)
             | Self::Several { .. }
             | Self::Output(_) => 1,
         }
@@ -168,8 +183,7 @@ fn failed(doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Error {
 ///
 /// Exit codes: 0 done, 1 failed, 2 usage or configuration. An error is one line on standard error.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let done = dispatch(cli);
+    let done = parse().and_then(dispatch);
     done.unwrap_or_else(|error| {
         if matches!(&error, Error::Output(io) if io.kind() == io::ErrorKind::BrokenPipe) {
             return ExitCode::SUCCESS; // the reader has seen enough
@@ -184,12 +198,23 @@ fn message(error: &Error) -> String {
     format!("agent-provisioner: {}", Chain(error))
 }
 
+/// Usage errors quote the argument, and end the program here.
+fn parse() -> Result<Cli, Error> {
+    Cli::try_parse().or_else(|error| {
+        let url = |argument: OsString| argument.to_string_lossy().contains("://");
+        if error.use_stderr() && std::env::args_os().any(url) {
+            return Err(Error::Argument);
+        }
+        error.exit()
+    })
+}
+
 fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
     // A bad flag or setting never starts a runtime.
     if let Command::Dev(args) = cli.command {
         return dev::main(&args);
     }
-    let config = config::load(cli.config.as_deref(), std::env::vars())?;
+    let config = config::load(cli.config.as_deref(), std::env::vars_os())?;
     if let Command::Render(args) = cli.command {
         return render::main(&args, &config);
     }
@@ -197,6 +222,12 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
         return healthcheck::main(&args, &config);
     }
     let logs = telemetry::init(&config.log)?;
+    if !matches!(cli.command, Command::Doctor(_)) {
+        for (key, file) in config.database.exposed() {
+            let file = file.display();
+            tracing::warn!(key, %file, "every user of this machine can read the password: chmod 600");
+        }
+    }
     let runtime = runtime()?;
     runtime.block_on(async {
         match cli.command {

@@ -84,10 +84,11 @@ fn show(drifted: &Drifted, force: bool, role: &str) -> std::io::Result<()> {
     let mut out = stdout().lock();
     let agent = &drifted.built.agent;
     writeln!(out, "-- {} ({})", agent.prefix, agent.id)?;
-    let mend = mend(&drifted.drift, force);
-    if !mend.statements.is_empty() {
+    let mend = mend(&agent.prefix, &drifted.drift, force);
+    let script = mend.script();
+    if !script.is_empty() {
         writeln!(out, "begin;\nset local role {role};")?;
-        mend.statements.iter().try_for_each(|statement| writeln!(out, "{statement};"))?;
+        script.iter().try_for_each(|statement| writeln!(out, "{statement};"))?;
         writeln!(out, "commit;")?;
     }
     for left in &mend.left {

@@ -135,7 +135,7 @@ impl<'a> Rollout<'a> {
                 None => self.open.push(job.id),
                 Some(End::Succeeded) => self.toll.succeeded += 1,
                 Some(End::Cancelled) => self.toll.cancelled += 1,
-                Some(End::Dead | End::Blocked) => self.toll.failed.push(job),
+                Some(End::Dead | End::Paused | End::Blocked) => self.toll.failed.push(job),
             }
         }
         Ok(self.open.len() < before)

@@ -18,7 +18,7 @@ pub(super) const STALLED: Duration = Duration::from_secs(30);
 
 /// Shows progress on standard error until no job can move any more.
 ///
-/// A job behind a dead one counts as ended: nothing but a person moves it.
+/// A paused job, and one behind a dead or paused one, counts as ended: nothing but a person moves it.
 pub(super) async fn until_ended(client: &Client, ids: &[i64]) -> Result<Vec<Followed>, Error> {
     let mut meter = Meter::new(ids.len());
     let (mut pause, mut moved, mut ended) = (FIRST_PAUSE, Instant::now(), usize::MAX);

@@ -1,26 +1,34 @@
 //! Section `database`: how to reach it, and with which secret.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::{Error, duration};
+use super::{Error, duration, optional_choice, path};
 use crate::db::{Patience, Source, SslMode, Target, UrlFile};
+
+/// The bit of a file's mode that lets everybody read it.
+const OTHERS: u32 = 0o004;
 
 /// Section `database`.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Database {
     url: Option<SecretString>,
+    #[serde(deserialize_with = "path")]
     url_file: Option<PathBuf>,
     listen_url: Option<SecretString>,
+    #[serde(deserialize_with = "path")]
     listen_url_file: Option<PathBuf>,
     /// As libpq means it; over what the URL says.
+    #[serde(deserialize_with = "optional_choice")]
     pub sslmode: Option<SslMode>,
     /// Certificates to trust, PEM; over what the URL says.
+    #[serde(deserialize_with = "path")]
     pub sslrootcert: Option<PathBuf>,
     /// Most connections at a time, besides the listener's.
     pub pool_size: usize,
@@ -74,6 +82,17 @@ impl Database {
             Some(url) => self.parse(key, &url, self.listen_url_file.as_deref()),
             None => Ok(work.clone()),
         }
+    }
+
+    /// The keys and files of secrets that every user of this machine can read.
+    pub fn exposed(&self) -> Vec<(&'static str, &Path)> {
+        let files = [
+            ("database.url_file", self.url_file.as_deref()),
+            ("database.listen_url_file", self.listen_url_file.as_deref()),
+        ];
+        let readable = |file: &Path| fs::metadata(file).is_ok_and(|it| it.mode() & OTHERS != 0);
+        let exposed = files.into_iter().filter_map(|(key, file)| Some((key, file?)));
+        exposed.filter(|(_, file)| readable(file)).collect()
     }
 
     /// The bounds on every connection.

@@ -10,7 +10,7 @@ use super::{Error, duration};
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
 
 /// Section `deprovision`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Deprovision {
     /// How long a deleted agent's tables are kept; nothing drops them at once.
@@ -18,6 +18,16 @@ pub struct Deprovision {
     pub retention: Duration,
     /// Deletions within an hour that nobody has to confirm; `None` for any number.
     pub max_per_hour: Option<u32>,
+    /// Deletions within an hour that nobody asked for, by a DELETE or `delete_agent`. Beyond that all of them
+    /// wait for an operator's approval.
+    pub max_unreported: u32,
+}
+
+impl Default for Deprovision {
+    fn default() -> Self {
+        let retention = Duration::from_secs(7 * 24 * 60 * 60);
+        Self { retention, max_per_hour: None, max_unreported: 3 }
+    }
 }
 
 impl Deprovision {

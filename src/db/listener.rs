@@ -1,16 +1,16 @@
 //! Hears of new jobs, and proves that it would.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
-use tokio_postgres::types::Type;
 use tokio_postgres::{AsyncMessage, Client};
 use tokio_util::sync::CancellationToken;
 
-use super::{Db, Error, Patience, Source, connect, settings};
+use super::presence::{Difference, Presence};
+use super::{Error, Patience, Source, connect, settings};
 use crate::backoff::{reconnect, worth_a_line};
 use crate::error::Chain;
 
@@ -22,7 +22,7 @@ const PROVE_EVERY: Duration = Duration::from_secs(10);
 const PROOF_TAKES: Duration = Duration::from_secs(5);
 
 /// What a listener has to say. A notification is a hint: look at the queue, never at the payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Notifications arrive, as of now. What was sent before may have been missed.
     Listening,
@@ -30,18 +30,30 @@ pub enum Event {
     Notified,
     /// Nothing will be heard until `Listening`.
     Deaf,
+    /// The same: the server's queue of notifications is nearly full, so that none is sent.
+    Full,
+    /// The settings in which other instances differ from this one by now.
+    Compared(Vec<Difference>),
+}
+
+/// Why no notification arrives.
+#[derive(Debug)]
+pub enum Unheard {
+    /// None is sent: the server's queue of notifications is nearly full.
+    Full,
+    /// In words.
+    Broken(String),
 }
 
 /// A connection of its own that does nothing but listen.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Listener {
     /// A direct or session-mode connection.
     pub source: Source,
     /// Bounds on connecting.
     pub patience: Patience,
-    /// Sends the proofs. What a session sends to itself would arrive even behind a pooler that
-    /// delivers nothing else.
-    pub sender: Db,
+    /// Sends the proofs.
+    pub presence: Presence,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -71,46 +83,58 @@ impl Listener {
     /// Every ten seconds it has a message sent to itself; where that does not arrive, the connection
     /// counts as broken, whatever TCP says of it.
     pub async fn run(self, tell: impl Fn(Event) + Sync, stop: CancellationToken) {
+        tokio::select! {
+            () = self.listen_again(&tell) => {}
+            () = self.presence.keep(CHANNEL, |found| tell(Event::Compared(found))) => {}
+            () = stop.cancelled() => {}
+        }
+        self.presence.leave().await;
+    }
+
+    /// Does not return.
+    async fn listen_again(&self, tell: &(impl Fn(Event) + Sync)) {
         let failures = AtomicU32::new(0);
         let heard = |event| {
-            if event == Event::Listening {
-                tracing::info!("listening");
-                failures.store(0, Ordering::Relaxed);
+            match event {
+                Event::Listening => {
+                    tracing::info!("listening");
+                    failures.store(0, Ordering::Relaxed);
+                }
+                Event::Full => tracing::warn!(
+                    "the server's queue of notifications is nearly full, so none is sent: \
+                     polling instead; see `agent-provisioner doctor`"
+                ),
+                Event::Notified | Event::Deaf | Event::Compared(_) => {}
             }
             tell(event);
         };
         loop {
-            let broken = tokio::select! {
-                broken = self.listen(&heard) => broken,
-                () = stop.cancelled() => return,
-            };
+            let broken = self.listen(&heard).await;
             tell(Event::Deaf);
             if matches!(broken, Broken::Pooler) {
                 tracing::warn!(error = %broken, "not listening: polling instead");
-                return stop.cancelled().await;
+                return pending().await;
             }
             let failed = failures.fetch_add(1, Ordering::Relaxed);
             let wait = reconnect(failed, fastrand::f64());
             if worth_a_line(failed) {
                 tracing::warn!(error = %Chain(&broken), retry_in = ?wait, "not listening: polling instead");
             }
-            tokio::select! {
-                () = sleep(wait) => {}
-                () = stop.cancelled() => return,
-            }
+            sleep(wait).await;
         }
     }
 
     /// Connects and listens until one notification to itself has arrived; else why none did.
-    pub async fn try_once(&self) -> Result<(), String> {
-        let proven = Notify::new();
-        let heard = |event| {
-            if event == Event::Listening {
-                proven.notify_one();
-            }
+    pub async fn try_once(&self) -> Result<(), Unheard> {
+        let (proven, full) = (Notify::new(), Notify::new());
+        let heard = |event| match event {
+            Event::Listening => proven.notify_one(),
+            Event::Full => full.notify_one(),
+            Event::Notified | Event::Deaf | Event::Compared(_) => {}
         };
         tokio::select! {
-            broken = self.listen(&heard) => Err(Chain(&broken).to_string()),
+            broken = self.listen(&heard) => Err(Unheard::Broken(Chain(&broken).to_string())),
+            () = full.notified() => Err(Unheard::Full),
             () = proven.notified() => Ok(()),
         }
     }
@@ -165,24 +189,27 @@ impl Listener {
             Ok(Err(error)) => return Broken::Lost(error),
             Err(_) => return Broken::Unproven,
         }
-        let mut known = false;
+        let mut known = None;
         loop {
             let proof = async {
-                let sql = "select pg_notify($1, $2)";
-                let sender = self.sender.get().await?;
-                sender.query_typed(sql, &[(&CHANNEL, Type::TEXT), (&own, Type::TEXT)]).await?;
-                arrived.notified().await;
-                Ok::<_, Broken>(())
-            };
-            match timeout(PROOF_TAKES, proof).await {
-                Ok(Ok(())) if known => {}
-                Ok(Ok(())) => {
-                    known = true;
-                    tell(Event::Listening);
+                let shown = match self.presence.show(CHANNEL, Some(own)).await {
+                    Err(Error::Query(error)) => return Err(Broken::Lost(error)),
+                    shown => shown?,
+                };
+                if shown.notified {
+                    arrived.notified().await;
                 }
+                Ok(shown)
+            };
+            let shown = match timeout(PROOF_TAKES, proof).await {
+                Ok(Ok(shown)) => shown,
                 Ok(Err(broken)) => return broken,
                 Err(_) => return Broken::Unproven,
+            };
+            if known.replace(shown.notified) != Some(shown.notified) {
+                tell(if shown.notified { Event::Listening } else { Event::Full });
             }
+            tell(Event::Compared(shown.differences));
             sleep(PROVE_EVERY).await;
         }
     }

@@ -29,7 +29,7 @@ macro_rules! migration {
     };
 }
 
-pub(super) static MIGRATIONS: [Migration; 8] = [
+pub(super) static MIGRATIONS: [Migration; 11] = [
     migration!(
         1,
         "0001_base",
@@ -43,6 +43,9 @@ pub(super) static MIGRATIONS: [Migration; 8] = [
     migration!(6, "0006_templates", "templates", &[]),
     migration!(7, "0007_trash", "trash", &["provisioning.trash"]),
     migration!(8, "0008_queue", "queue", &[]),
+    migration!(9, "0009_living_agents", "living agents", &[]),
+    migration!(10, "0010_agents_lock", "agents lock", &[]),
+    migration!(11, "0011_instances", "instances", &[]),
 ];
 
 impl Migration {

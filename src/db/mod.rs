@@ -5,6 +5,7 @@ mod hosts;
 mod listener;
 mod migrate;
 mod migration;
+mod presence;
 pub(crate) mod settings;
 mod solo;
 mod source;
@@ -22,12 +23,13 @@ use crate::error::Chain;
 use heard::Heard;
 use hosts::{Encrypted, Hosts};
 
-pub use listener::{Event, Listener};
+pub use listener::{Event, Listener, Unheard};
 pub use migrate::{
     Error as MigrateError, Step, down, install_shim, migrate, require_current, schema_version,
     script, status,
 };
 pub use migration::Migration;
+pub use presence::{Difference, Instance, Presence};
 pub use solo::{Solo, drive};
 pub use source::{Source, UrlFile};
 pub use tls::{Error as TlsError, SslMode, connector};

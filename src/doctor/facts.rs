@@ -13,7 +13,7 @@ const SLOTS_PER_JOB: i64 = 150;
 /// The oldest server that the tests run on, as `server_version_num` counts.
 const OLDEST: i32 = 150_000;
 
-const WRITTEN: [&str; 7] = [
+const WRITTEN: [&str; 8] = [
     "provisioning.jobs",
     "provisioning.agents",
     "provisioning.agent_tables",
@@ -21,8 +21,9 @@ const WRITTEN: [&str; 7] = [
     "provisioning.templates",
     "provisioning.trash",
     "provisioning.trash_relations",
+    "provisioning.instances",
 ];
-const TRIGGERS: [&str; 2] = ["enqueue_provision", "enqueue_deprovision"];
+const TRIGGERS: [&str; 3] = ["enqueue_provision", "enqueue_deprovision", "refuse_truncate"];
 
 /// One row of `sql/queries/doctor.sql`.
 pub(super) struct Facts(Row);
@@ -65,7 +66,9 @@ impl Facts {
             self.timeouts(config),
             self.connections(config),
             self.dead_jobs(),
+            self.paused_jobs(),
             self.postgrest(),
+            self.notification_queue(),
         ]
     }
 
@@ -113,7 +116,10 @@ impl Facts {
             lacks.push("create in schema public".to_owned());
         }
         if !self.0.get::<_, bool>("may_claim") {
-            lacks.push("execute on provisioning.due, next_due, claim and register".to_owned());
+            lacks.push("execute on functions of schema provisioning".to_owned());
+        }
+        if !self.0.get::<_, bool>("may_notify") {
+            lacks.push("execute on provisioning.notify and show_instance".to_owned());
         }
         if !self.0.get::<_, bool>("may_trash") {
             lacks.push("create in schema provisioning_trash".to_owned());
@@ -134,8 +140,8 @@ impl Facts {
             return ok("triggers", "new and deleted agents are reported".to_owned());
         }
         let found = format!(
-            "missing or disabled on public.agents: {}. Only reconcile finds what \
-                             changes there, a minute later",
+            "missing or disabled on public.agents: {}. Without the first two only \
+                             reconcile finds what changes there; without the last TRUNCATE passes",
             off.join(", ")
         );
         let mend: Vec<_> =
@@ -243,8 +249,39 @@ impl Facts {
         }
     }
 
+    fn paused_jobs(&self) -> Finding {
+        let (paused, unreported) = (self.count("paused_jobs"), self.count("paused_unreported"));
+        if paused == 0 {
+            return ok("paused deletions", "none".to_owned());
+        }
+        let found = format!(
+            "{paused} wait for an operator's approval; nobody asked for {unreported} of them: the rows \
+             of their agents were found to be gone"
+        );
+        let fix = "agent-provisioner jobs list --state paused, then jobs approve ID to delete, or jobs \
+                   cancel ID to keep the tables";
+        warning("paused deletions", found, fix)
+    }
+
     fn postgrest(&self) -> Finding {
         let how = if self.0.get("pgrst") { "its event trigger and a" } else { "a" };
         ok("PostgREST", format!("hears of new tables by {how} NOTIFY in the job's transaction"))
+    }
+
+    /// The server warns from here on, too.
+    fn notification_queue(&self) -> Finding {
+        let used: f64 = self.0.get("notification_queue");
+        if used < 0.5 {
+            return ok("notification queue", "has room".to_owned());
+        }
+        let found = format!(
+            "{:.0} % full, on the whole server: a session that listens has been in a transaction for long. \
+             From 90 % on nothing is sent, and workers poll; a full queue makes others' transactions fail",
+            used * 100.0
+        );
+        let mend = "look for the session: select pid, usename, application_name, state, xact_start from \
+                    pg_stat_activity where xact_start is not null order by xact_start; \
+                    then end it: select pg_terminate_backend(PID);";
+        warning("notification queue", found, mend)
     }
 }

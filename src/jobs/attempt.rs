@@ -7,21 +7,25 @@ use tokio_postgres::error::SqlState;
 
 use super::Limits;
 use super::job::Job;
+use super::lock_holder::{LockHolder, lock_holders};
 use super::queue;
 use super::silence::{self, Broken};
-use crate::agent::{self, Outcome};
-use crate::error::{Chain, Discreet, Disposition, disposition};
+use crate::agent::{self, Outcome, Refusal};
+use crate::error::{Chain, Discreet};
 use crate::metrics::Metrics;
+use crate::retry_policy::{RetryPolicy, retry_policy};
 
 /// Why an attempt failed, and what becomes of its job.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
-    pub(super) disposition: Disposition,
+    pub(super) policy: RetryPolicy,
     /// For `last_error`: all that the server said.
     pub(super) error: String,
     /// For the log: without what may quote a row.
     logged: String,
     pub(super) sqlstate: Option<String>,
+    /// The lock on shared tables that was not to be had.
+    pub(super) refusal: Option<Refusal>,
     pub(super) took: Duration,
 }
 
@@ -40,21 +44,22 @@ const SETTLED: Duration = Duration::from_secs(20);
 impl Failure {
     pub(super) fn of_work(error: &agent::Error, started: Instant) -> Self {
         Self {
-            disposition: error.disposition(),
+            policy: error.retry_policy(),
             error: Chain(error).to_string(),
             logged: Discreet(error).to_string(),
             sqlstate: error.code().map(|code| code.code().to_owned()),
+            refusal: error.refusal(),
             took: started.elapsed(),
         }
     }
 
     pub(super) fn of_settling(error: &Broken, started: Instant) -> Self {
-        let text = format!("cannot commit: {error}");
         Self {
-            disposition: disposition(error.code()),
-            error: text.clone(),
-            logged: text,
+            policy: retry_policy(error.code()),
+            error: format!("cannot commit: {error}"),
+            logged: format!("cannot commit: {}", error.discreet()),
             sqlstate: error.code().map(|code| code.code().to_owned()),
+            refusal: None,
             took: started.elapsed(),
         }
     }
@@ -63,12 +68,19 @@ impl Failure {
     pub(super) fn of_silence(started: Instant) -> Self {
         let text = "the connection fell silent, and the server has ended the transaction";
         Self {
-            disposition: disposition(None),
+            policy: retry_policy(None),
             error: text.to_owned(),
             logged: text.to_owned(),
             sqlstate: None,
+            refusal: None,
             took: started.elapsed(),
         }
+    }
+
+    /// Whether it was held up by somebody's lock.
+    pub(super) fn gave_way(&self) -> bool {
+        self.sqlstate.as_deref() == Some(SqlState::LOCK_NOT_AVAILABLE.code())
+            && self.refusal.is_none_or(|refusal| refusal.waited)
     }
 }
 
@@ -91,8 +103,8 @@ impl Lost {
         };
         let patience = limits.lock_timeout + silence::LOOK; // it may wait for another worker
         match silence::answered(patience, recording).await {
-            Ok(true) => failed(metrics, job, failure, limits.max_attempts),
-            Ok(false) => tracing::info!(job.id, "the job was settled all the same"),
+            Ok(Some(_)) => failed(metrics, job, failure, limits.max_attempts, None),
+            Ok(None) => tracing::info!(job.id, "the job was settled all the same"),
             Err(broken) if broken.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
                 if since.elapsed() < SETTLED {
                     return Ok(false);
@@ -124,15 +136,62 @@ pub(super) fn done(metrics: &Metrics, job: &Job, outcome: Outcome, took: Duratio
     );
 }
 
+/// Who holds a job up, if it is time to say so: at the first time it gave way, and ever more seldom.
+pub(super) async fn holder(
+    client: &Client,
+    job: &Job,
+    failure: &Failure,
+    give_ways: i32,
+) -> Option<Holder> {
+    if !failure.gave_way() || !u32::try_from(give_ways).is_ok_and(u32::is_power_of_two) {
+        return None;
+    }
+    let wanted = failure.refusal.map_or("own tables", |refusal| refusal.mode.as_str());
+    // What cannot be found out is no reason to say nothing.
+    let holders = silence::answered(silence::LOOK, lock_holders(client)).await.unwrap_or_default();
+    let oldest = holders.into_iter().find(|holder| holder.holds_up(job.agent_id.0, wanted));
+    Some(Holder { give_ways, oldest })
+}
+
+/// What the log says of a job that gave way.
+#[derive(Debug)]
+pub(super) struct Holder {
+    give_ways: i32,
+    /// `None`: by now nobody has the lock.
+    oldest: Option<LockHolder>,
+}
+
 /// Tells of an attempt that failed and is recorded.
-pub(super) fn failed(metrics: &Metrics, job: &Job, failure: &Failure, max_attempts: i32) {
-    let outcome = match failure.disposition {
-        Disposition::GiveWay => "gave_way",
-        _ if job.is_dead(failure, max_attempts) => "dead",
-        Disposition::Retry | Disposition::Dead => "retry",
+pub(super) fn failed(
+    metrics: &Metrics,
+    job: &Job,
+    failure: &Failure,
+    max_attempts: i32,
+    holder: Option<&Holder>,
+) {
+    let outcome = match (failure.policy, job.next_state(failure, max_attempts)) {
+        (RetryPolicy::RetryWithoutCounting(_), _) => "gave_way",
+        (_, "pending") => "retry",
+        (_, ended) => ended,
     };
     metrics.failed(job.kind.as_str(), outcome, failure.sqlstate.as_deref());
-    if failure.disposition == Disposition::GiveWay {
+    if let Some(Holder { give_ways, oldest }) = holder {
+        let holder =
+            oldest.as_ref().map_or_else(|| "nobody by now".to_owned(), ToString::to_string);
+        tracing::warn!(
+            job.id,
+            job.kind = job.kind.as_str(),
+            agent.id = job.agent_id.0,
+            agent.prefix = job.prefix,
+            times = give_ways,
+            holder,
+            way_out = oldest.as_ref().map(|oldest| oldest.way_out.as_str()),
+            error = failure.logged,
+            "job gave way"
+        );
+        return;
+    }
+    if outcome == "gave_way" {
         tracing::debug!(job.id, agent.prefix = job.prefix, error = failure.logged, "job gave way");
         return;
     }

@@ -3,27 +3,40 @@
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
+use super::Limits;
 use super::job::Job;
 use crate::agent::Error;
 
 /// One look at a time, and each sees what the last one let through. The number only has to be ours.
 const LOCK: i64 = 0x6167_656e_7464_656c;
 
-/// Lets a deletion through while fewer than `limit` have gone through unconfirmed within an hour.
+/// What this job is counted with: deletions of the last hour that no operator approved.
+const COUNT: &str = include_str!("../../sql/queries/deletion_limit.sql");
+
+/// Lets a deletion through while fewer than `max_per_hour` have gone through unconfirmed within an hour.
+/// One that nobody asked for passes only while there are at most `max_unreported` of its kind in the
+/// hour, those that wait included: an accident stops all of them, not only what exceeds a number.
 ///
-/// What an operator replays is confirmed: it passes, and does not count.
-pub(super) async fn hold(client: &Client, limit: Option<u32>, job: &Job) -> Result<(), Error> {
-    let Some(limit) = limit.filter(|_| !job.confirmed) else { return Ok(()) };
+/// What an operator approves is confirmed: it passes, and does not count.
+pub(super) async fn hold(client: &Client, limits: &Limits, job: &Job) -> Result<(), Error> {
+    if job.deletion_confirmed || (limits.max_per_hour.is_none() && !job.unreported) {
+        return Ok(());
+    }
     let lock = "select pg_advisory_xact_lock($1)";
-    let count = "select count(*) from provisioning.jobs where kind = 'deprovision' \
-                 and state = 'succeeded' and not confirmed and finished_at > now() - interval '1 hour'";
     let (locked, counted) = tokio::join!(
         biased;
         async { client.execute_typed(lock, &[(&LOCK, Type::INT8)]).await },
-        client.query_typed(count, &[]),
+        client.query_typed(COUNT, &[]),
     );
     let query = |source| Error::Query { doing: "count the last deletions", source };
     locked.map_err(query)?;
-    let deleted: i64 = counted.map_err(query)?.first().map_or(0, |row| row.get(0));
-    if deleted >= limit.into() { Err(Error::Paused(limit)) } else { Ok(()) }
+    let counted = counted.map_err(query)?;
+    let count = |column| counted.first().map_or(0_i64, |row| row.get(column));
+    if job.unreported && count("unreported") > limits.max_unreported.into() {
+        return Err(Error::Unreported(limits.max_unreported));
+    }
+    match limits.max_per_hour {
+        Some(limit) if count("deleted") >= limit.into() => Err(Error::Paused(limit)),
+        Some(_) | None => Ok(()),
+    }
 }

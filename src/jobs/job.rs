@@ -4,7 +4,7 @@ use tokio_postgres::Row;
 
 use super::attempt::Failure;
 use crate::agent::{Agent, AgentId, InvalidPrefix, Reference, Registered};
-use crate::error::Disposition;
+use crate::retry_policy::RetryPolicy;
 
 /// What this program does with a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +35,13 @@ impl Kind {
 
 /// A claimed job.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column of the claim")]
 pub(super) struct Job {
     pub(super) id: i64,
     pub(super) kind: Kind,
     pub(super) agent_id: AgentId,
     /// As the agents row had it; to be parsed.
     pub(super) prefix: String,
-    /// The agent's user, a UUID as text: it goes from one statement to the next unread.
-    pub(super) user: Option<String>,
     /// Failed attempts before this one.
     pub(super) attempts: i32,
     /// A later job takes its agent away.
@@ -55,8 +54,10 @@ pub(super) struct Job {
     pub(super) argument: Option<String>,
     /// Others are due, too.
     pub(super) more: bool,
-    /// An operator replayed this deletion.
-    pub(super) confirmed: bool,
+    /// A deletion that nobody asked for: the tables were found without their agent.
+    pub(super) unreported: bool,
+    /// An operator approved this deletion.
+    pub(super) deletion_confirmed: bool,
 }
 
 impl Job {
@@ -64,11 +65,13 @@ impl Job {
         Ok(Agent { id: self.agent_id, prefix: self.prefix.parse()? })
     }
 
-    pub(super) fn is_dead(&self, failure: &Failure, max_attempts: i32) -> bool {
-        match failure.disposition {
-            Disposition::GiveWay => false,
-            Disposition::Retry => self.attempts + 1 >= max_attempts,
-            Disposition::Dead => true,
+    /// What becomes of it after a failed attempt, as `provisioning.jobs.state` spells it.
+    pub(super) fn next_state(&self, failure: &Failure, max_attempts: i32) -> &'static str {
+        match failure.policy {
+            RetryPolicy::Retry if self.attempts + 1 >= max_attempts => "dead",
+            RetryPolicy::Retry | RetryPolicy::RetryWithoutCounting(_) => "pending",
+            RetryPolicy::Fail => "dead",
+            RetryPolicy::Pause => "paused",
         }
     }
 
@@ -91,7 +94,6 @@ impl Job {
             kind,
             agent_id,
             prefix: row.try_get("agent_prefix")?,
-            user: row.try_get("user_id")?,
             attempts: row.try_get("attempts")?,
             superseded: row.try_get("superseded")?,
             registered,
@@ -102,7 +104,8 @@ impl Job {
             },
             argument: row.try_get("argument")?,
             more: row.try_get("more")?,
-            confirmed: row.try_get("confirmed")?,
+            unreported: row.try_get("unreported")?,
+            deletion_confirmed: row.try_get("deletion_confirmed")?,
         })
     }
 }

@@ -15,6 +15,8 @@ pub struct Limits {
     pub lock_timeout: Duration,
     /// Deletions within an hour that nobody has to confirm.
     pub max_per_hour: Option<u32>,
+    /// Deletions within an hour that nobody asked for; beyond that all of them have to be approved.
+    pub max_unreported: u32,
     /// Behind a transaction-mode pooler no session has our settings, and each transaction makes its own.
     pub source: db::Source,
 }

@@ -6,6 +6,7 @@ mod brake;
 pub(crate) mod desk;
 mod job;
 mod limits;
+pub(crate) mod lock_holder;
 mod look;
 mod purge;
 mod queue;

@@ -11,11 +11,11 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::attempt::Failure;
-use super::job::Job;
-use crate::agent::Outcome;
+use super::job::{Job, Kind};
+use crate::agent::{Outcome, Registered};
 use crate::backoff;
 use crate::db;
-use crate::error::Disposition;
+use crate::retry_policy::RetryPolicy;
 
 /// What a worker takes; other kinds wait for a program that knows them.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +87,7 @@ pub(super) async fn cancel_earlier(
 ) -> Result<(), tokio_postgres::Error> {
     let sql = "update provisioning.jobs set state = 'cancelled', finished_at = clock_timestamp(), \
                outcome = 'superseded by job ' || $2 \
-               where agent_id = $1 and id < $2 and state in ('pending', 'dead')";
+               where agent_id = $1 and id < $2 and state in ('pending', 'dead', 'paused')";
     client.execute_typed(sql, &[(&job.agent_id.0, Type::INT8), (&job.id, Type::INT8)]).await?;
     Ok(())
 }
@@ -108,28 +108,43 @@ pub(super) async fn succeed(
     if outcome == Outcome::Unfinished {
         return client.batch_execute("set local synchronous_commit = off; commit").await;
     }
+    if let (Outcome::Requeued, Registered::Former(former)) = (outcome, job.registered) {
+        let requeue = "select provisioning.requeue_behind_former($1, $2)";
+        let ids: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&job.id, Type::INT8), (&former.0, Type::INT8)];
+        client.query_typed(requeue, &ids).await?;
+        return client.batch_execute("commit").await;
+    }
     let settle = "with settled as (\
                   update provisioning.jobs set state = 'succeeded', outcome = $2, \
                   finished_at = clock_timestamp(), duration = $3 * interval '1 second' where id = $1) \
-                  select pg_notify('agent_provisioned', json_build_object(\
-                  'agent_id', $4, 'state', $5)::text), pg_notify('pgrst', 'reload schema'), \
+                  select provisioning.notify('agent_provisioned', json_build_object(\
+                  'agent_id', $4, 'state', $5)::text), \
+                  case when $6 then provisioning.notify('pgrst', 'reload schema') end, \
                   case when $5 = 'ready' then set_config('synchronous_commit', 'off', true) end";
     let state = match outcome {
         Outcome::Provisioned
         | Outcome::Unchanged
         | Outcome::Repaired
-        | Outcome::Drifted
+        | Outcome::Drifted { .. }
         | Outcome::Upgraded
         | Outcome::Unfinished
         | Outcome::Converted => "ready",
-        Outcome::Superseded | Outcome::Deprovisioned | Outcome::Trashed => "gone",
+        // A deletion that nobody asked for, of an agent that exists after all.
+        Outcome::Superseded if job.kind == Kind::Deprovision => "ready",
+        Outcome::Superseded
+        | Outcome::Requeued
+        | Outcome::Deprovisioned
+        | Outcome::Trashed
+        | Outcome::RowDeleted => "gone",
     };
-    let settled: [(&(dyn ToSql + Sync), Type); 5] = [
+    let settled: [(&(dyn ToSql + Sync), Type); 6] = [
         (&job.id, Type::INT8),
         (&outcome.as_str(), Type::TEXT),
         (&took.as_secs_f64(), Type::FLOAT8),
         (&job.agent_id.0, Type::INT8),
         (&state, Type::TEXT),
+        (&has_news(job, outcome), Type::BOOL),
     ];
     let (settled, committed) = tokio::join!(
         biased;
@@ -139,37 +154,59 @@ pub(super) async fn succeed(
     settled.map(drop).and(committed)
 }
 
+/// Whether the job changed what PostgREST shows. PostgREST reads the whole schema anew when it is told so.
+fn has_news(job: &Job, outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Provisioned | Outcome::Repaired | Outcome::Upgraded | Outcome::Converted => true,
+        Outcome::Drifted { mended } => mended,
+        // What is not registered is not dropped.
+        Outcome::Deprovisioned | Outcome::Trashed => job.registered == Registered::This,
+        Outcome::Unchanged
+        | Outcome::Superseded
+        | Outcome::Requeued
+        | Outcome::RowDeleted
+        | Outcome::Unfinished => false,
+    }
+}
+
 /// Records an attempt that failed a while ago, in the transaction that is open, or in one of its own.
 ///
-/// The job waits from then on: after a server's restart that is over. Says whether the job was still
-/// as it had been claimed.
+/// The job waits from then on: after a server's restart that is over. How often the job gave way by now;
+/// `None` where it was no longer as it had been claimed.
 pub(super) async fn fail(
     client: &Client,
     job: &Job,
     failure: &Failure,
     ago: Duration,
     max_attempts: i32,
-) -> Result<bool, tokio_postgres::Error> {
-    let used = i32::from(failure.disposition != Disposition::GiveWay);
-    let dead = job.is_dead(failure, max_attempts);
-    let wait = match failure.disposition {
-        Disposition::GiveWay => backoff::give_way(fastrand::f64()),
-        Disposition::Retry | Disposition::Dead => backoff::job(job.attempts, fastrand::f64()),
+) -> Result<Option<i32>, tokio_postgres::Error> {
+    let used = i32::from(matches!(failure.policy, RetryPolicy::Retry | RetryPolicy::Fail));
+    let state = job.next_state(failure, max_attempts);
+    let wait = match failure.policy {
+        RetryPolicy::RetryWithoutCounting(wait) => wait.draw(fastrand::f64()),
+        RetryPolicy::Retry | RetryPolicy::Fail | RetryPolicy::Pause => {
+            backoff::job(job.attempts, fastrand::f64())
+        }
     };
-    let changed = client
-        .execute_typed(
+    let lock = failure.refusal.map(|refusal| refusal.mode.as_str());
+    let waited = failure.refusal.is_some_and(|refusal| refusal.waited);
+    let recorded = client
+        .query_typed(
             include_str!("../../sql/queries/fail.sql"),
             &[
                 (&job.id, Type::INT8),
                 (&job.attempts, Type::INT4),
                 (&used, Type::INT4),
-                (&dead, Type::BOOL),
+                (&state, Type::TEXT),
                 (&wait.saturating_sub(ago).as_secs_f64(), Type::FLOAT8),
                 (&failure.error, Type::TEXT),
                 (&failure.sqlstate, Type::TEXT),
                 (&failure.took.as_secs_f64(), Type::FLOAT8),
+                (&failure.gave_way(), Type::BOOL),
+                (&lock, Type::TEXT),
+                (&waited, Type::BOOL),
             ],
         )
         .await?;
-    Ok(changed == 1)
+    recorded.first().map(|row| row.try_get("give_ways")).transpose()
 }

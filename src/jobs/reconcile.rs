@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +22,9 @@ pub(super) const LOCK: i64 = 0x6167_656e_7470_7276;
 
 /// Level-triggered: it looks at what is, not at what was reported. It also ends sessions of ours that
 /// nobody would.
+///
+/// That an agent is gone has to be proven: where row security may hide agents, nothing is queued, and
+/// [`crate::pulse::Pulse`] says so.
 #[derive(Debug)]
 pub struct Reconcile {
     /// Where.
@@ -86,9 +90,12 @@ impl Reconcile {
         if !locked.await?.iter().any(|row| row.get(0)) {
             return Ok(false);
         }
-        let rows = tx.query_typed(include_str!("../../sql/queries/reconcile.sql"), &[]).await?;
+        let rows = tx.query_typed(include_str!("../../sql/queries/reconcile.sql"), &[]).await;
+        self.prove(rows.as_ref().err());
+        let rows = rows?;
         tx.commit().await?;
         let Some(found) = rows.first() else { return Ok(false) };
+        self.metrics.agents_hidden(found.get("hidden"));
         let (missing, orphaned): (i64, i64) = (found.get("missing"), found.get("orphaned"));
         if missing + orphaned > 0 {
             tracing::warn!(missing, orphaned, "reconcile found what no trigger had reported");
@@ -96,7 +103,42 @@ impl Reconcile {
             self.metrics.reconciled(count(missing), count(orphaned));
             self.wake.now(Wakeup::Reconcile);
         }
+        self.end_clock_waits(found.get("clock_waits"));
         Ok(found.get("expired"))
+    }
+}
+
+impl Reconcile {
+    /// Keeps whether the last sweep could tell who exists. The server refuses to answer where row security
+    /// would filter the answer.
+    fn prove(&self, refused: Option<&tokio_postgres::Error>) {
+        let privilege = |error: &&tokio_postgres::Error| {
+            error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE)
+        };
+        let refused = refused.filter(privilege);
+        let was_proven = self.metrics.pulse.last_proof().is_ok();
+        self.metrics.pulse.proven(refused.map_or(Ok(()), |error| Err(Chain(error).to_string())));
+        self.metrics.agents_unproven(refused.is_some());
+        match refused {
+            Some(error) if was_proven => tracing::error!(
+                error = %Chain(error),
+                "cannot tell which agents are gone: no tables are dropped for being without an agent; \
+                 see `agent-provisioner doctor`"
+            ),
+            None if !was_proven => tracing::info!("which agents are gone can be told again"),
+            Some(_) | None => {}
+        }
+    }
+
+    /// Jobs that are due because the server's clock was set back after they were scheduled.
+    fn end_clock_waits(&self, jobs: i64) {
+        if jobs > 0 {
+            tracing::warn!(
+                jobs,
+                "the server's clock was set back: what it would have delayed is due now"
+            );
+            self.wake.now(Wakeup::Reconcile);
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use crate::db::{self, Db};
-use crate::error::Chain;
+use crate::error::{Chain, Discreet};
 use crate::pulse::Pulse;
 
 /// For a claim or a look ahead, which take milliseconds.
@@ -35,6 +35,14 @@ impl Broken {
         match self {
             Self::Failed(error) => error.code(),
             Self::Silent(_) => None,
+        }
+    }
+
+    /// Without what may quote a row: a constraint may wait for the commit.
+    pub(super) fn discreet(&self) -> String {
+        match self {
+            Self::Failed(error) => Discreet(error).to_string(),
+            Self::Silent(_) => self.to_string(),
         }
     }
 }

@@ -167,17 +167,21 @@ impl Worker {
         };
         let settled = silence::answered(silence::SETTLE, async {
             match &work {
-                Ok(outcome) => queue::succeed(client, &job, *outcome, started.elapsed()).await,
+                Ok(outcome) => {
+                    queue::succeed(client, &job, *outcome, started.elapsed()).await.map(|()| 0)
+                }
                 Err(failure) => self.give_up(client, &job, failure).await,
             }
         });
         match (settled.await, work) {
-            (Ok(()), Ok(outcome)) => {
+            (Ok(_), Ok(outcome)) => {
                 attempt::done(&self.metrics, &job, outcome, started.elapsed());
             }
-            (Ok(()), Err(failure)) => {
+            (Ok(give_ways), Err(failure)) => {
                 self.wake.within(look::HELD);
-                attempt::failed(&self.metrics, &job, &failure, self.limits.max_attempts);
+                let holder = attempt::holder(client, &job, &failure, give_ways).await;
+                let max_attempts = self.limits.max_attempts;
+                attempt::failed(&self.metrics, &job, &failure, max_attempts, holder.as_ref());
             }
             (Err(_), Err(failure)) => return Err(lost(job, failure)),
             (Err(broken), Ok(_)) => return Err(lost(job, Failure::of_settling(&broken, started))),
@@ -191,16 +195,19 @@ impl Worker {
         Takes { upgrades: self.aside.is_free().then_some(version) }
     }
 
-    /// Records a failed attempt in the claim's own transaction, under the claim's own lock.
+    /// Records a failed attempt in the claim's own transaction, under the claim's own lock. How often the
+    /// job gave way by now.
     async fn give_up(
         &self,
         client: &Client,
         job: &Job,
         failure: &Failure,
-    ) -> Result<(), tokio_postgres::Error> {
+    ) -> Result<i32, tokio_postgres::Error> {
         client.batch_execute(ROLL_BACK).await?;
-        queue::fail(client, job, failure, Duration::ZERO, self.limits.max_attempts).await?;
-        client.batch_execute("commit").await
+        let max_attempts = self.limits.max_attempts;
+        let recorded = queue::fail(client, job, failure, Duration::ZERO, max_attempts).await?;
+        client.batch_execute("commit").await?;
+        Ok(recorded.unwrap_or_default())
     }
 }
 

@@ -11,12 +11,19 @@ use super::Stage;
 use crate::support::{ADMIN, Admin, Proxy, Service, WORKER, until};
 
 const WORKERS: usize = 3;
-/// Often enough that a run needs neither notification nor trigger.
-const SETTINGS: [(&str, &str); 3] = [
+/// Often enough that a run needs neither notification nor trigger. Nobody is there to approve what goes
+/// while the triggers are off.
+const SETTINGS: [(&str, &str); 4] = [
     ("WORKER__CONCURRENCY", "3"),
     ("WORKER__POLL_INTERVAL", "1s"),
     ("WORKER__RECONCILE_INTERVAL", "500ms"),
+    ("DEPROVISION__MAX_UNREPORTED", "1000000"),
 ];
+
+/// The worker's role sees every other agent.
+const HIDE: &str = "create policy hide on public.agents as restrictive for select \
+                    to agent_provisioner using (id % 2 = 0)";
+const SHOW: &str = "drop policy if exists hide on public.agents";
 
 #[derive(Clone, Copy)]
 enum Fault {
@@ -27,10 +34,12 @@ enum Fault {
     Cut,
     Silence,
     Triggers,
+    Hide,
+    Read,
 }
 
 /// Each is dealt as often as it stands here, in an order of the seed's choice, and again.
-const DECK: [Fault; 14] = [
+const DECK: [Fault; 17] = [
     Fault::Kill,
     Fault::Kill,
     Fault::Kill,
@@ -45,6 +54,9 @@ const DECK: [Fault; 14] = [
     Fault::Silence,
     Fault::Triggers,
     Fault::Triggers,
+    Fault::Hide,
+    Fault::Hide,
+    Fault::Read,
 ];
 
 /// How often what was done.
@@ -57,15 +69,28 @@ pub struct Tally {
     cuts: u32,
     silences: u32,
     triggers: u32,
+    hidden: u32,
+    readers: u32,
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kills, stops, terminations, restarts, cuts, silences, triggers } = self;
+        let Self {
+            kills,
+            stops,
+            terminations,
+            restarts,
+            cuts,
+            silences,
+            triggers,
+            hidden,
+            readers,
+        } = self;
         write!(
             f,
             "{kills} kills, {stops} stops, {terminations} terminations, {restarts} crashes of the \
-             server, {cuts} cuts and {silences} silences of the network, triggers off {triggers} times"
+             server, {cuts} cuts and {silences} silences of the network, triggers off {triggers} times, \
+             agents hidden {hidden} times, {readers} long readers"
         )
     }
 }
@@ -81,16 +106,19 @@ pub struct Driver {
     random: Rng,
     workers: Vec<Worker>,
     tally: Tally,
+    retention: &'static str,
 }
 
 impl Driver {
     pub async fn new(stage: Arc<Stage>, seed: u64) -> Self {
+        // Odd seeds keep what is deleted, and even ones drop it.
+        let retention = if seed % 2 == 1 { "7d" } else { "0s" };
         let mut workers = Vec::new();
         for _ in 0..WORKERS {
             let proxy = Proxy::before(&stage.db.url(WORKER)).await;
-            workers.push(Worker { service: start(&proxy), proxy });
+            workers.push(Worker { service: start(&proxy, retention), proxy });
         }
-        Self { stage, random: Rng::with_seed(seed), workers, tally: Tally::default() }
+        Self { stage, random: Rng::with_seed(seed), workers, tally: Tally::default(), retention }
     }
 
     /// Until the clients have had enough; the workers, all of them running, and what they suffered.
@@ -128,7 +156,7 @@ impl Driver {
                     status.code() == Some(1) && !log.contains("\"running\""),
                     "{status}: {log}"
                 );
-                *service = start(proxy);
+                *service = start(proxy, self.retention);
             }
         }
     }
@@ -140,7 +168,7 @@ impl Driver {
             Fault::Kill => {
                 service.signal("KILL");
                 service.ended().await;
-                *service = start(proxy);
+                *service = start(proxy, self.retention);
                 self.tally.kills += 1;
             }
             Fault::Stop => {
@@ -170,10 +198,24 @@ impl Driver {
                 self.tally.silences += 1;
             }
             Fault::Triggers => {
-                self.switch("disable").await;
+                self.alter(&switch("disable")).await;
                 self.tally.triggers += 1;
                 self.stage.pass(self.random.u64(10..20)).await;
-                self.switch("enable").await;
+                self.alter(&switch("enable")).await;
+            }
+            Fault::Hide => {
+                self.alter(HIDE).await;
+                self.tally.hidden += 1;
+                self.stage.pass(self.random.u64(10..20)).await;
+                self.alter(SHOW).await;
+            }
+            Fault::Read => {
+                let reader = Admin(self.stage.db.connect(ADMIN).await);
+                let read = "begin; lock table public.agents in access share mode";
+                // Whoever gives this up has been told to by the server's restart or a termination.
+                self.tally.readers += u32::from(reader.batch_execute(read).await.is_ok());
+                self.stage.pass(u64::MAX / 2).await;
+                self.stage.pass(u64::MAX / 2).await;
             }
         }
     }
@@ -193,19 +235,25 @@ impl Driver {
         self.tally.terminations += root.rows(&end).await.len();
     }
 
-    async fn switch(&self, how: &str) {
-        let sql = format!(
-            "set lock_timeout = '100ms'; alter table public.agents
-             {how} trigger enqueue_provision, {how} trigger enqueue_deprovision"
-        );
+    /// Runs DDL on `agents`, again and again until it gets the lock.
+    async fn alter(&self, sql: &str) {
+        let sql = format!("set lock_timeout = '100ms'; {sql}");
         let db = &self.stage.db;
-        until("the triggers to be switched", || async {
+        until("agents to be altered", || async {
             Admin(db.connect(ADMIN).await).batch_execute(&sql).await.ok()
         })
         .await;
     }
 }
 
-fn start(proxy: &Proxy) -> Service {
-    Service::start(proxy.url(), &SETTINGS)
+fn switch(how: &str) -> String {
+    format!(
+        "alter table public.agents {how} trigger enqueue_provision, {how} trigger enqueue_deprovision"
+    )
+}
+
+fn start(proxy: &Proxy, retention: &str) -> Service {
+    let mut settings = SETTINGS.to_vec();
+    settings.push(("DEPROVISION__RETENTION", retention));
+    Service::start(proxy.url(), &settings)
 }

@@ -2,4 +2,4 @@
 select p.oid::regprocedure::text
 from pg_proc p
 where p.pronamespace = any (:schemas)
-  and not coalesce('search_path=""' = any (p.proconfig), false)
+  and not coalesce(array['search_path=""', 'search_path=pg_catalog, pg_temp'] && p.proconfig, false)

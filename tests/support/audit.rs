@@ -23,8 +23,8 @@ const DUPLICATED: &str = "
     from audit.ddl d left join provisioning.jobs j on j.id = d.job
     group by d.verb, d.relation, d.job, j.kind, j.state, j.outcome
     having count(*) > 1 or j.state is distinct from 'succeeded'
-        or j.outcome not in ('provisioned', 'deprovisioned')
-        or j.outcome = 'deprovisioned' and d.verb = 'create'
+        or j.outcome not in ('provisioned', 'deprovisioned', 'trashed')
+        or j.outcome in ('deprovisioned', 'trashed') and d.verb = 'create'
     union all
     select 'nothing', j.agent_prefix, j.id, j.kind, j.state, j.outcome, count(d)
     from provisioning.jobs j left join audit.ddl d on d.job = j.id and d.verb = 'create'

@@ -27,6 +27,18 @@ begin
     where object_type = 'table' and schema_name = 'public';
 end $$;
 
+-- A table that goes into the trash is gone from where it was.
+create function audit.moved() returns event_trigger
+    language plpgsql security definer set search_path = '' as $$
+begin
+    insert into audit.ddl (job, verb, relation)
+    select audit.job(), 'drop', 'public.' || c.relname
+    from pg_catalog.pg_event_trigger_ddl_commands() d join pg_catalog.pg_class c on c.oid = d.objid
+    where d.schema_name = 'provisioning_trash' and c.relkind = 'r' and c.relname !~ '^_';
+end $$;
+
+create event trigger audit_moved on ddl_command_end when tag in ('ALTER TABLE')
+    execute function audit.moved();
 create event trigger audit_created on ddl_command_end when tag in ('CREATE TABLE')
     execute function audit.created();
 create event trigger audit_dropped on sql_drop execute function audit.dropped();

@@ -37,9 +37,11 @@ pub(crate) fn next(job: &Entry) -> String {
     let (id, prefix) = (job.id, &job.agent_prefix);
     match (job.state, &job.waits_for) {
         (State::Running, _) => running(job),
-        (State::Pending, Some(earlier)) if earlier.state == State::Dead => format!(
-            "Job {0} of the same prefix is dead and comes first: agent-provisioner jobs show {0}",
-            earlier.id
+        (State::Pending, None) if !job.blocked_by.is_empty() => held_up(job),
+        (State::Pending, Some(earlier)) if earlier.state != State::Pending => format!(
+            "Job {0} of the same prefix is {1} and comes first: agent-provisioner jobs show {0}",
+            earlier.id,
+            earlier.state.as_str()
         ),
         (State::Pending, Some(earlier)) => {
             format!("Nothing: it waits for job {} of the same prefix.", earlier.id)
@@ -60,6 +62,7 @@ pub(crate) fn next(job: &Entry) -> String {
             job.agent_id
         ),
         (State::Cancelled, _) => "Nothing: it does not come back.".to_owned(),
+        (State::Paused, _) => paused(job),
         (State::Dead, _) => format!(
             "{} Then: agent-provisioner jobs replay {id}. To give it up instead: \
              agent-provisioner jobs cancel {id}",
@@ -68,15 +71,44 @@ pub(crate) fn next(job: &Entry) -> String {
     }
 }
 
+fn paused(job: &Entry) -> String {
+    let id = job.id;
+    let why = if job.unreported {
+        "Nobody asked for this deletion: the agent's row was found to be gone, as after a restore or a \
+         load of agents. If the agent is to come back, insert its row with the same id, then cancel."
+    } else {
+        "More agents are being deleted than deprovision.max_per_hour lets through. See whether all of \
+         them are meant: agent-provisioner jobs list --state paused."
+    };
+    format!(
+        "{why} To delete the agent: agent-provisioner jobs approve {id}. To keep its tables: \
+         agent-provisioner jobs cancel {id}"
+    )
+}
+
+/// Never ends our own session: that one gives way by itself.
 fn running(job: &Entry) -> String {
     let Some(running) = &job.running else { return "Nothing.".to_owned() };
-    let pid = running.pid;
-    let stop = format!("To make it give way and try again later: select pg_cancel_backend({pid})");
+    if !job.blocked_by.is_empty() {
+        return held_up(job);
+    }
     if running.blocked_by_pids.is_empty() {
-        return format!("Nothing: it is being worked on. {stop}");
+        return "Nothing: it is being worked on.".to_owned();
     }
     let pids: Vec<String> = running.blocked_by_pids.iter().map(ToString::to_string).collect();
-    format!("It waits for a lock that backend {} holds. {stop}", pids.join(", "))
+    format!(
+        "It waits for a lock that backend {} holds, and gives way and comes back by itself.",
+        pids.join(", ")
+    )
+}
+
+fn held_up(job: &Entry) -> String {
+    let Some(holder) = job.blocked_by.first() else { return "Nothing.".to_owned() };
+    format!(
+        "It is held up by {holder}. It is done by itself when that transaction is over. To end the \
+         transaction now, if nobody needs it: {}",
+        holder.way_out
+    )
 }
 
 /// What has to change before a dead job can succeed. Source: PostgreSQL manual, appendix A.
@@ -114,17 +146,12 @@ fn mend(job: &Entry) -> String {
             "The server could not do it {} times in a row: see the server's log.",
             job.attempts
         ),
-        ("", _) if error.starts_with("paused: ") => {
-            "More agents are being deleted than deprovision.max_per_hour lets through. See whether \
-             all of them are meant: agent-provisioner jobs list --state dead. (All dead jobs at once: \
-             agent-provisioner jobs replay --all-dead.)"
-                .to_owned()
-        }
         ("", _) if error.starts_with("the agent is at template version") => {
             "The worker's template files are older than the agent: give every worker all that the \
              agent was built from, and restart it."
                 .to_owned()
         }
+        ("", _) if error.contains("replay this job") => "Do what the error says.".to_owned(),
         ("", _) => "No server gave this error: see the service's log around the time it \
                     finished."
             .to_owned(),
@@ -178,6 +205,8 @@ mod tests {
             agent_prefix: "agt_6f78".to_owned(),
             user_id: None,
             argument: None,
+            unreported: false,
+            deletion_confirmed: false,
             priority: 0,
             attempts: 10,
             created_at: None,
@@ -191,6 +220,9 @@ mod tests {
             replayed_at: None,
             replay_reason: None,
             running: None,
+            give_ways: 0,
+            lock_wanted: None,
+            blocked_by: Vec::new(),
             waits_for: None,
         }
     }
@@ -215,7 +247,6 @@ mod tests {
             (Some("25006"), "", "10 times in a row"),
             (Some("42601"), "", "mend the template"),
             (Some("XX000"), "", "Mend what the error names"),
-            (None, "paused: more than 3 deletions within an hour", "deprovision.max_per_hour"),
             (None, outdated.as_str(), "give every worker all"),
             (None, "", "the service's log"),
         ];
@@ -228,6 +259,13 @@ mod tests {
         assert!(next(&job).contains("agents adopt agt_6f78"));
         job.kind = "repair".to_owned();
         assert!(!next(&job).contains("agents adopt"));
+        job.state = State::Paused;
+        for (unreported, why) in [(true, "Nobody asked"), (false, "deprovision.max_per_hour")] {
+            job.unreported = unreported;
+            for text in [why, "jobs approve 17", "jobs cancel 17"] {
+                assert!(next(&job).contains(text), "{}", next(&job));
+            }
+        }
     }
 
     #[test]

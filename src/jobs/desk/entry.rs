@@ -6,6 +6,8 @@ use serde::Serialize;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 
+use super::super::lock_holder::{LockHolder, visible_lock_holders};
+
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -13,8 +15,10 @@ pub(crate) enum State {
     /// A session is on it right now; in the table it is pending.
     Running,
     Pending,
-    /// Waits for a person, and holds up its prefix.
+    /// It failed. It waits for a person, and holds up its prefix.
     Dead,
+    /// A deletion that waits for an operator's approval, and holds up its prefix.
+    Paused,
     Succeeded,
     Cancelled,
 }
@@ -30,6 +34,10 @@ pub(crate) struct Entry {
     pub(crate) user_id: Option<String>,
     /// What is wanted, where the kind alone does not say it.
     pub(crate) argument: Option<String>,
+    /// A deletion that nobody asked for: the tables were found without their agent.
+    pub(crate) unreported: bool,
+    /// An operator approved this deletion.
+    pub(crate) deletion_confirmed: bool,
     pub(crate) priority: i16,
     /// Failed so far.
     pub(crate) attempts: i32,
@@ -46,6 +54,12 @@ pub(crate) struct Entry {
     pub(crate) replayed_at: Option<String>,
     pub(crate) replay_reason: Option<String>,
     pub(crate) running: Option<Running>,
+    /// How often an attempt gave way to a lock of somebody's.
+    pub(crate) give_ways: i32,
+    /// What the last attempt gave way for: a mode of a lock on shared tables, or `own tables`.
+    pub(crate) lock_wanted: Option<String>,
+    /// Who holds it up now, the oldest transaction first.
+    pub(crate) blocked_by: Vec<LockHolder>,
     pub(crate) waits_for: Option<Earlier>,
 }
 
@@ -76,16 +90,17 @@ pub(crate) struct Filter {
     pub(crate) limit: Option<i64>,
 }
 
-/// A dead job and how many it holds up.
+/// A dead or paused job and how many it holds up.
 #[derive(Clone, Debug)]
 pub(crate) struct Blocked {
     pub(crate) id: i64,
     pub(crate) kind: String,
+    pub(crate) state: State,
     pub(crate) agent_prefix: String,
     pub(crate) waiting: i64,
 }
 
-/// Running jobs first, then dead, pending and finished ones, newest first in each.
+/// Running jobs first, then dead, paused, pending and finished ones, newest first in each.
 pub(crate) async fn list(client: &Client, filter: &Filter) -> Result<Vec<Entry>, Error> {
     select(client, None, filter).await
 }
@@ -95,7 +110,7 @@ pub(crate) async fn find(client: &Client, id: i64) -> Result<Option<Entry>, Erro
     Ok(select(client, Some(id), &Filter::default()).await?.pop())
 }
 
-/// The dead jobs that others wait for.
+/// The dead and paused jobs that others wait for.
 pub(crate) async fn blocked(client: &Client, prefix: Option<&str>) -> Result<Vec<Blocked>, Error> {
     let sql = include_str!("../../../sql/queries/desk_blocked.sql");
     let rows = client.query_typed(sql, &[(&prefix, Type::TEXT)]).await?;
@@ -103,6 +118,7 @@ pub(crate) async fn blocked(client: &Client, prefix: Option<&str>) -> Result<Vec
         Ok(Blocked {
             id: row.try_get("id")?,
             kind: row.try_get("kind")?,
+            state: State::parse(row.try_get("state")?),
             agent_prefix: row.try_get("agent_prefix")?,
             waiting: row.try_get("waiting")?,
         })
@@ -132,7 +148,19 @@ async fn select(client: &Client, id: Option<i64>, filter: &Filter) -> Result<Vec
             ],
         )
         .await?;
-    rows.iter().map(Entry::read).collect()
+    let mut jobs = rows.iter().map(Entry::read).collect::<Result<Vec<_>, _>>()?;
+    let waits = |job: &Entry| {
+        matches!(job.state, State::Pending | State::Running) && job.lock_wanted.is_some()
+    };
+    if jobs.iter().any(waits) {
+        let holders = visible_lock_holders(client).await?;
+        for job in jobs.iter_mut().filter(|job| waits(job)) {
+            let wanted = job.lock_wanted.as_deref().unwrap_or_default();
+            let hold = |holder: &&LockHolder| holder.holds_up(job.agent_id, wanted);
+            job.blocked_by = holders.iter().filter(hold).cloned().collect();
+        }
+    }
+    Ok(jobs)
 }
 
 impl State {
@@ -141,6 +169,7 @@ impl State {
             Self::Running => "running",
             Self::Pending => "pending",
             Self::Dead => "dead",
+            Self::Paused => "paused",
             Self::Succeeded => "succeeded",
             Self::Cancelled => "cancelled",
         }
@@ -150,6 +179,7 @@ impl State {
         match text {
             "running" => Self::Running,
             "dead" => Self::Dead,
+            "paused" => Self::Paused,
             "succeeded" => Self::Succeeded,
             "cancelled" => Self::Cancelled,
             _ => Self::Pending, // the table's check knows no other
@@ -171,6 +201,8 @@ impl Entry {
             agent_prefix: row.try_get("agent_prefix")?,
             user_id: row.try_get("user_id")?,
             argument: row.try_get("argument")?,
+            unreported: row.try_get("unreported")?,
+            deletion_confirmed: row.try_get("deletion_confirmed")?,
             priority: row.try_get("priority")?,
             attempts: row.try_get("attempts")?,
             created_at: row.try_get("created_at")?,
@@ -184,6 +216,9 @@ impl Entry {
             replayed_at: row.try_get("replayed_at")?,
             replay_reason: row.try_get("replay_reason")?,
             running: Running::read(row)?,
+            give_ways: row.try_get("give_ways")?,
+            lock_wanted: row.try_get("lock_wanted")?,
+            blocked_by: Vec::new(),
             waits_for,
         })
     }

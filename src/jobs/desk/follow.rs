@@ -10,7 +10,9 @@ use tokio_postgres::{Client, Error, Row};
 pub(crate) enum End {
     Succeeded,
     Dead,
-    /// It waits for a dead job of its prefix, so only a person can move it.
+    /// A deletion that waits for an operator's approval.
+    Paused,
+    /// It waits for a dead or paused job of its prefix, so only a person can move it.
     Blocked,
     Cancelled,
 }
@@ -21,7 +23,7 @@ pub(crate) struct Followed {
     pub(crate) id: i64,
     /// `None`: still in the queue, and moving.
     pub(crate) end: Option<End>,
-    /// Of a dead one.
+    /// Of a dead or paused one.
     pub(crate) error: Option<String>,
 }
 
@@ -37,6 +39,7 @@ impl Followed {
         let end = match row.try_get("state")? {
             "succeeded" => Some(End::Succeeded),
             "dead" => Some(End::Dead),
+            "paused" => Some(End::Paused),
             "blocked" => Some(End::Blocked),
             "cancelled" => Some(End::Cancelled),
             _ => None,

@@ -1,4 +1,4 @@
-//! What an operator asks of jobs: to be tried again, or to be given up.
+//! What an operator asks of jobs: to be tried again, to be approved, or to be given up.
 
 use serde::Serialize;
 use tokio_postgres::error::SqlState;
@@ -7,12 +7,17 @@ use tokio_postgres::{Client, Error, Row};
 
 use super::State;
 
-/// Which dead jobs are to be replayed.
+/// Which jobs are to go back into the queue.
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
+    /// Dead or paused ones. To name a paused deletion is to approve it.
     Ids(Vec<i64>),
+    /// The dead jobs of a prefix.
     Prefix(String),
     AllDead,
+    /// Paused deletions.
+    Paused(Vec<i64>),
+    AllPaused,
 }
 
 /// What goes into the record, and whether anything is to happen at all.
@@ -64,19 +69,21 @@ struct Found {
 /// A job that is queued at the very moment of a replay can cost the statement; rarely twice.
 const TRIES: u32 = 5;
 
-/// Queues dead jobs again, all in one statement, in the places they had.
+/// Queues dead or paused jobs again, all in one statement, in the places they had.
 ///
-/// Only dead ones: they hold up what comes after them in their prefix, so the order is kept. After
-/// a cancelled job others may have run.
+/// Only those: they hold up what comes after them in their prefix, so the order is kept. After
+/// a cancelled job others may have run. A paused deletion is approved by this, and passes the deletion limit.
 pub(crate) async fn replay(
     client: &Client,
     target: &Target,
     by: &By,
 ) -> Result<Vec<Answer>, Error> {
-    let (ids, prefix) = match target {
-        Target::Ids(ids) => (Some(ids), None),
-        Target::Prefix(prefix) => (None, Some(prefix)),
-        Target::AllDead => (None, None),
+    let (ids, prefix, states): (_, _, &[&str]) = match target {
+        Target::Ids(ids) => (Some(ids), None, &["dead", "paused"]),
+        Target::Prefix(prefix) => (None, Some(prefix), &["dead"]),
+        Target::AllDead => (None, None, &["dead"]),
+        Target::Paused(ids) => (Some(ids), None, &["paused"]),
+        Target::AllPaused => (None, None, &["paused"]),
     };
     let mut tries = 1;
     let rows = loop {
@@ -89,6 +96,7 @@ pub(crate) async fn replay(
                     (&by.reason, Type::TEXT),
                     (&by.who, Type::TEXT),
                     (&by.dry_run, Type::BOOL),
+                    (&states, Type::TEXT_ARRAY),
                 ],
             )
             .await;
@@ -100,10 +108,14 @@ pub(crate) async fn replay(
             replayed => break replayed?,
         }
     };
-    rows.iter().map(|row| Answer::read(row, by.dry_run, why_not_replayed)).collect()
+    let why_not = match target {
+        Target::Paused(_) | Target::AllPaused => why_not_approved,
+        Target::Ids(_) | Target::Prefix(_) | Target::AllDead => why_not_replayed,
+    };
+    rows.iter().map(|row| Answer::read(row, by.dry_run, why_not)).collect()
 }
 
-/// Takes pending and dead jobs out of the queue for good.
+/// Takes pending, dead and paused jobs out of the queue for good.
 pub(crate) async fn cancel(client: &Client, ids: &[i64], by: &By) -> Result<Vec<Answer>, Error> {
     let rows = client
         .query_typed(
@@ -142,7 +154,21 @@ fn why_not_replayed(found: &Found, state: State) -> (Verdict, String) {
             };
             skipped(format!("job {twin}, of the same agent and kind, is pending{mend}"))
         }
-        (State::Dead, None) => skipped("another session holds it just now".to_owned()),
+        (State::Dead, None) | (State::Paused, _) => {
+            skipped("another session holds it just now".to_owned())
+        }
+    }
+}
+
+fn why_not_approved(found: &Found, state: State) -> (Verdict, String) {
+    match state {
+        State::Dead => (
+            Verdict::Skipped,
+            format!("it is dead and not paused; to try it again: jobs replay {}", found.id),
+        ),
+        State::Running | State::Pending | State::Paused | State::Succeeded | State::Cancelled => {
+            why_not_replayed(found, state)
+        }
     }
 }
 
@@ -150,7 +176,7 @@ fn why_not_cancelled(_: &Found, state: State) -> (Verdict, String) {
     match state {
         State::Cancelled => (Verdict::Unchanged, "it is cancelled already".to_owned()),
         State::Succeeded => (Verdict::Skipped, "it has succeeded".to_owned()),
-        State::Running | State::Pending | State::Dead => {
+        State::Running | State::Pending | State::Dead | State::Paused => {
             (Verdict::Skipped, "a worker has it just now".to_owned())
         }
     }

@@ -1,0 +1,56 @@
+//! Whether this role can tell which agents are gone.
+
+use tokio_postgres::{Client, Row};
+
+use super::{Finding, failure, ok, warning};
+use crate::error::Chain;
+
+const WHAT: &str = "agents";
+
+pub(super) async fn judge(client: &Client) -> Finding {
+    let sql = include_str!("../../sql/queries/doctor_agents.sql");
+    match client.query_typed(sql, &[]).await {
+        Ok(rows) => rows.first().map_or_else(|| ok(WHAT, "none".to_owned()), of_row),
+        Err(error) => {
+            let found = format!(
+                "nobody can tell which agents are gone, so no tables are dropped for being without an \
+                 agent: {}",
+                Chain(&error)
+            );
+            let fix = "run deploy/roles.sql as postgres; where row security of public.agents is forced: \
+                       alter table public.agents no force row level security;";
+            failure(WHAT, found, fix)
+        }
+    }
+}
+
+fn of_row(row: &Row) -> Finding {
+    let (living, hidden): (i64, i64) = (row.get("living"), row.get("hidden"));
+    let restrictive: Vec<String> = row.get("restrictive");
+    if row.get("without_policy") {
+        let found = format!(
+            "this role sees none of the {living} agents: public.agents has no policy for it. Their tables \
+             are kept"
+        );
+        return failure(WHAT, found, "run deploy/roles.sql as postgres");
+    }
+    if restrictive.is_empty() && hidden == 0 {
+        return ok(WHAT, format!("this role sees all {living} of public.agents"));
+    }
+    let by = if restrictive.is_empty() {
+        "a policy".to_owned()
+    } else {
+        format!("the restrictive policies {}", restrictive.join(", "))
+    };
+    let found = format!(
+        "{by} of public.agents can hide agents from this role; {hidden} of {living} are hidden now. Their \
+         tables are kept: an agent is deleted when its row is"
+    );
+    // So the policy binds the roles of the API, and not this one.
+    let alter = |policy: &String| {
+        format!("alter policy {policy} on public.agents to anon, authenticated, service_role;")
+    };
+    let fix: Vec<String> = restrictive.iter().map(alter).collect();
+    let fix = if fix.is_empty() { "run deploy/roles.sql as postgres" } else { &*fix.join(" ") };
+    warning(WHAT, found, fix)
+}
