@@ -59,6 +59,12 @@ pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Findi
     } else {
         ok("pooler", "none that would swallow notifications, by the URL".to_owned())
     });
+    if let Err(error) = db::require_writable(&client).await {
+        let mend = "give the service the URL of a server that takes writes";
+        findings.push(failure("writes", Chain(&error).to_string(), mend));
+        return findings; // what else the service needs is to be asked there
+    }
+    findings.push(ok("writes", "the server takes them".to_owned()));
     if let Err(error) = db::require_current(&mut client).await {
         let mend = "run `agent-provisioner migrate` as postgres, then deploy/roles.sql";
         findings.push(failure("schema", Chain(&error).to_string(), mend));

@@ -36,6 +36,9 @@ pub enum Error {
     /// The connection was there, and then nothing came over it any more.
     #[error("the database was reached and then fell silent")]
     Silent(#[source] db::Error),
+    /// Nothing can be built here.
+    #[error(transparent)]
+    ReadOnly(#[from] db::ReadOnly),
     /// The schema is not this program's.
     #[error(transparent)]
     Schema(#[from] MigrateError),
@@ -141,6 +144,7 @@ async fn learn(
     templates: Templates,
     config: &Config,
 ) -> Result<Blueprint, Error> {
+    db::require_writable(client).await?;
     db::require_current(client).await?;
     warn_of_many(client).await?;
     let (reference, retention) = (config.reference, config.deprovision.retention);

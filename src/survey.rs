@@ -81,8 +81,8 @@ impl Survey {
 
 fn unready(error: &MigrateError) -> Unready {
     let reason = Chain(error).to_string();
-    if matches!(error, MigrateError::Query { .. }) {
-        return Unready::unreachable(reason);
+    if let MigrateError::Query { source, .. } = error {
+        return Unready::refused(source, reason);
     }
     Unready { code: "schema_version", reason }
 }

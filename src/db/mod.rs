@@ -6,6 +6,7 @@ mod listener;
 mod migrate;
 mod migration;
 mod presence;
+mod read_only;
 pub(crate) mod settings;
 mod solo;
 mod source;
@@ -15,7 +16,8 @@ mod url;
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+    Timeouts,
 };
 use tokio_postgres::{Client, Connection, Socket, Transaction};
 
@@ -30,6 +32,7 @@ pub use migrate::{
 };
 pub use migration::Migration;
 pub use presence::{Difference, Instance, Presence};
+pub use read_only::{ReadOnly, require_writable};
 pub use solo::{Solo, drive};
 pub use source::{Source, UrlFile};
 pub use tls::{Error as TlsError, SslMode, connector};
@@ -56,7 +59,7 @@ pub enum Error {
     Silent(Duration),
     /// The pool gave no connection.
     #[error("cannot take a connection from the pool")]
-    Pool(#[source] Box<deadpool_postgres::PoolError>),
+    Pool(#[source] Box<PoolError>),
     /// The pool cannot be set up.
     #[error("cannot set up the connection pool")]
     Build(#[from] deadpool_postgres::BuildError),
@@ -127,6 +130,8 @@ impl Db {
     /// A connection, which goes back to the pool when dropped.
     pub async fn get(&self) -> Result<Object, Error> {
         match tokio::time::timeout(self.limit, self.pool.get()).await {
+            // The pool's own error would say the same twice.
+            Ok(Err(PoolError::Backend(error))) => Err(Error::Connect(error)),
             Ok(taken) => taken.map_err(|error| Error::Pool(Box::new(error))),
             Err(_) => Err(Error::Timeout(self.limit)),
         }

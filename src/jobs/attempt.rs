@@ -56,8 +56,8 @@ impl Failure {
     pub(super) fn of_settling(error: &Broken, started: Instant) -> Self {
         Self {
             policy: retry_policy(error.code()),
-            error: format!("cannot commit: {error}"),
-            logged: format!("cannot commit: {}", error.discreet()),
+            error: error.to_string(),
+            logged: error.discreet(),
             sqlstate: error.code().map(|code| code.code().to_owned()),
             refusal: None,
             took: started.elapsed(),
@@ -69,6 +69,18 @@ impl Failure {
         let text = "the connection fell silent, and the server has ended the transaction";
         Self {
             policy: retry_policy(None),
+            error: text.to_owned(),
+            logged: text.to_owned(),
+            sqlstate: None,
+            refusal: None,
+            took: started.elapsed(),
+        }
+    }
+
+    /// The program did not get on, and says so in `text`.
+    pub(super) fn of_panic(text: &str, started: Instant) -> Self {
+        Self {
+            policy: RetryPolicy::Retry,
             error: text.to_owned(),
             logged: text.to_owned(),
             sqlstate: None,
@@ -102,7 +114,7 @@ impl Lost {
             recorded
         };
         let patience = limits.lock_timeout + silence::LOOK; // it may wait for another worker
-        match silence::answered(patience, recording).await {
+        match silence::answered("record a failed attempt", patience, recording).await {
             Ok(Some(_)) => failed(metrics, job, failure, limits.max_attempts, None),
             Ok(None) => tracing::info!(job.id, "the job was settled all the same"),
             Err(broken) if broken.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
@@ -148,7 +160,10 @@ pub(super) async fn holder(
     }
     let wanted = failure.refusal.map_or("own tables", |refusal| refusal.mode.as_str());
     // What cannot be found out is no reason to say nothing.
-    let holders = silence::answered(silence::LOOK, lock_holders(client)).await.unwrap_or_default();
+    let holders =
+        silence::answered("look for holders of locks", silence::LOOK, lock_holders(client))
+            .await
+            .unwrap_or_default();
     let oldest = holders.into_iter().find(|holder| holder.holds_up(job.agent_id.0, wanted));
     Some(Holder { give_ways, oldest })
 }

@@ -12,6 +12,7 @@ mod purge;
 mod queue;
 mod reconcile;
 mod silence;
+mod trouble;
 mod wake;
 mod work;
 mod worker;

@@ -43,13 +43,13 @@ async fn due(client: &Client) -> Result<Option<Vec<i64>>, db::Error> {
     let sql = include_str!("../../sql/queries/purge_due.sql");
     let rows = client.query_typed(sql, &[(&clock, Type::FLOAT8)]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
-    let (held, moved): (bool, f64) = (row.get("held"), row.get("clock_moved"));
+    let (held, moved): (bool, f64) = (row.try_get("held")?, row.try_get("clock_moved")?);
     if !held && moved <= CLOCK_MOVES {
         // What was released, or noted without a clock, is measured from now on.
         let measure = "update provisioning.trash set clock_offset = \
                        extract(epoch from clock_timestamp())::float8 - $1 where clock_offset is null";
         client.execute_typed(measure, &[(&clock, Type::FLOAT8)]).await?;
-        return Ok(Some(row.get("items")));
+        return Ok(Some(row.try_get("items")?));
     }
     if !held {
         let insert = "insert into provisioning.purge_holds (clock_moved) \

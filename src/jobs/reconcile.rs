@@ -15,6 +15,7 @@ use super::{Limits, Wake, purge};
 use crate::db::{self, Db};
 use crate::error::Chain;
 use crate::metrics::{Metrics, Wakeup};
+use crate::panics::caught;
 
 /// One sweep at a time in a database, whoever does it, and none while a function of the API asks for
 /// a job: `provisioning.request` shares this lock. The number only has to be ours.
@@ -48,11 +49,13 @@ impl Reconcile {
     pub async fn run(self, stop: CancellationToken) {
         loop {
             let swept = tokio::select! {
-                swept = self.sweep() => swept,
+                swept = caught(self.sweep()) => swept,
                 () = stop.cancelled() => return,
             };
-            if let Err(error) = swept {
-                tracing::warn!(error = %Chain(&error), "cannot reconcile");
+            match swept {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(error = %Chain(&error), "cannot reconcile"),
+                Err(error) => tracing::error!(error, "cannot reconcile"),
             }
             tokio::select! {
                 () = tokio::time::sleep(self.interval) => {}
