@@ -132,10 +132,10 @@ async fn without_its_database_the_service_is_live_and_not_ready() {
     };
     server.restart(Stop::Fast, || on_a_thread(down));
     becomes_ready(&http).await;
-    db.admin().await.run("delete from provisioning.migrations where version = 8").await;
+    db.admin().await.run("delete from provisioning.migrations where version = 10").await;
     until("not ready", || async {
         let (code, body) = get(&http, "/readyz");
-        (code == 503 && body.contains("schema version 7")).then_some(())
+        (code == 503 && body.contains("schema version 9")).then_some(())
     })
     .await;
 }

@@ -32,6 +32,7 @@ mod least_privilege;
 mod leftovers;
 mod lints;
 mod load;
+mod locks;
 mod logs;
 mod migrations;
 mod monitoring;

@@ -8,7 +8,7 @@ use agent_provisioner::cluster::SUPERUSER;
 
 use crate::support::{ADMIN, Admin, Database, ROLES, WORKER, provisioner, said};
 
-const LAST: i32 = 8;
+const LAST: i32 = 10;
 
 /// `agent-provisioner migrate …` as `postgres`, to its end.
 fn migrate(db: &Database, args: &[&str]) -> Output {
@@ -78,7 +78,7 @@ async fn each_step_down_is_undone_by_going_up_again() {
             admin.run("drop schema provisioning cascade; revoke all on schema public from agent_provisioner").await;
             same(&schema(&admin).await, &bare, "down to 0");
         }
-        expect(&migrate(&db, &[]), 0, "applied 0008 queue");
+        expect(&migrate(&db, &[]), 0, "applied 0010 agents lock");
         admin.run(ROLES).await;
         same(&schema(&admin).await, &whole, &format!("down to {to} and up"));
     }
