@@ -99,6 +99,7 @@ async fn instances_that_differ_name_the_setting_once_and_those_that_agree_never(
         assert_eq!(["reference", "retention", "templates"].map(named), [1; 3], "{found:?}");
     }
 
+    all_look_again(&admin).await;
     three.signal("TERM");
     assert_eq!(three.ended().await.code(), Some(0));
     assert_eq!(admin.one::<i64>(HERE).await, 2, "it has removed its row");

@@ -37,6 +37,7 @@ mod least_privilege;
 mod leftovers;
 mod lints;
 mod load;
+mod locks;
 mod logs;
 mod migrations;
 mod monitoring;

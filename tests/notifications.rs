@@ -7,7 +7,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_postgres::{AsyncMessage, Client, NoTls, Notification};
 
 use crate::jobs::{DEAF, queue};
-use crate::support::{ADMIN, Admin, Database, Server, WORKER, ask, expect, json};
+use crate::support::{ADMIN, Admin, Database, Server, WORKER, ask, expect, json, until};
+
+const LISTENING: &str = "\"message\":\"listening\"";
 
 /// A session that listens to one channel.
 struct Ear {
@@ -58,7 +60,7 @@ struct Filled {
 impl Filled {
     /// Where the server's queue cannot be made small (before PostgreSQL 17) the helper is told that a little of
     /// it is nearly all.
-    async fn new() -> Self {
+    async fn empty() -> Self {
         let version = "select current_setting('server_version_num')::int >= 170000";
         let really = Database::new().await.admin().await.one::<bool>(version).await;
         let small: &[_] = if really { &[("max_notify_queue_pages", "64")] } else { &[] };
@@ -73,7 +75,12 @@ impl Filled {
             .await;
         }
         let holder = Admin(db.server.connect(SUPERUSER, "postgres").await);
-        let filled = Self { db, root, holder, really };
+        Self { db, root, holder, really }
+    }
+
+    /// A queue that is full.
+    async fn new() -> Self {
+        let filled = Self::empty().await;
         filled.fill().await;
         filled
     }
@@ -94,7 +101,7 @@ impl Filled {
     }
 
     /// The session that holds it up goes, and somebody looks, which makes room.
-    async fn empty(&self) {
+    async fn make_room(&self) {
         self.holder.run("rollback").await;
         self.root.holds("select pg_notification_queue_usage() < 1e-5").await;
     }
@@ -102,12 +109,14 @@ impl Filled {
 
 #[tokio::test]
 async fn while_the_queue_of_notifications_is_full_everything_commits_and_agents_are_built() {
-    let filled = Filled::new().await;
+    let filled = Filled::empty().await;
     let (db, admin) = (&filled.db, filled.db.admin().await);
     let (mut workers, mut clients) =
         (Ear::on(db, "agent_provisioning").await, Ear::on(db, "agent_provisioned").await);
-    let gone = admin.create("agt_gone").await;
     let service = db.service_with(&DEAF).await;
+    service.logged(LISTENING).await;
+    filled.fill().await;
+    let gone = admin.create("agt_gone").await;
     service.logged("queue of notifications is nearly full, so none is sent: polling instead").await;
     admin.settled().await;
     for prefix in ["agt_1", "agt_2"] {
@@ -138,9 +147,10 @@ async fn while_the_queue_of_notifications_is_full_everything_commits_and_agents_
     let failed = "select count(*) from provisioning.jobs where last_sqlstate is not null";
     assert_eq!(admin.one::<i64>(failed).await, 0);
 
-    filled.empty().await;
+    filled.make_room().await;
     assert_eq!((workers.count().await, clients.count().await), (0, 0), "nothing was sent");
-    service.logged("\"message\":\"listening\"").await;
+    let again = || async { (service.log().matches(LISTENING).count() == 2).then_some(()) };
+    until("the listener", again).await;
     admin.create("agt_3").await;
     admin.settled().await;
     assert_eq!((workers.count().await, clients.count().await), (1, 1));
@@ -168,7 +178,7 @@ async fn a_build_whose_commit_an_event_trigger_fails_is_done_when_there_is_room(
         .holds("select state = 'pending' and last_sqlstate = '54000' from provisioning.jobs")
         .await;
     assert_eq!(admin.tables("agt_6f78").await, [""; 0]);
-    filled.empty().await;
+    filled.make_room().await;
     admin.settled().await;
     assert_eq!(admin.tables("agt_6f78").await.len(), 4);
     let jobs = "select state, outcome from provisioning.jobs";

@@ -278,7 +278,9 @@ async fn doctor_tells_that_a_delete_empties_tables_with_a_key_before_they_are_ke
 
 #[tokio::test]
 async fn a_deletion_that_died_in_its_second_part_goes_on_from_there() {
-    let (_db, admin, _service) = crm(KEYED).await;
+    let (db, admin, service) = crm(KEYED).await;
+    drop(service);
+    let _service = db.service_with(&[KEYED, KEPT, ("DEPROVISION__MAX_PER_HOUR", "1")]).await;
     admin
         .run(
             "create view public.peek as select * from public.agt_ada_orders;
@@ -289,7 +291,11 @@ async fn a_deletion_that_died_in_its_second_part_goes_on_from_there() {
     let sqlstate = "select last_sqlstate from provisioning.jobs where state = 'dead'";
     assert_eq!(admin.rows(sqlstate).await, ["2BP01"]);
     assert_eq!(contents(&admin, "agt_ada").await.len(), 5);
+    // It has passed the limit, and no other does after it.
+    admin.run("select from public.delete_agent(2)").await;
+    admin.settled().await;
     admin.run(&format!("drop view public.peek; {AGAIN}")).await;
     admin.settled().await;
-    assert_eq!(admin.rows(LAST).await, ["deprovision|succeeded|trashed"]);
+    let jobs = "select agent_id, state, outcome from provisioning.jobs where kind = 'deprovision' order by 1";
+    assert_eq!(admin.rows(jobs).await, ["1|succeeded|trashed", "2|paused|-"]);
 }

@@ -70,9 +70,9 @@ create policy no_api_access on provisioning.purge_holds for all to authenticated
 
 -- Set by an operator's approval, and by no API function: asking for a deletion again does not confirm it.
 alter table provisioning.jobs add column deletion_confirmed boolean not null default false;
--- Counts the unconfirmed deletions of the last hour, and those that wait.
+-- Counts the unconfirmed deletions of the last hour, and those that wait or are done in part.
 create index jobs_deleted_idx on provisioning.jobs (finished_at)
-    where kind = 'deprovision' and state in ('pending', 'paused', 'succeeded') and not deletion_confirmed;
+    where kind = 'deprovision' and state in ('pending', 'dead', 'paused', 'succeeded') and not deletion_confirmed;
 
 -- Takes a table out of publications: their names, with the columns and the rows that they had of it, null for all.
 -- A publication of a role that the function's owner is no member of keeps it. As publish, a definer

@@ -194,12 +194,18 @@ end $$;
 -- Makes jobs due that wait for a lock which is free again: some, and each of them makes others due.
 create function provisioning.free_lock_waiters(strong boolean) returns void
     language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    wanted constant text[] := case when strong then '{share row exclusive,access exclusive}'
+                                   else '{share row exclusive}' end;
 begin
+    -- Mostly there are none. An update would lock the table of jobs even so.
+    if not exists (select from provisioning.jobs j
+                   where j.state = 'pending' and j.run_at > clock_timestamp() and j.lock_wanted = any (wanted)) then
+        return;
+    end if;
     with freed as materialized (
         select j.id from provisioning.jobs j
-        where j.state = 'pending' and j.run_at > clock_timestamp()
-          and j.lock_wanted = any (case when strong then '{share row exclusive,access exclusive}'::text[]
-                                        else '{share row exclusive}' end)
+        where j.state = 'pending' and j.run_at > clock_timestamp() and j.lock_wanted = any (wanted)
         order by j.run_at
         limit 20
         for update skip locked
@@ -210,8 +216,9 @@ begin
     end if;
 end $$;
 
--- When a job that did not get its lock is tried again. The one that waited in vain is the next one to try.
--- The others come after it, no more than five a second however many there are.
+-- When a job that did not get its lock is tried again. The one that waited in vain is the next one to try,
+-- and makes others due when it gets through. Those come by themselves too, but seldom: no more than five a
+-- second, however many there are.
 create function provisioning.lock_run_at(mode text, waited boolean) returns timestamptz
     language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -223,8 +230,7 @@ begin
         return free;
     end if;
     select count(*) into jobs from provisioning.jobs j where j.state = 'pending' and j.lock_wanted = mode;
-    return free + random() * least(interval '5 minutes',
-        greatest(interval '900 ms', free - pace.last, (jobs + 1) * interval '200 ms'));
+    return free + random() * least(interval '5 minutes', greatest(interval '5 s', jobs * interval '200 ms'));
 end $$;
 
 -- The sessions that hold up jobs which wait for a lock, or would: those with a lock that conflicts with what such a
@@ -284,7 +290,8 @@ begin
         select null, x.owner::text, x.gid, 'prepared', extract(epoch from clock_timestamp() - x.prepared)::float8,
             format('rollback prepared %L', x.gid)
         from pg_prepared_xacts x
-        where h.pid is null and h.virtualtransaction = '-1/' || x.transaction
+        join pg_locks t on t.locktype = 'transactionid' and t.pid is null and t.transactionid = x.transaction
+        where h.pid is null and t.virtualtransaction = h.virtualtransaction
     ) s (pid, role, application, state, seconds, way_out)
     where h.agent_id is not null
        or exists (select from waiting w where w.lock_wanted = 'access exclusive')

@@ -7,7 +7,8 @@ select
               and e.entry ->> 'refers_to' = 'agents') as keyed,
     coalesce(to_char(t.trashed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), t.trashed_at::text) as trashed_at,
     coalesce(to_char(t.purge_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), t.purge_at::text) as purge_at,
-    extract(epoch from clock_timestamp() - t.trashed_at)::float8 as age,
+    -- Of a time that is infinite there is no age.
+    case when isfinite(t.trashed_at) then extract(epoch from clock_timestamp() - t.trashed_at) else 0 end::float8 as age,
     (select count(*) from provisioning.trash_relations r
      where r.item = t.item and r.kind = 'table'
        and to_regclass(format('provisioning_trash.%I', r.kept_as)) is not null) as tables

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
+use tokio::time::sleep;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, GenericClient, Row, Transaction};
 
@@ -14,6 +17,10 @@ const SHIM: &str = include_str!("../../sql/supabase_shim.sql");
 
 /// Two programs that migrate at once take turns. The number only has to be ours.
 const LOCK: i64 = 0x6167_656e_746d_6967;
+
+/// How long others' locks are waited for in all, and the pause between two waits of 20 ms.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Why the schema is not what this program needs.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +83,13 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether somebody else holds a lock.
+    fn is_lock(&self) -> bool {
+        matches!(self, Self::Query { source, .. } if source.code() == Some(&SqlState::LOCK_NOT_AVAILABLE))
+    }
+}
+
 /// A migration and whether it is applied.
 #[derive(Debug)]
 pub struct Step {
@@ -96,7 +110,19 @@ pub async fn install_shim(client: &Client) -> Result<(), Error> {
 }
 
 /// Applies what is missing, in one transaction: all of it or none. Returns what was applied.
+///
+/// Others' locks are waited for briefly and seldom, for half a minute: whoever comes behind waits, too.
 pub async fn migrate(client: &mut Client) -> Result<Vec<&'static Migration>, Error> {
+    let started = Instant::now();
+    loop {
+        match apply(client).await {
+            Err(error) if error.is_lock() && started.elapsed() < PATIENCE => sleep(PAUSE).await,
+            done => return done,
+        }
+    }
+}
+
+async fn apply(client: &mut Client) -> Result<Vec<&'static Migration>, Error> {
     let tx = begin(client).await?;
     run(&tx, LEDGER, "prepare the ledger").await?;
     let steps = read(&tx).await?;
@@ -111,8 +137,22 @@ pub async fn migrate(client: &mut Client) -> Result<Vec<&'static Migration>, Err
     Ok(applied)
 }
 
-/// Takes back everything above `to`, newest first, in one transaction.
+/// Takes back everything above `to`, newest first, in one transaction. Waits as [`migrate`] does.
 pub async fn down(
+    client: &mut Client,
+    to: i32,
+    yes: bool,
+) -> Result<Vec<&'static Migration>, Error> {
+    let started = Instant::now();
+    loop {
+        match take_back(client, to, yes).await {
+            Err(error) if error.is_lock() && started.elapsed() < PATIENCE => sleep(PAUSE).await,
+            done => return done,
+        }
+    }
+}
+
+async fn take_back(
     client: &mut Client,
     to: i32,
     yes: bool,
@@ -194,7 +234,7 @@ async fn begin(client: &mut Client) -> Result<Transaction<'_>, Error> {
     run(&tx, "set local statement_timeout = 0; set local lock_timeout = '2min'", "begin").await?;
     let locked = tx.execute_typed("select pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await;
     locked.map_err(failed("wait for another migration"))?;
-    run(&tx, "set local lock_timeout = '5s'", "begin").await?;
+    run(&tx, "set local lock_timeout = '20ms'", "begin").await?;
     Ok(tx)
 }
 
