@@ -29,11 +29,13 @@ async fn all_look_again(admin: &Admin) {
 fn warned(service: &Service) -> Vec<String> {
     let log = service.log();
     let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let warnings = lines.filter(|line| line["message"] == DIFFERS);
+    let warnings = lines.filter(|line| line.get("message").unwrap() == DIFFERS);
     let told = warnings.map(|line| {
-        assert_eq!(line["level"], "WARN");
-        assert!(!line["host"].as_str().unwrap().is_empty() && line["pid"].as_i64().unwrap() > 1);
-        ["setting", "own", "other"].map(|field| line[field].as_str().unwrap().to_owned()).join(" ")
+        assert_eq!(line.get("level").unwrap(), "WARN");
+        assert!(line.get("pid").unwrap().as_i64() > Some(1));
+        let text = |field| line.get(field).unwrap().as_str().unwrap();
+        assert!(!text("host").is_empty());
+        ["setting", "own", "other"].map(text).join(" ")
     });
     told.collect()
 }
@@ -163,8 +165,8 @@ async fn an_instance_that_does_not_listen_is_seen_as_well() {
     let db = Database::new().await;
     let admin = db.admin().await;
     let pooler = Pooler::before(&db, "transaction").await;
-    let pooled = pooler.url(&db, WORKER) + "?pgbouncer=true";
-    let one = Service::start(&pooled, &[("DEPROVISION__RETENTION", "1h")]);
+    let url = pooler.url(&db, WORKER) + "?pgbouncer=true";
+    let one = Service::start(&url, &[("DEPROVISION__RETENTION", "1h")]);
     let deaf = ("DATABASE__LISTEN_URL", "postgres://u:secret@127.0.0.1:9/x");
     let two = db.service_with(&[deaf]).await;
     all_have_looked(&admin, 2).await;

@@ -2,6 +2,7 @@
 //! named.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use serde_json::{Value, json as value};
 
@@ -180,7 +181,8 @@ async fn a_template_that_refers_to_users_holds_nobody_up() {
     assert_eq!(admin.one::<i64>("select count(*) from provisioning.agents").await, 8);
 }
 
-/// With a wait that does not grow they would starve the job: each is there for longer.
+/// Each transaction lasts for twice as long as the first waits, and begins before the last one ends: with a wait that
+/// does not grow they would starve the job.
 #[tokio::test]
 async fn short_readers_that_never_pause_delay_a_deletion_and_do_not_starve_it() {
     let db = Database::new().await;
@@ -188,18 +190,19 @@ async fn short_readers_that_never_pause_delay_a_deletion_and_do_not_starve_it() 
     let _service = db.service_with(&QUIET).await;
     admin.create("agt_gone").await;
     admin.settled().await;
-    let over = Cell::new(false);
-    let mut readers = Vec::new();
-    for _ in 0..6 {
-        readers.push(db.admin().await);
-    }
-    let read =
-        "begin; lock table public.agents in access share mode; select pg_sleep(0.04); commit";
-    let reading = futures_util::future::join_all(readers.iter().map(async |reader| {
+    let (mut this, mut next, over) = (db.admin().await, db.admin().await, Cell::new(false));
+    let read = "begin; lock table public.agents in access share mode";
+    this.run(read).await;
+    let reading = async {
         while !over.get() {
-            reader.run(read).await;
+            let end = async {
+                tokio::time::sleep(Duration::from_millis(30)).await;
+                this.run("commit").await;
+            };
+            tokio::join!(next.run(read), end);
+            std::mem::swap(&mut this, &mut next);
         }
-    }));
+    };
     let deleting = async {
         admin.run("delete from public.agents").await;
         admin.settled().await;

@@ -7,7 +7,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_postgres::{AsyncMessage, Client, NoTls, Notification};
 
 use crate::jobs::{DEAF, queue};
-use crate::support::{ADMIN, Admin, Database, Server, WORKER, ask, expect, json, until};
+use crate::support::{ADMIN, Admin, Database, ROLES, Server, WORKER, ask, expect, json, until};
 
 const LISTENING: &str = "\"message\":\"listening\"";
 
@@ -196,6 +196,26 @@ async fn doctor_says_that_the_queue_is_full_and_how_to_find_who_fills_it() {
     };
     assert_eq!(of("notifications"), "warning");
     assert_eq!(of("notification queue"), if filled.really { "warning" } else { "ok" });
+}
+
+/// A migration came, and `deploy/roles.sql` was not run again.
+#[tokio::test]
+async fn doctor_says_what_the_role_may_not_call() {
+    let db = Database::new().await;
+    for function in
+        ["notify", "show_instance", "differing_instances", "is_current", "end_clock_waits"]
+    {
+        let admin = db.admin().await;
+        admin
+            .run(&format!(
+                "revoke execute on function provisioning.{function} from agent_provisioner"
+            ))
+            .await;
+        let lacks = ["FAIL  role", "execute on provisioning.notify"];
+        expect(&ask(&db.url(WORKER), &["doctor"]).await, 1, &lacks);
+        admin.run(ROLES).await;
+        expect(&ask(&db.url(WORKER), &["doctor"]).await, 0, &["ok    role"]);
+    }
 }
 
 /// The last job's kind and outcome, and how often `PostgREST` was told to read the schema anew.

@@ -202,26 +202,28 @@ returns table (
 declare
     reach integer;
     due record;
+    ahead double precision;
+    set_back boolean;       -- the server's clock, after a job was scheduled
 begin
     foreach reach in array array[16, null] loop
         due := provisioning.due(kinds, templates, reach);
         exit when due.ids <> '{}' or due.complete;
     end loop;
-    if due.ids = '{}' and provisioning.end_clock_waits() > 0 then
-        due := provisioning.due(kinds, templates, null);
+    if due.ids <> '{}' then
+        ahead := 0;
+    else
+        select extract(epoch from min(l.run_at) - clock_timestamp()),
+            bool_or(greatest(l.scheduled_at, l.created_at) > clock_timestamp() + interval '1 second')
+        into ahead, set_back
+        from provisioning.jobs l
+        where l.state = 'pending' and l.run_at > now() and l.run_at < 'infinity' and l.kind = any (kinds)
+          and not (l.kind = 'upgrade' and l.argument ~ '^[0-9]{1,18}$' and l.argument::bigint > templates);
+        if set_back and provisioning.end_clock_waits() > 0 then
+            ahead := 0;
+        end if;
     end if;
     return query
-    select
-        case when due.ids <> '{}' then 0
-             else (
-                 select extract(epoch from min(l.run_at) - clock_timestamp())::float8
-                 from provisioning.jobs l
-                 where l.state = 'pending' and l.run_at > now() and l.run_at < 'infinity' and l.kind = any (kinds)
-                   and not (l.kind = 'upgrade' and l.argument ~ '^[0-9]{1,18}$'
-                            and l.argument::bigint > templates)
-             )
-        end,
-        coalesce((select max(m.version) from provisioning.migrations m), 0);
+    select ahead, coalesce((select max(m.version) from provisioning.migrations m), 0);
 end $$;
 
 -- Registers the tables and types that were made for a registered agent, and forgets what is gone of

@@ -63,9 +63,9 @@ begin
         since := null;
     end if;
     if budget > at + interval '1 minute' then
-        budget := at;
+        budget := '-infinity';
     end if;
-    turn := case when since is null then at else greatest(last + gap, budget) end;
+    turn := case when since is null then '-infinity' else greatest(last + gap, budget) end;
     wait := least(500, greatest(15, extract(epoch from at - coalesce(since, at)) * 1000 / 240));
 end $$;
 
@@ -123,8 +123,10 @@ declare
         where to_regclass(t) is not null
           and not exists (select from provisioning.agent_tables a where a.relation = to_regclass(t)));
     owned  constant text := (select string_agg(to_regclass(t)::text, ', ') from unnest(own) t);
+    names  constant text := concat_ws(', ', nullif(array_to_string(shared, ', '), ''), owned);
     strong constant boolean := mode = 'access exclusive';
     kind   constant text := case when strong then 'all' else 'writers' end;
+    first  constant regclass := format('provisioning.lock_%s_since', kind);
     pace   record;
     asked  timestamptz;
     ended  timestamptz;
@@ -136,7 +138,6 @@ begin
         raise exception 'other workers ask for the tables that all agents share'
             using errcode = 'lock_not_available', constraint = 'turned_away', datatype = mode;
     end;
-    pace := provisioning.lock_pace(mode);
     loop
         asked := clock_timestamp();
         begin
@@ -158,17 +159,17 @@ begin
         exception when lock_not_available then
             ended := clock_timestamp();
             if waits then
-                perform setval('provisioning.lock_budget',
-                    (extract(epoch from ended + 60 * (ended - asked)) * 1000000)::bigint);
-                perform setval(format('provisioning.lock_%s_since', kind)::regclass,
-                    (extract(epoch from coalesce(pace.since, asked)) * 1000000)::bigint);
+                perform provisioning.pause_lock_waits(ended - asked);
+                perform setval(first, (extract(epoch from coalesce(pace.since, asked)) * 1000000)::bigint);
                 perform setval(format('provisioning.lock_%s_last', kind)::regclass,
                     (extract(epoch from ended) * 1000000)::bigint);
-                raise exception 'others use %', array_to_string(shared, ', ')
+                raise exception 'others use %', names
                     using errcode = 'lock_not_available', constraint = 'waited', datatype = mode,
                           detail = format('Waited %s ms.', pace.wait);
-            elsif ended < pace.turn or ended < pace.budget then
-                raise exception 'others use %', array_to_string(shared, ', ')
+            end if;
+            pace := provisioning.lock_pace(mode);
+            if ended < pace.turn or ended < pace.budget then
+                raise exception 'others use %', names
                     using errcode = 'lock_not_available', constraint = 'turned_away', datatype = mode;
             end if;
         end;
@@ -182,14 +183,20 @@ begin
     end loop;
     perform set_config('lock_timeout', before, true);
     if waits and ended - asked > interval '5 ms' then
-        perform setval('provisioning.lock_budget',
-            (extract(epoch from ended + 60 * (ended - asked)) * 1000000)::bigint);
+        perform provisioning.pause_lock_waits(ended - asked);
     end if;
-    if pace.since is not null then
-        perform setval(format('provisioning.lock_%s_since', kind)::regclass, 0);
+    if pg_sequence_last_value(first) > 0 then
+        perform setval(first, 0);
     end if;
     perform provisioning.free_lock_waiters(strong);
 end $$;
+
+-- After a wait nobody waits for 60 times as long.
+create function provisioning.pause_lock_waits(waited interval) returns void
+    language sql set search_path = pg_catalog, pg_temp as $$
+    select setval('provisioning.lock_budget',
+        (extract(epoch from clock_timestamp() + 60 * waited) * 1000000)::bigint)
+$$;
 
 -- Makes jobs due that wait for a lock which is free again: some, and each of them makes others due.
 create function provisioning.free_lock_waiters(strong boolean) returns void
@@ -223,7 +230,7 @@ create function provisioning.lock_run_at(mode text, waited boolean) returns time
     language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     pace record := provisioning.lock_pace(mode);
-    free constant timestamptz := greatest(pace.turn, pace.budget);
+    free constant timestamptz := greatest(clock_timestamp(), pace.turn, pace.budget);
     jobs bigint;
 begin
     if waited then
@@ -305,6 +312,8 @@ revoke all on function provisioning.require_lock_turn(text) from public, anon, a
 revoke all on function provisioning.lock_referenced(regclass[], text, boolean)
     from public, anon, authenticated, service_role;
 revoke all on function provisioning.lock_shared(text, text[], text[])
+    from public, anon, authenticated, service_role;
+revoke all on function provisioning.pause_lock_waits(interval)
     from public, anon, authenticated, service_role;
 revoke all on function provisioning.free_lock_waiters(boolean) from public, anon, authenticated, service_role;
 revoke all on function provisioning.lock_run_at(text, boolean) from public, anon, authenticated, service_role;
