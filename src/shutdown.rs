@@ -121,7 +121,7 @@ pub fn outlive_hangups() -> io::Result<impl Future<Output = ()>> {
         while hangup.recv().await.is_some() {
             tracing::info!("SIGHUP: going on; the next connection reads url_file as it is by then");
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
 }
 

@@ -1,5 +1,7 @@
 //! A role and a database may have settings of their own, made for other programs.
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -144,6 +146,37 @@ async fn the_words_of_sql_do_not_depend_on_the_locale() {
     assert_eq!(admin.catalog("agt_i", 1).await, built);
     admin.run("alter table public.agents enable trigger build").await;
     expect(&ask(&db.url(WORKER), &["doctor"]).await, 1, &["disable trigger build"]);
+}
+
+/// In SQL of ours that others' sessions run, or that runs before a session has our settings.
+#[test]
+fn no_text_of_sql_means_something_else_in_another_session() {
+    let mut folders = vec![PathBuf::from("sql")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            files += 1;
+            let text = fs::read_to_string(&path).unwrap();
+            for line in text.lines().map(|line| line.split("--").next().unwrap()) {
+                let at = format!("{}: {line}", path.display());
+                assert!(!line.contains('\\'), "standard_conforming_strings: {at}");
+                let folds = ["lower(", "upper(", "initcap(", "~*", "ilike"];
+                let folds = folds.iter().any(|word| line.contains(word));
+                assert!(!folds || line.contains("collate \"C\""), "the locale: {at}");
+                let array = line
+                    .split("'{")
+                    .skip(1)
+                    .any(|rest| rest.split('\'').next().unwrap().to_lowercase().contains("null"));
+                assert!(!array, "array_nulls: {at}");
+            }
+        }
+    }
+    assert!(files > 60, "{files}");
 }
 
 /// What a trigger-based schema left: a trigger that leaves the work to a function that it calls.

@@ -113,7 +113,7 @@ create function provisioning.regain_statement(entry jsonb) returns text
                     w.privilege || coalesce(' (' || quote_ident(entry ->> 'column') || ')', ''), ', ' order by w.privilege)
                 from jsonb_array_elements_text(entry -> 'privileges') p (privilege)
                 join unnest('{select,insert,update,delete,truncate,references,trigger,maintain,usage}'::text[])
-                    w (privilege) on w.privilege = lower(p.privilege))
+                    w (privilege) on w.privilege = lower(p.privilege collate "C"))
             || ' on ' || case entry ->> 'on' when 'table' then 'table ' when 'sequence' then 'sequence ' end || o.relation
             || ' to ' || case when entry ->> 'to' is null then 'public' else quote_ident(entry ->> 'to') end
             || case when (entry ->> 'option')::boolean then ' with grant option' else '' end

@@ -27,7 +27,7 @@ select
         case when g.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(g.grantee)) end) as revoke,
     jsonb_strip_nulls(jsonb_build_object(
         'what', 'grant', 'on', l.kind, 'schema', l.nspname, 'name', l.relname, 'column', l.attname,
-        'privileges', jsonb_agg(lower(g.privilege_type) order by g.privilege_type),
+        'privileges', jsonb_agg(lower(g.privilege_type collate "C") order by g.privilege_type),
         'to', case when g.grantee <> 0 then pg_get_userbyid(g.grantee) end,
         'option', g.is_grantable))::text as entry
 from lists l, aclexplode(l.acl) g

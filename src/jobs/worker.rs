@@ -161,7 +161,7 @@ impl Worker {
             self.wake.within(look::HELD); // should this one take long, somebody must look ahead meanwhile
         }
         let work = tokio::select! {
-            work = caught(self.work(client, &job)) => work,
+            work = caught(Box::pin(self.work(client, &job))) => work, // boxed: it is large
             () = silence::let_go(&self.db, &self.metrics.pulse, job.id) => {
                 let trouble = Trouble::Database(Unready::unreachable("no answer".to_owned()));
                 return Err(lost(job, Failure::of_silence(started), trouble));
