@@ -72,7 +72,7 @@ impl Others {
             }
         };
         let ((share, most), ()) = tokio::join!(watching, asking);
-        assert!(share < 0.04, "{} stood still for {share} of the time", self.mode);
+        assert!(share < 0.06, "{} stood still for {share} of the time", self.mode);
         assert!(most <= 1, "{most} workers waited at once");
     }
 }
@@ -237,6 +237,44 @@ fn metric(http: &str, name: &str) -> f64 {
     line.unwrap().parse().unwrap()
 }
 
+/// Waits for a scrape that counts these jobs, and that sees somebody in their way or nobody.
+async fn counted(http: &str, jobs: &str) {
+    let held_up = jobs != "0";
+    until("a scrape that sees it", || async {
+        let waiting = metric(http, "jobs_waiting_for_lock").to_string();
+        let seen = metric(http, "lock_blocker_age_seconds") > 0.0;
+        (waiting == jobs && seen == held_up).then_some(())
+    })
+    .await;
+}
+
+/// Whenever one looks, and whoever looks.
+async fn named_by_commands(db: &Database, pid: i32, way_out: &str) {
+    for url in [WORKER, WORKER, ADMIN, ADMIN].map(|role| db.url(role)) {
+        let shown = json(&ask(&url, &["jobs", "show", "1", "--json"]).await);
+        let at = |path: &str| shown.pointer(path).unwrap().clone();
+        let seconds = at("/blocked_by/0/seconds");
+        let holder = value!({
+            "pid": pid,
+            "user": "postgres",
+            "application": "studio",
+            "state": "idle in transaction",
+            "relation": "public.agents",
+            "way_out": way_out,
+            "seconds": seconds,
+        });
+        assert_eq!(at("/blocked_by"), value!([holder]), "no worker of ours");
+        assert!(seconds.as_f64().unwrap() > 0.5, "{shown}");
+        assert!(at("/next").as_str().unwrap().ends_with(way_out), "{shown}");
+        let listed = json(&ask(&url, &["jobs", "list", "--json"]).await);
+        assert_eq!(listed.pointer("/0/blocked_by/0/pid"), Some(&value!(pid)), "{listed}");
+        let named = format!("backend {pid} (studio, user postgres, idle in transaction");
+        for args in [&["list"][..], &["show", "1"]] {
+            expect(&ask(&url, &[&["jobs"], args].concat()).await, 0, &[&named]);
+        }
+    }
+}
+
 #[tokio::test]
 async fn who_holds_the_lock_is_named_everywhere_while_it_lasts_and_nowhere_afterwards() {
     let db = Database::new().await;
@@ -247,51 +285,11 @@ async fn who_holds_the_lock_is_named_everywhere_while_it_lasts_and_nowhere_after
     admin.create("agt_6f78").await;
     admin.holds("select give_ways >= 2 from provisioning.jobs").await;
     let way_out = format!("select pg_terminate_backend({pid})");
-    for role in [WORKER, ADMIN] {
-        let url = db.url(role);
-        for _ in 0..5 {
-            let shown = json(&ask(&url, &["jobs", "show", "1", "--json"]).await);
-            let holder = &shown["blocked_by"][0];
-            let expected = [
-                ("pid", value!(pid)),
-                ("user", value!("postgres")),
-                ("application", value!("studio")),
-                ("state", value!("idle in transaction")),
-                ("relation", value!("public.agents")),
-                ("way_out", value!(way_out)),
-            ];
-            for (field, expected) in expected {
-                assert_eq!(holder[field], expected, "{shown}");
-            }
-            assert!(holder["seconds"].as_f64().unwrap() > 0.5, "{shown}");
-            assert_eq!(
-                shown["blocked_by"].as_array().unwrap().len(),
-                1,
-                "no worker of ours: {shown}"
-            );
-            assert!(shown["next"].as_str().unwrap().ends_with(&way_out), "{shown}");
-            let listed = json(&ask(&url, &["jobs", "list", "--json"]).await);
-            assert_eq!(listed[0]["blocked_by"][0]["pid"], pid, "{listed}");
-        }
-        for args in [&["list"][..], &["show", "1"]] {
-            let text = ask(&url, &[&["jobs"], args].concat()).await;
-            expect(
-                &text,
-                0,
-                &[&format!("backend {pid} (studio, user postgres, idle in transaction")],
-            );
-        }
-    }
+    named_by_commands(&db, pid, &way_out).await;
     let found = findings(&db).await;
     assert_eq!(found[0]["severity"], "warning", "{found:?}");
     assert!(found[0]["mend"].as_str().unwrap().ends_with(&way_out), "{found:?}");
-    until("a scrape that sees it", || async {
-        (metric(&http, "lock_blocker_age_seconds") > 0.5
-            && metric(&http, "jobs_waiting_for_lock") == 1.0)
-            .then_some(())
-    })
-    .await;
-    admin.holds("select give_ways >= 4 from provisioning.jobs").await;
+    counted(&http, "1").await;
     service.logged("\"times\":4").await;
     let log = service.log();
     let warned: Vec<_> = log.lines().filter(|line| line.contains("\"job gave way\"")).collect();
@@ -303,15 +301,9 @@ async fn who_holds_the_lock_is_named_everywhere_while_it_lasts_and_nowhere_after
     admin.run(&way_out).await;
     admin.settled().await;
     let shown = json(&jobs(&db, &["show", "1", "--json"]).await);
-    assert_eq!(shown["blocked_by"], value!([]));
-    assert_eq!(shown["state"], "succeeded");
+    assert_eq!((&shown["state"], &shown["blocked_by"]), (&value!("succeeded"), &value!([])));
     assert_eq!(findings(&db).await[0]["severity"], "ok");
-    until("a scrape that sees that it is gone", || async {
-        (metric(&http, "lock_blocker_age_seconds") == 0.0
-            && metric(&http, "jobs_waiting_for_lock") == 0.0)
-            .then_some(())
-    })
-    .await;
+    counted(&http, "0").await;
 }
 
 #[tokio::test]
@@ -378,13 +370,16 @@ async fn a_job_that_waits_is_looked_at_seldom_however_many_wait() {
     admin.run("select pg_sleep(6)").await;
     let tried = attempts() - before;
     assert!((1.0..=60.0).contains(&tried), "{tried} attempts at {JOBS} jobs in 6 s");
-    // They need not wait for the time that they were given.
-    let late = "select max(run_at) > now() + interval '3 s' from provisioning.jobs where state = 'pending'";
-    assert!(admin.one::<bool>(late).await);
+    // Who gets through makes the others due, whenever it would have been their time.
+    let late = "update provisioning.jobs set run_at = now() + interval '1 hour'
+                where state = 'pending' and lock_wanted is not null
+                and id <> (select min(id) from provisioning.jobs where state = 'pending')";
+    admin.run(late).await;
     batch.run("commit").await;
+    admin
+        .run("update provisioning.jobs set run_at = now() where run_at < now() + interval '59 min'")
+        .await;
     admin.all_done().await;
-    let last = "select max(finished_at - run_at) < interval '3 s' from provisioning.jobs";
-    assert!(admin.one::<bool>(last).await);
 }
 
 /// The worker's role by itself: how it waits, and what it leaves behind.
@@ -430,6 +425,50 @@ async fn a_wait_is_paid_for_with_a_pause_and_leaves_no_setting_behind() {
         assert_eq!(lock("access exclusive").await.0, Err("waited".to_owned()), "{offset}");
         holder.run("commit").await;
     }
+}
+
+#[tokio::test]
+async fn one_worker_of_the_fleet_waits_at_a_time_and_no_longer_for_the_agents_own_tables() {
+    let db = Database::new().await;
+    let (admin, holder, watcher) = (db.admin().await, db.admin().await, db.admin().await);
+    let service = db.service_with(&QUIET).await;
+    admin.create("agt_x").await;
+    admin.settled().await;
+    drop(service);
+    watcher.run(WATCH).await;
+    // As after three minutes of waits in vain: the next one is long.
+    let long_waits = "select setval('provisioning.lock_all_since', (extract(epoch from now() - interval '3 min') * 1e6)::bigint),
+                      setval('provisioning.lock_all_last', (extract(epoch from now() - interval '1 min') * 1e6)::bigint)";
+    admin.run(long_waits).await;
+    holder.run("begin; lock table public.agents in access share mode").await;
+    let (first, second) = (Admin(db.connect(WORKER).await), Admin(db.connect(WORKER).await));
+    let lock = "select provisioning.lock_shared('access exclusive')";
+    let asking = async |worker: &Admin| {
+        worker.run("begin; set local lock_timeout = '7s'").await;
+        worker.run(lock).await;
+        let left = worker.rows("show lock_timeout").await;
+        worker.run("commit").await;
+        left
+    };
+    let watching = async {
+        let sql = "select most from pg_temp.watch('public.agents', '', 0.2)";
+        let most = watcher.one::<i64>(sql).await;
+        holder.run("commit").await;
+        most
+    };
+    let (left, behind, most) = tokio::join!(asking(&first), asking(&second), watching);
+    assert_eq!((left, behind), (vec!["7s".to_owned()], vec!["7s".to_owned()]));
+    assert_eq!(most, 1);
+
+    let forget =
+        "select setval('provisioning.lock_all_since', 0), setval('provisioning.lock_budget', 0)";
+    admin.run(forget).await;
+    holder.run("begin; select from public.agt_x_customers").await;
+    let asked = std::time::Instant::now();
+    let with_own = "select provisioning.lock_shared('access exclusive', '{public.agents}', '{public.agt_x_customers}')";
+    let refused = first.answer(with_own).await.unwrap_err();
+    assert_eq!(refused.constraint(), Some("waited"));
+    assert!(asked.elapsed().as_millis() < 450, "{:?}", asked.elapsed());
 }
 
 #[tokio::test]

@@ -97,7 +97,8 @@ impl Trashed {
 pub async fn restore(client: &Client, trashed: &Trashed) -> Result<Option<Restored>, Error> {
     if trashed.keyed {
         // First: taken in the middle it could deadlock with who writes to agents.
-        shared_lock::lock(client, LockMode::ShareRowExclusive, &[AGENTS.to_owned()], &[]).await?;
+        let agents = [AGENTS.to_owned()];
+        shared_lock::lock_patiently(client, LockMode::ShareRowExclusive, &agents).await?;
     }
     let sql = include_str!("../../sql/queries/restore.sql");
     let rows = client.query_typed(sql, &[(&trashed.item, Type::INT8)]).await;

@@ -1,11 +1,18 @@
 //! Locks on the tables that all agents share. What paces them: `sql/migrations/0010_agents_lock.sql`.
 
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
 use tokio_postgres::Client;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::{ToSql, Type};
 
 use super::error::{Error, query};
 use super::{Prefix, statement};
+
+/// How long an operator waits for a lock, and between two tries.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_secs(1);
 
 const DOING: &str = "lock what all agents share";
 
@@ -77,6 +84,26 @@ pub(super) async fn lock(
         [(&mode.as_str(), Type::TEXT), (&shared, Type::TEXT_ARRAY), (&own, Type::TEXT_ARRAY)];
     let locked = client.query_typed(sql, &parameters).await;
     locked.map(drop).map_err(query(DOING))
+}
+
+/// The same for an operator at a terminal: tries again and again for half a minute. Comes first in its
+/// transaction, so that nothing is locked meanwhile.
+pub(super) async fn lock_patiently(
+    client: &Client,
+    mode: LockMode,
+    shared: &[String],
+) -> Result<(), Error> {
+    let started = Instant::now();
+    loop {
+        client.batch_execute("savepoint patience").await.map_err(query(DOING))?;
+        match lock(client, mode, shared, &[]).await {
+            Err(error) if error.refusal().is_some() && started.elapsed() < PATIENCE => {}
+            done => return done,
+        }
+        let back = "rollback to savepoint patience; release savepoint patience";
+        client.batch_execute(back).await.map_err(query(DOING))?;
+        sleep(PAUSE).await;
+    }
 }
 
 /// The tables other than the agent's own that SQL refers to by foreign keys, qualified.
