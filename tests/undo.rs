@@ -158,6 +158,7 @@ async fn many_come_back_at_once_and_a_refusal_keeps_no_other() {
     expect(&agents(&db, &["restore", "--all"]).await, 0, &["restored agt_2"]);
     expect(&agents(&db, &["restore", "--all"]).await, 0, &["nothing to restore"]);
     assert_eq!(customers(&admin, "agt_2").await, 1);
+    expect(&agents(&db, &["restore", "--item", "999"]).await, 1, &["no item 999"]);
     for wrong in
         [&["restore"][..], &["restore", "--all", "agt_1"], &["restore", "--all", "--item", "1"]]
     {
