@@ -300,3 +300,19 @@ async fn a_deletion_that_died_in_its_second_part_goes_on_from_there() {
     let jobs = "select agent_id, state, outcome from provisioning.jobs where kind = 'deprovision' order by 1";
     assert_eq!(admin.rows(jobs).await, ["1|succeeded|trashed", "2|paused|-"]);
 }
+
+#[tokio::test]
+async fn deletions_at_the_same_time_do_not_wait_for_each_other_in_a_circle() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let many = [("WORKER__CONCURRENCY", "24"), ("DATABASE__POOL_SIZE", "30"), PATIENT, KEYED, KEPT];
+    let service = db.service_with(&many).await;
+    let insert =
+        "insert into public.agents (agent_prefix) select 'agt_' || n from generate_series(1, 48) n";
+    admin.run(insert).await;
+    admin.all_done().await;
+    admin.run("select public.delete_agent(id) from public.agents").await;
+    admin.all_done().await;
+    assert_eq!(admin.one::<i64>("select count(*) from provisioning.trash").await, 48);
+    assert!(!service.log().contains("deadlock"), "{}", service.log());
+}

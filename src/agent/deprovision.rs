@@ -39,12 +39,15 @@ pub async fn deprovision(
         Holdings::read(client, id),
         keys::read(client, id),
     );
-    if alive? && unreported {
+    let (alive, holdings) = (alive?, holdings?);
+    if alive && unreported {
         return Ok(Outcome::Superseded);
     }
-    let holdings = holdings?;
+    if alive {
+        holdings.require_untied()?;
+    }
     let left = !holdings.registered
-        && unmanaged::has_old_tables(client, &blueprint.manifest, prefix).await?;
+        && unmanaged::has_old_tables(client, &blueprint.manifest, prefix, alive).await?;
     if keys::take_off(client, id, &keys?).await? {
         return Ok(Outcome::Unfinished);
     }
@@ -128,6 +131,8 @@ pub(super) struct Holdings {
     registered: bool,
     pub(super) tables: Vec<Holding>,
     types: Vec<Holding>,
+    /// Left alone, and yet the end of the agent's row reaches into them; and what prevents it.
+    tied: Vec<(String, String)>,
 }
 
 #[derive(Debug)]
@@ -153,17 +158,30 @@ impl Holdings {
                         _ => holdings.types.push(holding),
                     }
                 }
-                _ => {
+                renamed => {
                     let name = registered;
                     tracing::warn!(
                         agent.id = id.0,
                         name,
                         "no longer what was registered: left alone"
                     );
+                    let untie = renamed.zip(row.get::<_, Option<String>>("untie"));
+                    if let Some((renamed, untie)) = untie {
+                        let renamed: String = renamed;
+                        holdings.tied.push((format!("{renamed}, once {name}"), untie));
+                    }
                 }
             }
         }
         Ok(holdings)
+    }
+
+    fn require_untied(&self) -> Result<(), Error> {
+        if self.tied.is_empty() {
+            return Ok(());
+        }
+        let (found, mend) = self.tied.iter().cloned().unzip();
+        Err(Error::Renamed { found, mend })
     }
 
     pub(super) fn oids(&self) -> Vec<u32> {
