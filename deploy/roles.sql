@@ -88,7 +88,7 @@ grant execute on function provisioning.due(text[], integer, integer),
     provisioning.next_due(text[], integer), provisioning.claim(text[], integer, integer),
     provisioning.register(bigint, text[], text[]), provisioning.requeue_behind_former(bigint, bigint),
     provisioning.living_agents(bigint[]), provisioning.hold_agent(bigint, text),
-    provisioning.leaving_agent(bigint), provisioning.remove_agent(bigint, boolean) to agent_provisioner;
+    provisioning.remove_agent(bigint, boolean, bigint) to agent_provisioner;
 grant select, insert, update, delete on provisioning.instances to agent_provisioner;
 grant execute on function provisioning.notify(text, text, double precision),
     provisioning.end_clock_waits(),

@@ -116,9 +116,13 @@ async fn a_rule_on_the_registry_fails_an_adoption_and_a_conversion() {
     assert_eq!(admin.one::<i64>("select count(*) from provisioning.agent_tables").await, 4);
 }
 
+/// Until this session ends, no reconcile.
+const NO_SWEEP: &str = "select pg_advisory_lock_shared(7018690069354541686)";
+
 #[tokio::test]
 async fn a_deletion_that_was_asked_for_needs_none_of_the_workers_policies_on_your_tables() {
     let (_db, admin, _service) = crm(CHECKED).await;
+    admin.run(NO_SWEEP).await;
     admin
         .run(
             "drop policy worker_select on public.agents; drop policy worker_delete on public.agents;
@@ -173,8 +177,7 @@ async fn where_row_security_hides_agents_from_their_owner_too_nothing_is_dropped
 async fn a_deletion_that_nobody_asked_for_drops_nothing_of_an_agent_that_exists() {
     let (_db, admin, _service) = crm(KEYED).await;
     let before = (contents(&admin, "agt_ada").await, admin.catalog("agt_ada", 1).await);
-    let found = "insert into provisioning.jobs (kind, agent_id, agent_prefix, unreported)
-        values ('deprovision', 1, 'agt_ada', true); notify agent_provisioning";
+    admin.run(NO_SWEEP).await;
     // The restrictive policy of a soft deletion.
     admin
         .run(
@@ -183,25 +186,37 @@ async fn a_deletion_that_nobody_asked_for_drops_nothing_of_an_agent_that_exists(
              update public.agents set deleted_at = now() where id = 1",
         )
         .await;
-    admin.run(&format!("listen agent_provisioned; {found}")).await;
+    admin.run(&found(1, "agt_ada")).await;
     admin.settled().await;
     assert_eq!(admin.rows(LAST).await, ["deprovision|succeeded|superseded"]);
     admin.run("update public.agents set deleted_at = null").await;
     admin.run("alter table public.agents drop column deleted_at cascade").await;
     let after = (contents(&admin, "agt_ada").await, admin.catalog("agt_ada", 1).await);
     assert_eq!(after, before);
-    // One that is put back just before its deletion ends is left alone, too.
-    let holder = _db.admin().await;
-    drop(_service);
+}
+
+/// A job for the tables of an agent that reconcile or a provision did not find.
+fn found(id: i64, prefix: &str) -> String {
+    format!(
+        "insert into provisioning.jobs (kind, agent_id, agent_prefix, unreported)
+         values ('deprovision', {id}, '{prefix}', true); notify agent_provisioning"
+    )
+}
+
+#[tokio::test]
+async fn an_agent_that_comes_back_just_before_its_deletion_ends_is_left_alone() {
+    let (db, admin, service) = crm(KEYED).await;
+    let holder = db.admin().await;
+    drop(service);
     admin
         .run(
             "create table kept as select * from public.agents where id = 2;
              alter table public.agents disable trigger user; delete from public.agents where id = 2",
         )
         .await;
-    admin.run(&found.replace("1, 'agt_ada'", "2, 'agt_ben'")).await;
+    admin.run(&found(2, "agt_ben")).await;
     holder.run("begin; lock table provisioning.trash_relations in share mode").await;
-    let _service = _db.service_with(&[KEYED, KEPT, ("DATABASE__LOCK_TIMEOUT", "50s")]).await;
+    let _service = db.service_with(&[KEYED, KEPT, ("DATABASE__LOCK_TIMEOUT", "50s")]).await;
     admin.held_up("agt_ben").await;
     admin.run("insert into public.agents select * from kept").await;
     holder.run("commit").await;
@@ -350,11 +365,11 @@ async fn a_strangers_table_keeps_no_agent_from_being_deleted_and_nothing_is_clai
     admin.run("create table public.agt_a_orders as select 'precious' as what").await;
     admin.create("agt_a").await;
     // Its prefix heads another's names, and those have a key.
-    let (_other, stranger) = unadopted().await;
+    let (other, stranger) = unadopted().await;
     stranger.run("insert into public.agents (agent_prefix) values ('agt')").await;
     stranger.run("select from public.delete_agent(3)").await;
     let _services =
-        (db.service_with(&[KEYED, KEPT]).await, _other.service_with(&[KEYED, KEPT]).await);
+        (db.service_with(&[KEYED, KEPT]).await, other.service_with(&[KEYED, KEPT]).await);
     stranger.settled().await;
     assert_eq!(stranger.one::<i64>("select count(*) from public.agents").await, 2);
     admin.settled().await;
@@ -363,6 +378,17 @@ async fn a_strangers_table_keeps_no_agent_from_being_deleted_and_nothing_is_clai
     assert_eq!(admin.rows(LAST).await, ["deprovision|succeeded|row_deleted"]);
     assert_eq!(admin.rows("select what from public.agt_a_orders").await, ["precious"]);
     assert_eq!(admin.one::<i64>("select count(*) from public.agents").await, 0);
+}
+
+#[tokio::test]
+async fn after_a_delete_the_old_tables_that_nobody_adopted_are_left_alone() {
+    let (db, admin) = unadopted().await;
+    admin.run("delete from public.agents where id = 1").await;
+    let _service = db.service_with(&[KEYED, KEPT, ("WORKER__RECONCILE_INTERVAL", "1h")]).await;
+    admin
+        .holds("select outcome = 'row_deleted' from provisioning.jobs where kind = 'deprovision'")
+        .await;
+    assert_eq!(admin.tables("agt_old").await.len(), 8);
 }
 
 const EVENTS: &str = "create table public.{prefix}_events (ts timestamptz not null, body text)
@@ -451,4 +477,23 @@ async fn no_view_that_was_made_while_the_worker_waited_shows_the_rows() {
     admin.settled().await;
     assert_eq!(admin.rows(LAST).await, ["deprovision|succeeded|trashed"]);
     assert_eq!(made.unwrap_err().code().code(), "42P01");
+}
+
+#[tokio::test]
+async fn a_renamed_table_that_hangs_on_the_row_is_not_emptied_with_it() {
+    let (db, admin, _service) = crm(KEYED).await;
+    let rename = "alter table public.agt_ada_customers rename to people";
+    admin.run(&format!("{rename}; select from public.delete_agent(1)")).await;
+    admin.settled().await;
+    let dead: String = admin.one(DEAD).await;
+    assert!(dead.contains("public.people, once agt_ada_customers"), "{dead}");
+    assert_eq!(admin.one::<i64>("select count(*) from public.people").await, 1);
+    assert_eq!(admin.tables("agt_ada").await.len(), 3);
+    let (_, mend) = dead.split_once("or run ").unwrap();
+    let (mend, _) = mend.split_once("; then").unwrap();
+    admin.run(&format!("{mend}; {AGAIN}")).await;
+    admin.settled().await;
+    assert_eq!(admin.rows(LAST).await, ["deprovision|succeeded|trashed"]);
+    assert_eq!(admin.one::<i64>("select count(*) from public.people").await, 1);
+    expect(&agents(&db, &["restore", "agt_ada"]).await, 0, &["with 3 tables"]);
 }

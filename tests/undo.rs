@@ -158,6 +158,7 @@ async fn many_come_back_at_once_and_a_refusal_keeps_no_other() {
     expect(&agents(&db, &["restore", "--all"]).await, 0, &["restored agt_2"]);
     expect(&agents(&db, &["restore", "--all"]).await, 0, &["nothing to restore"]);
     assert_eq!(customers(&admin, "agt_2").await, 1);
+    expect(&agents(&db, &["restore", "--item", "999"]).await, 1, &["no item 999"]);
     for wrong in
         [&["restore"][..], &["restore", "--all", "agt_1"], &["restore", "--all", "--item", "1"]]
     {
@@ -298,4 +299,20 @@ async fn a_deletion_that_died_in_its_second_part_goes_on_from_there() {
     admin.settled().await;
     let jobs = "select agent_id, state, outcome from provisioning.jobs where kind = 'deprovision' order by 1";
     assert_eq!(admin.rows(jobs).await, ["1|succeeded|trashed", "2|paused|-"]);
+}
+
+#[tokio::test]
+async fn deletions_at_the_same_time_do_not_wait_for_each_other_in_a_circle() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let many = [("WORKER__CONCURRENCY", "24"), ("DATABASE__POOL_SIZE", "30"), PATIENT, KEYED, KEPT];
+    let service = db.service_with(&many).await;
+    let insert =
+        "insert into public.agents (agent_prefix) select 'agt_' || n from generate_series(1, 48) n";
+    admin.run(insert).await;
+    admin.all_done().await;
+    admin.run("select public.delete_agent(id) from public.agents").await;
+    admin.all_done().await;
+    assert_eq!(admin.one::<i64>("select count(*) from provisioning.trash").await, 48);
+    assert!(!service.log().contains("deadlock"), "{}", service.log());
 }

@@ -78,16 +78,19 @@ end $$;
 
 -- Deletes an agent's registration and row, and switches off the active WhatsApp configuration of the user whose
 -- agent it is at that moment, unless the user has another agent. Its tables must be gone by then. An unknown
--- owner's configuration stays as it is. `unreported`: nobody asked for the deletion, so an agent that exists
--- after all is left alone, and that is `superseded`.
-create function provisioning.remove_agent(agent bigint, unreported boolean)
-returns table (superseded boolean, owner_known boolean, switched_off boolean)
+-- owner's configuration stays as it is. What was found goes to the agent's item in the trash. `unreported`: nobody
+-- asked for the deletion, so an agent that exists after all is left alone, and that is `superseded`.
+--
+-- Comes last: from here on the transaction has a lock on public.agents, for which others may wait.
+create function provisioning.remove_agent(agent bigint, unreported boolean, item bigint)
+returns table (superseded boolean, owner_known boolean)
     language plpgsql security definer
     set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 declare
     leaving record;
     remaining text;
+    switched_off boolean := false;
 begin
     if not exists (select from provisioning.jobs j
                    where j.agent_id = agent and j.kind = 'deprovision' and j.state = 'pending') then
@@ -95,7 +98,6 @@ begin
     end if;
     perform from public.agents a where a.id = agent for update;     -- waits for a DELETE that is under way
     superseded := found and unreported;
-    switched_off := false;
     select * into leaving from provisioning.leaving_agent(agent);
     owner_known := leaving.known;
     if superseded then
@@ -137,12 +139,23 @@ begin
                       hint = 'Look for a rule or a trigger on public.whatsapp_configuration.';
         end if;
     end if;
+    if item is not null then
+        update provisioning.trash t
+        set owner_known = leaving.known, user_id = leaving.user_id, created_by = leaving.created_by,
+            created_at = leaving.created_at, whatsapp = switched_off
+        where t.item = remove_agent.item;
+        if not found then
+            raise exception 'UPDATE did not change the item of agent % in the trash', agent
+                using errcode = 'object_not_in_prerequisite_state',
+                      hint = 'Look for a rule or a trigger on provisioning.trash.';
+        end if;
+    end if;
     delete from provisioning.deleted_agents d where d.agent_id = agent;
     return next;
 end $$;
 
 revoke all on function provisioning.leaving_agent(bigint) from public, anon, authenticated, service_role;
-revoke all on function provisioning.remove_agent(bigint, boolean) from public, anon, authenticated, service_role;
+revoke all on function provisioning.remove_agent(bigint, boolean, bigint) from public, anon, authenticated, service_role;
 revoke all on function provisioning.living_agents(bigint[]) from public, anon, authenticated, service_role;
 revoke all on function provisioning.hold_agent(bigint, text) from public, anon, authenticated, service_role;
 revoke all on function provisioning.refuse_truncate() from public, anon, authenticated, service_role;

@@ -39,12 +39,15 @@ pub async fn deprovision(
         Holdings::read(client, id),
         keys::read(client, id),
     );
-    if alive? && unreported {
+    let (alive, holdings) = (alive?, holdings?);
+    if alive && unreported {
         return Ok(Outcome::Superseded);
     }
-    let holdings = holdings?;
+    if alive {
+        holdings.require_untied()?;
+    }
     let left = !holdings.registered
-        && unmanaged::has_old_tables(client, &blueprint.manifest, prefix).await?;
+        && unmanaged::has_old_tables(client, &blueprint.manifest, prefix, alive).await?;
     if keys::take_off(client, id, &keys?).await? {
         return Ok(Outcome::Unfinished);
     }
@@ -65,7 +68,7 @@ pub async fn deprovision(
     };
     // One round trip.
     let (taken, removed) =
-        tokio::join!(biased; client.batch_execute(&batch), Removed::of(client, leaving));
+        tokio::join!(biased; client.batch_execute(&batch), Removed::of(client, leaving, item));
     taken.map_err(query("take the agent's tables away"))?;
     let removed = removed?;
     if removed.superseded {
@@ -78,43 +81,46 @@ pub async fn deprovision(
             "the agent's owner is not known: no WhatsApp configuration was switched off"
         );
     }
-    match item {
-        Some(item) => {
-            trash::note_configuration(client, item, removed.switched_off).await?;
-            Ok(Outcome::Trashed)
-        }
-        None if left => Ok(Outcome::RowDeleted),
-        None => Ok(Outcome::Deprovisioned),
-    }
+    Ok(match item {
+        Some(_) => Outcome::Trashed,
+        None if left => Outcome::RowDeleted,
+        None => Outcome::Deprovisioned,
+    })
 }
 
 /// Whether the agent's row exists. Row security cannot hide it: it makes this fail.
+///
+/// Leaves no lock on `agents` behind: two transactions that have one and ask for an exclusive one would wait
+/// for each other.
 pub(super) async fn is_alive(client: &Client, id: AgentId) -> Result<bool, Error> {
     let sql = "select from provisioning.living_agents(array[$1])";
-    let rows = client.query_typed(sql, &[(&id.0, Type::INT8)]).await;
-    Ok(!rows.map_err(proof("look for the agent's row"))?.is_empty())
+    let (begun, rows, ended) = tokio::join!(
+        biased;
+        client.batch_execute("savepoint look"),
+        async { client.query_typed(sql, &[(&id.0, Type::INT8)]).await },
+        client.batch_execute("rollback to savepoint look; release savepoint look"),
+    );
+    begun.map_err(query("open a savepoint"))?;
+    let alive = !rows.map_err(proof("look for the agent's row"))?.is_empty();
+    ended.map_err(query("give the lock on agents back"))?;
+    Ok(alive)
 }
 
-/// What became of the row and of its user's configuration.
+/// What became of the row.
 struct Removed {
     superseded: bool,
     owner_known: bool,
-    switched_off: bool,
 }
 
 impl Removed {
-    async fn of(client: &Client, leaving: Leaving<'_>) -> Result<Self, Error> {
-        let sql = "select * from provisioning.remove_agent($1, $2)";
-        let asked: [(&(dyn ToSql + Sync), Type); 2] =
-            [(&leaving.id.0, Type::INT8), (&leaving.unreported, Type::BOOL)];
+    async fn of(client: &Client, leaving: Leaving<'_>, item: Option<i64>) -> Result<Self, Error> {
+        let sql = "select * from provisioning.remove_agent($1, $2, $3)";
+        let asked: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&leaving.id.0, Type::INT8), (&leaving.unreported, Type::BOOL), (&item, Type::INT8)];
         let rows = client.query_typed(sql, &asked).await;
         let rows = rows.map_err(query("delete the agent's row and registration"))?;
         let Some(row) = rows.first() else { return Err(Error::Swallowed("public.agents")) };
-        Ok(Self {
-            superseded: row.get("superseded"),
-            owner_known: row.get("owner_known"),
-            switched_off: row.get("switched_off"),
-        })
+        Ok(Self { superseded: row.get("superseded"), owner_known: row.get("owner_known") })
     }
 }
 
@@ -125,6 +131,8 @@ pub(super) struct Holdings {
     registered: bool,
     pub(super) tables: Vec<Holding>,
     types: Vec<Holding>,
+    /// Left alone, and yet the end of the agent's row reaches into them; and what prevents it.
+    tied: Vec<(String, String)>,
 }
 
 #[derive(Debug)]
@@ -150,17 +158,30 @@ impl Holdings {
                         _ => holdings.types.push(holding),
                     }
                 }
-                _ => {
+                renamed => {
                     let name = registered;
                     tracing::warn!(
                         agent.id = id.0,
                         name,
                         "no longer what was registered: left alone"
                     );
+                    let untie = renamed.zip(row.get::<_, Option<String>>("untie"));
+                    if let Some((renamed, untie)) = untie {
+                        let renamed: String = renamed;
+                        holdings.tied.push((format!("{renamed}, once {name}"), untie));
+                    }
                 }
             }
         }
         Ok(holdings)
+    }
+
+    fn require_untied(&self) -> Result<(), Error> {
+        if self.tied.is_empty() {
+            return Ok(());
+        }
+        let (found, mend) = self.tied.iter().cloned().unzip();
+        Err(Error::Renamed { found, mend })
     }
 
     pub(super) fn oids(&self) -> Vec<u32> {

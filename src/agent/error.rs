@@ -65,6 +65,17 @@ pub enum Error {
         /// The statements that untie them from the agent's row.
         mend: Vec<String>,
     },
+    /// Registered tables were renamed by hand, so they stay; but they hang on the agent's row.
+    #[error(
+        "nothing was deleted, since rows would go with the agent's row that are not kept: {}. Rename it back, \
+         or run {}; then replay this job", .found.join("; "), .mend.join("; ")
+    )]
+    Renamed {
+        /// The names now and once.
+        found: Vec<String>,
+        /// The statements that untie them from the agent's row.
+        mend: Vec<String>,
+    },
     /// Partitions, children or parents of the agent's tables are somebody else's.
     #[error(
         "{}, and nobody manages it: it cannot go with the agent. Run {}; then replay this job",
@@ -148,6 +159,7 @@ impl Error {
             Self::InTheWay(_) => Some(&SqlState::DUPLICATE_TABLE),
             Self::Swallowed(_)
             | Self::NotAdopted { .. }
+            | Self::Renamed { .. }
             | Self::Attached { .. }
             | Self::NoTables
             | Self::Stray { .. }
@@ -180,6 +192,7 @@ impl Error {
             | Self::Unproven { .. }
             | Self::Swallowed(_)
             | Self::NotAdopted { .. }
+            | Self::Renamed { .. }
             | Self::Attached { .. }
             | Self::InTheWay(_)
             | Self::Prefix(_)
@@ -203,6 +216,7 @@ impl Error {
             | Self::Pooled
             | Self::Swallowed(_)
             | Self::NotAdopted { .. }
+            | Self::Renamed { .. }
             | Self::Attached { .. } => RetryPolicy::Fail,
             Self::Unproven { .. } => RetryPolicy::RetryWithoutCounting(Wait::Seconds),
             Self::Paused(_) | Self::Unreported(_) => RetryPolicy::Pause,

@@ -11,7 +11,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::AgentId;
 use super::deprovision::Holdings;
-use super::error::{Error, query, written};
+use super::error::{Error, query};
 use super::unmanaged::require_detached;
 
 /// Writes an agent down for the trash, with its tables bare; its number there, and the statements
@@ -66,20 +66,6 @@ async fn bare(client: &Client, tables: &[u32]) -> Result<Vec<String>, Error> {
     bared.map_err(query("take the privileges off the agent's tables"))?;
     let withdrawn = withdrawn.map_err(query("take the agent's tables out of publications"))?;
     Ok(grants.iter().chain(&withdrawn).map(|row| row.get("entry")).collect())
-}
-
-/// Keeps in the trash that the deletion switched the user's configuration off.
-pub(super) async fn note_configuration(
-    client: &Client,
-    item: i64,
-    switched_off: bool,
-) -> Result<(), Error> {
-    if !switched_off {
-        return Ok(());
-    }
-    let note = "update provisioning.trash set whatsapp = true where item = $1";
-    let noted = client.execute_typed(note, &[(&item, Type::INT8)]).await;
-    written(noted.map_err(query("note the WhatsApp configuration"))?, "provisioning.trash")
 }
 
 /// Seconds since 1970 by this machine's clock. The trash keeps by how much the database's is ahead of it.

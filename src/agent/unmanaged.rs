@@ -6,12 +6,13 @@ use tokio_postgres::types::Type;
 use super::error::{Error, query};
 use super::{Manifest, adopt};
 
-/// Whether unregistered tables bear the names of this agent's; it has no registration. Refuses where one has a
-/// foreign key to `agents`: the end of the agent's row would reach into it.
+/// Whether unregistered tables bear the names of this agent's; it has no registration. While its row is there this
+/// refuses where one has a foreign key to `agents`: the end of the row would reach into it.
 pub(super) async fn has_old_tables(
     client: &Client,
     manifest: &Manifest,
     prefix: &str,
+    alive: bool,
 ) -> Result<bool, Error> {
     let version = manifest.templates().version();
     let suffixes = adopt::suffixes(|prefix| manifest.tables(prefix, version))?;
@@ -21,7 +22,7 @@ pub(super) async fn has_old_tables(
         .await
         .map_err(query("look for tables that were never adopted"))?;
     let mend: Vec<String> = found.iter().filter_map(|row| row.get("mend")).collect();
-    if mend.is_empty() {
+    if mend.is_empty() || !alive {
         return Ok(!found.is_empty());
     }
     let tables = found.iter().map(|row| row.get("name")).collect();

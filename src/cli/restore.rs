@@ -81,6 +81,9 @@ pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error>
         }
         reports.push(report);
     }
+    if let (Some(item), []) = (item, reports.as_slice()) {
+        return Err(Error::NoItem(item));
+    }
     if json {
         print_json(&mut stdout().lock(), &reports)?;
     } else if reports.is_empty() {
