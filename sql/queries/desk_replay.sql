@@ -33,7 +33,7 @@ with asked as materialized (
     update provisioning.jobs j
     set state = 'pending', attempts = 0, run_at = now(), finished_at = null, outcome = null,
         replayed_by = current_user || coalesce(' (' || $4 || ')', ''),
-        replayed_at = now(), replay_reason = $3, deletion_confirmed = j.kind = 'deprovision'
+        replayed_at = now(), replay_reason = $3, confirmed = j.kind = 'deprovision'
     from picked p
     where p.id = j.id and not $5
     returning j.id
