@@ -4,6 +4,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::error::{Error, proof, query};
+use super::shared_lock::LET_PASS;
 use super::{AgentId, Blueprint, Outcome, keys, trash, unmanaged};
 
 /// An agent that goes.
@@ -67,6 +68,7 @@ pub async fn deprovision(
         (holdings.drop(), None)
     };
     // One round trip.
+    let batch = batch + LET_PASS;
     let (taken, removed) =
         tokio::join!(biased; client.batch_execute(&batch), Removed::of(client, leaving, item));
     taken.map_err(query("take the agent's tables away"))?;

@@ -19,6 +19,10 @@ const DOING: &str = "lock what all agents share";
 /// The table that every agent's tables refer to.
 pub(super) const AGENTS: &str = "public.agents";
 
+/// Before a worker writes to `agents`: those that ask for a lock on it let this one pass, and wait where they hold up
+/// nobody. Several may write at once.
+pub(super) const LET_PASS: &str = "lock table provisioning.lock_gate in share mode";
+
 /// What everybody is kept from while a lock lasts, and so who holds it up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LockMode {
