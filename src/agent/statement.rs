@@ -58,7 +58,9 @@ pub(super) fn words(sql: &str) -> Vec<&str> {
         let skipped = blank(rest);
         let length = if skipped > 0 { skipped } else { token(rest, before) };
         let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '.' | '"');
-        let hides = rest.starts_with('$') && length > 1;
+        let token = rest.get(..length).unwrap_or_default();
+        // A string, with its prefix or in dollars.
+        let hides = length > 1 && (rest.starts_with('$') || token.ends_with('\''));
         if skipped == 0 && !hides && rest.starts_with(is_part) {
             start.get_or_insert(at);
         } else {
