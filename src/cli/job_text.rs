@@ -100,7 +100,9 @@ pub(super) fn show(out: &mut impl Write, job: &Entry, cause: &Cause, next: &str)
         job.waits_for.as_ref().map(|by| format!("job {}, which is {}", by.id, by.state.as_str())),
     );
     facts.fact("user", job.user_id.as_ref());
-    facts.fact("wanted", job.argument.as_ref());
+    // Of a deletion it is what is done so far, and is wanted of no other job.
+    let label = if job.kind == "deprovision" { "so far" } else { "wanted" };
+    facts.fact(label, job.argument.as_ref());
     facts.fact("priority", Some(job.priority));
     facts.fact("failures", Some(job.attempts));
     facts.fact("created", job.created_at.as_ref());
