@@ -36,6 +36,7 @@ pub mod http;
 pub mod instances;
 pub mod jobs;
 pub mod metrics;
+pub mod printable;
 pub mod pulse;
 pub mod retry_policy;
 pub mod service;

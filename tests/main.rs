@@ -51,6 +51,7 @@ mod secrets;
 mod settings;
 mod systemd;
 mod templates;
+mod terminal;
 mod tls;
 mod totals;
 mod trash;

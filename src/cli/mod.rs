@@ -30,6 +30,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config};
 use crate::error::Chain;
+use crate::printable::Printable;
 use crate::{agent, cluster, db, fleet, service, telemetry};
 
 /// Builds, keeps and drops each agent's tables in a WhatsApp CRM on Supabase or PostgreSQL.
@@ -180,7 +181,8 @@ pub fn main() -> ExitCode {
             return ExitCode::SUCCESS; // the reader has seen enough
         }
         // There is nobody left to tell when standard error is gone.
-        let _gone = writeln!(io::stderr(), "agent-provisioner: {}", Chain(&error)).is_err();
+        let _gone =
+            writeln!(io::stderr(), "agent-provisioner: {}", Printable(Chain(&error))).is_err();
         ExitCode::from(error.exit_code())
     })
 }

@@ -8,11 +8,12 @@ use clap::Args as Clap;
 use super::upgrade::hold_back;
 use super::verify::select;
 use super::{Error, connect_fleet, failed, job_text, wait};
-use crate::agent::{Manifest, Prefix, mend, worker_role};
+use crate::agent::{Manifest, Prefix, mend, pasteable, worker_role};
 use crate::config::Config;
 use crate::db::Db;
 use crate::fleet::{self, Drifted};
 use crate::jobs::desk::{self, BEHIND_NEW_AGENTS, Work};
+use crate::printable::Printable;
 
 #[derive(Debug, Clap)]
 pub(super) struct Args {
@@ -86,13 +87,14 @@ fn show(drifted: &Drifted, force: bool, role: &str) -> std::io::Result<()> {
     writeln!(out, "-- {} ({})", agent.prefix, agent.id)?;
     let mend = mend(&drifted.drift, force);
     if !mend.statements.is_empty() {
-        writeln!(out, "begin;\nset local role {role};")?;
-        mend.statements.iter().try_for_each(|statement| writeln!(out, "{statement};"))?;
+        writeln!(out, "begin;\nset local role {};", pasteable(role))?;
+        let statements = mend.statements.iter();
+        statements.map(|sql| pasteable(sql)).try_for_each(|sql| writeln!(out, "{sql};"))?;
         writeln!(out, "commit;")?;
     }
     for left in &mend.left {
         let (kind, object) = (left.object.kind.as_str(), &left.object);
-        writeln!(out, "-- left as it is: {kind} {object}")?;
+        writeln!(out, "-- left as it is: {kind} {}", Printable(object))?;
     }
     Ok(())
 }

@@ -6,12 +6,13 @@ use std::process::ExitCode;
 use clap::Args as Clap;
 
 use super::jobs::print_json;
-use super::table::Table;
+use super::table::{Table, clean};
 use super::{Error, connect_current, failed};
-use crate::agent::{self, Prefix, Restored, Trashed};
+use crate::agent::{self, Prefix, Restored, Trashed, pasteable};
 use crate::config::Config;
 use crate::error::Chain;
 use crate::jobs::desk;
+use crate::printable::Printable;
 
 #[derive(Debug, Clap)]
 pub(super) struct List {
@@ -86,7 +87,8 @@ pub(super) async fn restore(args: Restore, config: &Config) -> Result<ExitCode, 
         writeln!(stdout(), "its user is gone or has another agent by now: it has none")?;
     }
     for (statement, error) in &restored.left {
-        writeln!(stderr(), "agent-provisioner: cannot {statement}: {}", Chain(error))?;
+        let statement = clean(statement);
+        writeln!(stderr(), "agent-provisioner: cannot {statement}: {}", Printable(Chain(error)))?;
     }
     if restored.left.is_empty() {
         return Ok(ExitCode::SUCCESS);
@@ -105,9 +107,10 @@ fn names(several: &[Trashed]) -> String {
 fn show(restored: &Restored) -> io::Result<()> {
     let mut out = stdout().lock();
     writeln!(out, "-- besides rows of public.agents and of schema provisioning:")?;
-    restored.statements.iter().try_for_each(|statement| writeln!(out, "{statement};"))?;
+    let statements = restored.statements.iter();
+    statements.map(|sql| pasteable(sql)).try_for_each(|sql| writeln!(out, "{sql};"))?;
     for (statement, error) in &restored.left {
-        writeln!(out, "-- would fail: {statement}: {}", Chain(error))?;
+        writeln!(out, "-- would fail: {}: {}", clean(statement), Printable(Chain(error)))?;
     }
     Ok(())
 }
