@@ -9,14 +9,10 @@ use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::LoadBalanceHosts;
-use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Connection, Error, Socket};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::heard::Heard;
-use super::{APPLICATION_NAME, Target, TlsError, connector};
-
-pub(super) type Encrypted = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
+use super::{APPLICATION_NAME, Connector, Target, TlsError, Wire};
 
 /// Where to connect, each host with a time of its own.
 ///
@@ -25,14 +21,14 @@ pub(super) type Encrypted = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Strea
 pub(super) struct Hosts {
     each: Vec<Config>,
     shuffled: bool,
-    connector: MakeRustlsConnect,
+    connector: Connector,
     patience: Duration,
     heard: Heard,
 }
 
 impl Hosts {
     pub(super) fn new(target: &Target, patience: Duration) -> Result<Self, TlsError> {
-        let connector = connector(target.sslmode, target.sslrootcert.as_deref())?;
+        let connector = Connector::new(target)?;
         let mut each = target.hosts.clone();
         for host in &mut each {
             host.application_name(APPLICATION_NAME);
@@ -52,7 +48,7 @@ impl Hosts {
     }
 
     /// Tries one host after the other; the error is the last one's. The caller limits the whole.
-    pub(super) async fn connect(&self) -> Result<(Client, Connection<Socket, Encrypted>), Error> {
+    pub(super) async fn connect(&self) -> Result<(Client, Connection<Socket, Wire>), Error> {
         let mut hosts: Vec<&Config> = self.each.iter().collect();
         if self.shuffled {
             fastrand::shuffle(&mut hosts);
@@ -67,7 +63,7 @@ impl Hosts {
         last.connect(self.connector()).await
     }
 
-    pub(super) fn connector(&self) -> MakeRustlsConnect {
+    pub(super) fn connector(&self) -> Connector {
         self.connector.clone()
     }
 }

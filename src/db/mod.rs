@@ -1,5 +1,7 @@
 //! Connections: where to, how encrypted, how long they may wait, and what they are called.
 
+mod auth;
+mod connector;
 mod heard;
 mod hosts;
 mod listener;
@@ -17,12 +19,13 @@ use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
 };
 use tokio_postgres::{Client, Connection, Socket, Transaction};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::Chain;
 use heard::Heard;
-use hosts::{Encrypted, Hosts};
+use hosts::Hosts;
 
+pub use auth::Methods;
+pub use connector::{Connecting, Connector, Wire};
 pub use listener::{Event, Listener, Unheard};
 pub use migrate::{
     Error as MigrateError, Step, down, install_shim, migrate, require_current, schema_version,
@@ -31,7 +34,7 @@ pub use migrate::{
 pub use migration::Migration;
 pub use presence::{Difference, Instance, Presence};
 pub use solo::{Solo, drive};
-pub use tls::{Error as TlsError, SslMode, connector};
+pub use tls::{Error as TlsError, SslMode};
 pub use url::{Error as UrlError, Target};
 
 /// The server ends a transaction whose client has gone quiet: a host that vanishes holds its job
@@ -82,7 +85,7 @@ pub struct Patience {
 #[derive(Clone)]
 pub struct Db {
     pool: Pool,
-    connector: MakeRustlsConnect,
+    connector: Connector,
     heard: Heard,
     /// Longest wait for a connection.
     limit: Duration,
@@ -170,7 +173,7 @@ pub(crate) async fn begin(client: &mut Client) -> Result<Transaction<'_>, tokio_
 async fn connect(
     target: &Target,
     patience: &Patience,
-) -> Result<(Client, Connection<Socket, Encrypted>), Error> {
+) -> Result<(Client, Connection<Socket, Wire>), Error> {
     let hosts = Hosts::new(target, patience.connect)?;
     match tokio::time::timeout(hosts.limit(), hosts.connect()).await {
         Ok(connected) => connected.map_err(Error::Connect),
