@@ -142,7 +142,7 @@ async fn a_file_that_everybody_can_read_is_warned_of() {
         let secrets = findings.as_array().unwrap().iter().find(|found| found["what"] == "secrets");
         let expected = if exposed { "warning" } else { "ok" };
         assert_eq!(secrets.unwrap()["severity"], expected, "{mode:o}");
-        let fix = if exposed { format!("chmod 600 {file}").into() } else { Value::Null };
+        let fix = if exposed { format!("chmod 600 '{file}'").into() } else { Value::Null };
         assert_eq!(secrets.unwrap()["mend"], fix);
     }
 }

@@ -80,7 +80,7 @@ fn escaped(piece: &str) -> String {
             text += slash;
             text.push(c);
         } else {
-            text += &format!(r"\U{:08x}", u32::from(c));
+            text.extend([r"\U", &format!("{:08x}", u32::from(c))]);
         }
     }
     text

@@ -19,7 +19,7 @@ use super::auth::{Gate, Methods};
 use super::tls::{Error, SslMode, client_config, verifies};
 use super::url::Target;
 
-/// Length and code (PostgreSQL manual, 55.7 "SSLRequest").
+/// Length and code of an `SSLRequest` (PostgreSQL manual, 55.7).
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
 type Rustls = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
@@ -30,9 +30,8 @@ type Encrypted = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 pub struct Connector {
     tls: MakeRustlsConnect,
     opening: Opening,
-    /// Where there is no TLS, or an unverified one, and where there is a verified one.
-    allowed: [Methods; 2],
     verifies: bool,
+    listed: Option<Methods>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,9 +55,7 @@ impl Connector {
                 Opening::Asking { insist: true }
             }
         };
-        let unverified = if mode == SslMode::Disable { Methods::ALL } else { Methods::SAFE };
-        let allowed = [unverified, Methods::ALL].map(|all| target.require_auth.unwrap_or(all));
-        Ok(Self { tls, opening, allowed, verifies: verifies(mode, root) })
+        Ok(Self { tls, opening, verifies: verifies(mode, root), listed: target.require_auth })
     }
 }
 
@@ -75,12 +72,8 @@ impl MakeTlsConnect<Socket> for Connector {
 
     fn make_tls_connect(&mut self, host: &str) -> Result<Connecting, io::Error> {
         let Ok(tls) = MakeTlsConnect::<Socket>::make_tls_connect(&mut self.tls, host);
-        Ok(Connecting {
-            tls,
-            opening: self.opening,
-            allowed: self.allowed,
-            verifies: self.verifies,
-        })
+        let Self { opening, verifies, listed, .. } = *self;
+        Ok(Connecting { tls, opening, verifies, listed })
     }
 }
 
@@ -88,8 +81,8 @@ impl MakeTlsConnect<Socket> for Connector {
 pub struct Connecting {
     tls: Rustls,
     opening: Opening,
-    allowed: [Methods; 2],
     verifies: bool,
+    listed: Option<Methods>,
 }
 
 impl fmt::Debug for Connecting {
@@ -118,13 +111,14 @@ impl TlsConnect<Socket> for Connecting {
                     answer == *b"S"
                 }
             };
-            let [unverified, verified] = self.allowed;
             if !encrypts {
-                return Ok(Wire { stream: Stream::Plain(socket), gate: Gate::new(unverified) });
+                // Without TLS, but where that is the operator's wish.
+                let meant = matches!(self.opening, Opening::Plain);
+                let gate = Gate::new(self.listed, meant);
+                return Ok(Wire { stream: Stream::Plain(socket), gate });
             }
-            let allowed = if self.verifies { verified } else { unverified };
             let stream = Stream::Encrypted(Box::new(self.tls.connect(socket).await?));
-            Ok(Wire { stream, gate: Gate::new(allowed) })
+            Ok(Wire { stream, gate: Gate::new(self.listed, self.verifies) })
         }
         .boxed()
     }

@@ -58,6 +58,6 @@ fn serve(mut client: TcpStream, answer: &[u8], keep: &Mutex<Vec<u8>>) -> Option<
     let mut buffer = [0; 1024];
     loop {
         let read = client.read(&mut buffer).ok().filter(|read| *read > 0)?;
-        keep.lock().unwrap().extend_from_slice(&buffer[..read]);
+        keep.lock().unwrap().extend(buffer.iter().take(read));
     }
 }
