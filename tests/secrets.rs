@@ -94,6 +94,9 @@ fn an_environment_that_is_no_text_is_no_matter_unless_it_is_ours() {
     };
     expect(&render(OsStr::new("ELSEWHERE")), 0, &["agt_6f78_orders"]);
     expect(&render(latin1), 0, &["agt_6f78_orders"]);
+    let mut cancel = provisioner("postgres://me@127.0.0.1:9/x");
+    let cancel = cancel.env("USER", latin1).args(["jobs", "cancel", "1"]).output().unwrap();
+    expect(&cancel, 1, &["Connection refused"]);
     for ours in ["DATABASE_URL", "PROVISIONER_DATABASE__URL", "PROVISIONER_LOG__LEVEL"] {
         let output = render(OsStr::new(ours));
         expect(&output, 2, &[ours, "is not UTF-8"]);
