@@ -30,6 +30,7 @@ mod queue;
 mod recovery;
 mod rest;
 mod rls;
+mod stall;
 mod usable;
 
 use std::time::Instant;
@@ -89,7 +90,10 @@ async fn main() {
             Row::Usable => usable::run(&mut bench).await,
             Row::Bulk => bulk::run(&mut bench).await,
             Row::Growth => growth::run(&mut bench).await,
-            Row::Locks => locks::run(&mut bench).await,
+            Row::Locks => {
+                locks::run(&mut bench).await;
+                stall::run(&mut bench).await;
+            }
             Row::Rls => rls::run(&mut bench).await,
             Row::Fleet => fleet::run(&mut bench).await,
             Row::Rest => {

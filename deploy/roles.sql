@@ -50,10 +50,13 @@ do $$
 declare
     before   constant text := current_setting('lock_timeout');
     deadline constant timestamptz := clock_timestamp() + interval '30 s';
+    asked    timestamptz;
 begin
     loop
+        asked := clock_timestamp();
         begin
-            set local lock_timeout = '200ms';   -- below deadlock_timeout
+            -- Whoever comes behind us waits, too: briefly, and seldom.
+            set local lock_timeout = '20ms';
             lock table public.agents, public.whatsapp_configuration, provisioning.migrations,
                 provisioning.jobs, provisioning.agents, provisioning.agent_tables,
                 provisioning.agent_types, provisioning.deleted_agents in access exclusive mode;
@@ -62,7 +65,7 @@ begin
             if clock_timestamp() > deadline then
                 raise;
             end if;
-            perform pg_sleep(0.1);
+            perform pg_sleep(50 * extract(epoch from clock_timestamp() - asked));
         end;
     end loop;
     perform set_config('lock_timeout', before, true);
@@ -80,18 +83,31 @@ grant select, insert, update, delete
 grant select, delete on provisioning.deleted_agents to agent_provisioner;
 grant select, insert, update, delete on provisioning.trash, provisioning.trash_relations
     to agent_provisioner;
+grant select, insert, update on provisioning.purge_holds to agent_provisioner;
 grant execute on function provisioning.touch_updated_at(), provisioning.total_orders()
     to agent_provisioner;       -- to create triggers with
 grant execute on function provisioning.due(text[], integer, integer),
     provisioning.next_due(text[], integer), provisioning.claim(text[], integer, integer),
     provisioning.register(bigint, text[], text[]), provisioning.requeue_behind_former(bigint, bigint),
-    provisioning.living_agents(bigint[]), provisioning.hold_agent(bigint, text) to agent_provisioner;
+    provisioning.living_agents(bigint[]), provisioning.hold_agent(bigint, text),
+    provisioning.remove_agent(bigint, boolean, bigint) to agent_provisioner;
 grant select, insert, update, delete on provisioning.instances to agent_provisioner;
 grant execute on function provisioning.notify(text, text, double precision),
+    provisioning.end_clock_waits(),
     provisioning.is_current(timestamptz), provisioning.differing_instances(bigint, jsonb),
     provisioning.show_instance(bigint, text, integer, text, jsonb, text, text) to agent_provisioner;
+-- What paces locks on shared tables. DELETE allows the lock on the gate, which is empty.
+grant delete on provisioning.lock_gate to agent_provisioner;
+grant select, update on sequence provisioning.lock_budget, provisioning.lock_writers_since,
+    provisioning.lock_writers_last, provisioning.lock_all_since, provisioning.lock_all_last
+    to agent_provisioner;
+grant execute on function provisioning.lock_pace(text), provisioning.require_lock_turn(text),
+    provisioning.lock_referenced(regclass[], text, boolean), provisioning.lock_shared(text, text[], text[]),
+    provisioning.pause_lock_waits(interval), provisioning.free_lock_waiters(boolean),
+    provisioning.lock_run_at(text, boolean), provisioning.lock_holders() to agent_provisioner;
 grant execute on function provisioning.publish(regclass, name) to agent_provisioner;
-grant execute on function provisioning.unpublish(regclass) to agent_provisioner;
+grant execute on function provisioning.unpublish(regclass), provisioning.regain_statement(jsonb),
+    provisioning.regain_key(jsonb) to agent_provisioner;
 
 drop policy if exists worker on provisioning.migrations;
 create policy worker on provisioning.migrations for select to agent_provisioner
@@ -124,6 +140,9 @@ create policy worker on provisioning.trash for all to agent_provisioner
 drop policy if exists worker on provisioning.trash_relations;
 create policy worker on provisioning.trash_relations for all to agent_provisioner
     using (current_user = 'agent_provisioner') with check (current_user = 'agent_provisioner');
+drop policy if exists worker on provisioning.purge_holds;
+create policy worker on provisioning.purge_holds for all to agent_provisioner
+    using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
 
 -- DELETE allows the table lock, UPDATE of one column (which a trigger keeps as it is) the row lock.
 grant select, references, delete, update (id) on public.agents to agent_provisioner;

@@ -22,6 +22,14 @@ pub(crate) fn reconnect(failures: u32, jitter: f64) -> Duration {
     ceiling.min(Duration::from_secs(30)).mul_f64(0.5 + 0.5 * jitter)
 }
 
+/// Between half and all of 0.5 s, then twice as long each time, up to 10 s.
+///
+/// A server that refuses a statement has to make a new connection for each try.
+pub(crate) fn refused(failures: u32, jitter: f64) -> Duration {
+    let ceiling = Duration::from_millis(500) * 2_u32.pow(failures.min(5));
+    ceiling.min(Duration::from_secs(10)).mul_f64(0.5 + 0.5 * jitter)
+}
+
 /// Whether the log needs to hear of this failure as well: of the first, and ever more seldom.
 pub(crate) fn worth_a_line(failures: u32) -> bool {
     failures == 0 || failures.is_power_of_two()
@@ -39,6 +47,7 @@ mod tests {
             prop_assert!(job(n, jitter) <= JOB_CAP);
             prop_assert!(job(n, 1.0) >= Duration::from_secs(2));
             prop_assert!((100..=30_000).contains(&reconnect(u, jitter).as_millis()));
+            prop_assert!((250..=10_000).contains(&refused(u, jitter).as_millis()));
         }
     }
 }

@@ -3,7 +3,9 @@
 mod absence;
 mod facts;
 mod instances;
+mod locks;
 mod templates;
+mod trash;
 
 use serde::Serialize;
 
@@ -49,7 +51,7 @@ pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Findi
         }
     };
     let mut findings = vec![ok("connection", "the database answers".to_owned())];
-    findings.push(if listener.target.transaction_pooler {
+    findings.push(if listener.source.is_pooled() {
         let found = "a transaction-mode pooler, by port 6543 or pgbouncer=true: no notification \
                      arrives there";
         let mend = "set database.listen_url to the direct connection or the session pooler (5432)";
@@ -57,6 +59,12 @@ pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Findi
     } else {
         ok("pooler", "none that would swallow notifications, by the URL".to_owned())
     });
+    if let Err(error) = db::require_writable(&client).await {
+        let mend = "give the service the URL of a server that takes writes";
+        findings.push(failure("writes", Chain(&error).to_string(), mend));
+        return findings; // what else the service needs is to be asked there
+    }
+    findings.push(ok("writes", "the server takes them".to_owned()));
     if let Err(error) = db::require_current(&mut client).await {
         let mend = "run `agent-provisioner migrate` as postgres, then deploy/roles.sql";
         findings.push(failure("schema", Chain(&error).to_string(), mend));
@@ -64,7 +72,7 @@ pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Findi
     }
     findings.push(ok("schema", "is this program's version".to_owned()));
     match Facts::read(&client).await {
-        Ok(facts) => findings.extend(facts.judge(config, listener.target.sslmode)),
+        Ok(facts) => findings.extend(facts.judge(config, listener.source.sslmode())),
         Err(error) => findings.push(failure(
             "catalog",
             Chain(&error).to_string(),
@@ -73,6 +81,8 @@ pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Findi
     }
     findings.push(secrets(config));
     findings.push(absence::judge(&client).await);
+    findings.extend(locks::judge(&client).await);
+    findings.extend(trash::judge(&client, config).await);
     findings.extend(templates::judge(&mut client, config).await);
     findings.extend(instances::judge(&client, config).await);
     findings.push(match listener.try_once().await {

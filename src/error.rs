@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use tokio_postgres::error::DbError;
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 /// Shows an error with all its causes, as logs and `last_error` want it; a terminal wants it
 /// [`Printable`](crate::printable::Printable).
@@ -61,7 +61,17 @@ fn chain(
     Ok(())
 }
 
+/// Whether the server refused a statement and kept the connection.
+pub(crate) fn is_refusal(error: &tokio_postgres::Error) -> bool {
+    let ends =
+        |db: &DbError| matches!(db.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
+    error.as_db_error().is_some_and(|db| !ends(db))
+}
+
 fn said(f: &mut fmt::Formatter<'_>, db: &DbError) -> fmt::Result {
+    if *db.code() == SqlState::READ_ONLY_SQL_TRANSACTION {
+        f.write_str("the server is read-only, as a standby or by default_transaction_read_only: ")?;
+    }
     write!(f, "{} (SQLSTATE {})", db.message(), db.code().code())?;
     for (label, text) in [("detail", db.detail()), ("hint", db.hint())] {
         if let Some(text) = text {

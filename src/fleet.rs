@@ -24,6 +24,8 @@ const SESSION: usize = 250;
 /// Tries for a query that met a table being built or dropped.
 const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(200);
+/// Where others use the tables that all agents share.
+const LOCK_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why the fleet could not be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -124,11 +126,13 @@ async fn patiently(
         let tx = db::begin(client).await.map_err(failed)?;
         let compared = agent::drift(tx.client(), manifest, chunk).await;
         tx.rollback().await.map_err(failed)?;
-        match compared {
-            Err(error) if tries < TRIES && passes(&error) => tries += 1,
+        let pause = match compared {
+            Err(error) if tries < TRIES && error.refusal().is_some() => LOCK_PAUSE,
+            Err(error) if tries < TRIES && passes(&error) => PAUSE,
             done => return done,
-        }
-        tokio::time::sleep(PAUSE).await;
+        };
+        tries += 1;
+        tokio::time::sleep(pause).await;
     }
 }
 

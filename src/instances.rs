@@ -46,7 +46,9 @@ impl Watch {
     /// For this instance.
     pub fn new(instance: &Instance, metrics: Arc<Metrics>) -> Self {
         let settings: Vec<_> = instance.settings.keys().copied().collect();
-        settings.iter().for_each(|setting| metrics.differing(setting, 0));
+        for setting in &settings {
+            metrics.differing(setting, 0);
+        }
         Self { settings, known: Mutex::default(), metrics }
     }
 

@@ -19,7 +19,7 @@
 //! - Names of tables come from a parsed [`agent::Prefix`]; values are bind parameters.
 //!
 //! Arrows point downwards only: [`cli`] and [`service`] see everything; [`http`] and [`systemd`] show
-//! what [`metrics`] knows; [`jobs`] uses [`agent`] and [`db`], and tells [`metrics`]; [`fleet`] looks at
+//! what [`metrics`] knows; [`instances`] compares configurations; [`jobs`] uses [`agent`] and [`db`], and tells [`metrics`]; [`fleet`] looks at
 //! all agents at once; [`agent`] knows nothing of jobs; [`cluster`] (a throwaway server for `dev` and the tests) knows nothing at all.
 
 pub mod agent;
@@ -36,6 +36,7 @@ pub mod http;
 pub mod instances;
 pub mod jobs;
 pub mod metrics;
+mod panics;
 pub mod printable;
 pub mod pulse;
 pub mod retry_policy;

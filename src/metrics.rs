@@ -217,7 +217,10 @@ pub struct Stock {
     jobs: Family<Labels<2>, Gauge>,
     oldest: Gauge<f64, AtomicU64>,
     blocked: Gauge,
+    lock_waiters: Gauge,
+    lock_holder: Gauge<f64, AtomicU64>,
     agents: Family<Labels<1>, Gauge>,
+    purge_held: Gauge,
 }
 
 impl Stock {
@@ -237,6 +240,21 @@ impl Stock {
         self.blocked.set(blocked);
     }
 
+    /// Jobs that gave way to somebody's lock and are still to be done.
+    pub fn lock_waiters(&self, jobs: i64) {
+        self.lock_waiters.set(jobs);
+    }
+
+    /// The age in seconds of the oldest transaction that holds them up.
+    pub fn lock_holder(&self, age: f64) {
+        self.lock_holder.set(age);
+    }
+
+    /// Whether the trash is not emptied until an operator approves, as 0 or 1.
+    pub fn purge_held(&self, held: i64) {
+        self.purge_held.set(held);
+    }
+
     /// For [`Metrics::expose`].
     pub fn registry(self) -> Registry {
         let mut registry = Registry::with_prefix(PREFIX);
@@ -245,8 +263,14 @@ impl Stock {
         registry.register("oldest_due_age_seconds", help, self.oldest);
         let help = "Prefixes with a job that waits behind a dead one";
         registry.register("blocked_prefixes", help, self.blocked);
+        let help = "Jobs that gave way to somebody's lock and are still to be done";
+        registry.register("jobs_waiting_for_lock", help, self.lock_waiters);
+        let help = "Age of the oldest transaction whose locks hold jobs up; 0 for none";
+        registry.register("lock_blocker_age_seconds", help, self.lock_holder);
         let help = "Agents with tables, by the version of their templates";
         registry.register("agents", help, self.agents);
+        let help = "1 while the database's clock has moved and the trash waits for an operator";
+        registry.register("purge_held", help, self.purge_held);
         registry
     }
 }

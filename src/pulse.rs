@@ -7,16 +7,22 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
+use tokio_postgres::error::SqlState;
+
+use crate::error::is_refusal;
 
 /// Every step of a worker is bounded well below this.
 const STILL: Duration = Duration::from_secs(30);
 /// A worker that waits says so this often.
 const BEAT: Duration = Duration::from_secs(5);
 
+const REFUSED: &str = "statement_refused";
+
 /// Why the service is not ready. Probes answer strangers: they show the code and nothing else.
 ///
-/// `no_look_yet`: no worker has looked at the queue. `database_unreachable`: there is no connection, or the
-/// server refuses. `schema_version`: the schema is not this program's. `absence_unproven`: row security may
+/// `no_look_yet`: no worker has looked at the queue. `database_unreachable`: there is no connection.
+/// `server_read_only`: it is a standby, or set to be read-only. `statement_refused`: the server refuses a
+/// statement. `schema_version`: the schema is not this program's. `absence_unproven`: row security may
 /// hide agents from the service, so it drops nothing on suspicion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unready {
@@ -30,6 +36,21 @@ impl Unready {
     /// What may end by itself.
     pub fn unreachable(reason: String) -> Self {
         Self { code: "database_unreachable", reason }
+    }
+
+    /// What an error of a statement means.
+    pub fn refused(error: &tokio_postgres::Error, reason: String) -> Self {
+        let code = match error.code() {
+            Some(code) if *code == SqlState::READ_ONLY_SQL_TRANSACTION => "server_read_only",
+            _ if is_refusal(error) => REFUSED,
+            _ => return Self::unreachable(reason),
+        };
+        Self { code, reason }
+    }
+
+    /// Whether the server refuses what it would do for others.
+    pub fn is_refusal(&self) -> bool {
+        self.code == REFUSED
     }
 }
 
@@ -72,10 +93,9 @@ impl Pulse {
     }
 
     /// A worker could not look at the queue.
-    pub fn failed(&self, reason: &str) {
+    pub fn failed(&self, why: Unready) {
         self.beat();
-        let reason = format!("the last look at the queue failed: {reason}");
-        self.look.send_modify(|last| *last = Err(Unready::unreachable(reason)));
+        self.look.send_modify(|last| *last = Err(why));
     }
 
     /// A sweep could tell which agents exist, or could not: then no table is dropped for being without one.
@@ -143,7 +163,7 @@ mod tests {
         assert_eq!(pulse.live(), Ok(()));
         sleep(BEAT * 2).await;
         assert_eq!(pulse.live(), Err("no worker has moved for 34 s".to_owned()));
-        pulse.failed("no route to host");
+        pulse.failed(Unready::unreachable("no route to host".to_owned()));
         assert_eq!(pulse.live(), Ok(()));
         let unready = pulse.last_look().unwrap_err();
         assert_eq!(unready.code, "database_unreachable");

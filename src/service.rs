@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 
 use crate::agent::{self, Blueprint, TemplateError, Templates};
 use crate::config::{self, Config};
-use crate::db::{self, Db, Event, Listener, MigrateError, Presence, Solo, Target};
+use crate::db::{self, Db, Event, Listener, MigrateError, Presence, Solo, Source};
 use crate::http::{self, Http};
 use crate::instances;
 use crate::jobs::{Aside, Limits, MANY_AGENTS, Reconcile, Wake, Worker};
@@ -36,6 +36,9 @@ pub enum Error {
     /// The connection was there, and then nothing came over it any more.
     #[error("the database was reached and then fell silent")]
     Silent(#[source] db::Error),
+    /// Nothing can be built here.
+    #[error(transparent)]
+    ReadOnly(#[from] db::ReadOnly),
     /// The schema is not this program's.
     #[error(transparent)]
     Schema(#[from] MigrateError),
@@ -56,15 +59,15 @@ pub enum Error {
 /// Runs until a signal, `end`, or the death of a part.
 pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, Error> {
     let mut shutdown = Shutdown::new()?;
-    let target = config.database.target()?;
-    let (listen, patience) = (config.database.listen_target()?, config.database.patience());
+    let (source, patience) = (config.database.source()?, config.database.patience());
+    let listen = config.database.listen_source(&source)?;
     let templates = Templates::from(config.templates.as_deref(), &config.realtime)?;
     let http = match config.http.listen {
         Some(address) => Some(Http::bind(address).await?),
         None => None,
     };
-    let db = Db::new(&target, &patience, config.database.pool_size)?;
-    let solo = Solo { target: listen.clone(), patience: patience.clone() };
+    let db = Db::new(&source, &patience, config.database.pool_size)?;
+    let solo = Solo { source: listen.clone(), patience: patience.clone() };
     let aside = Arc::new(Aside::new(solo, config.worker.concurrency));
     let this = instances::this(config, &templates);
     let blueprint = tokio::select! {
@@ -76,10 +79,10 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
     let metrics = Arc::new(Metrics::default());
     let watch = instances::Watch::new(&this, Arc::clone(&metrics));
     let presence = Presence::new(db.clone(), Some(this));
-    let listener = Listener { target: listen, patience, presence };
+    let listener = Listener { source: listen, patience, presence };
     let wake = Arc::new(Wake::new(DEAF_POLL, Arc::clone(&metrics)));
     let sweep = Arc::new(Notify::new());
-    let limits = limits(config, &target);
+    let limits = limits(config, source);
     shutdown.vital("timer", {
         let (wake, stop) = (Arc::clone(&wake), shutdown.stop.clone());
         async move { wake.run(stop).await }
@@ -117,14 +120,14 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
     Ok(shutdown.wait(end, config.worker.grace).await)
 }
 
-fn limits(config: &Config, target: &Target) -> Limits {
+fn limits(config: &Config, source: Source) -> Limits {
     Limits {
         max_attempts: config.worker.max_attempts,
         statement_timeout: config.database.statement_timeout,
         lock_timeout: config.database.lock_timeout,
         max_per_hour: config.deprovision.max_per_hour,
         max_unreported: config.deprovision.max_unreported,
-        pooled: target.transaction_pooler,
+        source,
     }
 }
 
@@ -141,6 +144,7 @@ async fn learn(
     templates: Templates,
     config: &Config,
 ) -> Result<Blueprint, Error> {
+    db::require_writable(client).await?;
     db::require_current(client).await?;
     warn_of_many(client).await?;
     let (reference, retention) = (config.reference, config.deprovision.retention);

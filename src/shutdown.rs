@@ -112,6 +112,19 @@ impl Shutdown {
     }
 }
 
+/// From here on SIGHUP ends nothing; the future, which never ends, says so in the log.
+///
+/// To a service it says that its files have changed. The only ones that may are read at each connection.
+pub fn outlive_hangups() -> io::Result<impl Future<Output = ()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        while hangup.recv().await.is_some() {
+            tracing::info!("SIGHUP: going on; the next connection reads url_file as it is by then");
+        }
+        std::future::pending::<()>().await;
+    })
+}
+
 struct Death {
     name: &'static str,
     stop: CancellationToken,

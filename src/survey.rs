@@ -81,8 +81,8 @@ impl Survey {
 
 fn unready(error: &MigrateError) -> Unready {
     let reason = Chain(error).to_string();
-    if matches!(error, MigrateError::Query { .. }) {
-        return Unready::unreachable(reason);
+    if let MigrateError::Query { source, .. } = error {
+        return Unready::refused(source, reason);
     }
     Unready { code: "schema_version", reason }
 }
@@ -100,6 +100,9 @@ async fn count(client: &Client) -> Result<Registry, tokio_postgres::Error> {
             "jobs" => stock.jobs(label, row.try_get("state")?, count),
             "agents" => stock.agents(label, count),
             "oldest" => oldest = value,
+            "lock_waiters" => stock.lock_waiters(count),
+            "lock_holder" => stock.lock_holder(value),
+            "purge_held" => stock.purge_held(count),
             _ => blocked = count,
         }
     }

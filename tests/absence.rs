@@ -122,7 +122,7 @@ async fn where_absence_cannot_be_proven_nothing_is_dropped_and_all_probes_say_so
     admin.run(force).await;
     answers(&http, "absence_unproven").await;
     assert!(get(&http, "/metrics").1.contains("agent_provisioner_agents_unproven 1"));
-    service.logged("cannot reconcile").await;
+    service.logged("\"level\":\"ERROR\",\"message\":\"cannot tell which agents are gone").await;
     let (severity, fix) = found(&db).await;
     assert_eq!(severity, "failure");
     expect(&ask(&db.url(WORKER), &["agents", "verify"]).await, 1, &["42501"]);

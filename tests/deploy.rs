@@ -15,7 +15,7 @@ use tokio_postgres::config::ChannelBinding;
 use crate::support::{provisioner, said};
 
 /// Keys of which the example shows a value that is not what happens without them.
-const NO_DEFAULT: &str = "templates database.url database.url_file database.listen_url \
+const NO_DEFAULT: &str = "templates reference database.url database.url_file database.listen_url \
     database.listen_url_file database.sslmode database.sslrootcert deprovision.max_per_hour log.format";
 
 pub fn path(file: &str) -> PathBuf {
@@ -53,13 +53,16 @@ impl Drop for Scratch {
     }
 }
 
-/// The section and the line of every key of the example, whose keys are all comments.
+/// What the example sets; all its other keys are comments.
+const SET: &str = "\nreference = \"check\"\n";
+
+/// The section and the line of every key of the example.
 fn keys(example: &str) -> Vec<(String, String)> {
     let (mut section, mut keys) = (String::new(), Vec::new());
     for line in example.lines() {
         if let Some(name) = line.strip_prefix('[') {
             name.trim_end_matches(']').clone_into(&mut section);
-        } else if let Some(line) = line.strip_prefix('#')
+        } else if let line = line.trim_start_matches('#')
             && line.starts_with(|first: char| first.is_ascii_lowercase())
         {
             keys.push((section.clone(), line.to_owned()));
@@ -94,7 +97,9 @@ fn the_example_names_every_key_and_shows_its_default() {
     };
     let shown = |config: &Config| format!("{config:?}");
     let default = shown(&Config::default());
-    assert_eq!(shown(&load(&example).unwrap()), default);
+    assert!(example.contains(SET));
+    assert_ne!(shown(&load(&example).unwrap()), default);
+    assert_eq!(shown(&load(&example.replace(SET, "\n")).unwrap()), default);
     for (section, line) in &keys {
         let name = full_name(section, line);
         let header = if section.is_empty() { String::new() } else { format!("[{section}]\n") };

@@ -10,7 +10,7 @@ use crate::support::{Admin, Database, Server, Service, Standby, WORKER, get, mak
 
 const ONE: (&str, &str) = ("WORKER__CONCURRENCY", "1");
 const PATIENT: (&str, &str) = ("DATABASE__LOCK_TIMEOUT", "50s");
-const HOLD: &str = "begin; lock table public.agents in row exclusive mode";
+const HOLD: &str = "begin; lock table provisioning.lock_gate in exclusive mode";
 const JOBS: &str =
     "select agent_prefix, state, outcome, attempts from provisioning.jobs order by id";
 

@@ -1,7 +1,7 @@
 //! Nothing is lost, half done or done twice, whatever breaks.
 //!
-//! A lock that a test holds on `agents` stops a job at a known point: everything is built, and the
-//! foreign key, which comes last, waits.
+//! A lock that a test holds stops a job at a known point: everything is built, and the foreign key, which
+//! comes last, waits until it may ask for `agents`.
 
 use std::process::Command;
 
@@ -13,7 +13,7 @@ use crate::support::{Admin, Database, Server, WORKER, ask, expect, until};
 const PATIENT: (&str, &str) = ("DATABASE__LOCK_TIMEOUT", "50s");
 
 /// What a job holds up the worker with, and admins not.
-const HOLD: &str = "begin; lock table public.agents in row exclusive mode";
+const HOLD: &str = "begin; lock table provisioning.lock_gate in exclusive mode";
 
 const JOBS: &str = "select kind, state, outcome, attempts from provisioning.jobs order by id";
 
@@ -22,7 +22,7 @@ async fn a_lock_on_agents_makes_the_worker_give_way_and_nobody_else() {
     let db = Database::new().await;
     let (admin, holder) = (db.admin().await, db.admin().await);
     let _service = db.service_with(&[("DATABASE__LOCK_TIMEOUT", "50ms")]).await;
-    holder.run(HOLD).await;
+    holder.run("begin; lock table public.agents in row exclusive mode").await;
     admin.create("agt_6f78").await;
     admin.holds("select last_sqlstate = '55P03' from provisioning.jobs").await;
     admin

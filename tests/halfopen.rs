@@ -60,7 +60,7 @@ async fn a_job_whose_connection_falls_silent_is_recorded_as_lost_and_done_again(
     let proxy = Proxy::before(&db.url(WORKER)).await;
     let service = Service::start(proxy.url(), &[ONE, PATIENT]);
     service.logged("running").await;
-    holder.run("begin; lock table public.agents in row exclusive mode").await;
+    holder.run("begin; lock table provisioning.lock_gate in exclusive mode").await;
     admin.create("agt_6f78").await;
     admin.held_up("agt_6f78").await;
     assert!(proxy.swallow() >= 1);
@@ -119,7 +119,7 @@ async fn a_host_that_vanishes_in_the_middle_of_a_job_holds_it_no_longer_than_the
     let proxy = Proxy::before(&db.url(WORKER)).await;
     let gone = Service::start(proxy.url(), &[ONE, PATIENT]);
     gone.logged("running").await;
-    holder.run("begin; lock table public.agents in row exclusive mode").await;
+    holder.run("begin; lock table provisioning.lock_gate in exclusive mode").await;
     admin.create("agt_6f78").await;
     let pid = admin.held_up("agt_6f78").await;
     assert!(proxy.swallow() >= 1);

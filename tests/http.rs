@@ -3,13 +3,12 @@
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::Child;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use agent_provisioner::cluster::Stop;
-use agent_provisioner::db::{Db, Patience, Target};
+use agent_provisioner::db::{Db, Patience, Source, Target};
 use agent_provisioner::http::Http;
 use agent_provisioner::metrics::Metrics;
 use agent_provisioner::survey::Survey;
@@ -179,7 +178,7 @@ async fn no_move_for_thirty_seconds_is_not_live() {
     let target = Target::parse("postgres://nobody@127.0.0.1:9/nothing", None, None).unwrap();
     let second = Duration::from_secs(1);
     let patience = Patience { connect: second, statement: second, lock: second };
-    let survey = Survey::new(Db::new(&target, &patience, 1).unwrap());
+    let survey = Survey::new(Db::new(&Source::new(target, None).unwrap(), &patience, 1).unwrap());
     let http = Http::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
     let address = http.address.to_string();
     tokio::spawn(http.serve(Arc::clone(&metrics), survey, CancellationToken::new()));
@@ -196,37 +195,35 @@ async fn no_move_for_thirty_seconds_is_not_live() {
     assert_eq!(livez().await, (200, "live\n".to_owned()));
 }
 
-/// Ends with the test.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
 #[tokio::test]
 async fn a_claim_loop_that_hangs_is_not_live_and_feeds_no_watchdog() {
     let db = Database::new().await;
     let (admin, manager) = (db.admin().await, Manager::new("hung"));
     let http = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    // Nobody reads its log: once the pipe is full, the only worker stands still in its log line.
-    let (_unread, mut log) = std::io::pipe().unwrap();
-    log.write_all(&vec![b'.'; 60_000]).unwrap();
-    let mut command = provisioner(&db.url(WORKER));
-    command.env("PROVISIONER_HTTP__LISTEN", &http).env("PROVISIONER_WORKER__CONCURRENCY", "1");
-    command.env("NOTIFY_SOCKET", &manager.path).env("WATCHDOG_USEC", "400000");
-    let _hung = Killed(command.arg("run").stderr(log).spawn().unwrap());
+    let (holder, second) = (db.admin().await, db.admin().await);
+    let _hung = Service::with(|command| {
+        command.env("DATABASE_URL", db.url(WORKER)).env("PROVISIONER_HTTP__LISTEN", &http);
+        command.env("PROVISIONER_WORKER__CONCURRENCY", "1");
+        command.env("PROVISIONER_DATABASE__LOCK_TIMEOUT", "10min");
+        command.env("PROVISIONER_DATABASE__STATEMENT_TIMEOUT", "10min");
+        command.env("NOTIFY_SOCKET", &manager.path).env("WATCHDOG_USEC", "400000");
+    });
     becomes_ready(&http).await;
-    admin
-        .run("insert into public.agents (agent_prefix) select 'a' || n from generate_series(1, 50) n")
-        .await;
-    // A thread that hangs may take the whole runtime with it: then nobody answers.
+    // The only worker loses its connection in the middle of a job, and to record that it waits for the job's row, which
+    // somebody has taken meanwhile.
+    holder.run("begin; create table public.agt_a_customers ()").await; // it waits for the name
+    admin.create("agt_a").await;
+    let lost = admin.held_up("agt_a").await;
+    second.run("begin").await;
+    tokio::join!(second.run("select from provisioning.jobs for update"), async {
+        let waits = "select exists (select from pg_stat_activity where query ~ '^select from prov' \
+                     and datname = current_database() and wait_event_type = 'Lock')";
+        admin.holds(waits).await;
+        admin.run(&format!("select pg_terminate_backend({lost})")).await;
+    });
     until("not live", || async {
         while manager.heard().is_some() {}
-        let (code, body) = get(&http, "/livez");
-        (code == 0 || body.starts_with("no worker has moved for 3")).then_some(())
+        get(&http, "/livez").1.starts_with("no worker has moved for 3").then_some(())
     })
     .await;
     let pending = "select exists (select from provisioning.jobs where state = 'pending')";

@@ -1,6 +1,15 @@
-//! One line for each job, and nothing in it that is nobody's business.
+//! One line for each job, and nothing in it that is nobody's business; and a log that cannot be written.
 
-use crate::support::{Database, Files};
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::thread;
+
+use serde_json::Value;
+
+use crate::support::{Admin, Database, Files, WORKER, provisioner, until};
 
 /// For one prefix it fails on its own row, as an upgrade of a large table can.
 const TEMPLATE: &str = "\
@@ -55,5 +64,112 @@ async fn each_job_is_one_line_without_the_content_of_any_row() {
         for text in texts {
             assert!(line.contains(text), "{text} in {line}");
         }
+    }
+}
+
+/// A service whose log goes elsewhere; killed when dropped.
+struct Unheard(Child);
+
+impl Unheard {
+    fn start(db: &Database, level: &str, log: Stdio) -> Self {
+        let mut command = provisioner(&db.url(WORKER));
+        command.env("PROVISIONER_LOG__LEVEL", level).arg("run").stderr(log);
+        Self(command.spawn().unwrap())
+    }
+
+    /// Agents are built and dropped.
+    async fn works(&mut self, admin: &Admin) {
+        for prefix in ["agt_a", "agt_b", "agt_c"] {
+            admin.create(prefix).await;
+            admin.settled().await;
+            assert_eq!(admin.tables(prefix).await.len(), 4);
+        }
+        admin.run("delete from public.agents").await;
+        admin.settled().await;
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
+        let child = Mutex::new(&mut self.0);
+        until("the service to end", || async { child.lock().unwrap().try_wait().unwrap() }).await
+    }
+
+    async fn ends_in_order(mut self) {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        assert_eq!(self.ended().await.code(), Some(0));
+    }
+}
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+#[tokio::test]
+async fn a_log_on_a_full_disk_or_without_a_reader_costs_lines_and_nothing_else() {
+    for full in [true, false] {
+        let db = Database::new().await;
+        let admin = db.admin().await;
+        let log = if full {
+            fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into()
+        } else {
+            Stdio::piped()
+        };
+        let mut service = Unheard::start(&db, "trace", log);
+        drop(service.0.stderr.take()); // the reader
+        service.works(&admin).await;
+        service.ends_in_order().await;
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_reads_no_more_stops_nobody_and_hears_later_what_was_lost() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let mut service = Unheard::start(&db, "trace", Stdio::piped());
+    let log = service.0.stderr.take().unwrap();
+    service.works(&admin).await;
+    // More than the pipe and the queue hold.
+    let many = "insert into public.agents (agent_prefix) select 'agt_' || n from generate_series(1, 100) n";
+    admin.run(many).await;
+    admin.all_done().await;
+    let (tell, told) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(log).lines().map_while(Result::ok) {
+            tell.send(line).ok();
+        }
+    });
+    let lost = until("the reader to hear of it", || async {
+        told.try_iter().find(|line| line.contains("lines of the log were lost"))
+    });
+    let lost: Value = serde_json::from_str(&lost.await).unwrap();
+    assert!(lost["lost"].as_u64().unwrap() > 0);
+    service.ends_in_order().await;
+    assert!(told.iter().any(|line| line.contains("\"stopping\"")), "the last lines are written");
+}
+
+/// Its supervisor waits for its end, to start it again.
+#[tokio::test]
+async fn whoever_reads_nothing_does_not_keep_a_service_that_cannot_start() {
+    let db = Database::new().await;
+    db.admin()
+        .await
+        .run("update provisioning.migrations set checksum = '' where version = 1")
+        .await;
+    for level in ["info", "trace"] {
+        let (mut log, full) = std::io::pipe().unwrap();
+        // All that a pipe holds.
+        let mut filler = Command::new("timeout");
+        filler.args(["1", "cat", "/dev/zero"]).stdout(full.try_clone().unwrap());
+        assert_eq!(filler.status().unwrap().code(), Some(124));
+        drop(filler);
+        let mut service = Unheard::start(&db, level, full.into());
+        assert_eq!(service.ended().await.code(), Some(1));
+        drop(service);
+        let mut said = Vec::new();
+        log.read_to_end(&mut said).unwrap();
+        assert!(said.iter().all(|byte| *byte == 0));
     }
 }

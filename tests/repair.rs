@@ -342,8 +342,11 @@ async fn somebody_elses_table_in_the_place_of_a_lost_one_is_left_alone() {
     assert_eq!(admin.rows("select * from public.agt_x_messages").await, Vec::<String>::new());
 }
 
+const GAVE_WAY: &str = "select bool_or(lock_wanted = 'share row exclusive') from provisioning.jobs
+                        where state = 'pending'";
+
 #[tokio::test]
-async fn a_repair_of_the_key_waits_for_agents_before_it_locks_a_table() {
+async fn a_repair_of_the_key_waits_for_the_agents_tables_before_it_locks_agents() {
     let db = Database::new().await;
     let admin = db.admin().await;
     let _service = db.service_with(&[("DATABASE__LOCK_TIMEOUT", "50s")]).await;
@@ -355,8 +358,8 @@ async fn a_repair_of_the_key_waits_for_agents_before_it_locks_a_table() {
     // The first time, its rehearsal waits for agents too.
     expect(&ask(&db.url(ADMIN), &["agents", "repair", "--wait"]).await, 0, &["1 job succeeded"]);
     admin.run(break_it).await;
-    let writer = db.admin().await;
-    writer.run("begin; insert into public.agents (agent_prefix) values ('agt_y')").await;
+    let (reader, writer) = (db.admin().await, db.admin().await);
+    reader.run("begin; lock table public.agt_x_orders in access share mode").await;
     admin
         .run(
             "insert into provisioning.jobs (kind, agent_id, agent_prefix) values ('repair', 1, 'agt_x');
@@ -364,7 +367,11 @@ async fn a_repair_of_the_key_waits_for_agents_before_it_locks_a_table() {
         )
         .await;
     admin.held_up("agt_x").await;
-    writer.run("lock table public.agt_x_orders in access share mode nowait; commit").await;
+    writer.run("begin; lock table public.agents in row exclusive mode nowait").await;
+    reader.run("commit").await;
+    admin.holds(GAVE_WAY).await;
+    // Nobody waits for each other in a circle.
+    writer.run("set local lock_timeout = '5s'; select from public.agt_x_orders; commit").await;
     admin.settled().await;
     assert_eq!(differences(&db, &[]).await, []);
 }

@@ -103,7 +103,7 @@ async fn there_are_never_more_connections_than_the_pool_and_the_listeners() {
     let service = db.service_with(&[PATIENT, ("DATABASE__POOL_SIZE", "6")]).await;
     let http = service.http().await;
     service.logged("\"listening\"").await;
-    holder.run("begin; lock table public.agents in row exclusive mode").await;
+    holder.run("begin; lock table provisioning.lock_gate in exclusive mode").await;
     let insert =
         "insert into public.agents (agent_prefix) select 'agt_' || n from generate_series(1, 4) n";
     admin.run(insert).await;

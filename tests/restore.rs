@@ -1,8 +1,9 @@
 //! Deleted agents that are brought back.
 
+use agent_provisioner::cluster::SUPERUSER;
 use serde_json::json as value;
 
-use crate::support::{ADA, BEN, Database, WORKER, ask, expect, json};
+use crate::support::{ADA, Admin, BEN, DAN, Database, Files, WORKER, ask, expect, json};
 use crate::trash::{CHECKED, KEPT, KEYED, LAST, TRASH, agents, contents, crm, customers};
 
 #[tokio::test]
@@ -92,7 +93,7 @@ async fn of_a_prefix_that_was_deleted_again_and_again_each_comes_back() {
         admin.settled().await;
         assert_eq!(customers(&admin, "agt_ada").await, 0);
         let present = agents(&db, &["restore", "agt_ada"]).await;
-        expect(&present, 1, &["agt_ada is agent ", ": delete it first"]);
+        expect(&present, 1, &["agt_ada is agent ", "so delete it first"]);
     }
     admin.run("delete from public.agents where agent_prefix = 'agt_ada'").await;
     admin.settled().await;
@@ -205,4 +206,163 @@ async fn a_user_who_has_another_agent_or_is_gone_is_left_out() {
     let active = "select count(*) from public.whatsapp_configuration where is_active";
     assert_eq!(admin.one::<i64>(active).await, 0);
     expect(&agents(&db, &["verify"]).await, 0, &[]);
+}
+
+#[tokio::test]
+async fn owner_creator_and_date_come_back_although_a_delete_followed_delete_agent() {
+    for reference in [CHECKED, KEYED] {
+        let (db, admin, service) = crm(reference).await;
+        drop(service);
+        let before = contents(&admin, "agt_ada").await.remove(0);
+        admin
+            .run("select from public.delete_agent(1); delete from public.agents where id = 1")
+            .await;
+        let service = db.service_with(&[reference, KEPT]).await;
+        admin.settled().await;
+        drop(service);
+        assert_eq!(admin.one::<i64>("select count(*) from provisioning.deleted_agents").await, 0);
+        expect(&agents(&db, &["restore", "agt_ada"]).await, 0, &["restored agt_ada"]);
+        assert_eq!(contents(&admin, "agt_ada").await[0], before, "{reference:?}");
+    }
+}
+
+const TASKS: &str = "create table public.{prefix}_lists (id int primary key);
+    create table public.{prefix}_tasks (
+        id int primary key, list int references public.{prefix}_lists, assignee uuid,
+        constraint \"{prefix}_tasks who\" foreign key (assignee) references public.users (id)
+            on update cascade on delete set null (assignee) deferrable initially deferred);
+    alter table public.{prefix}_tasks enable row level security, force row level security;
+    revoke all on public.{prefix}_tasks, public.{prefix}_lists from public, anon, authenticated, service_role;";
+
+#[tokio::test]
+async fn keys_to_tables_that_stay_are_off_in_the_trash_and_come_back() {
+    let files = Files::new(&[("0001_tasks.sql", TASKS)]);
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    admin.populate().await;
+    admin
+        .run("delete from public.agents; grant references on public.users to agent_provisioner")
+        .await;
+    let _service = files.service(&db, &[CHECKED, KEPT]).await;
+    for prefix in ["aa", "bb"] {
+        admin.create(prefix).await;
+    }
+    admin.settled().await;
+    let root = Admin(db.connect(SUPERUSER).await);
+    root.run(&format!(
+        "insert into public.aa_lists values (1); insert into public.aa_tasks values (1, 1, '{0}');
+         insert into public.bb_tasks values (1, null, '{1}')",
+        BEN.id, DAN.id
+    ))
+    .await;
+    let keys = "select conname, pg_get_constraintdef(oid) from pg_constraint
+        where contype = 'f' and conname ~ 'tasks' order by 1";
+    let before = admin.rows(keys).await;
+    assert_eq!(before.len(), 4);
+    admin.run("delete from public.agents").await;
+    admin.settled().await;
+    assert_eq!(admin.one::<i64>("select count(*) from provisioning.trash").await, 2);
+    // One leaves while his task is in the trash.
+    admin.run(&format!("delete from auth.users where id = '{}'", BEN.id)).await;
+    assert_eq!(admin.one::<i64>("select count(*) from public.users where name = 'ben'").await, 0);
+    let restored = agents(&db, &["restore", "--all", "--json"]).await;
+    expect(&restored, 0, &[]);
+    let restored = json(&restored);
+    assert_eq!(restored[0]["not_valid"].as_array().unwrap().len(), 1);
+    assert_eq!(restored[1]["not_valid"], value!([]));
+    let mut after = admin.rows(keys).await;
+    assert_eq!(after[0], format!("{} NOT VALID", before[0]));
+    after[0].clone_from(&before[0]);
+    assert_eq!(after, before);
+    let forced = "select bool_and(relforcerowsecurity) from pg_class where relname ~ '_tasks$'";
+    assert!(admin.one::<bool>(forced).await);
+    assert_eq!(root.one::<i64>("select count(*) from public.aa_tasks").await, 1);
+    let gone = format!("insert into public.bb_tasks values (2, null, '{}')", BEN.id);
+    assert_eq!(root.answer(&gone).await.unwrap_err().code().code(), "23503");
+}
+
+#[tokio::test]
+async fn things_of_one_name_do_not_meet_in_the_trash() {
+    let sql = "create type public.{prefix}_mood as enum ('good', 'bad');
+        create table public.{prefix}_notes (id serial primary key, mood public.{prefix}_mood);
+        create index {prefix}_mood on public.{prefix}_notes (mood);
+        revoke all on public.{prefix}_notes from public, anon, authenticated, service_role";
+    let files = Files::new(&[("0001_notes.sql", sql)]);
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let _service = files.service(&db, &[CHECKED, KEPT]).await;
+    admin.create("ab").await;
+    admin.settled().await;
+    // Moved in Studio, and made anew by a repair.
+    admin
+        .run(
+            "insert into public.ab_notes (mood) values ('bad');
+             create schema archive; grant usage, create on schema archive to agent_provisioner;
+             alter table public.ab_notes set schema archive",
+        )
+        .await;
+    expect(&files.ask(&db, &["agents", "repair", "ab", "--wait"]).await, 1, &["1 job succeeded"]);
+    assert_eq!(admin.one::<i64>("select count(*) from provisioning.agent_tables").await, 2);
+    admin.run("insert into public.ab_notes (mood) values ('good'), ('good')").await;
+    let names = "select relnamespace::regnamespace, relname from pg_class where relname ~ '^ab_' order by 1, 2";
+    let before = admin.rows(names).await;
+    assert_eq!(before.len(), 8);
+    admin.run("select from public.delete_agent(1)").await;
+    admin.settled().await;
+    assert_eq!(admin.rows(LAST).await, ["deprovision|succeeded|trashed"]);
+    assert_eq!(admin.tables("ab").await, [""; 0]);
+    expect(&agents(&db, &["restore", "ab"]).await, 0, &["with 2 tables"]);
+    assert_eq!(admin.rows(names).await, before);
+    assert_eq!(admin.rows("select mood from archive.ab_notes").await, ["bad"]);
+    assert_eq!(admin.one::<i64>("select count(*) from public.ab_notes").await, 2);
+    assert_eq!(admin.one::<i64>(TRASH).await, 0);
+}
+
+#[tokio::test]
+async fn what_a_publication_had_in_part_is_named_and_not_published_whole() {
+    let (db, admin, _service) = crm(CHECKED).await;
+    admin
+        .run(
+            "alter publication supabase_realtime add table public.agt_ada_customers (id, name) where (id > 5),
+                 public.agt_ada_messages",
+        )
+        .await;
+    let published = "select tablename, attnames, rowfilter from pg_publication_tables order by 1";
+    let before = admin.rows(published).await;
+    admin.run("select from public.delete_agent(1)").await;
+    admin.settled().await;
+    let restored = agents(&db, &["restore", "agt_ada", "--json"]).await;
+    expect(&restored, 0, &[]);
+    let by_hand = json(&restored)[0]["by_hand"].clone();
+    assert_eq!(admin.rows(published).await, before[1..]);
+    admin.run(by_hand[0].as_str().unwrap()).await;
+    assert_eq!(admin.rows(published).await, before);
+}
+
+#[tokio::test]
+async fn no_text_of_the_trash_is_run_with_the_operators_rights() {
+    let (db, admin, _service) = crm(KEYED).await;
+    admin
+        .run(
+            "alter publication supabase_realtime add table public.agt_ada_messages where (id > 5);
+             create sequence public.advanced; select from public.delete_agent(1)",
+        )
+        .await;
+    admin.settled().await;
+    let evil = "do $x$ begin reset role; perform nextval('public.advanced'); end $x$";
+    let worker = Admin(db.connect(WORKER).await);
+    // In the place of every text that there is.
+    let forge = format!(
+        "update provisioning.trash set regain = (
+             select jsonb_agg(case when f.field is null then e.entry
+                 else jsonb_set(e.entry, array[f.field], to_jsonb($e$x; {evil}; --$e$::text)) end)
+             from jsonb_array_elements(regain) e (entry)
+             cross join lateral (select null union all select k from jsonb_object_keys(e.entry) k
+                 where jsonb_typeof(e.entry -> k) = 'string') f (field))"
+    );
+    worker.run(&forge).await;
+    for args in [&["restore", "agt_ada", "--dry-run"][..], &["restore", "agt_ada"]] {
+        agents(&db, args).await;
+        assert!(!admin.one::<bool>("select is_called from public.advanced").await);
+    }
 }

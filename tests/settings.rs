@@ -1,10 +1,12 @@
 //! A role and a database may have settings of their own, made for other programs.
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use agent_provisioner::cluster::SUPERUSER;
-use agent_provisioner::db::{Db, Patience, Target};
+use agent_provisioner::db::{Db, Patience, Source, Target};
 
 use crate::support::{ADMIN, Admin, Database, Files, ROLES, WORKER, ask, expect, said};
 use crate::trash::{CHECKED, KEPT};
@@ -146,6 +148,37 @@ async fn the_words_of_sql_do_not_depend_on_the_locale() {
     expect(&ask(&db.url(WORKER), &["doctor"]).await, 1, &["disable trigger build"]);
 }
 
+/// In SQL of ours that others' sessions run, or that runs before a session has our settings.
+#[test]
+fn no_text_of_sql_means_something_else_in_another_session() {
+    let mut folders = vec![PathBuf::from("sql")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            files += 1;
+            let text = fs::read_to_string(&path).unwrap();
+            for line in text.lines().map(|line| line.split("--").next().unwrap()) {
+                let at = format!("{}: {line}", path.display());
+                assert!(!line.contains('\\'), "standard_conforming_strings: {at}");
+                let folds = ["lower(", "upper(", "initcap(", "~*", "ilike"];
+                let folds = folds.iter().any(|word| line.contains(word));
+                assert!(!folds || line.contains("collate \"C\""), "the locale: {at}");
+                let array = line
+                    .split("'{")
+                    .skip(1)
+                    .any(|rest| rest.split('\'').next().unwrap().to_lowercase().contains("null"));
+                assert!(!array, "array_nulls: {at}");
+            }
+        }
+    }
+    assert!(files > 60, "{files}");
+}
+
 /// What a trigger-based schema left: a trigger that leaves the work to a function that it calls.
 const OLD: &str = "
     create table public.users (id uuid primary key, name varchar(255) not null,
@@ -233,6 +266,6 @@ async fn session(db: &Database) -> impl std::ops::Deref<Target = deadpool_postgr
     let limit = Duration::from_secs(30);
     let patience = Patience { connect: limit, statement: limit, lock: limit };
     let target = Target::parse(&db.url(WORKER), None, None).unwrap();
-    let pool = Db::new(&target, &patience, 1).unwrap();
+    let pool = Db::new(&Source::new(target, None).unwrap(), &patience, 1).unwrap();
     Box::new(pool.get().await.unwrap())
 }

@@ -180,17 +180,27 @@ async fn an_agent_that_fails_is_parked_and_the_others_are_done() {
 }
 
 #[tokio::test]
-async fn an_upgrade_with_a_key_waits_for_agents_before_it_locks_a_table() {
+async fn an_upgrade_with_a_key_waits_for_the_agents_tables_before_it_locks_agents() {
     let db = Database::new().await;
     let (admin, writer) = (fleet(&db, &["agt_a", "agt_b"]).await, db.admin().await);
     let files = Files::new(&[BASE, TAGS, ("foreign_key.sql", KEYS)]);
     let _service = files.service(&db, &[PATIENT]).await;
     // The first time, its rehearsal waits for agents too.
     expect(&files.ask(&db, &["agents", "upgrade", "agt_a", "--wait"]).await, 0, &["1 job succ"]);
-    writer.run("begin; insert into public.agents (agent_prefix) values ('agt_c')").await;
+    let other = db.admin().await;
+    other.run("begin; lock table public.agt_b_customers in row exclusive mode").await;
     expect(&files.ask(&db, &["agents", "upgrade", "agt_b"]).await, 0, &["queued 1 job\n"]);
     admin.held_up("agt_b").await;
-    writer.run("lock table public.agt_b_customers in row exclusive mode nowait; commit").await;
+    writer.run("begin; lock table public.agents in row exclusive mode nowait").await;
+    other.run("commit").await;
+    let gave_way = "select bool_or(lock_wanted = 'share row exclusive') from provisioning.jobs
+                    where state = 'pending'";
+    admin.holds(gave_way).await;
+    // Nobody waits for each other in a circle.
+    let use_both =
+        "set local lock_timeout = '5s'; insert into public.agents (agent_prefix) values ('agt_c');
+                    lock table public.agt_b_customers in row exclusive mode; commit";
+    writer.run(use_both).await;
     admin.settled().await;
     assert_eq!(versions(&admin).await, ["agt_a|2", "agt_b|2", "agt_c|2"]);
 }

@@ -53,7 +53,7 @@ async fn a_running_program_that_is_older_than_the_schema_ends_and_loses_nothing(
     let db = Database::new().await;
     let (admin, holder) = (db.admin().await, db.admin().await);
     let mut older = db.service_with(&[("DATABASE__LOCK_TIMEOUT", "50s")]).await;
-    holder.run("begin; lock table public.agents in row exclusive mode").await;
+    holder.run("begin; lock table provisioning.lock_gate in exclusive mode").await;
     admin.create("agt_before").await;
     admin.held_up("agt_before").await;
     // From this commit on no job is taken on, not even one that comes with it.

@@ -3,11 +3,14 @@
 -- On a database where the trigger-based schema made these tables they are kept and brought in line.
 
 -- All of them, or none: whoever inserts an agent locks them in one order and who lets a function do it
--- in another, so waiting for one while holding another would be somebody's deadlock.
+-- in another, so waiting for one while holding another would be somebody's deadlock. auth.users gets a trigger
+-- below: nobody may wait for that lock with everybody who signs up behind. Where this role may
+-- not lock it, the trigger has to.
 do $$
 declare
     before   constant text := current_setting('lock_timeout');
     deadline constant timestamptz := clock_timestamp() + interval '30 s';
+    asked    timestamptz;
     theirs   constant text := (
         select string_agg(format('public.%I', t.tablename), ', ' order by t.tablename)
         from pg_catalog.pg_tables t
@@ -15,16 +18,23 @@ declare
           and t.tablename in ('users', 'agents', 'whatsapp_configuration')
     );
 begin
-    while theirs is not null loop
+    loop
+        asked := clock_timestamp();
         begin
-            set local lock_timeout = '200ms';   -- below deadlock_timeout
-            execute format('lock table %s in access exclusive mode', theirs);
+            -- Whoever comes behind us waits, too: briefly, and seldom.
+            set local lock_timeout = '20ms';
+            if has_table_privilege(to_regclass('auth.users'), 'update') then
+                lock table auth.users in share row exclusive mode;
+            end if;
+            if theirs is not null then
+                execute format('lock table %s in access exclusive mode', theirs);
+            end if;
             exit;
         exception when lock_not_available then
             if clock_timestamp() > deadline then
                 raise;
             end if;
-            perform pg_sleep(0.1);
+            perform pg_sleep(50 * extract(epoch from clock_timestamp() - asked));
         end;
     end loop;
     perform set_config('lock_timeout', before, true);

@@ -11,3 +11,4 @@ drop table provisioning.deleted_agents;
 drop table provisioning.agent_tables;
 drop table provisioning.agents;
 drop table provisioning.jobs;
+drop function provisioning.note_schedule();

@@ -15,6 +15,7 @@ create table provisioning.jobs (
     priority      smallint not null default 0,    -- lower goes first
     attempts      integer not null default 0,     -- failed attempts so far
     run_at        timestamptz not null default now(),
+    scheduled_at  timestamptz not null default now(),   -- when run_at was set
     outcome       text,                 -- what a finished job came to: provisioned, superseded, ...
     last_error    text,
     last_sqlstate text,
@@ -43,6 +44,21 @@ alter table provisioning.jobs set (
     autovacuum_vacuum_scale_factor = 0,
     autovacuum_vacuum_threshold = 200
 );
+
+-- Whoever sets run_at: a scheduled_at in the future shows that the server's clock was set back since.
+create function provisioning.note_schedule() returns trigger
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if new.scheduled_at = old.scheduled_at then
+        new.scheduled_at := clock_timestamp();
+    end if;
+    return new;
+end $$;
+
+revoke all on function provisioning.note_schedule() from public, anon, authenticated, service_role;
+
+create trigger note_schedule before update of run_at on provisioning.jobs
+    for each row when (new.run_at <> old.run_at) execute function provisioning.note_schedule();
 
 create table provisioning.agents (
     agent_id         bigint primary key,

@@ -11,9 +11,13 @@ begin
     end if;
 end $$;
 
+drop function provisioning.regain_key(jsonb);
+drop function provisioning.regain_statement(jsonb);
 drop function provisioning.unpublish(regclass);
 drop index provisioning.jobs_deleted_idx;
 alter table provisioning.jobs drop column deletion_confirmed;
 drop table provisioning.trash_relations;
 drop table provisioning.trash;
+drop table provisioning.purge_holds;
+alter table provisioning.agents drop column removed_keys;
 drop schema provisioning_trash;

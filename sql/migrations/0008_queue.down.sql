@@ -1,5 +1,6 @@
 drop function provisioning.register(bigint, text[], text[]);
 drop function provisioning.next_due(text[], integer);
+drop function provisioning.end_clock_waits();
 drop function provisioning.claim(text[], integer, integer);
 drop function provisioning.requeue_behind_former(bigint, bigint);
 drop function provisioning.due(text[], integer, integer);

@@ -161,6 +161,32 @@ begin
     ) r on true;
 end $$;
 
+-- Jobs that were scheduled before the server's clock was set back are due now: they would wait until the
+-- clock is where it was. Returns how many. The worker's own waits are at most 10 minutes; a later run_at is a
+-- date that a person chose, and stays.
+create function provisioning.end_clock_waits() returns bigint
+    language plpgsql set search_path = pg_catalog, pg_temp
+    set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+declare
+    ended bigint;
+begin
+    with late as (
+        select j.id
+        from provisioning.jobs j
+        where j.state = 'pending'
+          and j.run_at > now()
+          and greatest(j.scheduled_at, j.created_at) > clock_timestamp() + interval '1 second'
+          and j.run_at < greatest(j.scheduled_at, j.created_at) + interval '15 minutes'
+        for update skip locked
+    )
+    update provisioning.jobs j
+    set run_at = now(), scheduled_at = now(), created_at = least(j.created_at, now())
+    from late l
+    where l.id = j.id;
+    get diagnostics ended = row_count;
+    return ended;
+end $$;
+
 -- When to look again, after a claim that found nothing: null for never, 0 for soon, since a job is due
 -- and in another worker's hands. The wait may be too short (what is not due yet may be held up, too),
 -- but never too long.
@@ -176,23 +202,28 @@ returns table (
 declare
     reach integer;
     due record;
+    ahead double precision;
+    set_back boolean;       -- the server's clock, after a job was scheduled
 begin
     foreach reach in array array[16, null] loop
         due := provisioning.due(kinds, templates, reach);
         exit when due.ids <> '{}' or due.complete;
     end loop;
+    if due.ids <> '{}' then
+        ahead := 0;
+    else
+        select extract(epoch from min(l.run_at) - clock_timestamp()),
+            bool_or(greatest(l.scheduled_at, l.created_at) > clock_timestamp() + interval '1 second')
+        into ahead, set_back
+        from provisioning.jobs l
+        where l.state = 'pending' and l.run_at > now() and l.run_at < 'infinity' and l.kind = any (kinds)
+          and not (l.kind = 'upgrade' and l.argument ~ '^[0-9]{1,18}$' and l.argument::bigint > templates);
+        if set_back and provisioning.end_clock_waits() > 0 then
+            ahead := 0;
+        end if;
+    end if;
     return query
-    select
-        case when due.ids <> '{}' then 0
-             else (
-                 select extract(epoch from min(l.run_at) - clock_timestamp())::float8
-                 from provisioning.jobs l
-                 where l.state = 'pending' and l.run_at > now() and l.run_at < 'infinity' and l.kind = any (kinds)
-                   and not (l.kind = 'upgrade' and l.argument ~ '^[0-9]{1,18}$'
-                            and l.argument::bigint > templates)
-             )
-        end,
-        coalesce((select max(m.version) from provisioning.migrations m), 0);
+    select ahead, coalesce((select max(m.version) from provisioning.migrations m), 0);
 end $$;
 
 -- Registers the tables and types that were made for a registered agent, and forgets what is gone of
@@ -272,6 +303,7 @@ revoke all on function provisioning.due(text[], integer, integer)
     from public, anon, authenticated, service_role;
 revoke all on function provisioning.claim(text[], integer, integer)
     from public, anon, authenticated, service_role;
+revoke all on function provisioning.end_clock_waits() from public, anon, authenticated, service_role;
 revoke all on function provisioning.next_due(text[], integer)
     from public, anon, authenticated, service_role;
 revoke all on function provisioning.register(bigint, text[], text[])

@@ -48,6 +48,114 @@ end $$;
 create trigger refuse_truncate before truncate on public.agents
     for each statement execute function provisioning.refuse_truncate();
 
+-- The end of a deletion. Row security hides nothing from these functions, and they check that what they did is done.
+
+-- What is known of an agent that is being deleted: from its row, else from what the deleted row left, else
+-- nothing. A row that was put back under the same id and waits for its own provision is another agent's.
+create function provisioning.leaving_agent(agent bigint)
+returns table (
+    present boolean,                -- its row is there, and goes with the deletion
+    known boolean, user_id uuid, created_by uuid, created_at timestamptz
+)
+    language plpgsql stable security definer
+    set search_path = pg_catalog, pg_temp set row_security = off as $$
+#variable_conflict use_column
+begin
+    return query
+    select true, true, a.user_id, a.created_by, a.created_at from public.agents a
+    where a.id = agent and not exists (
+        select from provisioning.jobs j
+        where j.agent_id = agent and j.kind = 'provision' and j.state = 'pending');
+    if not found then
+        return query
+        select false, true, d.user_id, d.created_by, d.created_at from provisioning.deleted_agents d
+        where d.agent_id = agent;
+        if not found then
+            return query select false, false, null::uuid, null::uuid, null::timestamptz;
+        end if;
+    end if;
+end $$;
+
+-- Deletes an agent's registration and row, and switches off the active WhatsApp configuration of the user whose
+-- agent it is at that moment, unless the user has another agent. Its tables must be gone by then. An unknown
+-- owner's configuration stays as it is. What was found goes to the agent's item in the trash. `unreported`: nobody
+-- asked for the deletion, so an agent that exists after all is left alone, and that is `superseded`.
+--
+-- Comes last: from here on the transaction has a lock on public.agents, for which others may wait.
+create function provisioning.remove_agent(agent bigint, unreported boolean, item bigint)
+returns table (superseded boolean, owner_known boolean)
+    language plpgsql security definer
+    set search_path = pg_catalog, pg_temp set row_security = off as $$
+#variable_conflict use_column
+declare
+    leaving record;
+    remaining text;
+    switched_off boolean := false;
+begin
+    if not exists (select from provisioning.jobs j
+                   where j.agent_id = agent and j.kind = 'deprovision' and j.state = 'pending') then
+        raise exception 'no deletion of agent % is pending', agent using errcode = 'insufficient_privilege';
+    end if;
+    perform from public.agents a where a.id = agent for update;     -- waits for a DELETE that is under way
+    superseded := found and unreported;
+    select * into leaving from provisioning.leaving_agent(agent);
+    owner_known := leaving.known;
+    if superseded then
+        return next;
+        return;
+    end if;
+
+    select string_agg(c.oid::regclass::text, ', ') into remaining
+    from provisioning.agent_tables t
+    join pg_catalog.pg_class c on c.oid = t.relation and c.relname = t.table_name
+    where t.agent_id = agent;
+    if remaining is not null then
+        raise exception '% still belongs to agent %', remaining, agent
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = 'Look for a missing policy "worker" on tables of schema provisioning: deploy/roles.sql makes it.';
+    end if;
+    delete from provisioning.agents p where p.agent_id = agent;
+    if exists (select from provisioning.agents p where p.agent_id = agent) then
+        raise exception 'DELETE did not delete the registration of agent %', agent
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = 'Look for a rule or a trigger on provisioning.agents.';
+    end if;
+    if leaving.present then
+        delete from public.agents a where a.id = agent;
+        if exists (select from provisioning.leaving_agent(agent) l where l.present) then
+            raise exception 'DELETE did not delete the row of agent %', agent
+                using errcode = 'object_not_in_prerequisite_state',
+                      hint = 'Look for a rule or a trigger on public.agents.';
+        end if;
+    end if;
+    if not exists (select from public.agents a where a.user_id = leaving.user_id) then
+        update public.whatsapp_configuration w set is_active = false, updated_at = now()
+        where w.user_id = leaving.user_id and w.is_active;
+        switched_off := found;
+        if exists (select from public.whatsapp_configuration w
+                   where w.user_id = leaving.user_id and w.is_active) then
+            raise exception 'UPDATE did not switch off the WhatsApp configuration of user %', leaving.user_id
+                using errcode = 'object_not_in_prerequisite_state',
+                      hint = 'Look for a rule or a trigger on public.whatsapp_configuration.';
+        end if;
+    end if;
+    if item is not null then
+        update provisioning.trash t
+        set owner_known = leaving.known, user_id = leaving.user_id, created_by = leaving.created_by,
+            created_at = leaving.created_at, whatsapp = switched_off
+        where t.item = remove_agent.item;
+        if not found then
+            raise exception 'UPDATE did not change the item of agent % in the trash', agent
+                using errcode = 'object_not_in_prerequisite_state',
+                      hint = 'Look for a rule or a trigger on provisioning.trash.';
+        end if;
+    end if;
+    delete from provisioning.deleted_agents d where d.agent_id = agent;
+    return next;
+end $$;
+
+revoke all on function provisioning.leaving_agent(bigint) from public, anon, authenticated, service_role;
+revoke all on function provisioning.remove_agent(bigint, boolean, bigint) from public, anon, authenticated, service_role;
 revoke all on function provisioning.living_agents(bigint[]) from public, anon, authenticated, service_role;
 revoke all on function provisioning.hold_agent(bigint, text) from public, anon, authenticated, service_role;
 revoke all on function provisioning.refuse_truncate() from public, anon, authenticated, service_role;

@@ -53,6 +53,8 @@ create function provisioning.show_instance(
 declare
     sent boolean;
 begin
+    -- After a crash of the server the row is shown again: nothing has to wait for the disk.
+    perform set_config('synchronous_commit', 'off', true);
     insert into provisioning.instances as i (id, host, pid, version, settings)
     values (me, host, pid, version, settings)
     on conflict on constraint instances_pkey do update set seen_at = now();

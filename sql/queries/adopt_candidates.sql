@@ -40,7 +40,7 @@ select
     current_user::text as asker,
     (select p.agent_id from provisioning.agents p where p.agent_prefix = f.prefix) as former,
     (select min(j.id) from provisioning.jobs j
-     where j.agent_id = f.id and j.kind = 'deprovision' and j.state in ('pending', 'dead', 'paused')) as leaving
+     where j.agent_id = f.id and j.kind = 'deprovision' and j.state in ('pending', 'paused')) as leaving
 from found f
 union all
 select u.id, u.prefix, null, null, null, null, null, null, null, null, null, null, null, null, null, null

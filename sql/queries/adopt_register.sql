@@ -1,4 +1,4 @@
--- Registers what somebody else built for an agent; one row back for each table. The key share keeps
+-- Registers what somebody else built for an agent; what was registered. The key share keeps
 -- the agent from being deleted before this transaction commits.
 -- $1 agent, $2 template version, $3 reference, $4 tables, $5 types
 with agent as materialized (
@@ -12,9 +12,15 @@ with agent as materialized (
     select y.oid::regtype, r.agent_id, y.typname
     from registered r, pg_catalog.pg_type y
     where y.oid = any ($5)
+    returning 1
+), tables as (
+    insert into provisioning.agent_tables (relation, agent_id, table_name)
+    select c.oid::regclass, r.agent_id, c.relname
+    from registered r, pg_catalog.pg_class c
+    where c.oid = any ($4)
+    returning 1
 )
-insert into provisioning.agent_tables (relation, agent_id, table_name)
-select c.oid::regclass, r.agent_id, c.relname
-from registered r, pg_catalog.pg_class c
-where c.oid = any ($4)
-returning table_name
+select (select count(*) from agent) as agents, (select count(*) from registered) as registered,
+    (select count(*) from tables) as tables, (select count(*) from types) as types,
+    (select count(*) from pg_catalog.pg_class c where c.oid = any ($4)) as tables_there,
+    (select count(*) from pg_catalog.pg_type y where y.oid = any ($5)) as types_there

@@ -44,7 +44,7 @@ select
     coalesce(to_char(p.run_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), p.run_at::text) as run_at,
     coalesce(to_char(p.finished_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), p.finished_at::text) as finished_at,
     round(extract(epoch from p.duration) * 1000, 1)::float8 as duration_ms,
-    p.replayed_by, p.replay_reason,
+    p.replayed_by, p.replay_reason, p.give_ways, p.lock_wanted,
     coalesce(to_char(p.replayed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), p.replayed_at::text) as replayed_at,
     p.pid,
     p.role,

@@ -18,8 +18,9 @@ select
     ) as may_claim,
     (
         select bool_and(coalesce(has_function_privilege(to_regprocedure('provisioning.' || f), 'execute'), false))
-        from unnest('{"notify(text, text, double precision)",
-                      "show_instance(bigint, text, integer, text, jsonb, text, text)"}'::text[]) f
+        from unnest('{"notify(text, text, double precision)", "end_clock_waits()",
+                      "show_instance(bigint, text, integer, text, jsonb, text, text)",
+                      "differing_instances(bigint, jsonb)", "is_current(timestamptz)"}'::text[]) f
     ) as may_notify,
     has_table_privilege('public.agents', 'select')
         and has_table_privilege('public.agents', 'references')

@@ -34,4 +34,5 @@ with living as materialized (
 )
 select (select count(*) from missing) as missing, (select count(*) from orphaned) as orphaned,
     (select count(*) from living l where not exists (select from public.agents a where a.id = l.id)) as hidden,
-    exists (select from provisioning.trash where purge_at <= now()) as expired
+    exists (select from provisioning.trash where purge_at <= now()) as expired,
+    provisioning.end_clock_waits() as clock_waits

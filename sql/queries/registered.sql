@@ -2,13 +2,18 @@
 -- types; and whether each is still the one registered.
 -- $1 agent
 select
-    a.reference = 'foreign_key' as keyed,
     o.kind,
     o.oid,
     -- Null where somebody dropped it.
     o.name,
     coalesce(o.bare_name = o.registered_name, false) as ours,
-    o.registered_name
+    o.registered_name,
+    -- What unties it from public.agents, where it has another name by now.
+    case when o.kind = 'table' and o.bare_name <> o.registered_name then (
+        select string_agg(format('alter table %s drop constraint %I', o.name, k.conname), '; ')
+        from pg_catalog.pg_constraint k
+        where k.conrelid = o.oid and k.contype = 'f' and k.conparentid = 0
+          and k.confrelid = 'public.agents'::regclass) end as untie
 from provisioning.agents a
 left join lateral (
     select 'table' as kind, case when c.oid is not null then format('%I.%I', n.nspname, c.relname) end as name,

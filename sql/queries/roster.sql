@@ -23,6 +23,15 @@ with living as materialized (
 )
 select
     k.agent_prefix, k.agent_id, k.alive, b.template_version, b.reference,
+    -- A deletion that was given up, or is not done, has taken the key off.
+    coalesce(
+        b.reference = 'foreign_key'
+        and b.removed_keys @> '[{"refers_to_schema": "public", "refers_to": "agents"}]'
+        and not exists (
+            select from provisioning.agent_tables t
+            join pg_catalog.pg_constraint c on c.conrelid = t.relation and c.contype = 'f'
+                and c.confrelid = 'public.agents'::regclass
+            where t.agent_id = b.agent_id), false) as key_removed,
     case
         when deletion.state = 'pending' then 'deleting'
         when deletion.state = 'paused' then 'paused'

@@ -30,5 +30,12 @@ from waiting where not waits and run_at <= now() and run_at > '-infinity'
 union all
 select 'blocked', null, null, count(distinct agent_prefix)::float8 from waiting where stuck
 union all
+select 'lock_waiters', null, null, count(*)::float8
+from provisioning.jobs where state = 'pending' and lock_wanted is not null
+union all
+select 'lock_holder', null, null, coalesce(max(h.seconds), 0) from provisioning.lock_holders() h
+union all
+select 'purge_held', null, null, count(*)::float8 from provisioning.purge_holds where released_at is null
+union all
 select 'agents', template_version::text, null, count(*)::float8
 from provisioning.agents group by template_version

@@ -1,20 +1,18 @@
--- Notes an agent that goes into the trash; its number there.
--- What the deleted row said goes before the row of that id: it may have been inserted again since.
--- $1 agent, $2 user, $3 what only the deleted row knew, $4 what to regain, $5 seconds to keep it
+-- Notes an agent that goes into the trash; its number there. provisioning.remove_agent adds what only the agent's
+-- row knows. A key to public.agents that somebody has given up meanwhile (`agents convert`) does not come back.
+-- $1 agent, $2 what else was taken off, $3 seconds to keep it, $4 the service's clock, in seconds since 1970
 insert into provisioning.trash (
-    agent_id, agent_prefix, user_id, created_by, created_at,
-    template_version, reference, provisioned_at, regain, purge_at
+    agent_id, agent_prefix, built_for,
+    template_version, reference, provisioned_at, regain, purge_at, clock_offset
 )
-select p.agent_id, p.agent_prefix,
-    case
-        when a.id is not null then a.user_id
-        when $3 is not null then $2::uuid
-        else coalesce($2::uuid, p.user_id)
-    end,
-    coalesce(a.created_by, ($3::json ->> 'created_by')::uuid),
-    coalesce(a.created_at, ($3::json ->> 'created_at')::timestamptz),
-    p.template_version, p.reference, p.provisioned_at, $4, now() + $5 * interval '1 second'
+select p.agent_id, p.agent_prefix, p.user_id,
+    p.template_version, p.reference, p.provisioned_at,
+    (select coalesce(jsonb_agg(e.entry::jsonb), '[]') from unnest($2) e (entry))
+    || (select coalesce(jsonb_agg(k.entry), '[]') from jsonb_array_elements(p.removed_keys) k (entry)
+        where p.reference = 'foreign_key'
+           or (k.entry ->> 'refers_to_schema', k.entry ->> 'refers_to') is distinct from ('public', 'agents')),
+    now() + $3 * interval '1 second',
+    extract(epoch from clock_timestamp()) - $4
 from provisioning.agents p
-left join public.agents a on a.id = p.agent_id and $3 is null
 where p.agent_id = $1
 returning item

@@ -131,7 +131,7 @@ pub async fn others(
 ///
 /// Everything is looked at again, since the plan may be old.
 pub async fn take(client: &Client, manifest: &Manifest, agent: &Agent) -> Result<Taken, Error> {
-    if !hold(client, agent).await? {
+    if !hold(client, agent, false).await? {
         return Ok(Taken::Nothing);
     }
     let found = candidates(client, manifest, Some(&[agent.prefix.as_str()])).await?;
@@ -160,8 +160,18 @@ pub async fn take(client: &Client, manifest: &Manifest, agent: &Agent) -> Result
             ],
         )
         .await;
-    let registered = registered.map_err(query("register the agent's tables"))?.len();
-    if registered == tables.len() {
+    let registered = registered.map_err(query("register the agent's tables"))?;
+    let count = |column| registered.first().map_or(0_i64, |row| row.get(column));
+    for (table, due, written) in [
+        ("provisioning.agents", "agents", "registered"),
+        ("provisioning.agent_tables", "tables_there", "tables"),
+        ("provisioning.agent_types", "types_there", "types"),
+    ] {
+        if count(written) != count(due) {
+            return Err(Error::Swallowed(table));
+        }
+    }
+    if usize::try_from(count("tables")) == Ok(tables.len()) {
         return Ok(Taken::Adopted);
     }
     Ok(Taken::Refused("its tables were replaced meanwhile".to_owned()))
@@ -242,7 +252,7 @@ fn obstacle(related: &[&Row]) -> Option<String> {
 }
 
 /// The ends of names that begin with a prefix.
-fn suffixes(names: impl Fn(&Prefix) -> Vec<String>) -> Result<Vec<String>, Error> {
+pub(super) fn suffixes(names: impl Fn(&Prefix) -> Vec<String>) -> Result<Vec<String>, Error> {
     let prefix: Prefix = "zz".parse()?;
     let end = |name: String| name.strip_prefix(prefix.as_str()).map(ToOwned::to_owned);
     Ok(names(&prefix).into_iter().filter_map(end).collect())

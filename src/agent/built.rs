@@ -32,13 +32,15 @@ impl Built {
     }
 
     fn from_row(row: &Row) -> Result<Self, Error> {
-        let prefix = row.get::<_, &str>("agent_prefix").parse()?;
+        let unreadable = || query("read the registry");
+        let text = |name| row.try_get::<_, &str>(name).map_err(unreadable());
+        let id = AgentId(row.try_get("agent_id").map_err(unreadable())?);
         Ok(Self {
-            agent: Agent { id: AgentId(row.get("agent_id")), prefix },
-            version: row.get("template_version"),
-            reference: row.get::<_, &str>("reference").parse()?,
-            tables: row.get("tables"),
-            types: row.get("types"),
+            agent: Agent { id, prefix: text("agent_prefix")?.parse()? },
+            version: row.try_get("template_version").map_err(unreadable())?,
+            reference: text("reference")?.parse()?,
+            tables: row.try_get("tables").map_err(unreadable())?,
+            types: row.try_get("types").map_err(unreadable())?,
         })
     }
 }

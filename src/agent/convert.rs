@@ -3,8 +3,10 @@
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use super::error::{Error, query};
+use super::deprovision::is_alive;
+use super::error::{Error, query, written};
 use super::mend::refers_to_agents;
+use super::shared_lock::{AGENTS, LockMode, lock};
 use super::{Agent, AgentId, Blueprint, Object, Outcome, Reference};
 
 /// Drops the agent's foreign keys to `agents`, or creates those that the templates have. An agent that
@@ -27,26 +29,26 @@ pub async fn convert(
                 })
             };
             let wanted = objects.iter().filter(|object| refers_to_agents(object));
-            let creates = wanted.filter(ours).filter(|key| !has(key)).map(Object::create);
-            tie(client, agent.id, to, &creates.collect::<Vec<_>>()).await?
+            let missing = wanted.filter(ours).filter(|key| !has(key));
+            let (tables, creates): (Vec<_>, Vec<_>) =
+                missing.map(|key| (key.relation.clone(), key.create())).unzip();
+            tie(client, agent.id, to, &tables, &creates).await?
         }
         Reference::Check => untie(client, agent.id).await?,
     };
     Ok(if there { Outcome::Converted } else { Outcome::Superseded })
 }
 
-/// Drops the agent's foreign keys to `agents`; whether it still has its row there. Gives way at once to
-/// whoever uses a table of the agent's that has one: `agents` is locked meanwhile.
-pub(super) async fn untie(client: &Client, id: AgentId) -> Result<bool, Error> {
+/// Drops the agent's foreign keys to `agents`; whether it still has its row there.
+async fn untie(client: &Client, id: AgentId) -> Result<bool, Error> {
     let found = keys(client, id).await?;
-    let drops = found.iter().filter_map(|(table, key)| {
-        let key = key.as_ref()?;
-        Some(format!(
-            "lock table {table} in access exclusive mode nowait;\n\
-             alter table {table} drop constraint if exists {key}"
-        ))
-    });
-    tie(client, id, Reference::Check, &drops.collect::<Vec<_>>()).await
+    let keyed = found.into_iter().filter_map(|(table, key)| Some((table, key?)));
+    let drop = |(table, key): (String, String)| {
+        let drop = format!("alter table {table} drop constraint if exists {key}");
+        (table, drop)
+    };
+    let (tables, drops): (Vec<_>, Vec<_>) = keyed.map(drop).unzip();
+    tie(client, id, Reference::Check, &tables, &drops).await
 }
 
 /// The agent's tables, each with its foreign keys to `agents`.
@@ -57,38 +59,39 @@ async fn keys(client: &Client, id: AgentId) -> Result<Vec<(String, Option<String
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// Changes the keys, and says so in the registry; whether the agent is still there.
+/// Changes the keys of these tables, and says so in the registry; whether the agent is still there.
 ///
-/// `agents` is locked first: a lock taken in the middle would deadlock with everyone who reads or
-/// writes `agents` and then an agent's table. It stays locked until the commit, so all is asked
-/// before, and everything goes out in one round trip.
+/// `agents` is locked before the tables: a lock taken in the middle would deadlock with everyone who reads
+/// or writes `agents` and then an agent's table. It stays locked until the commit, so all that may wait
+/// comes before, and everything goes out in one round trip.
 async fn tie(
     client: &Client,
     id: AgentId,
     to: Reference,
+    tables: &[String],
     statements: &[String],
 ) -> Result<bool, Error> {
-    let lock = match to {
-        Reference::ForeignKey => "lock table public.agents in share row exclusive mode",
-        Reference::Check => "lock table public.agents in access exclusive mode",
+    let mode = match to {
+        Reference::ForeignKey => LockMode::ShareRowExclusive,
+        Reference::Check => LockMode::AccessExclusive,
     };
-    let row = "select from public.agents where id = $1";
     let record = "update provisioning.agents set reference = $2 where agent_id = $1";
-    let statements = statements.join(";\n");
-    let (locked, row, recorded, changed) = tokio::join!(
+    let (agents, statements) = ([AGENTS.to_owned()], statements.join(";\n"));
+    let (recorded, locked, alive, changed) = tokio::join!(
         biased;
-        client.batch_execute(lock),
-        async { client.query_typed(row, &[(&id.0, Type::INT8)]).await },
         async {
             client.execute_typed(record, &[(&id.0, Type::INT8), (&to.as_str(), Type::TEXT)]).await
         },
+        lock(client, mode, &agents, tables),
+        is_alive(client, id),
         client.batch_execute(&statements),
     );
-    locked.map_err(query("lock agents"))?;
-    let there = !row.map_err(query("look for the agent's row"))?.is_empty();
-    if there || to == Reference::Check {
-        recorded.map_err(query("record the reference"))?;
+    let recorded = recorded.map_err(query("record the reference"))?;
+    locked?;
+    let there = alive?;
+    if there {
         changed.map_err(query("change the foreign keys"))?;
+        written(recorded, "provisioning.agents")?;
     }
     Ok(there)
 }

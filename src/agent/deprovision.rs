@@ -1,108 +1,143 @@
 //! Taking one agent's tables away, in a transaction that the caller opened.
 
 use tokio_postgres::Client;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
-use super::convert::untie;
-use super::error::{Error, query};
-use super::{AgentId, Blueprint, Outcome, trash};
+use super::error::{Error, proof, query};
+use super::{AgentId, Blueprint, Outcome, keys, trash, unmanaged};
 
 /// An agent that goes.
 #[derive(Clone, Copy, Debug)]
 pub struct Leaving<'a> {
     /// Whose row is deleted, or was.
     pub id: AgentId,
-    /// Its user, a UUID.
-    pub user: Option<&'a str>,
-    /// What only the deleted row knew, as the trigger on `agents` wrote it down.
-    pub row: Option<&'a str>,
+    /// As the row had it; it may be against the rule.
+    pub prefix: &'a str,
+    /// Nobody asked for it: the tables were found without their agent.
+    pub unreported: bool,
 }
 
 /// Drops an agent's registered tables or moves them into the trash, deletes its row if it is still
-/// there, and switches its user's WhatsApp configuration off, unless the user has another agent by now.
+/// there, and switches off the WhatsApp configuration of the user who owns the agent at that moment, unless
+/// the user has another agent. Where the owner is not known it switches off nothing.
 ///
 /// Nothing unregistered is dropped, whatever its name; a view of somebody's that depends on a table
-/// makes this fail with the server's detail.
+/// makes this fail with the server's detail. An agent that exists after all, although nobody asked for its
+/// deletion, is `Superseded`, and the caller must roll back. Where row security may hide it, this fails.
 ///
-/// With the foreign key, a drop locks `agents` against readers until the commit. So the key goes by
-/// itself, and this is `Unfinished`: from then on the agent is one with the check, whose tables and row
-/// go without such a lock. What is kept in the trash is kept with its key, and takes one transaction.
+/// A foreign key to a table that stays would lock that table against readers until the commit. So such keys
+/// go by themselves, and this is `Unfinished`: from then on tables and row go without such a lock.
 pub async fn deprovision(
     client: &Client,
     blueprint: &Blueprint,
     leaving: Leaving<'_>,
 ) -> Result<Outcome, Error> {
-    let Leaving { id, user, .. } = leaving;
-    let holdings = Holdings::read(client, id).await?;
-    if holdings.keyed && blueprint.retention.is_zero() {
-        untie(client, id).await?;
+    let Leaving { id, prefix, unreported } = leaving;
+    let (alive, holdings, keys) = tokio::join!(
+        biased;
+        is_alive(client, id),
+        Holdings::read(client, id),
+        keys::read(client, id),
+    );
+    let (alive, holdings) = (alive?, holdings?);
+    if alive && unreported {
+        return Ok(Outcome::Superseded);
+    }
+    if alive {
+        holdings.require_untied()?;
+    }
+    let left = !holdings.registered
+        && unmanaged::has_old_tables(client, &blueprint.manifest, prefix, alive).await?;
+    if keys::take_off(client, id, &keys?).await? {
         return Ok(Outcome::Unfinished);
     }
-    let (batch, item) = removal(client, blueprint, leaving, &holdings).await?;
-    let whatsapp = "update public.whatsapp_configuration set is_active = false, updated_at = now() \
-                    where user_id = $1::text::uuid and is_active and not exists \
-                    (select from public.agents a where a.user_id = $1::text::uuid and a.id <> $2)";
-    // A row that was inserted again since, with the same id, waits for its own provision.
-    let row = "delete from public.agents a where a.id = $1 and not exists \
-               (select from provisioning.jobs j where j.agent_id = a.id and j.kind = 'provision' \
-               and j.state = 'pending')";
-    // One round trip, in which agents is locked where the trash keeps the key.
-    let (dropped, configuration, row) = tokio::join!(
+    let keep = !blueprint.retention.is_zero() && !holdings.tables.is_empty();
+    let oids = holdings.oids();
+    let (locked, detached) = tokio::join!(
         biased;
-        forget(client, id, &batch),
-        async { client.execute_typed(whatsapp, &[(&user, Type::TEXT), (&id.0, Type::INT8)]).await },
-        async { client.execute_typed(row, &[(&id.0, Type::INT8)]).await },
+        holdings.lock(client),
+        unmanaged::require_detached(client, &oids, keep),
     );
-    dropped?;
-    let switched = configuration.map_err(query("deactivate the WhatsApp configuration"))?;
-    row.map_err(query("delete the agent's row"))?;
-    let Some(item) = item else { return Ok(Outcome::Deprovisioned) };
-    if switched > 0 {
-        let note = "update provisioning.trash set whatsapp = true where item = $1";
-        let noted = client.execute_typed(note, &[(&item, Type::INT8)]).await;
-        noted.map_err(query("note the WhatsApp configuration"))?;
+    locked?;
+    detached?;
+    let (batch, item) = if keep {
+        let (item, moves) = trash::note(client, blueprint.retention, id, &holdings).await?;
+        (moves, Some(item))
+    } else {
+        (holdings.drop(), None)
+    };
+    // One round trip.
+    let (taken, removed) =
+        tokio::join!(biased; client.batch_execute(&batch), Removed::of(client, leaving, item));
+    taken.map_err(query("take the agent's tables away"))?;
+    let removed = removed?;
+    if removed.superseded {
+        return Ok(Outcome::Superseded);
     }
-    Ok(Outcome::Trashed)
+    if !removed.owner_known {
+        tracing::warn!(
+            agent.id = id.0,
+            agent.prefix = prefix,
+            "the agent's owner is not known: no WhatsApp configuration was switched off"
+        );
+    }
+    Ok(match item {
+        Some(_) => Outcome::Trashed,
+        None if left => Outcome::RowDeleted,
+        None => Outcome::Deprovisioned,
+    })
 }
 
-/// The SQL that takes away what is registered to an agent; and its number in the trash, where
-/// deleted agents are kept.
-async fn removal(
-    client: &Client,
-    blueprint: &Blueprint,
-    leaving: Leaving<'_>,
-    holdings: &Holdings,
-) -> Result<(String, Option<i64>), Error> {
-    if blueprint.retention.is_zero() || holdings.tables.is_empty() {
-        return Ok((holdings.lock().to_owned() + &holdings.drop(), None));
-    }
-    let (item, moves) = trash::note(client, blueprint.retention, leaving, holdings).await?;
-    Ok((moves, Some(item)))
+/// Whether the agent's row exists. Row security cannot hide it: it makes this fail.
+///
+/// Leaves no lock on `agents` behind: two transactions that have one and ask for an exclusive one would wait
+/// for each other.
+pub(super) async fn is_alive(client: &Client, id: AgentId) -> Result<bool, Error> {
+    let sql = "select from provisioning.living_agents(array[$1])";
+    let (begun, rows, ended) = tokio::join!(
+        biased;
+        client.batch_execute("savepoint look"),
+        async { client.query_typed(sql, &[(&id.0, Type::INT8)]).await },
+        client.batch_execute("rollback to savepoint look; release savepoint look"),
+    );
+    begun.map_err(query("open a savepoint"))?;
+    let alive = !rows.map_err(proof("look for the agent's row"))?.is_empty();
+    ended.map_err(query("give the lock on agents back"))?;
+    Ok(alive)
 }
 
-async fn forget(client: &Client, id: AgentId, batch: &str) -> Result<(), Error> {
-    let forget = "delete from provisioning.agents where agent_id = $1";
-    let (taken, forgotten) = tokio::join!(
-        biased;
-        client.batch_execute(batch),
-        async { client.execute_typed(forget, &[(&id.0, Type::INT8)]).await },
-    );
-    taken.map_err(query("drop the agent's tables"))?;
-    forgotten.map_err(query("drop the agent's registration"))?;
-    Ok(())
+/// What became of the row.
+struct Removed {
+    superseded: bool,
+    owner_known: bool,
+}
+
+impl Removed {
+    async fn of(client: &Client, leaving: Leaving<'_>, item: Option<i64>) -> Result<Self, Error> {
+        let sql = "select * from provisioning.remove_agent($1, $2, $3)";
+        let asked: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&leaving.id.0, Type::INT8), (&leaving.unreported, Type::BOOL), (&item, Type::INT8)];
+        let rows = client.query_typed(sql, &asked).await;
+        let rows = rows.map_err(query("delete the agent's row and registration"))?;
+        let Some(row) = rows.first() else { return Err(Error::Swallowed("public.agents")) };
+        Ok(Self { superseded: row.get("superseded"), owner_known: row.get("owner_known") })
+    }
 }
 
 /// What is registered to an agent, and still is what was registered.
 #[derive(Debug, Default)]
 pub(super) struct Holdings {
-    keyed: bool,
+    /// Whether the agent is.
+    registered: bool,
     pub(super) tables: Vec<Holding>,
-    pub(super) types: Vec<Holding>,
+    types: Vec<Holding>,
+    /// Left alone, and yet the end of the agent's row reaches into them; and what prevents it.
+    tied: Vec<(String, String)>,
 }
 
 #[derive(Debug)]
 pub(super) struct Holding {
-    pub(super) oid: u32,
+    oid: u32,
     /// Qualified and quoted.
     name: String,
 }
@@ -112,8 +147,7 @@ impl Holdings {
         let sql = include_str!("../../sql/queries/registered.sql");
         let rows = client.query_typed(sql, &[(&id.0, Type::INT8)]).await;
         let rows = rows.map_err(query("read the agent's tables"))?;
-        let keyed = rows.first().is_some_and(|row| row.get("keyed"));
-        let mut holdings = Self { keyed, ..Self::default() };
+        let mut holdings = Self { registered: !rows.is_empty(), ..Self::default() };
         for row in &rows {
             let Some(registered) = row.get::<_, Option<&str>>("registered_name") else { continue };
             match row.get("name") {
@@ -124,23 +158,46 @@ impl Holdings {
                         _ => holdings.types.push(holding),
                     }
                 }
-                _ => {
+                renamed => {
                     let name = registered;
                     tracing::warn!(
                         agent.id = id.0,
                         name,
                         "no longer what was registered: left alone"
                     );
+                    let untie = renamed.zip(row.get::<_, Option<String>>("untie"));
+                    if let Some((renamed, untie)) = untie {
+                        let renamed: String = renamed;
+                        holdings.tied.push((format!("{renamed}, once {name}"), untie));
+                    }
                 }
             }
         }
         Ok(holdings)
     }
 
-    /// With the foreign key, `agents` is locked before anything else: a lock taken in the middle
-    /// would deadlock with everyone who reads `agents` and then writes to an agent's table.
-    pub(super) fn lock(&self) -> &'static str {
-        if self.keyed { "lock table public.agents in access exclusive mode;\n" } else { "" }
+    fn require_untied(&self) -> Result<(), Error> {
+        if self.tied.is_empty() {
+            return Ok(());
+        }
+        let (found, mend) = self.tied.iter().cloned().unzip();
+        Err(Error::Renamed { found, mend })
+    }
+
+    pub(super) fn oids(&self) -> Vec<u32> {
+        self.tables.iter().map(|table| table.oid).collect()
+    }
+
+    /// Keeps everybody off the tables until the transaction ends, so that what is checked stays true.
+    /// Partitions and inheritance children are left alone: they may be somebody else's.
+    async fn lock(&self, client: &Client) -> Result<(), Error> {
+        if self.tables.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> =
+            self.tables.iter().map(|table| format!("only {}", table.name)).collect();
+        let lock = format!("lock table {} in access exclusive mode", names.join(", "));
+        client.batch_execute(&lock).await.map_err(query("lock the agent's tables"))
     }
 
     /// Drops all of it, and nothing that somebody hung on it.

@@ -32,7 +32,10 @@ pub(super) async fn listen(
         .collect();
     let failed = query("make the templates' objects anew");
     client.batch_execute("savepoint echo").await.map_err(failed)?;
-    let made = Script::of(mend(&made, false).statements.join(";\n"));
+    // What the keys refer to is locked already.
+    let made = mend(&twin, &made, false);
+    let keys = made.keys.map(|keys| keys.statements).unwrap_or_default();
+    let made = Script::of([made.statements, keys].concat().join(";\n"));
     let heard = match apply(client, &made).await {
         Ok(()) => {
             let (tables, types) = rehearsal::made(client, &twin).await?;

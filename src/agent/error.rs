@@ -2,8 +2,8 @@
 
 use tokio_postgres::error::SqlState;
 
-use super::{InvalidPrefix, InvalidReference};
-use crate::retry_policy::{RetryPolicy, retry_policy};
+use super::{InvalidPrefix, InvalidReference, Refusal};
+use crate::retry_policy::{RetryPolicy, Wait, retry_policy};
 
 /// Why an agent could not be built or dropped. The caller rolls back.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,59 @@ pub enum Error {
          then replay this job", .0.join(", ")
     )]
     InTheWay(Vec<String>),
+    /// Row security may hide the agent's row from the very functions that prove whether it exists.
+    #[error(
+        "cannot prove whether the agent still exists, so nothing is dropped: row security is forced on a \
+         table for its own owner, who has no BYPASSRLS; alter table public.agents no force row level security"
+    )]
+    Unproven {
+        /// What the server said, with the table.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// A statement that had a row to write wrote none.
+    #[error(
+        "{0} did not take a row that was written: look for a rule, a trigger or a policy on it, \
+         then replay this job"
+    )]
+    Swallowed(&'static str),
+    /// Tables that an older trigger built for an agent were never taken over.
+    #[error(
+        "nothing was deleted, since nobody manages {}: with the agent's row the rows in there would go, or \
+         keep it. If these tables are the agent's run `agent-provisioner agents adopt {prefix} --yes`. To \
+         keep them run {}. Then replay this job",
+        .tables.join(", "), .mend.join("; ")
+    )]
+    NotAdopted {
+        /// The agent's, as its row has it.
+        prefix: String,
+        /// Qualified and quoted.
+        tables: Vec<String>,
+        /// The statements that untie them from the agent's row.
+        mend: Vec<String>,
+    },
+    /// Registered tables were renamed by hand, so they stay; but they hang on the agent's row.
+    #[error(
+        "nothing was deleted, since rows would go with the agent's row that are not kept: {}. Rename it back, \
+         or run {}; then replay this job", .found.join("; "), .mend.join("; ")
+    )]
+    Renamed {
+        /// The names now and once.
+        found: Vec<String>,
+        /// The statements that untie them from the agent's row.
+        mend: Vec<String>,
+    },
+    /// Partitions, children or parents of the agent's tables are somebody else's.
+    #[error(
+        "{}, and nobody manages it: it cannot go with the agent. Run {}; then replay this job",
+        .found.join(", "), .mend.join("; ")
+    )]
+    Attached {
+        /// What is a part of what.
+        found: Vec<String>,
+        /// The statements that take them apart.
+        mend: Vec<String>,
+    },
     /// So many went within the hour already.
     #[error("paused: more than {0} deletions within an hour (deprovision.max_per_hour)")]
     Paused(u32),
@@ -100,9 +153,15 @@ impl Error {
     /// The server's code for it, where the server refused.
     pub fn code(&self) -> Option<&SqlState> {
         match self {
-            Self::Statement { source, .. } | Self::Query { source, .. } => source.code(),
+            Self::Statement { source, .. }
+            | Self::Query { source, .. }
+            | Self::Unproven { source } => source.code(),
             Self::InTheWay(_) => Some(&SqlState::DUPLICATE_TABLE),
-            Self::NoTables
+            Self::Swallowed(_)
+            | Self::NotAdopted { .. }
+            | Self::Renamed { .. }
+            | Self::Attached { .. }
+            | Self::NoTables
             | Self::Stray { .. }
             | Self::Realtime { .. }
             | Self::Pooled
@@ -116,12 +175,25 @@ impl Error {
         }
     }
 
+    /// The lock on shared tables that was not to be had, if that is why.
+    pub fn refusal(&self) -> Option<Refusal> {
+        if let Self::Statement { source, .. } | Self::Query { source, .. } = self {
+            return Refusal::read(source.as_db_error()?);
+        }
+        None
+    }
+
     /// Whether configuration or templates have to be mended, and the server is not to blame.
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::NoTables | Self::Stray { .. } | Self::Realtime { .. } => true,
             Self::Statement { .. }
             | Self::Query { .. }
+            | Self::Unproven { .. }
+            | Self::Swallowed(_)
+            | Self::NotAdopted { .. }
+            | Self::Renamed { .. }
+            | Self::Attached { .. }
             | Self::InTheWay(_)
             | Self::Prefix(_)
             | Self::Reference(_)
@@ -138,9 +210,15 @@ impl Error {
     /// What the job does next.
     pub fn retry_policy(&self) -> RetryPolicy {
         match self {
-            Self::NoTables | Self::Stray { .. } | Self::Realtime { .. } | Self::Pooled => {
-                RetryPolicy::Fail
-            }
+            Self::NoTables
+            | Self::Stray { .. }
+            | Self::Realtime { .. }
+            | Self::Pooled
+            | Self::Swallowed(_)
+            | Self::NotAdopted { .. }
+            | Self::Renamed { .. }
+            | Self::Attached { .. } => RetryPolicy::Fail,
+            Self::Unproven { .. } => RetryPolicy::RetryWithoutCounting(Wait::Seconds),
             Self::Paused(_) | Self::Unreported(_) => RetryPolicy::Pause,
             Self::Statement { .. }
             | Self::Query { .. }
@@ -157,4 +235,17 @@ impl Error {
 
 pub(super) fn query(doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Error {
     move |source| Error::Query { doing, source }
+}
+
+/// The same for a question that must not be answered by what row security lets one see.
+pub(super) fn proof(doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Error {
+    move |source| match source.code() {
+        Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Error::Unproven { source },
+        _ => Error::Query { doing, source },
+    }
+}
+
+/// That a statement wrote its one row: row security, a rule or a trigger may have swallowed it.
+pub(super) fn written(rows: u64, table: &'static str) -> Result<(), Error> {
+    if rows == 1 { Ok(()) } else { Err(Error::Swallowed(table)) }
 }

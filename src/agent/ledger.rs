@@ -43,12 +43,15 @@ pub async fn changed(client: &Client, templates: &Templates) -> Result<Vec<Chang
     let set = Set::of(templates);
     let sql = include_str!("../../sql/queries/changed_templates.sql");
     let rows = client.query_typed(sql, &set.parameters()).await;
-    let changed = |row: &tokio_postgres::Row| Changed {
-        version: row.get("version"),
-        file: row.get("name"),
-        gone: row.get("gone"),
+    let changed = |row: &tokio_postgres::Row| {
+        Ok(Changed {
+            version: row.try_get("version")?,
+            file: row.try_get("name")?,
+            gone: row.try_get("gone")?,
+        })
     };
-    Ok(rows.map_err(query("compare the templates"))?.iter().map(changed).collect())
+    let rows = rows.map_err(query("compare the templates"))?;
+    rows.iter().map(changed).collect::<Result<_, _>>().map_err(query("compare the templates"))
 }
 
 struct Set<'a> {

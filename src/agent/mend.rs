@@ -1,16 +1,61 @@
 //! From differences to the SQL that ends them, as far as that loses nothing.
 
+use super::Prefix;
 use super::drift::{Change, Drift};
 use super::object::{Kind, Object};
 use super::reshape::{self, is_foreign_key, is_namesake, lacks_not_null, stand_in};
+use super::shared_lock::{LockMode, outside};
 
 /// What to run, and what then is still different.
 #[derive(Debug, Default)]
 pub struct Mend {
     /// In this order.
-    pub statements: Vec<String>,
+    pub(super) statements: Vec<String>,
+    /// Comes last: what locks tables that all agents share.
+    pub(super) keys: Option<Keys>,
     /// For a person: mending it could lose rows, or was not asked for.
     pub left: Vec<Drift>,
+}
+
+/// Foreign keys to tables outside.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    pub(super) mode: LockMode,
+    /// The tables outside.
+    pub(super) shared: Vec<String>,
+    /// The agent's tables that get them.
+    pub(super) own: Vec<String>,
+    pub(super) statements: Vec<String>,
+}
+
+impl Mend {
+    /// As it could be run in psql, each statement without its semicolon.
+    pub fn script(&self) -> Vec<String> {
+        let mut script = self.statements.clone();
+        if let Some(keys) = &self.keys {
+            script.push(keys.lock());
+            script.extend(keys.statements.clone());
+        }
+        script
+    }
+}
+
+impl Keys {
+    fn add(&mut self, statements: Vec<String>, outside: Vec<String>, key: &Object) {
+        self.statements.extend(statements);
+        self.shared.extend(outside);
+        self.own.push(key.relation.clone());
+    }
+
+    fn lock(&self) -> String {
+        let list = |names: &[String]| {
+            let names: Vec<String> =
+                names.iter().map(|name| format!("'{}'", name.replace('\'', "''"))).collect();
+            format!("array[{}]::text[]", names.join(", "))
+        };
+        let (mode, shared, own) = (self.mode.as_str(), list(&self.shared), list(&self.own));
+        format!("select provisioning.lock_shared('{mode}', {shared}, {own})")
+    }
 }
 
 /// Creates what is missing, enables what is disabled, builds broken indexes anew, and renames an
@@ -20,11 +65,11 @@ pub struct Mend {
 /// open doors.
 ///
 /// Other tables, columns and constraints that are there are never changed.
-pub fn mend(drift: &[Drift], force: bool) -> Mend {
+pub fn mend(prefix: &Prefix, drift: &[Drift], force: bool) -> Mend {
     let mut mend = Mend::default();
     let missing: Vec<&Object> =
         drift.iter().filter(|d| d.change == Change::Missing).map(|d| &d.object).collect();
-    mend.statements.extend(lock_agents(drift, force));
+    let mut keys = Keys::default();
     // Numbers depend on the rows: a sequence is made only together with its column.
     let lost: Vec<&Object> = missing
         .iter()
@@ -33,7 +78,7 @@ pub fn mend(drift: &[Drift], force: bool) -> Mend {
         .copied()
         .collect();
     for entry in drift {
-        let object = &entry.object;
+        let (object, before) = (&entry.object, mend.statements.len());
         match &entry.change {
             Change::Missing if lost.iter().any(|lost| object == *lost || object.needs(lost)) => {
                 mend.left.push(entry.clone());
@@ -68,6 +113,15 @@ pub fn mend(drift: &[Drift], force: bool) -> Mend {
             }
             Change::Differs { .. } | Change::Extra => mend.left.push(entry.clone()),
         }
+        let outside =
+            if is_foreign_key(object) { outside(&object.definition, prefix) } else { Vec::new() };
+        if !outside.is_empty() && mend.statements.len() > before {
+            keys.add(mend.statements.split_off(before), outside, object);
+        }
+    }
+    if !keys.statements.is_empty() {
+        keys.mode = mode(drift, force);
+        mend.keys = Some(keys);
     }
     mend
 }
@@ -104,11 +158,8 @@ fn replaceable(object: &Object, found: &str, force: bool) -> bool {
     }
 }
 
-/// First of all: taken in the middle it could deadlock with who reads agents and then a table. To
-/// drop a key locks what it refers to against readers too.
-fn lock_agents(drift: &[Drift], force: bool) -> Option<String> {
-    let keys = || drift.iter().filter(|d| refers_to_agents(&d.object));
-    let missing = |d: &Drift| d.change == Change::Missing;
+/// To drop a key locks what it refers to against readers too.
+fn mode(drift: &[Drift], force: bool) -> LockMode {
     let replaced = |d: &Drift| match d.change {
         Change::Missing => {
             stand_in(&d.object, drift, force).is_some_and(|old| !is_namesake(&d.object, old))
@@ -116,14 +167,11 @@ fn lock_agents(drift: &[Drift], force: bool) -> Option<String> {
         Change::Differs { .. } => force,
         Change::Extra => false,
     };
-    let mode = if keys().any(replaced) {
-        "access exclusive"
-    } else if keys().any(missing) {
-        "share row exclusive"
+    if drift.iter().filter(|d| is_foreign_key(&d.object)).any(replaced) {
+        LockMode::AccessExclusive
     } else {
-        return None;
-    };
-    Some(format!("lock table public.agents in {mode} mode"))
+        LockMode::ShareRowExclusive
+    }
 }
 
 /// Whether it is the default of a column that is of another type, or fills itself.

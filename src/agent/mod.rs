@@ -12,6 +12,7 @@ mod deprovision;
 mod drift;
 mod echo;
 mod error;
+mod keys;
 mod ledger;
 mod manifest;
 mod mend;
@@ -25,11 +26,13 @@ mod repair;
 mod reshape;
 mod restore;
 mod script;
+mod shared_lock;
 pub mod statement;
 mod template;
 mod templates;
 mod trash;
 mod trial;
+mod unmanaged;
 mod upgrade;
 
 use std::fmt;
@@ -54,9 +57,10 @@ pub use provision::{Blueprint, Outcome, Registered, provision};
 pub use rehearsal::worker_role;
 pub use repair::repair;
 pub use restore::{Restored, Trashed, restore};
+pub use shared_lock::{LockMode, Refusal, require_turn};
 pub use template::Template;
 pub use templates::{Error as TemplateError, Templates};
-pub use trash::purge;
+pub use trash::{purge, service_clock};
 pub use upgrade::{Stage, require_own, upgrade};
 
 /// The key of a row of `agents`; never used again for another agent.

@@ -9,7 +9,8 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::error::{Error, query};
 use super::script::{Place, Script};
-use super::{Agent, AgentId, Manifest, Reference, Templates, built, trial};
+use super::shared_lock::{AGENTS, LockMode, lock, outside};
+use super::{Agent, AgentId, Manifest, Prefix, Reference, Templates, built, trial};
 
 /// What every new agent gets.
 #[derive(Debug)]
@@ -35,6 +36,11 @@ impl Blueprint {
     /// The files.
     pub fn templates(&self) -> &Templates {
         self.manifest.templates()
+    }
+
+    /// Whether a new agent's foreign key takes a lock on `agents`.
+    pub fn locks_agents(&self) -> bool {
+        self.reference == Reference::ForeignKey && self.templates().has_foreign_key()
     }
 }
 
@@ -77,6 +83,9 @@ pub enum Outcome {
     Deprovisioned,
     /// The same, and for a while an operator can bring them back.
     Trashed,
+    /// The agent had no tables of ours, and its row is gone. Tables of the same names are somebody else's,
+    /// and are left alone.
+    RowDeleted,
 }
 
 impl Outcome {
@@ -94,6 +103,7 @@ impl Outcome {
             Self::Converted => "converted",
             Self::Deprovisioned => "deprovisioned",
             Self::Trashed => "trashed",
+            Self::RowDeleted => "row_deleted",
         }
     }
 }
@@ -101,9 +111,9 @@ impl Outcome {
 /// Gives an agent its tables and registers them: all, or (after the caller's rollback) none.
 ///
 /// Everything goes out in one round trip. The foreign key locks `agents` until the commit, so as little
-/// as possible comes after it. The agent is looked at last: a row that is gone, or that is being
-/// deleted, makes this `Superseded`, and the caller must roll back. Row security hides no row here. The
-/// tables of a former agent are left alone, and make this `Requeued`.
+/// as possible comes after it, and nothing that waits. The agent is looked at last: a row that is gone,
+/// or that is being deleted, makes this `Superseded`, and the caller must roll back. Row security hides
+/// no row here. The tables of a former agent are left alone, and make this `Requeued`.
 pub async fn provision(
     client: &Client,
     blueprint: &Blueprint,
@@ -116,30 +126,54 @@ pub async fn provision(
         Registered::Nobody => {}
     }
     let Blueprint { manifest, reference, .. } = blueprint;
-    let (prefix, version) = (&agent.prefix, manifest.templates().version());
+    let templates = manifest.templates();
+    let (prefix, version) = (&agent.prefix, templates.version());
     let names = manifest.tables(prefix, version);
-    let tables = manifest.templates().numbered(prefix, agent.id);
-    let last = manifest.templates().last(prefix, agent.id, *reference);
+    let (tables, published) = (templates.numbered(prefix, agent.id), templates.published(prefix));
+    let key = templates.key(prefix, agent.id, *reference);
+    let locked = outside(&key.to_string(), prefix).iter().any(|table| table == AGENTS);
     // Sent in this order without waiting for each other's answer.
-    let (in_the_way, applied, entered, registered, completed, held) = tokio::join!(
+    let (in_the_way, reached, applied, entered, registered, published, keyed, held) = tokio::join!(
         biased;
         taken(client, &names),
+        reach(client, &tables, prefix),
         apply(client, &tables),
         enter(client, blueprint, agent.id),
         built::register(client, manifest, agent, version),
-        async { if last.is_empty() { Ok(()) } else { apply(client, &last).await } },
-        hold(client, agent),
+        apply(client, &published),
+        tie(client, &key, prefix),
+        hold(client, agent, locked),
     );
     let in_the_way = in_the_way?;
     if !in_the_way.is_empty() {
         return Err(Error::InTheWay(in_the_way));
     }
+    reached?;
     applied?;
     let entered = entered?;
     registered?;
-    completed?;
-    let held = held?;
-    Ok(if entered && held { Outcome::Provisioned } else { Outcome::Superseded })
+    published?;
+    keyed?;
+    match (entered, held?) {
+        (true, true) => Ok(Outcome::Provisioned),
+        (false, true) => Err(Error::Swallowed("provisioning.agents")),
+        (_, false) => Ok(Outcome::Superseded),
+    }
+}
+
+/// Locks the tables outside that the files refer to by foreign keys of their own.
+pub(super) async fn reach(client: &Client, files: &Script, prefix: &Prefix) -> Result<(), Error> {
+    let outside = outside(&files.to_string(), prefix);
+    if outside.is_empty() {
+        return Ok(());
+    }
+    lock(client, LockMode::ShareRowExclusive, &outside, &[]).await
+}
+
+/// Locks what foreign keys refer to, and makes them.
+pub(super) async fn tie(client: &Client, key: &Script, prefix: &Prefix) -> Result<(), Error> {
+    let (reached, tied) = tokio::join!(biased; reach(client, key, prefix), apply(client, key));
+    reached.and(tied)
 }
 
 /// Relations that bear one of the names already.
@@ -162,9 +196,14 @@ async fn enter(client: &Client, blueprint: &Blueprint, id: AgentId) -> Result<bo
     Ok(entered.map_err(query("register the agent"))? == 1)
 }
 
-/// Keeps an agent from being deleted before the commit; whether it is still there.
-pub(super) async fn hold(client: &Client, agent: &Agent) -> Result<bool, Error> {
-    let sql = "select provisioning.hold_agent($1, $2)";
+/// Keeps an agent from being deleted before the commit; whether it is still there. Where `agents` is
+/// locked nobody can delete it, and a wait for its row would be everybody's.
+pub(super) async fn hold(client: &Client, agent: &Agent, locked: bool) -> Result<bool, Error> {
+    let sql = if locked {
+        "select exists (select from provisioning.living_agents(array[$1]) a where a.agent_prefix = $2)"
+    } else {
+        "select provisioning.hold_agent($1, $2)"
+    };
     let parameters: [(&(dyn ToSql + Sync), Type); 2] =
         [(&agent.id.0, Type::INT8), (&agent.prefix.as_str(), Type::TEXT)];
     let rows = client.query_typed(sql, &parameters).await;
@@ -177,6 +216,9 @@ const SEARCH_PATH: &str = "set local search_path = public, pg_temp;";
 
 /// Sends rendered templates as one message; an error names the statement that failed.
 pub(super) async fn apply(client: &Client, script: &Script) -> Result<(), Error> {
+    if script.is_empty() {
+        return Ok(());
+    }
     let mut all = Script::of(SEARCH_PATH);
     all.append(script.clone());
     let mut done = 0;

@@ -7,7 +7,7 @@ use tokio_postgres::{Client, Row};
 
 use super::error::{Error, query};
 use super::object::{Kind, Object};
-use super::provision::apply;
+use super::provision::{apply, reach, tie};
 use super::{Agent, AgentId, Prefix, Reference, Templates, catalog, echo};
 
 /// What an agent looks like after each file, with prefix and id left open.
@@ -54,7 +54,7 @@ impl Rehearsal {
     /// Needs an open transaction, and leaves it as it was.
     ///
     /// With the foreign key, `agents` is locked against writers for the milliseconds until the
-    /// catalog is read.
+    /// catalog is read; so are tables outside that the files refer to by foreign keys of their own.
     pub(super) async fn run(
         client: &Client,
         templates: &Templates,
@@ -65,7 +65,9 @@ impl Rehearsal {
         let mut rehearsal =
             Self { scratch: scratch_prefix()?, id: scratch_id(variant.wide), stages: Vec::new() };
         for file in templates.files() {
-            apply(client, &file.render(&rehearsal.scratch, rehearsal.id)).await?;
+            let file_script = file.render(&rehearsal.scratch, rehearsal.id);
+            reach(client, &file_script, &rehearsal.scratch).await?;
+            apply(client, &file_script).await?;
             rehearsal.add_stage(client, file.version).await?;
         }
         rehearsal.expect_tables(templates.realtime())?;
@@ -104,9 +106,12 @@ impl Rehearsal {
         templates: &Templates,
         reference: Reference,
     ) -> Result<(), Error> {
-        let script = templates.last(&self.scratch, self.id, reference);
-        let Some(last) = self.stages.last().filter(|_| !script.is_empty()) else { return Ok(()) };
-        apply(client, &script).await?;
+        let published = templates.published(&self.scratch);
+        let key = templates.key(&self.scratch, self.id, reference);
+        let nothing = published.is_empty() && key.is_empty();
+        let Some(last) = self.stages.last().filter(|_| !nothing) else { return Ok(()) };
+        apply(client, &published).await?;
+        tie(client, &key, &self.scratch).await?;
         let (tables, types) = made(client, &self.scratch).await?;
         let mut added = self.objects_of(client, &tables, &types).await?;
         added.retain(|object| !last.objects.contains(object));

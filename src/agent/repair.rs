@@ -5,10 +5,11 @@ use tokio_postgres::Client;
 use super::built::{self, Built};
 use super::drift::{Change, Drift, headlines};
 use super::error::Error;
-use super::mend::mend;
+use super::mend::{Mend, mend};
 use super::object::Kind;
 use super::provision::{Registered, apply, taken};
 use super::script::Script;
+use super::shared_lock::{lock, require_turn};
 use super::{Agent, Blueprint, Outcome};
 
 /// Brings an agent back to what its template version makes, see [`mend`]. No row is lost; what
@@ -33,8 +34,16 @@ pub async fn repair(
     if !in_the_way.is_empty() {
         return Err(Error::InTheWay(in_the_way));
     }
-    let mended = run(client, &mend(&drift, force).statements).await?;
+    let Mend { statements, keys, .. } = mend(&agent.prefix, &drift, force);
+    if let Some(keys) = &keys {
+        require_turn(client, keys.mode).await?;
+    }
+    let mut mended = run(client, &statements).await?;
     built::register(client, &blueprint.manifest, agent, version).await?;
+    if let Some(keys) = &keys {
+        lock(client, keys.mode, &keys.shared, &keys.own).await?;
+        mended |= run(client, &keys.statements).await?;
+    }
     let (_, left) = look(client, blueprint, agent).await?;
     // What the database grants by default on a new table is not what the templates grant.
     let opened = |drift: &Drift| {
@@ -42,7 +51,7 @@ pub async fn repair(
             && new.iter().any(|table| drift.object.relation.contains(&format!(".{table}")))
     };
     let (open, left): (Vec<_>, Vec<_>) = left.into_iter().partition(opened);
-    let closed = run(client, &mend(&open, true).statements).await?;
+    let closed = run(client, &mend(&agent.prefix, &open, true).statements).await?;
     for Drift { object, change } in headlines(&left) {
         let (kind, object) = (object.kind.as_str(), object.to_string());
         tracing::warn!(agent.prefix = %agent.prefix, kind, object, ?change, "left as it is");

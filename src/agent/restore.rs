@@ -1,13 +1,15 @@
 //! Bringing a deleted agent back from the trash, in a transaction that the caller opened.
 //!
-//! The caller is an operator who may write to `agents`; the tables are handled in their owner's role.
+//! The caller is an operator who may write to `agents`; the tables are handled in their owner's role. The
+//! worker's role wrote what is in the trash, so no text of it is run: the server puts each statement
+//! together, and quotes every name.
 
 use serde::Serialize;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
-use super::Prefix;
 use super::error::{Error, query};
+use super::shared_lock::{self, AGENTS, LockMode};
 
 /// A deleted agent that can still be restored.
 #[derive(Clone, Debug, Serialize)]
@@ -20,12 +22,21 @@ pub struct Trashed {
     /// The same.
     #[serde(rename = "id")]
     pub agent_id: i64,
+    /// Whose it was when it was deleted, a UUID; `None` also where that is not known.
+    #[serde(rename = "user")]
+    pub user_id: Option<String>,
+    /// Whether that is known.
+    pub owner_known: bool,
     /// RFC 3339, in UTC, as all times.
     pub trashed_at: String,
     /// From then on it may be gone at any moment.
     pub purge_at: String,
     /// That are there.
     pub tables: i64,
+    /// How long ago it was deleted, in seconds.
+    #[serde(skip)]
+    pub age: f64,
+    /// Whether a key to `agents` comes back.
     #[serde(skip)]
     keyed: bool,
 }
@@ -36,17 +47,32 @@ pub struct Restored {
     /// In this order.
     pub statements: Vec<String>,
     /// What could not be given back, and why: a role or publication may be gone by now.
-    pub left: Vec<(String, tokio_postgres::Error)>,
+    pub failed: Vec<(String, tokio_postgres::Error)>,
+    /// What a person has to give back, since no text from the trash is run.
+    pub by_hand: Vec<String>,
+    /// Foreign keys that hold for new rows only: rows have lost their partner meanwhile.
+    pub not_valid: Vec<String>,
     /// Its user is gone, or has another agent by now.
     pub orphaned: bool,
+    /// Whether it is known whose the agent was. If not, it has no user now.
+    pub owner_known: bool,
+    /// Whose it was on the day when its tables were built.
+    pub built_for: Option<String>,
+}
+
+/// Something to give back to the tables.
+struct Regain {
+    entry: String,
+    is_key: bool,
+    by_hand: bool,
+    statement: String,
 }
 
 impl Trashed {
-    /// Everything in the trash, or what is there of one prefix, the latest first.
-    pub async fn read(client: &Client, prefix: Option<&Prefix>) -> Result<Vec<Self>, Error> {
+    /// Everything in the trash, by prefix, the latest first.
+    pub async fn read(client: &Client) -> Result<Vec<Self>, Error> {
         let sql = include_str!("../../sql/queries/trash_list.sql");
-        let prefix = prefix.map(Prefix::as_str);
-        let rows = client.query_typed(sql, &[(&prefix, Type::TEXT)]).await;
+        let rows = client.query_typed(sql, &[]).await;
         Ok(rows.map_err(query("look into the trash"))?.iter().map(Self::from_row).collect())
     }
 
@@ -55,10 +81,13 @@ impl Trashed {
             item: row.get("item"),
             agent_prefix: row.get("agent_prefix"),
             agent_id: row.get("agent_id"),
+            user_id: row.get("user_id"),
+            owner_known: row.get("owner_known"),
             trashed_at: row.get("trashed_at"),
             purge_at: row.get("purge_at"),
             tables: row.get("tables"),
-            keyed: row.get::<_, &str>("reference") == "foreign_key",
+            age: row.get("age"),
+            keyed: row.get("keyed"),
         }
     }
 }
@@ -68,37 +97,84 @@ impl Trashed {
 pub async fn restore(client: &Client, trashed: &Trashed) -> Result<Option<Restored>, Error> {
     if trashed.keyed {
         // First: taken in the middle it could deadlock with who writes to agents.
-        let lock = "lock table public.agents in share row exclusive mode";
-        client.batch_execute(lock).await.map_err(query("lock public.agents"))?;
+        let agents = [AGENTS.to_owned()];
+        shared_lock::lock_patiently(client, LockMode::ShareRowExclusive, &agents).await?;
     }
     let sql = include_str!("../../sql/queries/restore.sql");
     let rows = client.query_typed(sql, &[(&trashed.item, Type::INT8)]).await;
     let rows = rows.map_err(query("restore the agent's row"))?;
     let Some(row) = rows.first() else { return Ok(None) };
+    if !row.get::<_, bool>("complete") {
+        return Err(Error::Swallowed("public.agents or a table of schema provisioning"));
+    }
     // Sent at the commit. Asked for now, since the tables' owner may not be allowed to.
     let tell = "select provisioning.notify('pgrst', 'reload schema')";
     client.batch_execute(tell).await.map_err(query("tell the API"))?;
     let role = format!("set local role {}", row.get::<_, Option<&str>>("owner").unwrap_or("none"));
-    let mut statements = vec![role.clone()];
-    statements.extend(row.get::<_, Vec<String>>("statements"));
-    let moved = client.batch_execute(&statements.join(";\n")).await;
+    let mut restored = Restored {
+        statements: vec![role.clone()],
+        orphaned: row.get("orphaned"),
+        owner_known: row.get("owner_known"),
+        built_for: row.get("built_for"),
+        ..Restored::default()
+    };
+    let entries = Regain::read(client, row.get("regain")).await?;
+    restored.statements.extend(row.get::<_, Vec<String>>("statements"));
+    let moved = client.batch_execute(&restored.statements.join(";\n")).await;
     moved.map_err(query("move the agent's tables back"))?;
-    let (savepoint, mut left) = (format!("savepoint regain; {role}"), Vec::new());
-    for statement in row.get::<_, Vec<String>>("regain") {
-        // One by one, which the server sees to: they are the tables' owner's words, not the caller's.
-        let (prepared, done) = tokio::join!(
-            biased;
-            client.batch_execute(&savepoint),
-            async { client.execute_typed(&statement, &[]).await },
-        );
+    for entry in entries {
+        restored.regain(client, entry, &role).await?;
+    }
+    Ok(Some(restored))
+}
+
+impl Restored {
+    /// Gives one thing back, or takes its own attempt back.
+    async fn regain(&mut self, client: &Client, regain: Regain, role: &str) -> Result<(), Error> {
+        let Regain { entry, is_key, by_hand, statement } = regain;
+        if by_hand {
+            self.by_hand.push(statement);
+            return Ok(());
+        }
+        let savepoint = format!("savepoint regain; {role}");
+        let (prepared, done) = tokio::join!(biased; client.batch_execute(&savepoint), async {
+            if is_key {
+                let sql = "select provisioning.regain_key($1::text::jsonb)";
+                let rows = client.query_typed(sql, &[(&entry, Type::TEXT)]).await?;
+                Ok(rows.first().is_some_and(|row| row.get(0)))
+            } else {
+                client.execute_typed(&statement, &[]).await.map(|_| true)
+            }
+        });
         prepared.map_err(query("open a savepoint"))?;
         let end = if done.is_ok() { "" } else { "rollback to savepoint regain; " };
         let ended = client.batch_execute(&format!("{end}release savepoint regain")).await;
         ended.map_err(query("give back what the agent had"))?;
         match done {
-            Ok(_) => statements.push(statement),
-            Err(error) => left.push((statement, error)),
+            Ok(true) => self.statements.push(statement),
+            Ok(false) => {
+                self.not_valid.push(statement.clone());
+                self.statements.push(statement + " not valid");
+            }
+            Err(error) => self.failed.push((statement, error)),
         }
+        Ok(())
     }
-    Ok(Some(Restored { statements, left, orphaned: row.get("orphaned") }))
+}
+
+impl Regain {
+    async fn read(client: &Client, entries: Vec<String>) -> Result<Vec<Self>, Error> {
+        let sql = include_str!("../../sql/queries/regain.sql");
+        let rows = client.query_typed(sql, &[(&entries, Type::TEXT_ARRAY)]).await;
+        let rows = rows.map_err(query("read what the agent had"))?;
+        let entry = |row: &Row| {
+            Some(Self {
+                entry: row.get("entry"),
+                is_key: row.get::<_, Option<&str>>("what")? == "key",
+                by_hand: row.get("by_hand"),
+                statement: row.get::<_, Option<String>>("statement")?,
+            })
+        };
+        Ok(rows.iter().filter_map(entry).collect())
+    }
 }

@@ -49,6 +49,29 @@ pub fn split(sql: &str) -> Vec<Statement<'_>> {
     statements
 }
 
+/// The words of SQL: names with their dots and quotes, key words and numbers. Neither comments nor strings.
+pub(super) fn words(sql: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let (mut start, mut at) = (None, 0); // where the current word stands
+    while let Some(rest) = sql.get(at..).filter(|rest| !rest.is_empty()) {
+        let before = sql.get(..at).and_then(|before| before.chars().next_back());
+        let skipped = blank(rest);
+        let length = if skipped > 0 { skipped } else { token(rest, before) };
+        let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '.' | '"');
+        let token = rest.get(..length).unwrap_or_default();
+        // A string, with its prefix or in dollars.
+        let hides = length > 1 && (rest.starts_with('$') || token.ends_with('\''));
+        if skipped == 0 && !hides && rest.starts_with(is_part) {
+            start.get_or_insert(at);
+        } else {
+            words.extend(start.take().and_then(|start: usize| sql.get(start..at)));
+        }
+        at += length;
+    }
+    words.extend(start.and_then(|start| sql.get(start..)));
+    words
+}
+
 fn push<'a>(statements: &mut Vec<Statement<'a>>, sql: &'a str, start: Option<usize>, end: usize) {
     let Some(start) = start else { return };
     let (Some(before), Some(text)) = (sql.get(..start), sql.get(start..end)) else { return };
@@ -160,6 +183,20 @@ mod tests {
         assert!(!statements.iter().any(|s| s.starts_with("create table a b")));
     }
 
+    #[test]
+    fn words_are_names_and_key_words() {
+        let cases: [(&str, &[&str]); 5] = [
+            ("a int references public.b (c),", &["a", "int", "references", "public.b", "c"]),
+            ("references \"A b\".\"c\"(d)", &["references", "\"A b\".\"c\"", "d"]),
+            ("a -- references b\n/* references */ 'references c'", &["a"]),
+            ("e'\\' references b' $$references b$$ c", &["c"]),
+            ("a$b$;x", &["a$b$", "x"]),
+        ];
+        for (sql, expected) in cases {
+            assert_eq!(words(sql), expected, "{sql}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_text_splits_without_a_panic(sql in r#"[a-e;'"$\-/*\\ \n{}é]{0,60}"#) {
@@ -167,6 +204,7 @@ mod tests {
                 prop_assert!(!statement.text.is_empty());
                 prop_assert!(statement.line <= 1 + sql.matches('\n').count());
             }
+            prop_assert!(words(&sql).iter().all(|word| !word.is_empty()));
         }
     }
 }

@@ -151,20 +151,28 @@ impl Templates {
         script
     }
 
-    /// What the configuration asks for. Last, because workers take turns at a publication, and
-    /// because the foreign key locks `agents` against writers, until the commit.
+    /// What the configuration asks for: [`Self::published`], then [`Self::key`].
     pub(super) fn last(&self, prefix: &Prefix, id: AgentId, reference: Reference) -> Script {
-        let mut script = Script::default();
+        let mut script = self.published(prefix);
+        script.append(self.key(prefix, id, reference));
+        script
+    }
+
+    /// After the numbered files, because workers take turns at a publication.
+    pub(super) fn published(&self, prefix: &Prefix) -> Script {
         let publish =
             |table: &String| format!("select provisioning.publish('public.{prefix}_{table}');\n");
         let published: String = self.realtime.iter().map(publish).collect();
-        if !published.is_empty() {
-            script.append(Script::of_file("realtime", published));
+        if published.is_empty() {
+            return Script::default();
         }
-        if let Some(key) = self.foreign_key().filter(|_| reference == Reference::ForeignKey) {
-            script.append(key.render(prefix, id));
-        }
-        script
+        Script::of_file("realtime", published)
+    }
+
+    /// After everything else, because the foreign key locks `agents` against writers, until the commit.
+    pub(super) fn key(&self, prefix: &Prefix, id: AgentId, reference: Reference) -> Script {
+        let key = self.foreign_key().filter(|_| reference == Reference::ForeignKey);
+        key.map(|key| key.render(prefix, id)).unwrap_or_default()
     }
 }
 

@@ -4,7 +4,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::error::{Error, query};
-use super::provision::apply;
+use super::provision::{apply, reach, tie};
 use super::script::{Place, Script};
 use super::{AgentId, Prefix, Reference, Templates, rehearsal};
 use crate::db;
@@ -38,27 +38,28 @@ async fn attempt(
     reference: Reference,
 ) -> Result<(), Error> {
     let (scratch, id) = (rehearsal::scratch_prefix()?, AgentId(1));
-    let mut script = templates.numbered(&scratch, id);
-    let key = templates.foreign_key().filter(|_| reference == Reference::ForeignKey);
-    if let Some(key) = key {
-        script.append(key.render(&scratch, id));
-    }
+    let (files, key) = (templates.numbered(&scratch, id), templates.key(&scratch, id, reference));
     let tx = db::begin(client).await.map_err(query("begin"))?;
-    let checked = check(tx.client(), &scratch, &script).await;
+    let checked = check(tx.client(), &scratch, files, key).await;
     tx.rollback().await.map_err(query("take the trial back"))?;
     checked
 }
 
-async fn check(client: &Client, scratch: &Prefix, script: &Script) -> Result<(), Error> {
+async fn check(client: &Client, scratch: &Prefix, files: Script, key: Script) -> Result<(), Error> {
     client.batch_execute("savepoint trial").await.map_err(query("try the templates"))?;
-    apply(client, script).await?;
-    let Some(reason) = stray(client, scratch, script).await? else { return Ok(()) };
+    reach(client, &files, scratch).await?;
+    apply(client, &files).await?;
+    tie(client, &key, scratch).await?;
+    let mut script = files;
+    script.append(key);
+    let Some(reason) = stray(client, scratch, &script).await? else { return Ok(()) };
     // Once more, one statement after the other, to find the line.
     let back = "rollback to savepoint trial";
     client.batch_execute(back).await.map_err(query("try the templates again"))?;
+    reach(client, &script, scratch).await?;
     for Place { at, text } in script.places() {
         apply(client, &Script::of(text)).await?;
-        if let Some(reason) = stray(client, scratch, script).await? {
+        if let Some(reason) = stray(client, scratch, &script).await? {
             return Err(Error::Stray { at, reason });
         }
     }

@@ -5,8 +5,9 @@ use tokio_postgres::types::Type;
 
 use super::error::{Error, query};
 use super::mend::refers_to_agents;
-use super::provision::apply;
+use super::provision::{apply, reach, tie};
 use super::script::Script;
+use super::shared_lock::{LockMode, require_turn};
 use super::{Agent, Blueprint, Outcome, Reference, Template, Templates, built};
 
 /// Files that take effect together: several in a transaction, or a single one outside.
@@ -65,7 +66,7 @@ impl<'a> Stage<'a> {
 }
 
 /// Runs a stage's files and registers what they made, all in one round trip. What a concurrent
-/// stage does outside has to be done by then.
+/// stage does outside has to be done by then. `agents` is locked last, however long the files take.
 ///
 /// An agent that is not, or no longer, at the stage's first version is `Superseded`: the caller
 /// rolls back.
@@ -77,27 +78,34 @@ pub async fn upgrade(
     stage: &Stage<'_>,
 ) -> Result<Outcome, Error> {
     let keys = keys(client, blueprint, agent, reference, stage).await?;
-    let mut script = Script::of(keys.0);
-    script.append(stage.render(agent));
-    script.append(Script::of(keys.1));
+    if !keys.is_empty() {
+        require_turn(client, LockMode::ShareRowExclusive).await?;
+    }
+    let files = stage.render(agent);
+    let mut published = Script::default();
     if stage.last {
-        let templates = blueprint.templates();
-        script.append(templates.last(&agent.prefix, agent.id, Reference::Check));
+        published = blueprint.templates().published(&agent.prefix);
     }
     // Sent in this order without waiting for each other's answer.
-    let (own, applied, advanced, registered) = tokio::join!(
+    let (own, reached, applied, published, advanced, registered, tied) = tokio::join!(
         biased;
         require_own(client, blueprint, agent, stage),
-        async { if script.is_empty() { Ok(()) } else { apply(client, &script).await } },
+        reach(client, &files, &agent.prefix),
+        apply(client, &files),
+        apply(client, &published),
         advance(client, agent, stage),
         built::register(client, &blueprint.manifest, agent, stage.to),
+        tie(client, &keys, &agent.prefix),
     );
     own?;
+    reached?;
     applied?;
+    published?;
     if !advanced? {
         return Ok(Outcome::Superseded);
     }
     registered?;
+    tied?;
     Ok(if stage.last { Outcome::Upgraded } else { Outcome::Unfinished })
 }
 
@@ -131,21 +139,20 @@ async fn advance(client: &Client, agent: &Agent, stage: &Stage<'_>) -> Result<bo
     Ok(changed.map_err(query("record the template version"))? == 1)
 }
 
-/// What goes before and after the files where they make tables that refer to `agents`: its lock,
-/// which taken in the middle could deadlock, and the foreign keys.
+/// What goes after the files where they make tables that refer to `agents`: the foreign keys.
 async fn keys(
     client: &Client,
     blueprint: &Blueprint,
     agent: &Agent,
     reference: Reference,
     stage: &Stage<'_>,
-) -> Result<(String, String), Error> {
+) -> Result<Script, Error> {
     let Blueprint { manifest, .. } = blueprint;
     let (had, mut new) =
         (manifest.tables(&agent.prefix, stage.from), manifest.tables(&agent.prefix, stage.to));
     new.retain(|table| !had.contains(table));
     if reference == Reference::Check || new.is_empty() {
-        return Ok(Default::default());
+        return Ok(Script::default());
     }
     let objects = manifest.objects(client, agent, stage.to, reference).await?;
     let is_new = |relation: &str| {
@@ -153,10 +160,5 @@ async fn keys(
         new.iter().any(|table| table == name)
     };
     let keys = objects.iter().filter(|o| refers_to_agents(o) && is_new(&o.relation));
-    let keys: String = keys.map(|key| key.create() + ";\n").collect();
-    let lock = if keys.is_empty() { "" } else { LOCK };
-    Ok((lock.to_owned(), keys))
+    Ok(Script::of(keys.map(|key| key.create() + ";\n").collect::<String>()))
 }
-
-/// Against writers, as a new foreign key does.
-const LOCK: &str = "lock table public.agents in share row exclusive mode;\n";

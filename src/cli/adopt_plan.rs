@@ -150,7 +150,7 @@ fn plan(
             owners,
             tables: all.into_iter().map(state).collect(),
             differences: told(&drift),
-            left: told(&mend(&drift, true).left),
+            left: told(&mend(&built.agent.prefix, &drift, true).left),
             agent: built.agent,
         }
     });

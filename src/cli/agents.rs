@@ -8,7 +8,9 @@ use tokio_postgres::Client;
 
 use super::jobs::print_json;
 use super::table::{Table, clean, or_dash};
-use super::{Error, adopt, connect_current, convert, failed, repair, trash, upgrade, verify};
+use super::{
+    Error, adopt, connect_current, convert, failed, purge, repair, restore, trash, upgrade, verify,
+};
 use crate::config::Config;
 use crate::jobs::desk;
 
@@ -45,8 +47,10 @@ enum Verb {
     Convert(convert::Args),
     /// List deleted agents that can be restored
     Trash(trash::List),
-    /// Bring a deleted agent back: its row, its tables and all in them
-    Restore(trash::Restore),
+    /// Bring deleted agents back: their rows, their tables and all in them
+    Restore(restore::Args),
+    /// Erase deleted agents now, or let the service purge again: without --yes, print what would go
+    Purge(purge::Args),
 }
 
 /// An agent with all that `show` tells of it.
@@ -65,7 +69,8 @@ pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error>
         Verb::Upgrade(args) => return upgrade::main(args, config).await,
         Verb::Convert(args) => return convert::main(args, config).await,
         Verb::Trash(args) => return trash::list(&args, config).await,
-        Verb::Restore(args) => return trash::restore(args, config).await,
+        Verb::Restore(args) => return restore::main(args, config).await,
+        Verb::Purge(args) => return purge::main(args, config).await,
         Verb::List { json } => {
             let client = connect_current(config).await?;
             let mut out = stdout().lock();
@@ -112,13 +117,18 @@ fn list(out: &mut impl Write, agents: &[desk::Agent]) -> io::Result<()> {
             agent.id.to_string(),
             agent.state.clone(),
             or_dash(agent.template_version),
-            or_dash(agent.reference.as_ref()),
+            or_dash(reference(agent)),
             agent.tables.to_string(),
             or_dash(agent.provisioned_at.as_ref()),
             or_dash(job.map(|job| format!("{} {} {}", job.id, job.kind, job.state))),
         ]);
     }
     table.print(out, 0)
+}
+
+fn reference(agent: &desk::Agent) -> Option<String> {
+    let removed = if agent.key_removed { ", taken off by a deletion" } else { "" };
+    agent.reference.as_ref().map(|reference| format!("{reference}{removed}"))
 }
 
 fn show(out: &mut impl Write, shown: &Shown) -> io::Result<()> {
@@ -128,7 +138,7 @@ fn show(out: &mut impl Write, shown: &Shown) -> io::Result<()> {
     writeln!(out, "Agent {prefix} ({id}){gone} is {}", agent.state)?;
     let mut facts = Table::facts();
     facts.fact("template", agent.template_version);
-    facts.fact("reference", agent.reference.as_ref());
+    facts.fact("reference", reference(agent));
     facts.fact("provisioned", agent.provisioned_at.as_ref());
     if let Some(job) = &agent.last_job {
         let (id, kind, state) = (job.id, &job.kind, &job.state);

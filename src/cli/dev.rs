@@ -50,6 +50,7 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Error> {
             ("DATABASE_URL", url),
             ("PROVISIONER_LOG__LEVEL", "warn".to_owned()),
             ("PROVISIONER_HTTP__LISTEN", http.to_string()),
+            ("PROVISIONER_REFERENCE", "check".to_owned()),
         ]
         .map(|(key, value)| (key.to_owned(), value))
     };
@@ -58,7 +59,7 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Error> {
     let worker = config::load(None, settings(worker))?;
     let admin = config::load(None, settings(admin_url.clone()))?;
     let superuser = config::load(None, settings(cluster.url(SUPERUSER, DATABASE)))?;
-    telemetry::init(&worker.log)?;
+    let _logs = telemetry::init(&worker.log)?;
     runtime()?.block_on(async {
         let started = Instant::now();
         prepare(&superuser, &admin, &passwords).await?;

@@ -21,9 +21,10 @@ pub(super) struct Args {
 /// Exit code 1 where `run` could not work; warnings are no failure.
 pub(super) async fn main(args: &Args, config: &Config) -> Result<ExitCode, Error> {
     let patience = config.database.patience();
-    let db = Db::new(&config.database.target()?, &patience, 2)?;
-    let target = config.database.listen_target()?;
-    let listener = Listener { target, patience, presence: Presence::new(db.clone(), None) };
+    let source = config.database.source()?;
+    let db = Db::new(&source, &patience, 2)?;
+    let source = config.database.listen_source(&source)?;
+    let listener = Listener { source, patience, presence: Presence::new(db.clone(), None) };
     let findings = doctor::examine(config, &db, &listener).await;
     let mut out = stdout().lock();
     if args.json {

@@ -58,7 +58,10 @@ pub(super) fn list(
 fn note(job: &Entry) -> String {
     let error = || job.error.clone().unwrap_or_default();
     match job.state {
-        State::Running => job.running.as_ref().map_or_else(String::new, on),
+        State::Running => {
+            let on = job.running.as_ref().map_or_else(String::new, |running| on(running, job));
+            held_up(job).map_or_else(|| on.clone(), |held_up| format!("{on}, {held_up}"))
+        }
         State::Dead | State::Paused => error(),
         State::Cancelled => job.outcome.clone().unwrap_or_default(),
         State::Succeeded => {
@@ -69,16 +72,29 @@ fn note(job: &Entry) -> String {
             (Some(earlier), _) => {
                 format!("waits for {} job {}", earlier.state.as_str(), earlier.id)
             }
+            (None, Some(at)) if job.lock_wanted.is_some() => {
+                held_up(job).unwrap_or_else(|| format!("gave way to a lock; next at {at}"))
+            }
             (None, Some(at)) if job.attempts > 0 => format!("next at {at}; {}", error()),
             (None, _) => String::new(),
         },
     }
 }
 
-fn on(running: &Running) -> String {
+/// Who, and how many others.
+fn held_up(job: &Entry) -> Option<String> {
+    let (first, others) = job.blocked_by.split_first()?;
+    let others = match others.len() {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    Some(format!("held up by {first}{others}"))
+}
+
+fn on(running: &Running, job: &Entry) -> String {
     let long = running.seconds.map_or_else(String::new, |seconds| format!("for {seconds} s "));
     let pids: Vec<String> = running.blocked_by_pids.iter().map(ToString::to_string).collect();
-    let lock = if pids.is_empty() {
+    let lock = if pids.is_empty() || !job.blocked_by.is_empty() {
         String::new()
     } else {
         format!(", waiting for a lock of backend {}", pids.join(", "))
@@ -90,7 +106,7 @@ pub(super) fn show(out: &mut impl Write, job: &Entry, cause: &Cause, next: &str)
     let (state, prefix) = (job.state.as_str(), clean(&job.agent_prefix));
     writeln!(out, "Job {}: {} of {prefix} (agent {}) is {state}", job.id, job.kind, job.agent_id)?;
     let mut facts = Table::facts();
-    facts.fact("running", job.running.as_ref().map(on));
+    facts.fact("running", job.running.as_ref().map(|running| on(running, job)));
     if job.running.as_ref().is_some_and(|running| running.seconds.is_none()) {
         facts.fact("", Some(HIDDEN));
     }
@@ -99,6 +115,11 @@ pub(super) fn show(out: &mut impl Write, job: &Entry, cause: &Cause, next: &str)
         "waits for",
         job.waits_for.as_ref().map(|by| format!("job {}, which is {}", by.id, by.state.as_str())),
     );
+    facts.fact("gave way", Some(job.give_ways).filter(|times| *times > 0).map(times));
+    for holder in &job.blocked_by {
+        facts.fact("held up by", Some(holder));
+        facts.fact("", Some(format!("to end it: {}", holder.way_out)));
+    }
     facts.fact("user", job.user_id.as_ref());
     facts.fact("wanted", job.argument.as_ref());
     facts.fact(
@@ -130,6 +151,10 @@ pub(super) fn show(out: &mut impl Write, job: &Entry, cause: &Cause, next: &str)
     facts.fact("reason", job.replay_reason.as_ref());
     facts.fact("next", Some(next));
     facts.print(out, 2)
+}
+
+fn times(times: i32) -> String {
+    if times == 1 { "once".to_owned() } else { format!("{times} times") }
 }
 
 /// What was done goes to `out`, what was not and why to `err`.

@@ -11,8 +11,10 @@ mod healthcheck;
 mod job_text;
 mod jobs;
 mod migrate;
+mod purge;
 mod render;
 mod repair;
+mod restore;
 mod rollout;
 mod run;
 mod table;
@@ -113,11 +115,17 @@ enum Error {
     Agent(#[from] agent::Error),
     #[error(
         "{prefix} is agent {id}{}",
-        if *alive { ": delete it first" } else { ", which is being deleted; see: agents show" }
+        if *alive {
+            ": a deleted agent comes back only under its own prefix, so delete it first"
+        } else {
+            ", which is being deleted; see: agents show"
+        }
     )]
     Present { prefix: String, id: i64, alive: bool },
     #[error("there is no such {0:?} in the trash; see: agents trash")]
     NotInTrash(String),
+    #[error("there is no item {0} in the trash, or it is in use at this moment; see: agents trash")]
+    NoItem(i64),
     #[error("the trash holds several agents {prefix:?}; choose one by --item: {items}")]
     Several { prefix: String, items: String },
     #[error("no tables are registered for an agent {0:?}; see: agents list")]
@@ -160,6 +168,7 @@ impl Error {
             | Self::Agent(_)
             | Self::Present { .. }
             | Self::NotInTrash(_)
+            | Self::NoItem(_)
             | Self::Several { .. }
             | Self::Output(_) => 1,
         }
@@ -181,10 +190,13 @@ pub fn main() -> ExitCode {
             return ExitCode::SUCCESS; // the reader has seen enough
         }
         // There is nobody left to tell when standard error is gone.
-        let _gone =
-            writeln!(io::stderr(), "agent-provisioner: {}", Printable(Chain(&error))).is_err();
+        let _gone = writeln!(io::stderr(), "{}", message(&error)).is_err();
         ExitCode::from(error.exit_code())
     })
+}
+
+fn message(error: &Error) -> String {
+    format!("agent-provisioner: {}", Printable(Chain(error)))
 }
 
 /// Usage errors quote the argument, and end the program here.
@@ -210,7 +222,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
     if let Command::Healthcheck(args) = cli.command {
         return healthcheck::main(&args, &config);
     }
-    telemetry::init(&config.log)?;
+    let logs = telemetry::init(&config.log)?;
     if !matches!(cli.command, Command::Doctor(_)) {
         for (key, file) in config.database.exposed() {
             let file = file.display();
@@ -220,7 +232,15 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
     let runtime = runtime()?;
     runtime.block_on(async {
         match cli.command {
-            Command::Run(args) => run::main(&args, &config).await,
+            Command::Run(args) => {
+                telemetry::log_panics();
+                let ended = run::main(&args, &config).await;
+                // Where nobody reads standard error, the service ends all the same.
+                Ok(ended.unwrap_or_else(|error| {
+                    logs.line(&message(&error));
+                    ExitCode::from(error.exit_code())
+                }))
+            }
             Command::Migrate(args) => migrate::main(args, &config).await,
             Command::Doctor(args) => doctor::main(&args, &config).await,
             Command::Jobs(args) => jobs::main(args, &config).await,
@@ -261,5 +281,5 @@ async fn connect_fleet(config: &Config) -> Result<(db::Db, agent::Manifest), Err
 }
 
 fn database(config: &Config, connections: usize) -> Result<db::Db, Error> {
-    Ok(db::Db::new(&config.database.target()?, &config.database.patience(), connections)?)
+    Ok(db::Db::new(&config.database.source()?, &config.database.patience(), connections)?)
 }

@@ -85,11 +85,11 @@ fn show(drifted: &Drifted, force: bool, role: &str) -> std::io::Result<()> {
     let mut out = stdout().lock();
     let agent = &drifted.built.agent;
     writeln!(out, "-- {} ({})", agent.prefix, agent.id)?;
-    let mend = mend(&drifted.drift, force);
-    if !mend.statements.is_empty() {
+    let mend = mend(&agent.prefix, &drifted.drift, force);
+    let script = mend.script();
+    if !script.is_empty() {
         writeln!(out, "begin;\nset local role {};", pasteable(role))?;
-        let statements = mend.statements.iter();
-        statements.map(|sql| pasteable(sql)).try_for_each(|sql| writeln!(out, "{sql};"))?;
+        script.iter().map(|sql| pasteable(sql)).try_for_each(|sql| writeln!(out, "{sql};"))?;
         writeln!(out, "commit;")?;
     }
     for left in &mend.left {

@@ -1,13 +1,12 @@
 //! `agent-provisioner run`
 
-use std::future::pending;
 use std::process::ExitCode;
 
 use clap::Args as Clap;
 
 use super::{Error, connect};
 use crate::config::Config;
-use crate::shutdown::End;
+use crate::shutdown::{self, End};
 use crate::{db, service};
 
 #[derive(Debug, Clap)]
@@ -18,13 +17,14 @@ pub(super) struct Args {
 }
 
 pub(super) async fn main(args: &Args, config: &Config) -> Result<ExitCode, Error> {
+    let hangups = shutdown::outlive_hangups().map_err(service::Error::from)?;
     if args.migrate {
         let mut client = connect(config).await?;
         for migration in db::migrate(&mut client).await? {
             tracing::info!(migration = %migration, "applied");
         }
     }
-    Ok(match service::run(config, pending()).await? {
+    Ok(match service::run(config, hangups).await? {
         End::Drained => ExitCode::SUCCESS,
         End::Aborted | End::Died => ExitCode::FAILURE,
     })

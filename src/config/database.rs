@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::{Error, duration, optional_choice, path};
-use crate::db::{Patience, SslMode, Target};
+use crate::db::{Patience, Source, SslMode, Target, UrlFile};
 
 /// The bit of a file's mode that lets everybody read it.
 const OTHERS: u32 = 0o004;
@@ -62,10 +62,10 @@ impl Default for Database {
 
 impl Database {
     /// Where to work.
-    pub fn target(&self) -> Result<Target, Error> {
+    pub fn source(&self) -> Result<Source, Error> {
         let key = "database.url";
         match secret(key, self.url.as_ref(), self.url_file.as_deref())? {
-            Some(url) => self.parse(key, &url),
+            Some(url) => self.parse(key, &url, self.url_file.as_deref()),
             None => Err(Error::Value {
                 key,
                 reason: "is not set: export DATABASE_URL, or write it to a file and name that as \
@@ -75,12 +75,12 @@ impl Database {
         }
     }
 
-    /// Where to listen: `listen_url`, or the same as [`Self::target`].
-    pub fn listen_target(&self) -> Result<Target, Error> {
+    /// Where to listen: `listen_url`, or where to work.
+    pub fn listen_source(&self, work: &Source) -> Result<Source, Error> {
         let key = "database.listen_url";
         match secret(key, self.listen_url.as_ref(), self.listen_url_file.as_deref())? {
-            Some(url) => self.parse(key, &url),
-            None => self.target(),
+            Some(url) => self.parse(key, &url, self.listen_url_file.as_deref()),
+            None => Ok(work.clone()),
         }
     }
 
@@ -104,9 +104,17 @@ impl Database {
         }
     }
 
-    fn parse(&self, key: &'static str, url: &SecretString) -> Result<Target, Error> {
-        Target::parse(url.expose_secret(), self.sslmode, self.sslrootcert.as_deref())
-            .map_err(|source| Error::Url { key, source })
+    fn parse(
+        &self,
+        key: &'static str,
+        url: &SecretString,
+        file: Option<&Path>,
+    ) -> Result<Source, Error> {
+        let (sslmode, sslrootcert) = (self.sslmode, self.sslrootcert.clone());
+        let target = Target::parse(url.expose_secret(), sslmode, sslrootcert.as_deref())
+            .map_err(|source| Error::Url { key, source })?;
+        let file = file.map(|path| UrlFile { path: path.to_owned(), sslmode, sslrootcert });
+        Ok(Source::new(target, file)?)
     }
 }
 

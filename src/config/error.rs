@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use config::ConfigError;
 
-use crate::db::UrlError;
+use crate::db::{TlsError, UrlError};
 
 /// Begins the errors of our own deserializers; what is expected follows.
 const UNUSABLE: &str = "unusable, expected ";
@@ -61,6 +61,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The TLS settings cannot be used.
+    #[error("cannot set up TLS")]
+    Tls(#[from] TlsError),
     /// The URL names no usable target.
     #[error("{key} cannot be used")]
     Url {

@@ -10,7 +10,7 @@ use tokio_postgres::{AsyncMessage, Client};
 use tokio_util::sync::CancellationToken;
 
 use super::presence::{Difference, Presence};
-use super::{Error, Patience, Target, connect, settings};
+use super::{Error, Patience, Source, connect, settings};
 use crate::backoff::{reconnect, worth_a_line};
 use crate::error::Chain;
 
@@ -49,7 +49,7 @@ pub enum Unheard {
 #[derive(Debug)]
 pub struct Listener {
     /// A direct or session-mode connection.
-    pub target: Target,
+    pub source: Source,
     /// Bounds on connecting.
     pub patience: Patience,
     /// Sends the proofs.
@@ -140,10 +140,10 @@ impl Listener {
     }
 
     async fn listen(&self, tell: &(impl Fn(Event) + Sync)) -> Broken {
-        if self.target.transaction_pooler {
+        if self.source.is_pooled() {
             return Broken::Pooler; // it would be other clients who hear
         }
-        let (client, mut connection) = match connect(&self.target, &self.patience).await {
+        let (client, mut connection) = match connect(&self.source, &self.patience).await {
             Ok(connected) => connected,
             Err(error) => return error.into(),
         };

@@ -1,18 +1,26 @@
 //! Brings the schema to this program's version, and knows when it is another's.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
+use tokio::time::sleep;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, GenericClient, Transaction};
+use tokio_postgres::{Client, GenericClient, Row, Transaction};
 
 use super::migration::{MIGRATIONS, Migration};
-use super::settings;
+use super::{ReadOnly, require_writable, settings};
 
 const LEDGER: &str = include_str!("../../sql/migrations/ledger.sql");
 const SHIM: &str = include_str!("../../sql/supabase_shim.sql");
 
 /// Two programs that migrate at once take turns. The number only has to be ours.
 const LOCK: i64 = 0x6167_656e_746d_6967;
+
+/// How long others' locks are waited for in all, and the pause between two waits of 20 ms.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Why the schema is not what this program needs.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +34,9 @@ pub enum Error {
         #[source]
         source: tokio_postgres::Error,
     },
+    /// Nothing can be changed here.
+    #[error(transparent)]
+    ReadOnly(#[from] ReadOnly),
     /// Another program, newer than this one, was here.
     #[error(
         "the database has schema version {found}, this program knows versions up to {known}: \
@@ -72,6 +83,13 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether somebody else holds a lock.
+    fn is_lock(&self) -> bool {
+        matches!(self, Self::Query { source, .. } if source.code() == Some(&SqlState::LOCK_NOT_AVAILABLE))
+    }
+}
+
 /// A migration and whether it is applied.
 #[derive(Debug)]
 pub struct Step {
@@ -92,7 +110,19 @@ pub async fn install_shim(client: &Client) -> Result<(), Error> {
 }
 
 /// Applies what is missing, in one transaction: all of it or none. Returns what was applied.
+///
+/// Others' locks are waited for briefly and seldom, for half a minute: whoever comes behind waits, too.
 pub async fn migrate(client: &mut Client) -> Result<Vec<&'static Migration>, Error> {
+    let started = Instant::now();
+    loop {
+        match apply(client).await {
+            Err(error) if error.is_lock() && started.elapsed() < PATIENCE => sleep(PAUSE).await,
+            done => return done,
+        }
+    }
+}
+
+async fn apply(client: &mut Client) -> Result<Vec<&'static Migration>, Error> {
     let tx = begin(client).await?;
     run(&tx, LEDGER, "prepare the ledger").await?;
     let steps = read(&tx).await?;
@@ -107,8 +137,22 @@ pub async fn migrate(client: &mut Client) -> Result<Vec<&'static Migration>, Err
     Ok(applied)
 }
 
-/// Takes back everything above `to`, newest first, in one transaction.
+/// Takes back everything above `to`, newest first, in one transaction. Waits as [`migrate`] does.
 pub async fn down(
+    client: &mut Client,
+    to: i32,
+    yes: bool,
+) -> Result<Vec<&'static Migration>, Error> {
+    let started = Instant::now();
+    loop {
+        match take_back(client, to, yes).await {
+            Err(error) if error.is_lock() && started.elapsed() < PATIENCE => sleep(PAUSE).await,
+            done => return done,
+        }
+    }
+}
+
+async fn take_back(
     client: &mut Client,
     to: i32,
     yes: bool,
@@ -185,36 +229,37 @@ async fn require_empty(tx: &Transaction<'_>, migration: &Migration) -> Result<()
 
 /// Waits for another program's migration to end, but not for long on anybody's table.
 async fn begin(client: &mut Client) -> Result<Transaction<'_>, Error> {
+    require_writable(client).await?;
     let tx = super::begin(client).await.map_err(failed("begin"))?;
     run(&tx, "set local statement_timeout = 0; set local lock_timeout = '2min'", "begin").await?;
     let locked = tx.execute_typed("select pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await;
     locked.map_err(failed("wait for another migration"))?;
-    run(&tx, "set local lock_timeout = '5s'", "begin").await?;
+    run(&tx, "set local lock_timeout = '20ms'", "begin").await?;
     Ok(tx)
 }
 
 async fn read(tx: &Transaction<'_>) -> Result<Vec<Step>, Error> {
     let there = "select to_regclass('provisioning.migrations') is not null";
     let there = tx.query_typed(there, &[]).await.map_err(failed("look for the ledger"))?;
-    let mut applied = Vec::new();
+    let mut applied: BTreeMap<i32, (String, String)> = BTreeMap::new();
     if there.iter().any(|row| row.get(0)) {
-        let sql = "select version, checksum, coalesce(to_char(applied_at at time zone 'UTC', \
-                   'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), applied_at::text) as applied_at \
+        let sql = "select version, coalesce(to_char(applied_at at time zone 'UTC', \
+                   'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), applied_at::text), checksum \
                    from provisioning.migrations";
-        applied = tx.query_typed(sql, &[]).await.map_err(failed("read the ledger"))?;
+        let rows = tx.query_typed(sql, &[]).await.map_err(failed("read the ledger"))?;
+        let entry = |row: &Row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?)));
+        let entries: Result<_, _> = rows.iter().map(entry).collect();
+        applied = entries.map_err(failed("read the ledger"))?;
     }
     let known = schema_version();
-    if let Some(found) = applied.iter().map(|row| row.get(0)).max().filter(|max| *max > known) {
+    if let Some(found) = applied.last_key_value().map(|(max, _)| *max).filter(|max| *max > known) {
         return Err(Error::Newer { found, known });
     }
-    let step = |migration: &Migration| {
-        let row = applied.iter().find(|row| row.get::<_, i32>("version") == migration.version);
-        Step {
-            version: migration.version,
-            description: migration.description,
-            checksum: migration.checksum(),
-            applied: row.map(|row| (row.get("applied_at"), row.get("checksum"))),
-        }
+    let step = |migration: &Migration| Step {
+        version: migration.version,
+        description: migration.description,
+        checksum: migration.checksum(),
+        applied: applied.get(&migration.version).cloned(),
     };
     Ok(MIGRATIONS.iter().map(step).collect())
 }

@@ -29,7 +29,7 @@ macro_rules! migration {
     };
 }
 
-pub(super) static MIGRATIONS: [Migration; 10] = [
+pub(super) static MIGRATIONS: [Migration; 11] = [
     migration!(
         1,
         "0001_base",
@@ -44,7 +44,8 @@ pub(super) static MIGRATIONS: [Migration; 10] = [
     migration!(7, "0007_trash", "trash", &["provisioning.trash"]),
     migration!(8, "0008_queue", "queue", &[]),
     migration!(9, "0009_living_agents", "living agents", &[]),
-    migration!(10, "0011_instances", "instances", &[]),
+    migration!(10, "0010_agents_lock", "agents lock", &[]),
+    migration!(11, "0011_instances", "instances", &[]),
 ];
 
 impl Migration {

@@ -8,15 +8,18 @@ mod listener;
 mod migrate;
 mod migration;
 mod presence;
+mod read_only;
 pub(crate) mod settings;
 mod solo;
+mod source;
 mod tls;
 mod url;
 
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+    Timeouts,
 };
 use tokio_postgres::{Client, Connection, Socket, Transaction};
 
@@ -33,7 +36,9 @@ pub use migrate::{
 };
 pub use migration::Migration;
 pub use presence::{Difference, Instance, Presence};
+pub use read_only::{ReadOnly, require_writable};
 pub use solo::{Solo, drive};
+pub use source::{Source, UrlFile};
 pub use tls::{Error as TlsError, SslMode};
 pub use url::{Error as UrlError, Target};
 
@@ -47,9 +52,6 @@ const APPLICATION_NAME: &str = "agent-provisioner";
 /// Why there is no connection, or why a statement on it failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The TLS settings cannot be used.
-    #[error("cannot set up TLS")]
-    Tls(#[from] TlsError),
     /// No connection could be made.
     #[error("cannot connect")]
     Connect(#[source] tokio_postgres::Error),
@@ -61,7 +63,7 @@ pub enum Error {
     Silent(Duration),
     /// The pool gave no connection.
     #[error("cannot take a connection from the pool")]
-    Pool(#[source] Box<deadpool_postgres::PoolError>),
+    Pool(#[source] Box<PoolError>),
     /// The pool cannot be set up.
     #[error("cannot set up the connection pool")]
     Build(#[from] deadpool_postgres::BuildError),
@@ -85,7 +87,7 @@ pub struct Patience {
 #[derive(Clone)]
 pub struct Db {
     pool: Pool,
-    connector: Connector,
+    source: Source,
     heard: Heard,
     /// Longest wait for a connection.
     limit: Duration,
@@ -99,17 +101,16 @@ impl std::fmt::Debug for Db {
 
 impl Db {
     /// A pool that connects when first asked.
-    pub fn new(target: &Target, patience: &Patience, size: usize) -> Result<Self, Error> {
-        let hosts = Hosts::new(target, patience.connect)?;
-        let (connector, heard, create) = (hosts.connector(), hosts.heard(), hosts.limit());
+    pub fn new(source: &Source, patience: &Patience, size: usize) -> Result<Self, Error> {
+        let hosts = Hosts::new(source, patience.connect);
+        let (heard, create) = (hosts.heard(), hosts.limit());
         // Transactions end when they are dropped, and a worker closes what it used (`close`): all
         // that is left to look at is whether the connection lives.
         let recycle = ManagerConfig { recycling_method: RecyclingMethod::Verified };
-        let manager = Manager::from_connect(target.config.clone(), hosts, recycle);
+        let manager = Manager::from_connect(tokio_postgres::Config::new(), hosts, recycle);
         // Behind a transaction-mode pooler they would become other clients' settings; a job's own
         // transaction sets what it needs in any case.
-        let pooled = target.transaction_pooler;
-        let settings = if pooled { Vec::new() } else { settings::of_session(patience) };
+        let (settings, shared) = (settings::of_session(patience), source.clone());
         let pool = Pool::builder(manager)
             .max_size(size)
             .runtime(Runtime::Tokio1)
@@ -119,19 +120,22 @@ impl Db {
                 recycle: Some(patience.connect),
             })
             .post_create(Hook::async_fn(move |client, _| {
-                let settings = settings.clone();
+                let settings = if shared.is_pooled() { Vec::new() } else { settings.clone() };
                 Box::pin(async move {
                     settings::set(client, &settings).await.map_err(HookError::Backend)
                 })
             }))
             .build()?;
         // The pool's own limits leave out the settings made after the connection.
-        Ok(Self { pool, connector, heard, limit: create + patience.connect })
+        let source = source.clone();
+        Ok(Self { pool, source, heard, limit: create + patience.connect })
     }
 
     /// A connection, which goes back to the pool when dropped.
     pub async fn get(&self) -> Result<Object, Error> {
         match tokio::time::timeout(self.limit, self.pool.get()).await {
+            // The pool's own error would say the same twice.
+            Ok(Err(PoolError::Backend(error))) => Err(Error::Connect(error)),
             Ok(taken) => taken.map_err(|error| Error::Pool(Box::new(error))),
             Err(_) => Err(Error::Timeout(self.limit)),
         }
@@ -156,7 +160,8 @@ impl Db {
 
     /// Asks the server to end the statement that runs on this connection.
     pub async fn cancel(&self, client: &Client) {
-        if let Err(error) = client.cancel_token().cancel_query(self.connector.clone()).await {
+        let connector = self.source.last().connector.clone();
+        if let Err(error) = client.cancel_token().cancel_query(connector).await {
             tracing::warn!(error = %Chain(&error), "cannot cancel the running statement");
         }
     }
@@ -171,10 +176,10 @@ pub(crate) async fn begin(client: &mut Client) -> Result<Transaction<'_>, tokio_
 
 /// A connection outside the pool, with the half of it that the caller must poll.
 async fn connect(
-    target: &Target,
+    source: &Source,
     patience: &Patience,
 ) -> Result<(Client, Connection<Socket, Wire>), Error> {
-    let hosts = Hosts::new(target, patience.connect)?;
+    let hosts = Hosts::new(source, patience.connect);
     match tokio::time::timeout(hosts.limit(), hosts.connect()).await {
         Ok(connected) => connected.map_err(Error::Connect),
         Err(_) => Err(Error::Timeout(hosts.limit())),

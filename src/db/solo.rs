@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::{Client, Connection, Socket};
 
-use super::{Error, Patience, Target, Wire as Stream, connect, settings};
+use super::{Error, Patience, Source, Wire as Stream, connect, settings};
 
 /// A statement whose client is gone ends within this time: nobody is left to cancel it.
 const ORPHANED: Duration = Duration::from_secs(1);
@@ -13,7 +13,7 @@ const ORPHANED: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Solo {
     /// A direct or session-mode connection.
-    pub target: Target,
+    pub source: Source,
     /// Bounds on connecting.
     pub patience: Patience,
 }
@@ -26,7 +26,7 @@ impl Solo {
     ///
     /// `name` is what `pg_stat_activity` shows. Unqualified names mean schema `public`.
     pub async fn connect(&self, name: &str) -> Result<(Client, Wire), Error> {
-        let (client, mut wire) = connect(&self.target, &self.patience).await?;
+        let (client, mut wire) = connect(&self.source, &self.patience).await?;
         let mut wanted = settings::of_session(&self.patience);
         wanted.extend([
             ("application_name", name.to_owned()),

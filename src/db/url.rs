@@ -38,7 +38,7 @@ const IGNORED: &str = "connection_limit pool_timeout schema socket_timeout state
 const SUPAVISOR: u16 = 6543;
 
 /// Where to connect and how to encrypt. `Debug` does not show the password.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     /// For [`Connector`](super::Connector), which begins to encrypt where the driver believes it would itself.
     pub config: Config,

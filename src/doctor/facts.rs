@@ -120,7 +120,9 @@ impl Facts {
             lacks.push("execute on functions of schema provisioning".to_owned());
         }
         if !self.0.get::<_, bool>("may_notify") {
-            lacks.push("execute on provisioning.notify and show_instance".to_owned());
+            let functions =
+                "notify, show_instance, differing_instances, is_current and end_clock_waits";
+            lacks.push(format!("execute on provisioning.{functions}"));
         }
         if !self.0.get::<_, bool>("may_trash") {
             lacks.push("create in schema provisioning_trash".to_owned());

@@ -73,7 +73,7 @@ impl Aside {
         agent: &Agent,
         file: &Template,
     ) -> Result<(), agent::Error> {
-        if self.solo.target.transaction_pooler {
+        if self.solo.source.is_pooled() {
             return Err(agent::Error::Pooled);
         }
         stay(client).await?;

@@ -7,9 +7,10 @@ use tokio_postgres::error::SqlState;
 
 use super::Limits;
 use super::job::Job;
+use super::lock_holder::{LockHolder, lock_holders};
 use super::queue;
 use super::silence::{self, Broken};
-use crate::agent::{self, Outcome};
+use crate::agent::{self, Outcome, Refusal};
 use crate::error::{Chain, Discreet};
 use crate::metrics::Metrics;
 use crate::retry_policy::{RetryPolicy, retry_policy};
@@ -23,6 +24,8 @@ pub(super) struct Failure {
     /// For the log: without what may quote a row.
     logged: String,
     pub(super) sqlstate: Option<String>,
+    /// The lock on shared tables that was not to be had.
+    pub(super) refusal: Option<Refusal>,
     pub(super) took: Duration,
 }
 
@@ -45,6 +48,7 @@ impl Failure {
             error: Chain(error).to_string(),
             logged: Discreet(error).to_string(),
             sqlstate: error.code().map(|code| code.code().to_owned()),
+            refusal: error.refusal(),
             took: started.elapsed(),
         }
     }
@@ -52,9 +56,10 @@ impl Failure {
     pub(super) fn of_settling(error: &Broken, started: Instant) -> Self {
         Self {
             policy: retry_policy(error.code()),
-            error: format!("cannot commit: {error}"),
-            logged: format!("cannot commit: {}", error.discreet()),
+            error: error.to_string(),
+            logged: error.discreet(),
             sqlstate: error.code().map(|code| code.code().to_owned()),
+            refusal: None,
             took: started.elapsed(),
         }
     }
@@ -67,8 +72,27 @@ impl Failure {
             error: text.to_owned(),
             logged: text.to_owned(),
             sqlstate: None,
+            refusal: None,
             took: started.elapsed(),
         }
+    }
+
+    /// The program did not get on, and says so in `text`.
+    pub(super) fn of_panic(text: &str, started: Instant) -> Self {
+        Self {
+            policy: RetryPolicy::Retry,
+            error: text.to_owned(),
+            logged: text.to_owned(),
+            sqlstate: None,
+            refusal: None,
+            took: started.elapsed(),
+        }
+    }
+
+    /// Whether it was held up by somebody's lock.
+    pub(super) fn gave_way(&self) -> bool {
+        self.sqlstate.as_deref() == Some(SqlState::LOCK_NOT_AVAILABLE.code())
+            && self.refusal.is_none_or(|refusal| refusal.waited)
     }
 }
 
@@ -90,9 +114,9 @@ impl Lost {
             recorded
         };
         let patience = limits.lock_timeout + silence::LOOK; // it may wait for another worker
-        match silence::answered(patience, recording).await {
-            Ok(true) => failed(metrics, job, failure, limits.max_attempts),
-            Ok(false) => tracing::info!(job.id, "the job was settled all the same"),
+        match silence::answered("record a failed attempt", patience, recording).await {
+            Ok(Some(_)) => failed(metrics, job, failure, limits.max_attempts, None),
+            Ok(None) => tracing::info!(job.id, "the job was settled all the same"),
             Err(broken) if broken.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
                 if since.elapsed() < SETTLED {
                     return Ok(false);
@@ -124,14 +148,64 @@ pub(super) fn done(metrics: &Metrics, job: &Job, outcome: Outcome, took: Duratio
     );
 }
 
+/// Who holds a job up, if it is time to say so: at the first time it gave way, and ever more seldom.
+pub(super) async fn holder(
+    client: &Client,
+    job: &Job,
+    failure: &Failure,
+    give_ways: i32,
+) -> Option<Holder> {
+    if !failure.gave_way() || !u32::try_from(give_ways).is_ok_and(u32::is_power_of_two) {
+        return None;
+    }
+    let wanted = failure.refusal.map_or("own tables", |refusal| refusal.mode.as_str());
+    // What cannot be found out is no reason to say nothing.
+    let holders =
+        silence::answered("look for holders of locks", silence::LOOK, lock_holders(client))
+            .await
+            .unwrap_or_default();
+    let oldest = holders.into_iter().find(|holder| holder.holds_up(job.agent_id.0, wanted));
+    Some(Holder { give_ways, oldest })
+}
+
+/// What the log says of a job that gave way.
+#[derive(Debug)]
+pub(super) struct Holder {
+    give_ways: i32,
+    /// `None`: by now nobody has the lock.
+    oldest: Option<LockHolder>,
+}
+
 /// Tells of an attempt that failed and is recorded.
-pub(super) fn failed(metrics: &Metrics, job: &Job, failure: &Failure, max_attempts: i32) {
+pub(super) fn failed(
+    metrics: &Metrics,
+    job: &Job,
+    failure: &Failure,
+    max_attempts: i32,
+    holder: Option<&Holder>,
+) {
     let outcome = match (failure.policy, job.next_state(failure, max_attempts)) {
         (RetryPolicy::RetryWithoutCounting(_), _) => "gave_way",
         (_, "pending") => "retry",
         (_, ended) => ended,
     };
     metrics.failed(job.kind.as_str(), outcome, failure.sqlstate.as_deref());
+    if let Some(Holder { give_ways, oldest }) = holder {
+        let holder =
+            oldest.as_ref().map_or_else(|| "nobody by now".to_owned(), ToString::to_string);
+        tracing::warn!(
+            job.id,
+            job.kind = job.kind.as_str(),
+            agent.id = job.agent_id.0,
+            agent.prefix = job.prefix,
+            times = give_ways,
+            holder,
+            way_out = oldest.as_ref().map(|oldest| oldest.way_out.as_str()),
+            error = failure.logged,
+            "job gave way"
+        );
+        return;
+    }
     if outcome == "gave_way" {
         tracing::debug!(job.id, agent.prefix = job.prefix, error = failure.logged, "job gave way");
         return;

@@ -42,8 +42,6 @@ pub(super) struct Job {
     pub(super) agent_id: AgentId,
     /// As the agents row had it; to be parsed.
     pub(super) prefix: String,
-    /// The agent's user, a UUID as text: it goes from one statement to the next unread.
-    pub(super) user: Option<String>,
     /// Failed attempts before this one.
     pub(super) attempts: i32,
     /// A later job takes its agent away.
@@ -96,7 +94,6 @@ impl Job {
             kind,
             agent_id,
             prefix: row.try_get("agent_prefix")?,
-            user: row.try_get("user_id")?,
             attempts: row.try_get("attempts")?,
             superseded: row.try_get("superseded")?,
             registered,

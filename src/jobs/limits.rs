@@ -18,7 +18,7 @@ pub struct Limits {
     /// Deletions within an hour that nobody asked for; beyond that all of them have to be approved.
     pub max_unreported: u32,
     /// Behind a transaction-mode pooler no session has our settings, and each transaction makes its own.
-    pub pooled: bool,
+    pub source: db::Source,
 }
 
 impl Limits {
@@ -28,7 +28,7 @@ impl Limits {
 
     /// Local to the transaction, and so right behind a transaction-mode pooler too.
     pub(super) fn local(&self) -> String {
-        let settings = if self.pooled { db::settings::local() } else { String::new() };
+        let settings = if self.source.is_pooled() { db::settings::local() } else { String::new() };
         format!(
             "{settings}set local statement_timeout = {}; set local lock_timeout = {}; \
              set local idle_in_transaction_session_timeout = {}",

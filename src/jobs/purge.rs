@@ -1,22 +1,27 @@
 //! Emptying the trash of what was kept for long enough.
 
 use tokio_postgres::Client;
+use tokio_postgres::types::Type;
 
 use super::Limits;
 use crate::error::Chain;
 use crate::{agent, db};
 
+/// Seconds that the database's clock may move against this service's.
+const CLOCK_MOVES: f64 = 60.0 * 60.0;
+
 /// Drops what is due, one agent per transaction; how many. What cannot be dropped is logged, and
 /// tried again.
+///
+/// What is due the database's clock says. Where that has moved since the deletions, against the clock of the
+/// service that noted it then, nothing is dropped until an operator approves, whoever sweeps next.
 pub(super) async fn purge(client: &mut Client, limits: &Limits) -> Result<u64, db::Error> {
-    // Few at a time, in any order: neither the sweep nor the rest waits for those that cannot go.
-    let due = "select item from provisioning.trash where purge_at <= now() \
-               order by random() limit 50";
+    let Some(items) = due(client).await? else { return Ok(0) };
     let mut purged = 0;
-    for row in client.query_typed(due, &[]).await? {
+    for item in items {
         let tx = client.transaction().await?;
         tx.batch_execute(&limits.local()).await?;
-        match agent::purge(tx.client(), row.get("item")).await {
+        match agent::purge(tx.client(), item, true).await {
             Ok(None) => {}
             Ok(Some((id, prefix))) => {
                 tx.commit().await?;
@@ -30,4 +35,31 @@ pub(super) async fn purge(client: &mut Client, limits: &Limits) -> Result<u64, d
         }
     }
     Ok(purged)
+}
+
+/// What may be purged; `None`: nothing, until an operator approves.
+async fn due(client: &Client) -> Result<Option<Vec<i64>>, db::Error> {
+    let clock = agent::service_clock();
+    let sql = include_str!("../../sql/queries/purge_due.sql");
+    let rows = client.query_typed(sql, &[(&clock, Type::FLOAT8)]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let (held, moved): (bool, f64) = (row.try_get("held")?, row.try_get("clock_moved")?);
+    if !held && moved <= CLOCK_MOVES {
+        // What was released, or noted without a clock, is measured from now on.
+        let measure = "update provisioning.trash set clock_offset = \
+                       extract(epoch from clock_timestamp())::float8 - $1 where clock_offset is null";
+        client.execute_typed(measure, &[(&clock, Type::FLOAT8)]).await?;
+        return Ok(Some(row.try_get("items")?));
+    }
+    if !held {
+        let insert = "insert into provisioning.purge_holds (clock_moved) \
+                    values (make_interval(secs => $1)) on conflict do nothing";
+        client.execute_typed(insert, &[(&moved, Type::FLOAT8)]).await?;
+    }
+    tracing::error!(
+        clock_moved_seconds = moved,
+        "the database's clock has moved against the service's: nothing is purged from the trash until \
+         an operator approves, see `agent-provisioner doctor`"
+    );
+    Ok(None)
 }

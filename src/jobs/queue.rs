@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::attempt::Failure;
-use super::job::Job;
+use super::job::{Job, Kind};
 use crate::agent::{Outcome, Registered};
 use crate::backoff;
 use crate::db;
@@ -130,9 +130,13 @@ pub(super) async fn succeed(
         | Outcome::Upgraded
         | Outcome::Unfinished
         | Outcome::Converted => "ready",
-        Outcome::Superseded | Outcome::Requeued | Outcome::Deprovisioned | Outcome::Trashed => {
-            "gone"
-        }
+        // A deletion that nobody asked for, of an agent that exists after all.
+        Outcome::Superseded if job.kind == Kind::Deprovision => "ready",
+        Outcome::Superseded
+        | Outcome::Requeued
+        | Outcome::Deprovisioned
+        | Outcome::Trashed
+        | Outcome::RowDeleted => "gone",
     };
     let settled: [(&(dyn ToSql + Sync), Type); 6] = [
         (&job.id, Type::INT8),
@@ -157,21 +161,25 @@ fn has_news(job: &Job, outcome: Outcome) -> bool {
         Outcome::Drifted { mended } => mended,
         // What is not registered is not dropped.
         Outcome::Deprovisioned | Outcome::Trashed => job.registered == Registered::This,
-        Outcome::Unchanged | Outcome::Superseded | Outcome::Requeued | Outcome::Unfinished => false,
+        Outcome::Unchanged
+        | Outcome::Superseded
+        | Outcome::Requeued
+        | Outcome::RowDeleted
+        | Outcome::Unfinished => false,
     }
 }
 
 /// Records an attempt that failed a while ago, in the transaction that is open, or in one of its own.
 ///
-/// The job waits from then on: after a server's restart that is over. Says whether the job was still
-/// as it had been claimed.
+/// The job waits from then on: after a server's restart that is over. How often the job gave way by now;
+/// `None` where it was no longer as it had been claimed.
 pub(super) async fn fail(
     client: &Client,
     job: &Job,
     failure: &Failure,
     ago: Duration,
     max_attempts: i32,
-) -> Result<bool, tokio_postgres::Error> {
+) -> Result<Option<i32>, tokio_postgres::Error> {
     let used = i32::from(matches!(failure.policy, RetryPolicy::Retry | RetryPolicy::Fail));
     let state = job.next_state(failure, max_attempts);
     let wait = match failure.policy {
@@ -180,8 +188,10 @@ pub(super) async fn fail(
             backoff::job(job.attempts, fastrand::f64())
         }
     };
-    let changed = client
-        .execute_typed(
+    let lock = failure.refusal.map(|refusal| refusal.mode.as_str());
+    let waited = failure.refusal.is_some_and(|refusal| refusal.waited);
+    let recorded = client
+        .query_typed(
             include_str!("../../sql/queries/fail.sql"),
             &[
                 (&job.id, Type::INT8),
@@ -192,8 +202,11 @@ pub(super) async fn fail(
                 (&failure.error, Type::TEXT),
                 (&failure.sqlstate, Type::TEXT),
                 (&failure.took.as_secs_f64(), Type::FLOAT8),
+                (&failure.gave_way(), Type::BOOL),
+                (&lock, Type::TEXT),
+                (&waited, Type::BOOL),
             ],
         )
         .await?;
-    Ok(changed == 1)
+    recorded.first().map(|row| row.try_get("give_ways")).transpose()
 }

@@ -15,6 +15,7 @@ use super::{Limits, Wake, purge};
 use crate::db::{self, Db};
 use crate::error::Chain;
 use crate::metrics::{Metrics, Wakeup};
+use crate::panics::caught;
 
 /// One sweep at a time in a database, whoever does it, and none while a function of the API asks for
 /// a job: `provisioning.request` shares this lock. The number only has to be ours.
@@ -48,11 +49,13 @@ impl Reconcile {
     pub async fn run(self, stop: CancellationToken) {
         loop {
             let swept = tokio::select! {
-                swept = self.sweep() => swept,
+                swept = caught(self.sweep()) => swept,
                 () = stop.cancelled() => return,
             };
-            if let Err(error) = swept {
-                tracing::warn!(error = %Chain(&error), "cannot reconcile");
+            match swept {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(error = %Chain(&error), "cannot reconcile"),
+                Err(error) => tracing::error!(error, "cannot reconcile"),
             }
             tokio::select! {
                 () = tokio::time::sleep(self.interval) => {}
@@ -103,6 +106,7 @@ impl Reconcile {
             self.metrics.reconciled(count(missing), count(orphaned));
             self.wake.now(Wakeup::Reconcile);
         }
+        self.end_clock_waits(found.get("clock_waits"));
         Ok(found.get("expired"))
     }
 }
@@ -115,8 +119,29 @@ impl Reconcile {
             error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE)
         };
         let refused = refused.filter(privilege);
+        let was_proven = self.metrics.pulse.last_proof().is_ok();
         self.metrics.pulse.proven(refused.map_or(Ok(()), |error| Err(Chain(error).to_string())));
         self.metrics.agents_unproven(refused.is_some());
+        match refused {
+            Some(error) if was_proven => tracing::error!(
+                error = %Chain(error),
+                "cannot tell which agents are gone: no tables are dropped for being without an agent; \
+                 see `agent-provisioner doctor`"
+            ),
+            None if !was_proven => tracing::info!("which agents are gone can be told again"),
+            Some(_) | None => {}
+        }
+    }
+
+    /// Jobs that are due because the server's clock was set back after they were scheduled.
+    fn end_clock_waits(&self, jobs: i64) {
+        if jobs > 0 {
+            tracing::warn!(
+                jobs,
+                "the server's clock was set back: what it would have delayed is due now"
+            );
+            self.wake.now(Wakeup::Reconcile);
+        }
     }
 }
 

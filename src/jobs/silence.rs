@@ -21,28 +21,32 @@ pub(super) const SETTLE: Duration = db::IDLE_IN_TRANSACTION.saturating_add(Durat
 
 const ASK_EVERY: Duration = Duration::from_secs(3);
 
-/// Why a connection is to be dropped.
+/// Why a connection is to be dropped, and what was being done on it.
 #[derive(Debug)]
 pub(super) enum Broken {
     /// It closed, or the server refused what it must not refuse.
-    Failed(tokio_postgres::Error),
+    Failed(&'static str, tokio_postgres::Error),
     /// No answer came in time.
-    Silent(Duration),
+    Silent(&'static str, Duration),
 }
 
 impl Broken {
-    pub(super) fn code(&self) -> Option<&SqlState> {
+    pub(super) fn error(&self) -> Option<&tokio_postgres::Error> {
         match self {
-            Self::Failed(error) => error.code(),
-            Self::Silent(_) => None,
+            Self::Failed(_, error) => Some(error),
+            Self::Silent(..) => None,
         }
+    }
+
+    pub(super) fn code(&self) -> Option<&SqlState> {
+        self.error().and_then(tokio_postgres::Error::code)
     }
 
     /// Without what may quote a row: a constraint may wait for the commit.
     pub(super) fn discreet(&self) -> String {
         match self {
-            Self::Failed(error) => Discreet(error).to_string(),
-            Self::Silent(_) => self.to_string(),
+            Self::Failed(doing, error) => format!("cannot {doing}: {}", Discreet(error)),
+            Self::Silent(..) => self.to_string(),
         }
     }
 }
@@ -50,20 +54,21 @@ impl Broken {
 impl std::fmt::Display for Broken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Failed(error) => Chain(error).fmt(f),
-            Self::Silent(limit) => write!(f, "no answer within {limit:?}"),
+            Self::Failed(doing, error) => write!(f, "cannot {doing}: {}", Chain(error)),
+            Self::Silent(doing, limit) => write!(f, "cannot {doing}: no answer within {limit:?}"),
         }
     }
 }
 
 /// What is asked on a connection, with a limit to the wait for the answer.
 pub(super) async fn answered<T>(
+    doing: &'static str,
     limit: Duration,
     asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, Broken> {
     match timeout(limit, asked).await {
-        Ok(answer) => answer.map_err(Broken::Failed),
-        Err(_) => Err(Broken::Silent(limit)),
+        Ok(answer) => answer.map_err(|error| Broken::Failed(doing, error)),
+        Err(_) => Err(Broken::Silent(doing, limit)),
     }
 }
 

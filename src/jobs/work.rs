@@ -1,13 +1,18 @@
 //! What is done for each kind of job, between the claim and its record.
 
 use tokio_postgres::Client;
+use tokio_postgres::types::Type;
 
 use super::job::{Job, Kind};
 use super::worker::{ROLL_BACK, Worker};
 use super::{brake, queue};
-use crate::agent::{self, Leaving, Outcome, Registered};
+use crate::agent::{self, Leaving, LockMode, Outcome, Reference, Registered};
 
 const SAVEPOINT: &str = "savepoint job";
+
+/// What `argument` says of a deletion that has passed the limits and has taken keys off. The limits are not
+/// asked again, and it counts as done.
+const KEYS_REMOVED: &str = "keys_removed";
 
 impl Worker {
     pub(super) async fn work(&self, client: &Client, job: &Job) -> Result<Outcome, agent::Error> {
@@ -16,7 +21,8 @@ impl Worker {
         }
         let query = |doing| move |source| agent::Error::Query { doing, source };
         // The first sends its message before the second begins; nobody waits in between.
-        let (opened, worked) = tokio::join!(biased; client.batch_execute(SAVEPOINT), async {
+        let (opened, turn, worked) = tokio::join!(biased; client.batch_execute(SAVEPOINT),
+            self.require_turn(client, job), async {
             self.require_files(job)?;
             match job.kind {
                 Kind::Provision => {
@@ -30,25 +36,59 @@ impl Worker {
                     self.aside.upgrade(client, &self.blueprint, job).await
                 }
                 Kind::Convert => self.convert(client, job).await,
-                Kind::Deprovision => {
-                    brake::hold(client, &self.limits, job).await?;
-                    let (user, row) = (job.user.as_deref(), job.argument.as_deref());
-                    let leaving = Leaving { id: job.agent_id, user, row };
-                    let (cancelled, dropped) = tokio::join!(
-                        biased;
-                        queue::cancel_earlier(client, job),
-                        agent::deprovision(client, &self.blueprint, leaving),
-                    );
-                    cancelled.map_err(query("cancel the agent's earlier jobs"))?;
-                    dropped
-                }
+                Kind::Deprovision => self.deprovision(client, job).await,
             }
         });
         opened.map_err(query("open a savepoint"))?;
+        turn?;
         let outcome = worked?;
         if outcome == Outcome::Superseded {
             let undone = client.batch_execute(ROLL_BACK).await;
             undone.map_err(query("take back what was built"))?;
+        }
+        Ok(outcome)
+    }
+
+    /// A job that would wait for `agents` in vain gives way before it begins. Repairs and upgrades, which
+    /// seldom lock it, ask for themselves.
+    async fn require_turn(&self, client: &Client, job: &Job) -> Result<(), agent::Error> {
+        let begun = job.argument.as_deref() == Some(KEYS_REMOVED);
+        let keyed = job.reference == Reference::ForeignKey && !begun;
+        let mode = match (job.kind, job.registered) {
+            (Kind::Provision, Registered::Nobody) if self.blueprint.locks_agents() => {
+                LockMode::ShareRowExclusive
+            }
+            (Kind::Deprovision | Kind::Convert, Registered::This) if keyed => {
+                LockMode::AccessExclusive
+            }
+            (Kind::Convert, Registered::This) => LockMode::ShareRowExclusive,
+            _ => return Ok(()),
+        };
+        agent::require_turn(client, mode).await
+    }
+
+    async fn deprovision(&self, client: &Client, job: &Job) -> Result<Outcome, agent::Error> {
+        let query = |doing| move |source| agent::Error::Query { doing, source };
+        let begun = job.argument.as_deref() == Some(KEYS_REMOVED);
+        if !begun {
+            brake::hold(client, &self.limits, job).await?;
+        }
+        let leaving = Leaving { id: job.agent_id, prefix: &job.prefix, unreported: job.unreported };
+        let (cancelled, done) = tokio::join!(
+            biased;
+            queue::cancel_earlier(client, job),
+            agent::deprovision(client, &self.blueprint, leaving),
+        );
+        cancelled.map_err(query("cancel the agent's earlier jobs"))?;
+        let outcome = done?;
+        if outcome == Outcome::Unfinished && !begun {
+            let note = "update provisioning.jobs set argument = $2 where id = $1";
+            let noted = client
+                .execute_typed(note, &[(&job.id, Type::INT8), (&KEYS_REMOVED, Type::TEXT)])
+                .await;
+            if noted.map_err(query("record the first part of the deletion"))? != 1 {
+                return Err(agent::Error::Swallowed("provisioning.jobs"));
+            }
         }
         Ok(outcome)
     }

@@ -11,13 +11,15 @@ use super::job::Job;
 use super::look::{self, Found};
 use super::queue::{self, Takes};
 use super::silence::{self, Broken};
+use super::trouble::Trouble;
 use super::wake::Turn;
 use super::{Aside, Limits, Wake};
 use crate::agent::Blueprint;
 use crate::backoff;
 use crate::db::Db;
-use crate::error::Chain;
 use crate::metrics::{Metrics, Wakeup};
+use crate::panics::caught;
+use crate::pulse::Unready;
 
 /// A server process keeps about 70 kB of cache for each agent it has touched.
 const JOBS_PER_SESSION: u32 = 500;
@@ -53,7 +55,7 @@ enum Stopped {
     /// Before anything was claimed.
     Looking(Broken),
     /// In the middle of a job.
-    Working(Box<Lost>),
+    Working(Box<Lost>, Trouble),
 }
 
 impl Worker {
@@ -72,22 +74,21 @@ impl Worker {
                     Db::close(connection);
                     served
                 }
-                Err(error) => Err(Chain(&error).to_string()),
+                Err(error) => Err(Trouble::from(&error)),
             };
-            let error = match broken {
+            let trouble = match broken {
                 Ok(true) => continue,
                 Ok(false) => return,
-                Err(error) => error,
+                Err(trouble) => trouble,
             };
-            let wait = match failures {
-                0 => Duration::ZERO, // idle connections die unnoticed: the next one may be fine
-                _ => backoff::reconnect(failures, fastrand::f64()),
-            };
+            let wait = trouble.wait(failures);
             if backoff::worth_a_line(failures) {
-                tracing::warn!(error, retry_in = ?wait, "worker lost its connection");
+                trouble.tell(wait);
             }
             failures = failures.saturating_add(1);
-            self.metrics.pulse.failed(&error);
+            if let Trouble::Database(why) = trouble {
+                self.metrics.pulse.failed(why);
+            }
             let rested = stop.run_until_cancelled(tokio::time::sleep(wait));
             self.metrics.pulse.while_waiting(rested).await;
         }
@@ -102,12 +103,12 @@ impl Worker {
         failures: &mut u32,
         stop: &CancellationToken,
         abort: &CancellationToken,
-    ) -> Result<bool, String> {
+    ) -> Result<bool, Trouble> {
         let (mut jobs, mut glance) = (0, false);
         while jobs < JOBS_PER_SESSION && !stop.is_cancelled() {
             if let Some(attempt) = lost.as_ref() {
                 let recorded = attempt.record(client, &self.limits, &self.metrics).await;
-                if recorded.map_err(|broken| broken.to_string())? {
+                if recorded.map_err(|broken| Trouble::from(&broken))? {
                     *lost = None;
                 } else {
                     self.wake.within(look::HELD);
@@ -128,11 +129,11 @@ impl Worker {
                     glance = turn == Some(Turn::Timed);
                 }
                 Ok(Step::Outdated) => return Ok(false),
-                Err(Stopped::Looking(broken)) => return Err(broken.to_string()),
-                Err(Stopped::Working(attempt)) => {
-                    let error = format!("it broke in the middle of job {}", attempt.job.id);
+                Err(Stopped::Looking(broken)) => return Err(Trouble::from(&broken)),
+                Err(Stopped::Working(attempt, trouble)) => {
+                    let job = attempt.job.id;
                     *lost = Some(*attempt);
-                    return Err(error);
+                    return Err(trouble.in_the_middle_of(job));
                 }
             }
             *failures = 0;
@@ -143,7 +144,7 @@ impl Worker {
     async fn step(&self, client: &Client, glance: bool) -> Result<Step, Stopped> {
         let started = Instant::now();
         let found = look::find(client, &self.limits, self.takes(), &self.wake, glance);
-        let found = silence::answered(silence::LOOK, found).await;
+        let found = silence::answered("look at the queue", silence::LOOK, found).await;
         let found = found.map_err(Stopped::Looking)?;
         self.metrics.pulse.looked();
         let job = match found {
@@ -160,27 +161,39 @@ impl Worker {
             self.wake.within(look::HELD); // should this one take long, somebody must look ahead meanwhile
         }
         let work = tokio::select! {
-            work = self.work(client, &job) => work.map_err(|e| Failure::of_work(&e, started)),
+            work = caught(Box::pin(self.work(client, &job))) => work, // boxed: it is large
             () = silence::let_go(&self.db, &self.metrics.pulse, job.id) => {
-                return Err(lost(job, Failure::of_silence(started)));
+                let trouble = Trouble::Database(Unready::unreachable("no answer".to_owned()));
+                return Err(lost(job, Failure::of_silence(started), trouble));
             }
         };
-        let settled = silence::answered(silence::SETTLE, async {
+        let work = match work {
+            Ok(work) => work.map_err(|e| Failure::of_work(&e, started)),
+            Err(panic) => return Err(panicked(job, panic, started)),
+        };
+        let settled = silence::answered("record the outcome", silence::SETTLE, async {
             match &work {
-                Ok(outcome) => queue::succeed(client, &job, *outcome, started.elapsed()).await,
+                Ok(outcome) => {
+                    queue::succeed(client, &job, *outcome, started.elapsed()).await.map(|()| 0)
+                }
                 Err(failure) => self.give_up(client, &job, failure).await,
             }
         });
         match (settled.await, work) {
-            (Ok(()), Ok(outcome)) => {
+            (Ok(_), Ok(outcome)) => {
                 attempt::done(&self.metrics, &job, outcome, started.elapsed());
             }
-            (Ok(()), Err(failure)) => {
+            (Ok(give_ways), Err(failure)) => {
                 self.wake.within(look::HELD);
-                attempt::failed(&self.metrics, &job, &failure, self.limits.max_attempts);
+                let holder = attempt::holder(client, &job, &failure, give_ways).await;
+                let max_attempts = self.limits.max_attempts;
+                attempt::failed(&self.metrics, &job, &failure, max_attempts, holder.as_ref());
             }
-            (Err(_), Err(failure)) => return Err(lost(job, failure)),
-            (Err(broken), Ok(_)) => return Err(lost(job, Failure::of_settling(&broken, started))),
+            (Err(broken), Err(failure)) => return Err(lost(job, failure, Trouble::from(&broken))),
+            (Err(broken), Ok(_)) => {
+                let failure = Failure::of_settling(&broken, started);
+                return Err(lost(job, failure, Trouble::from(&broken)));
+            }
         }
         self.metrics.pulse.beat();
         Ok(Step::Worked)
@@ -191,19 +204,29 @@ impl Worker {
         Takes { upgrades: self.aside.is_free().then_some(version) }
     }
 
-    /// Records a failed attempt in the claim's own transaction, under the claim's own lock.
+    /// Records a failed attempt in the claim's own transaction, under the claim's own lock. How often the
+    /// job gave way by now.
     async fn give_up(
         &self,
         client: &Client,
         job: &Job,
         failure: &Failure,
-    ) -> Result<(), tokio_postgres::Error> {
+    ) -> Result<i32, tokio_postgres::Error> {
         client.batch_execute(ROLL_BACK).await?;
-        queue::fail(client, job, failure, Duration::ZERO, self.limits.max_attempts).await?;
-        client.batch_execute("commit").await
+        let max_attempts = self.limits.max_attempts;
+        let recorded = queue::fail(client, job, failure, Duration::ZERO, max_attempts).await?;
+        client.batch_execute("commit").await?;
+        Ok(recorded.unwrap_or_default())
     }
 }
 
-fn lost(job: Job, failure: Failure) -> Stopped {
-    Stopped::Working(Box::new(Lost { job, failure, since: Instant::now() }))
+fn lost(job: Job, failure: Failure, trouble: Trouble) -> Stopped {
+    Stopped::Working(Box::new(Lost { job, failure, since: Instant::now() }), trouble)
+}
+
+/// The connection may be in any state, so the attempt is recorded on another.
+fn panicked(job: Job, error: String, started: Instant) -> Stopped {
+    let (id, kind) = (job.id, job.kind.as_str());
+    tracing::error!(job.id = id, job.kind = kind, agent.prefix = job.prefix, error, "job panicked");
+    lost(job, Failure::of_panic(&error, started), Trouble::Panic(error))
 }

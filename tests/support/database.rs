@@ -89,7 +89,8 @@ impl Server {
         client.batch_execute(alter.unwrap().get(0)).await.unwrap();
     }
 
-    fn url(&self, role: &str, database: &str) -> String {
+    /// For any role that has the password, in any database.
+    pub fn url(&self, role: &str, database: &str) -> String {
         self.cluster.lock().unwrap().url(role, database)
     }
 

@@ -3,6 +3,7 @@
 mod admin;
 mod audit;
 mod caller;
+mod clock;
 mod command;
 mod database;
 mod files;
@@ -18,6 +19,7 @@ mod wire;
 pub use admin::Admin;
 pub use audit::{Audit, Findings};
 pub use caller::{ADA, Answer, BEN, BOSS, CALLERS, CAT, Caller, DAN, begin};
+pub use clock::Clock;
 pub use command::{ask, expect, finish, json};
 pub use database::{ADMIN, Database, ROLES, Server, WORKER};
 pub use files::Files;

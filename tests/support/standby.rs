@@ -48,6 +48,12 @@ impl Standby {
         format!("{before},127.0.0.1:{port}/{name}?target_session_attrs=read-write")
     }
 
+    /// The way to this one alone.
+    pub fn url(&self, database: &Database, role: &str) -> String {
+        let (port, password, name) = (self.cluster.port(), &self.password, &database.name);
+        format!("postgres://{role}:{password}@127.0.0.1:{port}/{name}")
+    }
+
     /// As `postgres`, who administers a Supabase project.
     pub async fn admin(&self, database: &Database) -> Admin {
         Admin(self.connect(ADMIN, &database.name).await)

@@ -37,6 +37,7 @@ pub(crate) fn next(job: &Entry) -> String {
     let (id, prefix) = (job.id, &job.agent_prefix);
     match (job.state, &job.waits_for) {
         (State::Running, _) => running(job),
+        (State::Pending, None) if !job.blocked_by.is_empty() => held_up(job),
         (State::Pending, Some(earlier)) if earlier.state != State::Pending => format!(
             "Job {0} of the same prefix is {1} and comes first: agent-provisioner jobs show {0}",
             earlier.id,
@@ -85,15 +86,29 @@ fn paused(job: &Entry) -> String {
     )
 }
 
+/// Never ends our own session: that one gives way by itself.
 fn running(job: &Entry) -> String {
     let Some(running) = &job.running else { return "Nothing.".to_owned() };
-    let pid = running.pid;
-    let stop = format!("To make it give way and try again later: select pg_cancel_backend({pid})");
+    if !job.blocked_by.is_empty() {
+        return held_up(job);
+    }
     if running.blocked_by_pids.is_empty() {
-        return format!("Nothing: it is being worked on. {stop}");
+        return "Nothing: it is being worked on.".to_owned();
     }
     let pids: Vec<String> = running.blocked_by_pids.iter().map(ToString::to_string).collect();
-    format!("It waits for a lock that backend {} holds. {stop}", pids.join(", "))
+    format!(
+        "It waits for a lock that backend {} holds, and gives way and comes back by itself.",
+        pids.join(", ")
+    )
+}
+
+fn held_up(job: &Entry) -> String {
+    let Some(holder) = job.blocked_by.first() else { return "Nothing.".to_owned() };
+    format!(
+        "It is held up by {holder}. It is done by itself when that transaction is over. To end the \
+         transaction now, if nobody needs it: {}",
+        holder.way_out
+    )
 }
 
 /// What has to change before a dead job can succeed. Source: PostgreSQL manual, appendix A.
@@ -136,6 +151,7 @@ fn mend(job: &Entry) -> String {
              agent was built from, and restart it."
                 .to_owned()
         }
+        ("", _) if error.contains("replay this job") => "Do what the error says.".to_owned(),
         ("", _) => "No server gave this error: see the service's log around the time it \
                     finished."
             .to_owned(),
@@ -204,6 +220,9 @@ mod tests {
             replayed_at: None,
             replay_reason: None,
             running: None,
+            give_ways: 0,
+            lock_wanted: None,
+            blocked_by: Vec::new(),
             waits_for: None,
         }
     }

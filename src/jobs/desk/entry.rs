@@ -6,6 +6,8 @@ use serde::Serialize;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 
+use super::super::lock_holder::{LockHolder, visible_lock_holders};
+
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -52,6 +54,12 @@ pub(crate) struct Entry {
     pub(crate) replayed_at: Option<String>,
     pub(crate) replay_reason: Option<String>,
     pub(crate) running: Option<Running>,
+    /// How often an attempt gave way to a lock of somebody's.
+    pub(crate) give_ways: i32,
+    /// What the last attempt gave way for: a mode of a lock on shared tables, or `own tables`.
+    pub(crate) lock_wanted: Option<String>,
+    /// Who holds it up now, the oldest transaction first.
+    pub(crate) blocked_by: Vec<LockHolder>,
     pub(crate) waits_for: Option<Earlier>,
 }
 
@@ -140,7 +148,19 @@ async fn select(client: &Client, id: Option<i64>, filter: &Filter) -> Result<Vec
             ],
         )
         .await?;
-    rows.iter().map(Entry::read).collect()
+    let mut jobs = rows.iter().map(Entry::read).collect::<Result<Vec<_>, _>>()?;
+    let waits = |job: &Entry| {
+        matches!(job.state, State::Pending | State::Running) && job.lock_wanted.is_some()
+    };
+    if jobs.iter().any(waits) {
+        let holders = visible_lock_holders(client).await?;
+        for job in jobs.iter_mut().filter(|job| waits(job)) {
+            let wanted = job.lock_wanted.as_deref().unwrap_or_default();
+            let hold = |holder: &&LockHolder| holder.holds_up(job.agent_id, wanted);
+            job.blocked_by = holders.iter().filter(hold).cloned().collect();
+        }
+    }
+    Ok(jobs)
 }
 
 impl State {
@@ -196,6 +216,9 @@ impl Entry {
             replayed_at: row.try_get("replayed_at")?,
             replay_reason: row.try_get("replay_reason")?,
             running: Running::read(row)?,
+            give_ways: row.try_get("give_ways")?,
+            lock_wanted: row.try_get("lock_wanted")?,
+            blocked_by: Vec::new(),
             waits_for,
         })
     }

@@ -16,6 +16,8 @@ pub(crate) struct Agent {
     pub(crate) alive: bool,
     pub(crate) template_version: Option<i32>,
     pub(crate) reference: Option<String>,
+    /// Whether a deletion has taken that key off and is not done.
+    pub(crate) key_removed: bool,
     pub(crate) provisioned_at: Option<String>,
     /// Registered ones that exist.
     #[serde(rename = "table_count")]
@@ -94,6 +96,7 @@ impl Agent {
             alive: row.try_get("alive")?,
             template_version: row.try_get("template_version")?,
             reference: row.try_get("reference")?,
+            key_removed: row.try_get("key_removed")?,
             provisioned_at: row.try_get("provisioned_at")?,
             tables: row.try_get("tables")?,
             last_job,

@@ -1,0 +1,36 @@
+//! Whether somebody's lock holds up jobs.
+
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use super::{Finding, failure, ok, warning};
+use crate::error::Chain;
+use crate::jobs::lock_holder::{LockHolder, lock_holders};
+
+const WHAT: &str = "locks";
+
+pub(super) async fn judge(client: &Client) -> Vec<Finding> {
+    let holders = match lock_holders(client).await {
+        Ok(holders) => holders,
+        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+            let mend = "run deploy/roles.sql as postgres and log in as agent_provisioner";
+            return vec![failure(WHAT, Chain(&error).to_string(), mend)];
+        }
+        Err(error) => {
+            let mend = "see the server's log";
+            return vec![warning(WHAT, Chain(&error).to_string(), mend)];
+        }
+    };
+    if holders.is_empty() {
+        return vec![ok(WHAT, "nobody holds up a job".to_owned())];
+    }
+    let finding = |holder: &LockHolder| {
+        let found = format!("jobs are held up by {holder}");
+        let mend = format!(
+            "wait until that transaction is over, or, if nobody needs it: {}",
+            holder.way_out
+        );
+        warning(WHAT, found, &mend)
+    };
+    holders.iter().map(finding).collect()
+}

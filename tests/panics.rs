@@ -1,0 +1,69 @@
+//! A fault of the program itself.
+//!
+//! The columns of the trash get another type by hand: the program does not expect that, and panics.
+
+use crate::support::{Database, WORKER, ask, expect, get};
+use crate::trash::{CHECKED, KEPT};
+
+#[tokio::test]
+async fn a_panic_in_a_job_is_a_failed_attempt_of_that_job() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let settings = [
+        CHECKED,
+        KEPT,
+        ("WORKER__CONCURRENCY", "1"),
+        ("WORKER__MAX_ATTEMPTS", "2"),
+        ("WORKER__POLL_INTERVAL", "50ms"),
+    ];
+    let service = db.service_with(&settings).await;
+    admin.create("agt_a").await;
+    admin.settled().await;
+    admin.run("alter table provisioning.trash alter column item type integer").await;
+    admin.run("delete from public.agents where agent_prefix = 'agt_a'").await;
+    admin.holds("select attempts = 1 from provisioning.jobs where kind = 'deprovision'").await;
+    admin.create("agt_b").await;
+    admin.settled().await;
+    let jobs = "select agent_prefix, kind, state, attempts, last_error ^@ 'the program panicked: ', \
+                last_sqlstate from provisioning.jobs order by id";
+    let done = "agt_b|provision|succeeded|0|-|-";
+    let dead = "agt_a|deprovision|dead|2|t|-";
+    assert_eq!(admin.rows(jobs).await[1..], [dead, done]);
+    assert_eq!(admin.tables("agt_a").await.len(), 4, "nothing of it was committed");
+    let log = service.log();
+    let panicked = log.lines().filter(|line| line.contains("\"job panicked\"")).collect::<Vec<_>>();
+    assert_eq!(panicked.len(), 2, "{log}");
+    for line in panicked {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&line["level"], &line["job.id"]), (&"ERROR".into(), &2.into()));
+        assert!(line["error"].as_str().unwrap().starts_with("the program panicked: "));
+    }
+    assert_eq!(log.matches("src/agent/trash.rs").count(), 2, "the place is told");
+    assert_eq!(get(&service.http().await, "/readyz").0, 200);
+
+    admin.run("alter table provisioning.trash alter column item type bigint").await;
+    expect(&ask(&db.url(WORKER), &["jobs", "replay", "2", "--wait"]).await, 0, &[]);
+    assert_eq!(admin.tables("agt_a").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_panic_in_a_sweep_ends_that_sweep() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let settings =
+        [CHECKED, ("DEPROVISION__RETENTION", "1s"), ("WORKER__RECONCILE_INTERVAL", "100ms")];
+    let service = db.service_with(&settings).await;
+    admin.run("alter table provisioning.trash alter column agent_id type integer").await;
+    admin.create("agt_a").await;
+    admin.settled().await;
+    admin.run("delete from public.agents").await;
+    admin.settled().await;
+    service.logged("\"error\":\"the program panicked: ").await;
+    service.logged("\"cannot reconcile\"").await;
+    admin.create("agt_b").await;
+    admin.settled().await;
+    assert_eq!(admin.tables("agt_b").await.len(), 4);
+    admin.run("alter table provisioning.trash alter column agent_id type bigint").await;
+    admin.holds("select not exists (select from provisioning.trash)").await;
+    assert!(!service.log().contains("ended unasked"));
+}
