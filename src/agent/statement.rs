@@ -80,7 +80,7 @@ fn push<'a>(statements: &mut Vec<Statement<'a>>, sql: &'a str, start: Option<usi
 }
 
 /// The length of the white space or the comment at the start of `rest`.
-fn blank(rest: &str) -> usize {
+pub(super) fn blank(rest: &str) -> usize {
     if rest.starts_with("--") {
         return rest.find('\n').map_or(rest.len(), |end| end + 1);
     }
@@ -104,7 +104,7 @@ fn blank(rest: &str) -> usize {
 }
 
 /// The length of the token at the start of `rest`: a quoted thing as a whole, or one character.
-fn token(rest: &str, before: Option<char>) -> usize {
+pub(super) fn token(rest: &str, before: Option<char>) -> usize {
     let mid_word = before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '$');
     let escapes = rest.get(..2).is_some_and(|two| two.eq_ignore_ascii_case("e'")) && !mid_word;
     if escapes {
@@ -117,7 +117,8 @@ fn token(rest: &str, before: Option<char>) -> usize {
     }
 }
 
-fn quoted(rest: &str, quote: char, escapes: bool) -> usize {
+/// The length of a quoted thing.
+pub(super) fn quoted(rest: &str, quote: char, escapes: bool) -> usize {
     let mut chars = rest.char_indices().skip(1);
     while let Some((at, c)) = chars.next() {
         if c == quote {

@@ -191,7 +191,7 @@ pub(super) fn answers(
     }
     for answer in answers {
         if let Some(reason) = &answer.reason {
-            writeln!(err, "agent-provisioner: job {}: {reason}", answer.id)?;
+            writeln!(err, "agent-provisioner: job {}: {}", answer.id, clean(reason))?;
         }
     }
     Ok(())
