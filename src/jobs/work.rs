@@ -47,8 +47,7 @@ impl Worker {
     /// A job that would wait for `agents` in vain gives way before it begins. Repairs and upgrades, which
     /// seldom lock it, ask for themselves.
     async fn require_turn(&self, client: &Client, job: &Job) -> Result<(), agent::Error> {
-        let begun = job.argument.as_deref() == Some(KEYS_REMOVED);
-        let keyed = job.reference == Reference::ForeignKey && !begun;
+        let keyed = job.reference == Reference::ForeignKey && !job.has_begun();
         let mode = match (job.kind, job.registered) {
             (Kind::Provision, Registered::Nobody) if self.blueprint.locks_agents() => {
                 LockMode::ShareRowExclusive
