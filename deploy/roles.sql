@@ -1,7 +1,9 @@
 -- The role the worker logs in with. Run as postgres after `agent-provisioner migrate`, in psql or
--- in Studio's SQL editor; it may run again. Then give the role a password, which is in no file:
+-- in Studio's SQL editor; it may run again. Then give the role a password, in psql:
 --
---     alter role agent_provisioner password '...';
+--     \password agent_provisioner
+--
+-- That sends a SCRAM verifier. `alter role ... password` would send the password itself, into the server's log.
 --
 -- It builds and owns agents' tables and works the job queue. It cannot read customers' rows or
 -- API keys, change an agent, delete an agent that nobody asked to delete, or reach schema auth.

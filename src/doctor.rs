@@ -112,7 +112,11 @@ fn secrets(config: &Config) -> Finding {
     };
     let keys: Vec<_> = files.iter().map(|(key, _)| *key).collect();
     let found = format!("every user of this machine can read the file of {}", keys.join(" and "));
-    warning("secrets", found, &format!("chmod 600 {}", file.display()))
+    warning(
+        "secrets",
+        found,
+        &format!("chmod 600 '{}'", file.display().to_string().replace('\'', r"'\''")),
+    )
 }
 
 fn ok(what: &'static str, found: String) -> Finding {

@@ -5,7 +5,8 @@ use std::fmt;
 
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
-/// Shows an error with all its causes on one line, as logs, terminals and `last_error` want it.
+/// Shows an error with all its causes, as logs and `last_error` want it; a terminal wants it
+/// [`Printable`](crate::printable::Printable).
 ///
 /// What the server said is spelled out with its SQLSTATE, detail and hint: `tokio_postgres::Error`
 /// itself displays as no more than "db error".
@@ -74,7 +75,7 @@ fn said(f: &mut fmt::Formatter<'_>, db: &DbError) -> fmt::Result {
     write!(f, "{} (SQLSTATE {})", db.message(), db.code().code())?;
     for (label, text) in [("detail", db.detail()), ("hint", db.hint())] {
         if let Some(text) = text {
-            write!(f, "; {label}: {}", text.replace('\n', " "))?;
+            write!(f, "; {label}: {text}")?;
         }
     }
     Ok(())

@@ -119,9 +119,9 @@ async fn accept(mut listener: TcpListener, routes: Router, stop: CancellationTok
             oldest.abort();
         }
         let service = TowerToHyperService::new(routes.clone());
-        let served = graceful.watch(server.serve_connection(TokioIo::new(stream), service));
+        let answered = graceful.watch(server.serve_connection(TokioIo::new(stream), service));
         open.push_back(tasks.spawn(async move {
-            match timeout(CONNECTION_TAKES, served).await {
+            match timeout(CONNECTION_TAKES, answered).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "a client was not answered"),
                 Err(_) => tracing::debug!("a client did not take its answer"),

@@ -37,6 +37,7 @@ pub mod instances;
 pub mod jobs;
 pub mod metrics;
 mod panics;
+pub mod printable;
 pub mod pulse;
 pub mod retry_policy;
 pub mod service;

@@ -7,6 +7,7 @@ use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
+use crate::printable::Printable;
 
 /// Between looks at the state, where no watchdog wants them more often.
 const TICK: Duration = Duration::from_secs(5);
@@ -46,7 +47,7 @@ fn status(metrics: &Metrics) -> String {
     } else {
         "working, but polling: no notifications arrive"
     };
-    state.map_or_else(|reason| reason.replace('\n', " "), |()| notified.to_owned())
+    state.map_or_else(|reason| Printable(reason).to_string(), |()| notified.to_owned())
 }
 
 fn tell(state: &[NotifyState<'_>]) {

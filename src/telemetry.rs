@@ -3,6 +3,7 @@
 //! A line that cannot be written is lost, whether the disk is full, the reader is gone, or the reader reads no more.
 //! Nobody waits for it, and nothing else comes of it. Once lines can be written again, one says how many were lost.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write, stderr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,10 +11,14 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_cha
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::{Log, LogFormat};
+use crate::printable::Printable;
 
 /// Lines that may wait for a slow reader: a megabyte or two.
 const WAITING: usize = 4096;
@@ -66,7 +71,11 @@ pub fn init(log: &Log) -> Result<Logs, Error> {
         .log_internal_errors(false) // they would be printed, and a failure to print is a panic
         .with_writer(move || lines.clone());
     match format {
-        LogFormat::Text => subscriber.with_ansi(terminal).with_target(false).finish().try_init()?,
+        LogFormat::Text => {
+            let fields = debug_fn(field).delimited(" ");
+            let text = subscriber.with_ansi(terminal).with_target(false).fmt_fields(fields);
+            text.finish().try_init()?;
+        }
         LogFormat::Json => subscriber.json().flatten_event(true).finish().try_init()?,
     }
     Ok(logs)
@@ -160,5 +169,15 @@ impl Drop for Logs {
         }
         // It ends when the thread lets go of the other end.
         let _ended = written.recv_timeout(left()).is_err();
+    }
+}
+
+/// As the default does, but for what acts on a terminal.
+fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let value = Printable(format_args!("{value:?}"));
+    match field.name() {
+        "message" => write!(writer, "{value}"),
+        origin if origin.starts_with("log.") => Ok(()), // of a crate that uses `log`
+        name => write!(writer, "{name}={value}"),
     }
 }

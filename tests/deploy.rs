@@ -7,8 +7,10 @@ use std::time::Duration;
 use std::{fs, iter};
 
 use agent_provisioner::config::{self, Config};
+use agent_provisioner::db::{SslMode, Target};
 use agent_provisioner::error::Chain;
 use serde_json::Value;
+use tokio_postgres::config::ChannelBinding;
 
 use crate::support::{provisioner, said};
 
@@ -182,6 +184,37 @@ fn the_pods_find_their_settings_and_their_secret() {
     {
         assert_eq!(&selector["matchLabels"], labels);
     }
+}
+
+#[test]
+fn examples_of_direct_connections_bind_the_password_to_the_channel() {
+    let mut examples = 0;
+    for file in ["deploy/config.example.toml", "deploy/kubernetes.yaml"] {
+        let text = read(file);
+        let words = text.split([' ', '"', '\n']).filter(|word| word.starts_with("postgres://"));
+        for url in words {
+            let url = url.replace("[YOUR-PASSWORD]", "secret");
+            let target = Target::parse(&url, None, None).unwrap();
+            assert_eq!(target.sslmode, SslMode::VerifyFull, "{url}");
+            assert_eq!(target.config.get_channel_binding(), ChannelBinding::Require, "{url}");
+            examples += 1;
+        }
+    }
+    assert_eq!(examples, 3);
+}
+
+#[test]
+fn nobody_else_can_read_the_secrets() {
+    let pods = read("deploy/kubernetes.yaml");
+    assert!(pods.contains("secret: {secretName: agent-provisioner, defaultMode: 0400}"));
+    let compose = read("deploy/compose.yaml");
+    for mount in ["admin", "worker"] {
+        let closes = format!("chmod 0400 /run/{mount}/database_url");
+        assert!(compose.contains(&closes), "{mount}");
+    }
+    let image = read("deploy/Dockerfile");
+    let user = image.lines().find_map(|line| line.strip_prefix("USER ")).unwrap();
+    assert!(compose.contains(&format!("chown {user} ")), "{user} reads them");
 }
 
 /// Whether a program is content and what it says, where it is installed.

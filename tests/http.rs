@@ -148,7 +148,8 @@ async fn without_its_database_the_service_is_live_and_not_ready() {
 /// The code in a log line that explains one.
 fn unready(line: &str) -> Option<String> {
     let event: serde_json::Value = serde_json::from_str(line).unwrap();
-    (event["message"] == "not ready").then(|| event["code"].as_str().unwrap().to_owned())
+    let text = |key| event.get(key).and_then(serde_json::Value::as_str);
+    (text("message") == Some("not ready")).then(|| text("code").unwrap().to_owned())
 }
 
 /// Waits until the service is not ready for this reason, and says no more than its code.

@@ -60,6 +60,7 @@ mod settings;
 mod signals;
 mod systemd;
 mod templates;
+mod terminal;
 mod tls;
 mod totals;
 mod trash;

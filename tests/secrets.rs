@@ -94,6 +94,9 @@ fn an_environment_that_is_no_text_is_no_matter_unless_it_is_ours() {
     };
     expect(&render(OsStr::new("ELSEWHERE")), 0, &["agt_6f78_orders"]);
     expect(&render(latin1), 0, &["agt_6f78_orders"]);
+    let mut cancel = provisioner("postgres://me@127.0.0.1:9/x");
+    let cancel = cancel.env("USER", latin1).args(["jobs", "cancel", "1"]).output().unwrap();
+    expect(&cancel, 1, &["Connection refused"]);
     for ours in ["DATABASE_URL", "PROVISIONER_DATABASE__URL", "PROVISIONER_LOG__LEVEL"] {
         let output = render(OsStr::new(ours));
         expect(&output, 2, &[ours, "is not UTF-8"]);
@@ -113,12 +116,11 @@ async fn a_constraint_that_fails_at_the_commit_quotes_no_row_in_the_log() {
     let service = templates.service(&db, &[]).await;
     admin.create("agt_late").await;
     admin.settled().await;
-    let recorded =
-        "select state || last_sqlstate || (last_error ~ 'cannot commit.*row of a customer')
+    let recorded = "select state || last_sqlstate || (last_error ~ 'row of a customer')
         from provisioning.jobs";
     assert_eq!(admin.rows(recorded).await, ["dead23505true"]);
     service.logged("\"job failed\"").await;
-    service.logged("cannot commit: SQLSTATE 23505").await;
+    service.logged("cannot record the outcome: SQLSTATE 23505").await;
     assert!(!service.log().contains("row of a customer"), "{}", service.log());
 }
 
@@ -142,7 +144,7 @@ async fn a_file_that_everybody_can_read_is_warned_of() {
         let secrets = findings.as_array().unwrap().iter().find(|found| found["what"] == "secrets");
         let expected = if exposed { "warning" } else { "ok" };
         assert_eq!(secrets.unwrap()["severity"], expected, "{mode:o}");
-        let fix = if exposed { format!("chmod 600 {file}").into() } else { Value::Null };
+        let fix = if exposed { format!("chmod 600 '{file}'").into() } else { Value::Null };
         assert_eq!(secrets.unwrap()["mend"], fix);
     }
 }

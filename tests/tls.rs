@@ -1,5 +1,5 @@
-//! Which server is believed in which mode. libpq gives the same table, but for `prefer` with a
-//! root: there it answers a failed check with a connection in plain text.
+//! Which server is believed in which mode, and which one gets a password. libpq gives the same table, but for
+//! `prefer` with a root: there it goes on in plain text where there is no TLS or the check fails.
 
 use std::error::Error;
 use std::fs;
@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 
 use agent_provisioner::cluster::{self, Cluster};
 use agent_provisioner::db::{self, SslMode, Target};
+use agent_provisioner::error::Chain;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tokio_postgres::Row;
+
+use crate::support::{Impostor, finish, provisioner, said, until};
 
 type Ca = CertifiedIssuer<'static, KeyPair>;
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -59,7 +62,7 @@ fn write(cluster: &Cluster, name: &str, text: &str) -> Outcome<PathBuf> {
 }
 
 async fn ask(target: &Target, statement: &str) -> Outcome<Option<Row>> {
-    let connector = db::connector(target.sslmode, target.sslrootcert.as_deref())?;
+    let connector = db::Connector::new(target)?;
     let (client, connection) = target.config.connect(connector).await?;
     tokio::select! {
         row = client.query_opt(statement, &[]) => Ok(row?),
@@ -116,8 +119,13 @@ async fn a_session_is_as_encrypted_and_as_verified_as_the_mode_says() -> Outcome
     let (ours, other, own) = (ca("ours")?, ca("other")?, ca("own")?);
     let our_root = write(&cluster, "ours.pem", &ours.pem())?;
     let own_root = write(&cluster, "own.pem", &own.pem())?;
-    check(&cluster, "no TLS", &our_root, [Plain, Plain, Refused, Plain, Refused, Refused, Refused])
-        .await?;
+    check(
+        &cluster,
+        "no TLS",
+        &our_root,
+        [Plain, Plain, Refused, Refused, Refused, Refused, Refused],
+    )
+    .await?;
 
     let (certificate, key) = signed(&ours, &["127.0.0.1", "localhost"])?;
     present(&cluster, "right", (&certificate, &key)).await?;
@@ -136,4 +144,82 @@ async fn a_session_is_as_encrypted_and_as_verified_as_the_mode_says() -> Outcome
     check(&cluster, "own", &our_root, [Plain, Tls, Tls, Refused, Refused, Refused, Refused])
         .await?;
     check(&cluster, "own, known", &own_root, [Plain, Tls, Tls, Tls, Tls, Tls, Tls]).await
+}
+
+/// The server asks for the password, or for its hash, or for nothing.
+const CLEAR: &[u8] = b"R\0\0\0\x08\0\0\0\x03";
+const MD5: &[u8] = b"R\0\0\0\x0c\0\0\0\x05salt";
+const TRUST: &[u8] = b"R\0\0\0\x08\0\0\0\0";
+
+#[tokio::test]
+async fn who_is_not_verified_gets_no_password_unless_told_to() {
+    let cases = [
+        (CLEAR, "", false),
+        (MD5, "", false),
+        (CLEAR, "?sslmode=prefer", false),
+        (MD5, "?sslmode=prefer", false),
+        (CLEAR, "?sslmode=require", false),
+        (CLEAR, "?sslmode=prefer&require_auth=scram-sha-256,none", false),
+        (CLEAR, "?require_auth=md5", false),
+        (MD5, "?require_auth=!md5", false),
+        (CLEAR, "?sslmode=disable&require_auth=scram-sha-256", false),
+        (TRUST, "?require_auth=scram-sha-256", false),
+        (CLEAR, "?sslmode=disable", true),
+        (MD5, "?sslmode=disable", true),
+        (CLEAR, "?require_auth=password", true),
+        (MD5, "?require_auth=md5,scram-sha-256", true),
+        (CLEAR, "?require_auth=!md5", true),
+    ];
+    for (answer, parameters, given) in cases {
+        let impostor = Impostor::new(answer);
+        let mut command = provisioner(&format!("{}{parameters}", impostor.url));
+        // The impostor says nothing more.
+        command.env("PROVISIONER_DATABASE__CONNECT_TIMEOUT", "300ms");
+        let output = finish(command.args(["jobs", "list"])).await;
+        assert_eq!(output.status.code(), Some(1), "{parameters}: {}", said(&output));
+        let heard = impostor.heard();
+        // An MD5 message: `p`, its length, `md5` and the hash.
+        let got = heard.contains(Impostor::PASSWORD) || heard.contains("md5");
+        assert_eq!(got, given, "{parameters}: {heard:?}");
+        let why = said(&output);
+        let refused = ["require_auth", "has no TLS"].iter().any(|text| why.contains(text));
+        assert_eq!(refused, !given, "{parameters}: {why}");
+    }
+}
+
+#[tokio::test]
+async fn a_verified_server_may_ask_for_the_password() -> Outcome<()> {
+    let cluster = Cluster::start(&[])?;
+    let ours = ca("ours")?;
+    let root = write(&cluster, "ours.pem", &ours.pem())?;
+    let (certificate, key) = signed(&ours, &["127.0.0.1", "localhost"])?;
+    present(&cluster, "right", (&certificate, &key)).await?;
+    let url = cluster.url(cluster::SUPERUSER, "postgres");
+    let ssl = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
+    let bound = format!("{url}?channel_binding=require");
+    for (mode, root) in [(SslMode::Require, None), (SslMode::VerifyFull, Some(&*root))] {
+        ask(&Target::parse(&bound, Some(mode), root)?, ssl).await?;
+    }
+    let plain = ask(&Target::parse(&bound, Some(SslMode::Disable), None)?, ssl).await;
+    assert!(Chain(&*plain.unwrap_err()).to_string().contains("channel binding"));
+
+    write(&cluster, "pg_hba.conf", "host all all 127.0.0.1/32 password\n")?;
+    let open = Target::parse(&url, Some(SslMode::Disable), None)?;
+    ask(&open, "select pg_reload_conf()").await?;
+    let asks = Target::parse(&format!("{url}?require_auth=password"), None, None)?;
+    until("the server to ask for it", || async { ask(&asks, ssl).await.ok() }).await;
+    for mode in [SslMode::Prefer, SslMode::Require] {
+        let refused = ask(&Target::parse(&url, Some(mode), None)?, ssl).await.unwrap_err();
+        let refused = Chain(&*refused).to_string();
+        assert!(
+            refused.contains("authentication by password") && refused.contains("verify-full"),
+            "{mode:?}: {refused}"
+        );
+        ask(&Target::parse(&url, Some(mode), Some(&root))?, ssl).await?;
+    }
+    for mode in [SslMode::VerifyCa, SslMode::VerifyFull] {
+        ask(&Target::parse(&url, Some(mode), Some(&root))?, ssl).await?;
+    }
+    ask(&open, ssl).await?;
+    Ok(())
 }

@@ -54,7 +54,7 @@ select
             join pg_catalog.pg_proc p on p.proname = any (array[m.words[1], lower(m.words[1] collate "C")])
                 and p.pronamespace <> 'pg_catalog'::regnamespace
         )
-        select distinct c.tgname::text
+        select distinct quote_ident(c.tgname)
         from called c join pg_catalog.pg_proc p on p.oid = c.oid
         where p.prosrc collate "C" ~* '(create|drop)_agent_tables|(create|drop)[[:space:]]+table'
     ) as old_triggers,

@@ -58,7 +58,9 @@ pub(super) fn words(sql: &str) -> Vec<&str> {
         let skipped = blank(rest);
         let length = if skipped > 0 { skipped } else { token(rest, before) };
         let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '.' | '"');
-        let hides = rest.starts_with('$') && length > 1;
+        let token = rest.get(..length).unwrap_or_default();
+        // A string, with its prefix or in dollars.
+        let hides = length > 1 && (rest.starts_with('$') || token.ends_with('\''));
         if skipped == 0 && !hides && rest.starts_with(is_part) {
             start.get_or_insert(at);
         } else {
@@ -78,7 +80,7 @@ fn push<'a>(statements: &mut Vec<Statement<'a>>, sql: &'a str, start: Option<usi
 }
 
 /// The length of the white space or the comment at the start of `rest`.
-fn blank(rest: &str) -> usize {
+pub(super) fn blank(rest: &str) -> usize {
     if rest.starts_with("--") {
         return rest.find('\n').map_or(rest.len(), |end| end + 1);
     }
@@ -102,7 +104,7 @@ fn blank(rest: &str) -> usize {
 }
 
 /// The length of the token at the start of `rest`: a quoted thing as a whole, or one character.
-fn token(rest: &str, before: Option<char>) -> usize {
+pub(super) fn token(rest: &str, before: Option<char>) -> usize {
     let mid_word = before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '$');
     let escapes = rest.get(..2).is_some_and(|two| two.eq_ignore_ascii_case("e'")) && !mid_word;
     if escapes {
@@ -115,7 +117,8 @@ fn token(rest: &str, before: Option<char>) -> usize {
     }
 }
 
-fn quoted(rest: &str, quote: char, escapes: bool) -> usize {
+/// The length of a quoted thing.
+pub(super) fn quoted(rest: &str, quote: char, escapes: bool) -> usize {
     let mut chars = rest.char_indices().skip(1);
     while let Some((at, c)) = chars.next() {
         if c == quote {

@@ -174,7 +174,7 @@ impl Planned {
     fn shape(&self, each: bool) -> io::Result<String> {
         let Self { template_version, reference, owners, differences, left, .. } = self;
         let mut shape = Vec::new();
-        let owners = owners.join(" and ");
+        let owners = clean(&owners.join(" and "));
         writeln!(shape, "  template {template_version}, {reference}, owned by {owners}")?;
         let mended = differences.iter().filter(|difference| !left.contains(difference));
         for (title, differences) in
@@ -186,7 +186,7 @@ impl Planned {
             differences.iter().try_for_each(|difference| difference.print(&mut shape))?;
         }
         if each && !self.other_tables.is_empty() {
-            writeln!(shape, "  left alone: {}", self.other_tables.join(", "))?;
+            writeln!(shape, "  left alone: {}", clean(&self.other_tables.join(", ")))?;
         }
         let shape = String::from_utf8_lossy(&shape).into_owned();
         let head = format!("{}_", self.prefix);

@@ -9,6 +9,7 @@ use super::Error;
 use crate::config::Config;
 use crate::db::{Db, Listener, Presence};
 use crate::doctor::{self, Severity};
+use crate::printable::Printable;
 
 #[derive(Debug, Clap)]
 pub(super) struct Args {
@@ -35,9 +36,9 @@ pub(super) async fn main(args: &Args, config: &Config) -> Result<ExitCode, Error
                 Severity::Warning => "WARN",
                 Severity::Failure => "FAIL",
             };
-            writeln!(out, "{mark}  {:<14} {}", finding.what, finding.found)?;
+            writeln!(out, "{mark}  {:<14} {}", finding.what, Printable(&finding.found))?;
             if let Some(mend) = &finding.mend {
-                writeln!(out, "{:21}mend: {mend}", "")?;
+                writeln!(out, "{:21}mend: {}", "", Printable(mend))?;
             }
         }
     }

@@ -9,6 +9,7 @@ use clap::Args as Clap;
 
 use super::Error;
 use crate::config::Config;
+use crate::printable::Printable;
 
 /// For everything, from the connection to the last byte.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -33,7 +34,7 @@ pub(super) fn main(args: &Args, config: &Config) -> Result<ExitCode, Error> {
     if !yes {
         return Err(Error::Unhealthy(said));
     }
-    writeln!(stdout(), "{said}")?;
+    writeln!(stdout(), "{}", Printable(said))?;
     Ok(ExitCode::SUCCESS)
 }
 

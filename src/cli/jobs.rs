@@ -1,5 +1,6 @@
 //! `agent-provisioner jobs`
 
+use std::ffi::OsString;
 use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -131,7 +132,7 @@ struct Record {
     reason: Option<String>,
     /// Who, for the record, besides the database role
     #[arg(long, env = "USER", hide_env_values = true)]
-    by: Option<String>,
+    by: Option<OsString>,
     /// Change nothing, only say what would be done
     #[arg(long)]
     dry_run: bool,
@@ -272,7 +273,8 @@ async fn cancel(client: &Client, args: Cancel) -> Result<ExitCode, Error> {
 impl Record {
     fn by(self) -> By {
         let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
-        By { who: given(self.by), reason: given(self.reason), dry_run: self.dry_run }
+        let who = self.by.map(|who| who.to_string_lossy().into_owned());
+        By { who: given(who), reason: given(self.reason), dry_run: self.dry_run }
     }
 }
 

@@ -32,6 +32,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config};
 use crate::error::Chain;
+use crate::printable::Printable;
 use crate::{agent, cluster, db, fleet, service, telemetry};
 
 /// Builds, keeps and drops each agent's tables in a WhatsApp CRM on Supabase or PostgreSQL.
@@ -195,7 +196,7 @@ pub fn main() -> ExitCode {
 }
 
 fn message(error: &Error) -> String {
-    format!("agent-provisioner: {}", Chain(error))
+    format!("agent-provisioner: {}", Printable(Chain(error)))
 }
 
 /// Usage errors quote the argument, and end the program here.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use tokio_postgres::Client;
 
 use super::jobs::print_json;
+use super::table::clean;
 use super::trash::choose;
 use super::{Error, connect_current, failed};
 use crate::agent::{self, Prefix, Trashed};
@@ -137,9 +138,9 @@ impl Report {
     }
 
     fn print(&self, done: bool) -> io::Result<()> {
-        let Self { prefix, tables, .. } = self;
+        let (prefix, tables) = (clean(&self.prefix), self.tables);
         if let Some(error) = &self.error {
-            return writeln!(stderr(), "agent-provisioner: {prefix}: {error}");
+            return writeln!(stderr(), "agent-provisioner: {prefix}: {}", clean(error));
         }
         let (item, id) = (self.item.unwrap_or_default(), self.id.unwrap_or_default());
         let verb = if done { "erased" } else { "would erase" };

@@ -8,11 +8,12 @@ use clap::Args as Clap;
 use super::upgrade::hold_back;
 use super::verify::select;
 use super::{Error, connect_fleet, failed, job_text, wait};
-use crate::agent::{Manifest, Prefix, mend, worker_role};
+use crate::agent::{Manifest, Prefix, mend, pasteable, worker_role};
 use crate::config::Config;
 use crate::db::Db;
 use crate::fleet::{self, Drifted};
 use crate::jobs::desk::{self, BEHIND_NEW_AGENTS, Work};
+use crate::printable::Printable;
 
 #[derive(Debug, Clap)]
 pub(super) struct Args {
@@ -87,13 +88,13 @@ fn show(drifted: &Drifted, force: bool, role: &str) -> std::io::Result<()> {
     let mend = mend(&agent.prefix, &drifted.drift, force);
     let script = mend.script();
     if !script.is_empty() {
-        writeln!(out, "begin;\nset local role {role};")?;
-        script.iter().try_for_each(|statement| writeln!(out, "{statement};"))?;
+        writeln!(out, "begin;\nset local role {};", pasteable(role))?;
+        script.iter().map(|sql| pasteable(sql)).try_for_each(|sql| writeln!(out, "{sql};"))?;
         writeln!(out, "commit;")?;
     }
     for left in &mend.left {
         let (kind, object) = (left.object.kind.as_str(), &left.object);
-        writeln!(out, "-- left as it is: {kind} {object}")?;
+        writeln!(out, "-- left as it is: {kind} {}", Printable(object))?;
     }
     Ok(())
 }

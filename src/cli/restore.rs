@@ -9,9 +9,10 @@ use serde::Serialize;
 use tokio_postgres::Client;
 
 use super::jobs::print_json;
+use super::table::clean;
 use super::trash::choose;
 use super::{Error, connect_current, failed};
-use crate::agent::{self, Prefix, Restored, Trashed};
+use crate::agent::{self, Prefix, Restored, Trashed, pasteable};
 use crate::config::Config;
 use crate::error::Chain;
 use crate::jobs::desk;
@@ -137,6 +138,11 @@ fn names(several: &[Trashed]) -> String {
     several.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
+/// A line of which a comment can be made.
+fn one_line(statement: &str) -> String {
+    pasteable(statement).replace('\n', " ")
+}
+
 impl Report {
     fn of(trashed: &Trashed, restored: Restored, dry_run: bool) -> Self {
         let failed = |(statement, error): &(String, tokio_postgres::Error)| {
@@ -160,9 +166,9 @@ impl Report {
     }
 
     fn print(&self, dry_run: bool) -> io::Result<()> {
-        let Self { prefix, tables, .. } = self;
+        let (prefix, tables) = (clean(&self.prefix), self.tables);
         if let Some(error) = &self.error {
-            return writeln!(stderr(), "agent-provisioner: {prefix}: {error}");
+            return writeln!(stderr(), "agent-provisioner: {prefix}: {}", clean(error));
         }
         let mut out = stdout().lock();
         if dry_run {
@@ -170,21 +176,26 @@ impl Report {
                 out,
                 "-- {prefix}: besides rows of public.agents and of schema provisioning:"
             )?;
-            self.statements.iter().try_for_each(|statement| writeln!(out, "{statement};"))?;
-            self.by_hand.iter().try_for_each(|by_hand| writeln!(out, "-- by hand: {by_hand};"))?;
-            return self.failed.iter().try_for_each(|one| writeln!(out, "-- would fail: {one}"));
+            let mut statements = self.statements.iter().map(|statement| pasteable(statement));
+            statements.try_for_each(|statement| writeln!(out, "{statement};"))?;
+            let mut by_hand = self.by_hand.iter().map(|by_hand| one_line(by_hand));
+            by_hand.try_for_each(|by_hand| writeln!(out, "-- by hand: {by_hand};"))?;
+            let mut failed = self.failed.iter().map(|failed| clean(failed));
+            return failed.try_for_each(|one| writeln!(out, "-- would fail: {one}"));
         }
         let id = self.id.unwrap_or_default();
         writeln!(out, "restored {prefix} (agent {id}) with {tables} tables")?;
         self.print_user(&mut out)?;
         for key in &self.not_valid {
+            let key = clean(key);
             writeln!(out, "rows have no partner any more, so this holds for new rows only: {key}")?;
         }
         for by_hand in &self.by_hand {
+            let by_hand = one_line(by_hand);
             writeln!(out, "not given back; to do it by hand, read it and run: {by_hand};")?;
         }
         for failed in &self.failed {
-            writeln!(stderr(), "agent-provisioner: cannot {failed}")?;
+            writeln!(stderr(), "agent-provisioner: cannot {}", clean(failed))?;
         }
         if !self.failed.is_empty() {
             writeln!(stderr(), "agent-provisioner: see: agents verify {prefix}")?;

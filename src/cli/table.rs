@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use comfy_table::{Cell, ContentArrangement, Row};
 use terminal_size::{Width, terminal_size_of};
 
+use crate::printable::Printable;
+
 /// Fits a terminal's width; in a pipe every cell is whole and every row a line.
 pub(super) struct Table {
     table: comfy_table::Table,
@@ -59,9 +61,9 @@ impl Table {
     }
 }
 
-/// Whatever names and messages contain, they do not steer the terminal.
+/// Whatever names and messages contain, they do not steer the terminal, and begin no line.
 pub(super) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    Printable(text).to_string()
 }
 
 /// A dash where there is nothing.

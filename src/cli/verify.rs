@@ -8,6 +8,7 @@ use clap::Args as Clap;
 use serde::Serialize;
 
 use super::jobs::print_json;
+use super::table::clean;
 use super::{Error, connect_fleet};
 use crate::agent::{self, Built, Change, Changed, Drift, Manifest, Prefix, headlines};
 use crate::config::Config;
@@ -132,18 +133,20 @@ impl Report {
             agent.print(out)?;
         }
         for Orphan { prefix, id } in &self.without_tables {
+            let prefix = clean(prefix);
             writeln!(out, "{prefix} ({id}): has no tables; see: agents show {prefix}")?;
         }
         for Orphan { prefix, id } in &self.without_agent {
-            writeln!(out, "{prefix} ({id}): has tables, and no row in public.agents")?;
+            writeln!(out, "{} ({id}): has tables, and no row in public.agents", clean(prefix))?;
         }
         for table in &self.unmanaged {
+            let table = clean(table);
             writeln!(out, "public.{table}: looks like an agent's table, and is managed by nobody")?;
         }
         for changed in &self.changed_templates {
             let how = if changed.gone { "is gone" } else { "was changed" };
-            writeln!(out, "{} {how} after agents were built from it", changed.file)?;
-            writeln!(out, "  mend: {}", changed.mend())?;
+            writeln!(out, "{} {how} after agents were built from it", clean(&changed.file))?;
+            writeln!(out, "  mend: {}", clean(&changed.mend()))?;
         }
         let (checked, drifted) = (self.checked, self.drifted.len());
         writeln!(
@@ -196,10 +199,10 @@ impl Difference {
 
     pub(super) fn print(&self, out: &mut impl Write) -> io::Result<()> {
         let Self { change, kind, object, expected, found } = self;
-        writeln!(out, "  {change:<8} {kind:<12} {object}")?;
+        writeln!(out, "  {change:<8} {kind:<12} {}", clean(object))?;
         if let (Some(expected), Some(found)) = (expected, found) {
-            writeln!(out, "           expected     {expected}")?;
-            writeln!(out, "           found        {found}")?;
+            writeln!(out, "           expected     {}", clean(expected))?;
+            writeln!(out, "           found        {}", clean(found))?;
         }
         Ok(())
     }

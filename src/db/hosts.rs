@@ -7,14 +7,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Connection, Error, Socket};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::Source;
 use super::heard::Heard;
-
-pub(super) type Encrypted = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
+use super::{Source, Wire};
 
 /// Where to connect, each host with a time of its own.
 ///
@@ -46,7 +42,7 @@ impl Hosts {
     }
 
     /// Tries one host after the other; the error is the last one's. The caller limits the whole.
-    pub(super) async fn connect(&self) -> Result<(Client, Connection<Socket, Encrypted>), Error> {
+    pub(super) async fn connect(&self) -> Result<(Client, Connection<Socket, Wire>), Error> {
         let endpoint = self.source.now();
         let connector = || endpoint.connector.clone();
         let mut hosts: Vec<&Config> = endpoint.hosts.iter().collect();

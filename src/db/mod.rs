@@ -1,5 +1,7 @@
 //! Connections: where to, how encrypted, how long they may wait, and what they are called.
 
+mod auth;
+mod connector;
 mod heard;
 mod hosts;
 mod listener;
@@ -23,8 +25,10 @@ use tokio_postgres::{Client, Connection, Socket, Transaction};
 
 use crate::error::Chain;
 use heard::Heard;
-use hosts::{Encrypted, Hosts};
+use hosts::Hosts;
 
+pub use auth::Methods;
+pub use connector::{Connecting, Connector, Wire};
 pub use listener::{Event, Listener, Unheard};
 pub use migrate::{
     Error as MigrateError, Step, down, install_shim, migrate, require_current, schema_version,
@@ -35,7 +39,7 @@ pub use presence::{Difference, Instance, Presence};
 pub use read_only::{ReadOnly, require_writable};
 pub use solo::{Solo, drive};
 pub use source::{Source, UrlFile};
-pub use tls::{Error as TlsError, SslMode, connector};
+pub use tls::{Error as TlsError, SslMode};
 pub use url::{Error as UrlError, Target};
 
 /// The server ends a transaction whose client has gone quiet: a host that vanishes holds its job
@@ -174,7 +178,7 @@ pub(crate) async fn begin(client: &mut Client) -> Result<Transaction<'_>, tokio_
 async fn connect(
     source: &Source,
     patience: &Patience,
-) -> Result<(Client, Connection<Socket, Encrypted>), Error> {
+) -> Result<(Client, Connection<Socket, Wire>), Error> {
     let hosts = Hosts::new(source, patience.connect);
     match tokio::time::timeout(hosts.limit(), hosts.connect()).await {
         Ok(connected) => connected.map_err(Error::Connect),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::{Client, Connection, Socket};
 
-use super::{Encrypted, Error, Patience, Source, connect, settings};
+use super::{Error, Patience, Source, Wire as Stream, connect, settings};
 
 /// A statement whose client is gone ends within this time: nobody is left to cancel it.
 const ORPHANED: Duration = Duration::from_secs(1);
@@ -19,7 +19,7 @@ pub struct Solo {
 }
 
 /// Does nothing unless driven.
-type Wire = Connection<Socket, Encrypted>;
+type Wire = Connection<Socket, Stream>;
 
 impl Solo {
     /// A connection, without a limit to its statements, and the half of it that [`drive`] needs.

@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_postgres::Config;
 use tokio_postgres::config::LoadBalanceHosts;
-use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::{APPLICATION_NAME, SslMode, Target, TlsError, UrlError, connector};
+use super::{APPLICATION_NAME, Connector, SslMode, Target, TlsError, UrlError};
 use crate::backoff::worth_a_line;
 use crate::error::Chain;
 
@@ -47,7 +46,7 @@ pub(super) struct Endpoint {
     /// In the order in which they are tried.
     pub(super) hosts: Vec<Config>,
     pub(super) shuffled: bool,
-    pub(super) connector: MakeRustlsConnect,
+    pub(super) connector: Connector,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +62,7 @@ enum Unusable {
 impl Source {
     /// What `target` says, for ever or until the file says something else.
     pub fn new(target: Target, file: Option<UrlFile>) -> Result<Self, TlsError> {
-        let connector = connector(target.sslmode, target.sslrootcert.as_deref())?;
+        let connector = Connector::new(&target)?;
         let endpoint = Arc::new(Endpoint::new(target, connector));
         Ok(Self { file, known: Arc::new(Mutex::new(Known { endpoint, failures: 0 })) })
     }
@@ -119,13 +118,13 @@ impl UrlFile {
         if target == last.target {
             return Ok(None);
         }
-        let connector = connector(target.sslmode, target.sslrootcert.as_deref())?;
+        let connector = Connector::new(&target)?;
         Ok(Some(Endpoint::new(target, connector)))
     }
 }
 
 impl Endpoint {
-    fn new(target: Target, connector: MakeRustlsConnect) -> Self {
+    fn new(target: Target, connector: Connector) -> Self {
         let mut hosts = target.hosts.clone();
         for host in &mut hosts {
             host.application_name(APPLICATION_NAME);

@@ -1,9 +1,9 @@
 //! What `sslmode` and `sslrootcert` ask of a connection (PostgreSQL manual, 34.19 "SSL Support").
 //!
-//! Whether there is TLS is for `tokio_postgres`, by the mode that [`super::url`] gives it; whom to
-//! believe is decided here. That the server holds its certificate's key is checked in every mode.
+//! Whether there is TLS is for [`super::connector`]; whom to believe is decided here. That the server holds
+//! its certificate's key is checked in every mode.
 //!
-//! Stricter than libpq: after a failed check nothing is tried without TLS. Looser: a certificate in
+//! Stricter than libpq: with a given root, and after a failed check, nothing is tried without TLS. Looser: a certificate in
 //! the file of roots needs no root of its own, and where the server presents it, may have expired.
 
 use std::path::{Path, PathBuf};
@@ -19,7 +19,6 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// The value of `sslrootcert` that means the operating system's roots.
 pub(super) const SYSTEM: &str = "system";
@@ -30,9 +29,9 @@ pub(super) const SYSTEM: &str = "system";
 pub enum SslMode {
     /// Never TLS.
     Disable,
-    /// TLS where the server offers it; the server is checked only against a given root.
+    /// TLS where the server offers it, unverified. With a given root as `VerifyCa`.
     Prefer,
-    /// TLS or no connection; the server is checked only against a given root, as `VerifyCa`.
+    /// TLS or no connection; unverified without a given root, and with one as `VerifyCa`.
     Require,
     /// TLS with a certificate signed by a root of the file, for any host. The operating system's
     /// roots sign for everybody, so with them this is `VerifyFull`.
@@ -84,15 +83,13 @@ pub enum Error {
     Setup(#[source] rustls::Error),
 }
 
-/// The connector for a mode and a PEM file of one or more roots (or `system`).
-///
-/// Files are read here, so a mistake in them shows at start and not at the first connection. The
-/// connector for `disable` trusts nobody: with a `Config` of another mode it fails, not weakens.
-pub fn connector(mode: SslMode, root: Option<&Path>) -> Result<MakeRustlsConnect, Error> {
-    client_config(mode, root).map(MakeRustlsConnect::new)
+/// Whether a connection with TLS proves who the server is.
+pub(super) fn verifies(mode: SslMode, root: Option<&Path>) -> bool {
+    !matches!((mode, root), (SslMode::Prefer | SslMode::Require, None))
 }
 
-fn client_config(mode: SslMode, root: Option<&Path>) -> Result<ClientConfig, Error> {
+/// For a mode and a PEM file of one or more roots (or `system`). That for `disable` trusts nobody.
+pub(super) fn client_config(mode: SslMode, root: Option<&Path>) -> Result<ClientConfig, Error> {
     let provider = Arc::new(ring::default_provider());
     let algorithms = provider.signature_verification_algorithms;
     let verifier = Verifier { algorithms, trust: Trust::new(mode, root)? };

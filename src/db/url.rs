@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use tokio_postgres::Config;
-use tokio_postgres::config::{self, Host};
+use tokio_postgres::config::{self, Host, SslNegotiation};
 
+use super::auth::Methods;
 use super::tls::{self, SslMode};
 
 /// A dead peer is noticed in 10 + 3 × 5 s, or in 20 s (given in ms) with data in flight.
@@ -27,7 +28,7 @@ const DEFAULTS: [(&str, &str); 4] = [
 /// which several ORMs are told of a transaction-mode pooler.
 const KNOWN: &str = "application_name channel_binding connect_timeout dbname host hostaddr \
     keepalives keepalives_idle keepalives_interval keepalives_retries load_balance_hosts options \
-    password pgbouncer port sslmode sslnegotiation sslrootcert target_session_attrs tcp_user_timeout user";
+    password pgbouncer port require_auth sslmode sslnegotiation sslrootcert target_session_attrs tcp_user_timeout user";
 
 /// Parameters for ORMs and their pools, which say nothing to the server.
 const IGNORED: &str = "connection_limit pool_timeout schema socket_timeout statement_cache_size \
@@ -39,14 +40,18 @@ const SUPAVISOR: u16 = 6543;
 /// Where to connect and how to encrypt. `Debug` does not show the password.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
-    /// Everything but whom to believe.
+    /// For [`Connector`](super::Connector), which begins to encrypt where the driver believes it would itself.
     pub config: Config,
     /// The same for each of its hosts, in the order in which they are tried.
     pub hosts: Vec<Config>,
-    /// For [`tls::connector`]. Always `Disable` on Unix sockets, which libpq never encrypts.
+    /// Always `Disable` on Unix sockets, which libpq never encrypts.
     pub sslmode: SslMode,
-    /// For [`tls::connector`].
+    /// Certificates to trust.
     pub sslrootcert: Option<PathBuf>,
+    /// The server expects TLS without being asked.
+    pub direct_tls: bool,
+    /// How it may ask who we are, where the URL says so.
+    pub require_auth: Option<Methods>,
     /// A session's settings and its LISTEN would become other clients' there.
     pub transaction_pooler: bool,
 }
@@ -111,23 +116,44 @@ impl Target {
             Some("false") => Some(false),
             Some(_) => return Err(Error::Parameter("pgbouncer".into(), "write true or false")),
         };
+        let require_auth = parameters.remove("require_auth").map(|list| require_auth(&list));
+        let require_auth = require_auth.transpose()?;
         let mut config = config(&parameters)?;
         let mut hosts = each_host(&parameters)?;
+        let direct_tls = config.get_ssl_negotiation() == SslNegotiation::Direct;
+        if direct_tls && sslmode == SslMode::Prefer && sslrootcert.is_none() {
+            let wanted = "it takes sslmode=require, or better verify-full";
+            return Err(Error::Parameter("sslnegotiation".into(), wanted));
+        }
         // PostgreSQL has no TLS on Unix sockets, and there libpq ignores the mode.
-        let sockets = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
+        let is_socket = |host: &Host| matches!(host, Host::Unix(_));
+        if require_auth.is_some() && config.get_hosts().iter().any(is_socket) {
+            let wanted = "it is not checked on a Unix socket: remove it";
+            return Err(Error::Parameter("require_auth".into(), wanted));
+        }
+        let sockets = config.get_hosts().iter().all(is_socket);
         let sslmode = if sockets { SslMode::Disable } else { sslmode };
         for config in hosts.iter_mut().chain([&mut config]) {
-            config.ssl_mode(match sslmode {
-                SslMode::Disable => config::SslMode::Disable,
-                SslMode::Prefer => config::SslMode::Prefer,
-                SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => {
-                    config::SslMode::Require
-                }
-            });
+            let ours = !config.get_hosts().iter().all(is_socket);
+            config.ssl_mode(if ours { config::SslMode::Require } else { config::SslMode::Disable });
+            config.ssl_negotiation(SslNegotiation::Direct);
         }
         let transaction_pooler = pooler.unwrap_or(config.get_ports().contains(&SUPAVISOR));
-        Ok(Self { config, hosts, sslmode, sslrootcert, transaction_pooler })
+        Ok(Self {
+            config,
+            hosts,
+            sslmode,
+            sslrootcert,
+            direct_tls,
+            require_auth,
+            transaction_pooler,
+        })
     }
+}
+
+fn require_auth(list: &str) -> Result<Methods, Error> {
+    let wanted = "write some of password, md5, scram-sha-256 and none, or all of them with a `!`";
+    Methods::parse(list).ok_or_else(|| Error::Parameter("require_auth".into(), wanted))
 }
 
 type Parameters = BTreeMap<String, String>;

@@ -3,6 +3,7 @@
 use tokio_postgres::{Client, Row};
 
 use super::{Finding, failure, ok, warning};
+use crate::agent::pasteable;
 use crate::error::Chain;
 
 const WHAT: &str = "agents";
@@ -48,6 +49,7 @@ fn of_row(row: &Row) -> Finding {
     );
     // So the policy binds the roles of the API, and not this one.
     let alter = |policy: &String| {
+        let policy = pasteable(policy);
         format!("alter policy {policy} on public.agents to anon, authenticated, service_role;")
     };
     let fix: Vec<String> = restrictive.iter().map(alter).collect();

@@ -4,6 +4,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::{Finding, failure, ok, warning};
+use crate::agent::pasteable;
 use crate::config::Config;
 use crate::db::SslMode;
 use crate::jobs::MANY_AGENTS;
@@ -161,8 +162,10 @@ impl Facts {
                              service then finds them in its way",
             old.join(", ")
         );
-        let mend: Vec<_> =
-            old.iter().map(|t| format!("alter table public.agents disable trigger {t};")).collect();
+        let mend: Vec<_> = old
+            .iter()
+            .map(|t| format!("alter table public.agents disable trigger {};", pasteable(t)))
+            .collect();
         failure("old triggers", found, &mend.join(" "))
     }
 
@@ -175,7 +178,7 @@ impl Facts {
             "{} in schema public may build tables that this service does not know of",
             old.join(", ")
         );
-        let mend: Vec<_> = old.iter().map(|f| format!("drop function {f};")).collect();
+        let mend: Vec<_> = old.iter().map(|f| format!("drop routine {};", pasteable(f))).collect();
         warning("old functions", found, &format!("if nothing else needs it: {}", mend.join(" ")))
     }
 

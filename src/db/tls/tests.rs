@@ -68,7 +68,7 @@ fn names_are_those_of_the_configuration() {
 fn a_useless_file_of_roots_is_named_unless_there_is_no_tls() {
     let files = [("/nonexistent/ca.pem", "cannot read"), ("/dev/null", "no certificate")];
     for ((path, words), mode) in files.into_iter().flat_map(|file| MODES.map(|mode| (file, mode))) {
-        match connector(mode, Some(Path::new(path))) {
+        match client_config(mode, Some(Path::new(path))) {
             Ok(_) => assert_eq!(mode, SslMode::Disable),
             Err(error) => {
                 let text = error.to_string();

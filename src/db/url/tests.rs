@@ -30,7 +30,7 @@ fn a_pasted_url_becomes_a_configuration() {
     assert_eq!(config.get_tcp_user_timeout(), Some(&Duration::from_millis(1500)));
     assert_eq!(config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
     assert_eq!(target.sslrootcert.as_deref(), Some(Path::new("/etc/ca.pem")));
-    assert!(target.transaction_pooler);
+    assert!(target.transaction_pooler && !target.direct_tls);
     let plain = parse("postgres://u@h/d?host=other&port=1").unwrap();
     assert_eq!(plain.config.get_hosts(), [Host::Tcp("other".into())]);
     assert_eq!(plain.config.get_tcp_user_timeout(), Some(&Duration::from_secs(20)));
@@ -51,6 +51,7 @@ fn the_mode_comes_from_the_argument_then_the_url_then_the_root() {
         ("h/d?sslrootcert=", None, Prefer),
         ("%2Frun/d?sslmode=verify-full", Some(VerifyFull), Disable),
         ("%2Frun,h/d?sslmode=require", None, Require),
+        ("h/d?sslmode=require&sslnegotiation=direct&require_auth=password,none", None, Require),
     ];
     for (rest, argument, mode) in cases {
         let target = Target::parse(&format!("postgres://u@{rest}"), argument, None).unwrap();
@@ -78,6 +79,10 @@ fn a_mistake_is_named_and_the_password_is_not() {
         ("postgres://u:MARK@h/d?sslmode=allow", "`allow`"),
         ("postgres://u:MARK@h/d?pgbouncer=MARK", "write true or false"),
         ("postgres://u:MARK@h/d?sslcert=a", "sslcert"),
+        ("postgres://u:MARK@h/d?require_auth=MARK", "scram-sha-256"),
+        ("postgres://u:MARK@h/d?require_auth=!md5,password", "scram-sha-256"),
+        ("postgres://u:MARK@%2Frun,h/d?require_auth=md5", "Unix socket"),
+        ("postgres://u:MARK@h/d?sslnegotiation=direct", "sslmode=require"),
         ("postgres://u:MARK@h/d?gssencmode=require", "gssencmode"),
         ("postgres://u:MARK@h/d?tcp_user_timeout=9s", "tcp_user_timeout"),
         ("postgres://u:MARK@h/d?connect_timeout=MARK", "`connect_timeout`"),
