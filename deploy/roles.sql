@@ -103,7 +103,7 @@ grant select, update on sequence provisioning.lock_budget, provisioning.lock_wri
     to agent_provisioner;
 grant execute on function provisioning.lock_pace(text), provisioning.require_lock_turn(text),
     provisioning.lock_referenced(regclass[], text, boolean), provisioning.lock_shared(text, text[], text[]),
-    provisioning.pause_lock_waits(interval), provisioning.free_lock_waiters(boolean),
+    provisioning.peek_agent(bigint), provisioning.pause_lock_waits(interval), provisioning.free_lock_waiters(boolean),
     provisioning.lock_run_at(text, boolean), provisioning.lock_holders() to agent_provisioner;
 grant execute on function provisioning.publish(regclass, name) to agent_provisioner;
 grant execute on function provisioning.unpublish(regclass), provisioning.regain_statement(jsonb),

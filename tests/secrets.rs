@@ -120,7 +120,7 @@ async fn a_constraint_that_fails_at_the_commit_quotes_no_row_in_the_log() {
         from provisioning.jobs";
     assert_eq!(admin.rows(recorded).await, ["dead23505true"]);
     service.logged("\"job failed\"").await;
-    service.logged(": SQLSTATE 23505").await;
+    service.logged("cannot record the outcome: SQLSTATE 23505").await;
     assert!(!service.log().contains("row of a customer"), "{}", service.log());
 }
 

@@ -1,6 +1,7 @@
 drop function provisioning.lock_shared(text, text[], text[]);
 drop function provisioning.lock_holders();
 drop function provisioning.lock_run_at(text, boolean);
+drop function provisioning.peek_agent(bigint);
 drop function provisioning.pause_lock_waits(interval);
 drop function provisioning.free_lock_waiters(boolean);
 drop function provisioning.lock_referenced(regclass[], text, boolean);

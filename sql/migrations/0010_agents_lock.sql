@@ -206,6 +206,26 @@ create function provisioning.pause_lock_waits(waited interval) returns void
         (extract(epoch from clock_timestamp() + 60 * waited) * 1000000)::bigint)
 $$;
 
+-- An agent as provisioning.living_agents has it, for a transaction that is going to wait for its turn at a lock on
+-- agents. Leaves no lock on agents behind, or the worker whose turn it is would wait for this one.
+create function provisioning.peek_agent(agent bigint)
+returns table (id bigint, agent_prefix text, user_id uuid)
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    found_agent record;
+begin
+    begin
+        select a.id, a.agent_prefix, a.user_id into found_agent from provisioning.living_agents(array[agent]) a;
+        raise sqlstate 'PV001';     -- rolls back what has locked; variables stay
+    exception when sqlstate 'PV001' then
+        null;
+    end;
+    if found_agent.id is not null then
+        return query select found_agent.id, found_agent.agent_prefix, found_agent.user_id;
+    end if;
+end $$;
+
 -- Makes jobs due that wait for a lock which is free again: some, and each of them makes others due.
 create function provisioning.free_lock_waiters(strong boolean) returns void
     language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -245,6 +265,9 @@ begin
         return free;
     end if;
     select count(*) into jobs from provisioning.jobs j where j.state = 'pending' and j.lock_wanted = mode;
+    if pace.since is null then      -- nobody stays: it is soon free
+        return free + random() * least(interval '5 s', (jobs + 5) * interval '100 ms');
+    end if;
     return free + random() * least(interval '5 minutes', greatest(interval '5 s', jobs * interval '200 ms'));
 end $$;
 
@@ -321,6 +344,7 @@ revoke all on function provisioning.lock_referenced(regclass[], text, boolean)
     from public, anon, authenticated, service_role;
 revoke all on function provisioning.lock_shared(text, text[], text[])
     from public, anon, authenticated, service_role;
+revoke all on function provisioning.peek_agent(bigint) from public, anon, authenticated, service_role;
 revoke all on function provisioning.pause_lock_waits(interval)
     from public, anon, authenticated, service_role;
 revoke all on function provisioning.free_lock_waiters(boolean) from public, anon, authenticated, service_role;

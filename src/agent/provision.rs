@@ -188,7 +188,7 @@ pub(super) async fn taken(client: &Client, names: &[String]) -> Result<Vec<Strin
 async fn enter(client: &Client, blueprint: &Blueprint, id: AgentId) -> Result<bool, Error> {
     let sql = "insert into provisioning.agents (agent_id, agent_prefix, user_id, template_version, reference) \
                select a.id, a.agent_prefix, a.user_id, $2, $3 \
-               from provisioning.living_agents(array[$1]) a";
+               from provisioning.peek_agent($1) a";
     let version = blueprint.manifest.templates().version();
     let parameters: [(&(dyn ToSql + Sync), Type); 3] =
         [(&id.0, Type::INT8), (&version, Type::INT4), (&blueprint.reference.as_str(), Type::TEXT)];

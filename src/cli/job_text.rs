@@ -121,7 +121,9 @@ pub(super) fn show(out: &mut impl Write, job: &Entry, cause: &Cause, next: &str)
         facts.fact("", Some(format!("to end it: {}", holder.way_out)));
     }
     facts.fact("user", job.user_id.as_ref());
-    facts.fact("wanted", job.argument.as_ref());
+    // Of a deletion it is what is done so far, and is wanted of no other job.
+    let label = if job.kind == "deprovision" { "so far" } else { "wanted" };
+    facts.fact(label, job.argument.as_ref());
     facts.fact(
         "asked for",
         job.unreported.then_some("by nobody: the tables were found without their agent"),

@@ -60,7 +60,16 @@ pub(super) struct Job {
     pub(super) deletion_confirmed: bool,
 }
 
+/// What `argument` says of a deletion that has passed the limits and has taken keys off.
+pub(super) const KEYS_REMOVED: &str = "keys_removed";
+
 impl Job {
+    /// Whether the first part of a deletion is done. The limits are not asked again, and it counts with those
+    /// that are done.
+    pub(super) fn has_begun(&self) -> bool {
+        self.argument.as_deref() == Some(KEYS_REMOVED)
+    }
+
     pub(super) fn agent(&self) -> Result<Agent, InvalidPrefix> {
         Ok(Agent { id: self.agent_id, prefix: self.prefix.parse()? })
     }

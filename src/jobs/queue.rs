@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::attempt::Failure;
-use super::job::{Job, Kind};
+use super::job::{Job, KEYS_REMOVED, Kind};
 use crate::agent::{Outcome, Registered};
 use crate::backoff;
 use crate::db;
@@ -106,7 +106,7 @@ pub(super) async fn succeed(
     took: Duration,
 ) -> Result<(), tokio_postgres::Error> {
     if outcome == Outcome::Unfinished {
-        return client.batch_execute("set local synchronous_commit = off; commit").await;
+        return leave(client, job).await;
     }
     if let (Outcome::Requeued, Registered::Former(former)) = (outcome, job.registered) {
         let requeue = "select provisioning.requeue_behind_former($1, $2)";
@@ -167,6 +167,23 @@ fn has_news(job: &Job, outcome: Outcome) -> bool {
         | Outcome::RowDeleted
         | Outcome::Unfinished => false,
     }
+}
+
+/// Commits the first part of a job that stays in the queue, in one round trip: a deletion has `agents` locked.
+async fn leave(client: &Client, job: &Job) -> Result<(), tokio_postgres::Error> {
+    let end = "set local synchronous_commit = off; commit";
+    if job.kind != Kind::Deprovision {
+        return client.batch_execute(end).await;
+    }
+    let note = "update provisioning.jobs set argument = $2 where id = $1";
+    let (noted, committed) = tokio::join!(
+        biased;
+        async {
+            client.execute_typed(note, &[(&job.id, Type::INT8), (&KEYS_REMOVED, Type::TEXT)]).await
+        },
+        client.batch_execute(end),
+    );
+    noted.map(drop).and(committed)
 }
 
 /// Records an attempt that failed a while ago, in the transaction that is open, or in one of its own.

@@ -25,7 +25,7 @@ impl From<&db::Error> for Trouble {
 
 impl From<&Broken> for Trouble {
     fn from(broken: &Broken) -> Self {
-        let reason = broken.discreet(); // for the log, and for the states of the service
+        let reason = broken.discreet();
         Self::Database(match broken.error() {
             Some(error) => Unready::refused(error, reason),
             None => Unready::unreachable(reason),

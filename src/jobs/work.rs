@@ -1,7 +1,6 @@
 //! What is done for each kind of job, between the claim and its record.
 
 use tokio_postgres::Client;
-use tokio_postgres::types::Type;
 
 use super::job::{Job, Kind};
 use super::worker::{ROLL_BACK, Worker};
@@ -9,10 +8,6 @@ use super::{brake, queue};
 use crate::agent::{self, Leaving, LockMode, Outcome, Reference, Registered};
 
 const SAVEPOINT: &str = "savepoint job";
-
-/// What `argument` says of a deletion that has passed the limits and has taken keys off. The limits are not
-/// asked again, and it counts as done.
-const KEYS_REMOVED: &str = "keys_removed";
 
 impl Worker {
     pub(super) async fn work(&self, client: &Client, job: &Job) -> Result<Outcome, agent::Error> {
@@ -52,8 +47,7 @@ impl Worker {
     /// A job that would wait for `agents` in vain gives way before it begins. Repairs and upgrades, which
     /// seldom lock it, ask for themselves.
     async fn require_turn(&self, client: &Client, job: &Job) -> Result<(), agent::Error> {
-        let begun = job.argument.as_deref() == Some(KEYS_REMOVED);
-        let keyed = job.reference == Reference::ForeignKey && !begun;
+        let keyed = job.reference == Reference::ForeignKey && !job.has_begun();
         let mode = match (job.kind, job.registered) {
             (Kind::Provision, Registered::Nobody) if self.blueprint.locks_agents() => {
                 LockMode::ShareRowExclusive
@@ -69,8 +63,7 @@ impl Worker {
 
     async fn deprovision(&self, client: &Client, job: &Job) -> Result<Outcome, agent::Error> {
         let query = |doing| move |source| agent::Error::Query { doing, source };
-        let begun = job.argument.as_deref() == Some(KEYS_REMOVED);
-        if !begun {
+        if !job.has_begun() {
             brake::hold(client, &self.limits, job).await?;
         }
         let leaving = Leaving { id: job.agent_id, prefix: &job.prefix, unreported: job.unreported };
@@ -80,17 +73,7 @@ impl Worker {
             agent::deprovision(client, &self.blueprint, leaving),
         );
         cancelled.map_err(query("cancel the agent's earlier jobs"))?;
-        let outcome = done?;
-        if outcome == Outcome::Unfinished && !begun {
-            let note = "update provisioning.jobs set argument = $2 where id = $1";
-            let noted = client
-                .execute_typed(note, &[(&job.id, Type::INT8), (&KEYS_REMOVED, Type::TEXT)])
-                .await;
-            if noted.map_err(query("record the first part of the deletion"))? != 1 {
-                return Err(agent::Error::Swallowed("provisioning.jobs"));
-            }
-        }
-        Ok(outcome)
+        done
     }
 
     /// To fewer files than an agent was built from, what the others made is additional, and a repair

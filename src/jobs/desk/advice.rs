@@ -231,6 +231,7 @@ mod tests {
     fn every_cause_of_death_has_its_mend() {
         let taken = "public.agt_6f78_orders already exists and is not managed by agent-provisioner";
         let outdated = crate::agent::Error::Outdated { version: 3, known: 2 }.to_string();
+        let unmanaged = crate::agent::Error::Swallowed("public.agents").to_string();
         let cases = [
             (
                 Some("42P07"),
@@ -248,6 +249,7 @@ mod tests {
             (Some("42601"), "", "mend the template"),
             (Some("XX000"), "", "Mend what the error names"),
             (None, outdated.as_str(), "give every worker all"),
+            (None, unmanaged.as_str(), "Do what the error says"),
             (None, "", "the service's log"),
         ];
         for (sqlstate, error, mend) in cases {
