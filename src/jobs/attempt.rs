@@ -13,7 +13,7 @@ use super::silence::{self, Broken};
 use crate::agent::{self, Outcome, Refusal};
 use crate::error::{Chain, Discreet};
 use crate::metrics::Metrics;
-use crate::retry_policy::{RetryPolicy, retry_policy};
+use crate::retry_policy::{RetryPolicy, Wait, retry_policy};
 
 /// Why an attempt failed, and what becomes of its job.
 #[derive(Clone, Debug)]
@@ -206,7 +206,8 @@ pub(super) fn failed(
         );
         return;
     }
-    if outcome == "gave_way" {
+    // What is tried again within seconds is told elsewhere: by the sweep, or with who holds the lock.
+    if outcome == "gave_way" && failure.policy != RetryPolicy::RetryWithoutCounting(Wait::Minutes) {
         tracing::debug!(job.id, agent.prefix = job.prefix, error = failure.logged, "job gave way");
         return;
     }
