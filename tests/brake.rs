@@ -210,3 +210,29 @@ async fn a_provision_drops_no_former_agents_tables_and_waits_for_the_job_that_do
     let root = Admin(db.connect(agent_provisioner::cluster::SUPERUSER).await);
     assert_eq!(root.one::<i64>(kept).await, 1);
 }
+
+#[tokio::test]
+async fn what_nobody_asked_to_delete_is_kept_although_deletions_are_final() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let _service = db.service_with(&[CHECKED, OFTEN, ("DEPROVISION__RETENTION", "0s")]).await;
+    admin.create("agt_1").await;
+    admin.settled().await;
+    load(&admin, "delete from public.agents").await;
+    admin.holds("select count(*) = 1 from provisioning.trash where purge_at > now() + interval '6 days'").await;
+}
+
+#[tokio::test]
+async fn an_agent_that_is_put_back_under_its_id_has_no_deletion_behind_it() {
+    let (db, admin, _service) = fleet(1, "0").await;
+    admin.run("delete from public.agents").await;
+    admin.holds("select count(*) = 1 from provisioning.jobs where state = 'paused'").await;
+    let paused = admin.rows("select id from provisioning.jobs where state = 'paused'").await;
+    expect(&ask(&db.url(ADMIN), &["jobs", "cancel", &paused[0]]).await, 0, &["cancelled 1 job"]);
+    let known = "select count(*) from provisioning.deleted_agents";
+    assert_eq!(admin.one::<i64>(known).await, 1);
+    admin.run("insert into public.agents (id, agent_prefix) overriding system value values (1, 'agt_1')").await;
+    admin.settled().await;
+    assert_eq!(admin.one::<i64>(known).await, 0);
+    assert_eq!(admin.tables("agt_1").await.len(), 4);
+}

@@ -1,11 +1,16 @@
 //! Taking one agent's tables away, in a transaction that the caller opened.
 
+use std::time::Duration;
+
 use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::error::{Error, proof, query};
 use super::shared_lock::LET_PASS;
 use super::{AgentId, Blueprint, Outcome, keys, trash, unmanaged};
+
+/// What nobody asked to delete can be restored for so long, also where deletions are final.
+const UNREPORTED_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// An agent that goes.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +57,12 @@ pub async fn deprovision(
     if keys::take_off(client, id, &keys?).await? {
         return Ok(Outcome::Unfinished);
     }
-    let keep = !blueprint.retention.is_zero() && !holdings.tables.is_empty();
+    let retention = if unreported && blueprint.retention.is_zero() {
+        UNREPORTED_KEPT
+    } else {
+        blueprint.retention
+    };
+    let keep = !retention.is_zero() && !holdings.tables.is_empty();
     let oids = holdings.oids();
     let (locked, detached) = tokio::join!(
         biased;
@@ -62,7 +72,7 @@ pub async fn deprovision(
     locked?;
     detached?;
     let (batch, item) = if keep {
-        let (item, moves) = trash::note(client, blueprint.retention, id, &holdings).await?;
+        let (item, moves) = trash::note(client, retention, id, &holdings).await?;
         (moves, Some(item))
     } else {
         (holdings.drop(), None)

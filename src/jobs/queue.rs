@@ -93,7 +93,8 @@ pub(super) async fn cancel_earlier(
 }
 
 /// Records the outcome, tells listeners (at commit) and commits, in one round trip. An unfinished
-/// job keeps its place in the queue.
+/// job keeps its place in the queue. What is known of an earlier deletion of an agent that was put back under
+/// its id is forgotten: the agent may have another owner by now.
 ///
 /// Nobody waits, and `agents` is not kept locked, until the log with what was built is flushed: if the
 /// server crashes in that moment it has lost tables and record together, and the job is done again.
@@ -117,7 +118,10 @@ pub(super) async fn succeed(
     }
     let settle = "with settled as (\
                   update provisioning.jobs set state = 'succeeded', outcome = $2, \
-                  finished_at = clock_timestamp(), duration = $3 * interval '1 second' where id = $1) \
+                  finished_at = clock_timestamp(), duration = $3 * interval '1 second' where id = $1), \
+                  forgotten as (delete from provisioning.deleted_agents d using provisioning.jobs j \
+                  where j.id = $1 and j.kind = 'provision' and $5 = 'ready' \
+                  and d.agent_id = j.agent_id and d.deleted_at < j.created_at) \
                   select provisioning.notify('agent_provisioned', json_build_object(\
                   'agent_id', $4, 'state', $5)::text), \
                   case when $6 then provisioning.notify('pgrst', 'reload schema') end, \
