@@ -57,11 +57,7 @@ pub async fn deprovision(
     if keys::take_off(client, id, &keys?).await? {
         return Ok(Outcome::Unfinished);
     }
-    let retention = if unreported && blueprint.retention.is_zero() {
-        UNREPORTED_KEPT
-    } else {
-        blueprint.retention
-    };
+    let retention = retention(blueprint, unreported);
     let keep = !retention.is_zero() && !holdings.tables.is_empty();
     let oids = holdings.oids();
     let (locked, detached) = tokio::join!(
@@ -98,6 +94,11 @@ pub async fn deprovision(
         None if left => Outcome::RowDeleted,
         None => Outcome::Deprovisioned,
     })
+}
+
+/// How long the tables are kept; zero: not at all.
+fn retention(blueprint: &Blueprint, unreported: bool) -> Duration {
+    if unreported && blueprint.retention.is_zero() { UNREPORTED_KEPT } else { blueprint.retention }
 }
 
 /// Whether the agent's row exists. Row security cannot hide it: it makes this fail.
