@@ -7,4 +7,5 @@ from provisioning.jobs j
 where j.kind = 'deprovision'
   and j.state in ('pending', 'dead', 'paused', 'succeeded')
   and not j.deletion_confirmed
+  and j.outcome is distinct from 'superseded'     -- it deleted nothing
   and (j.finished_at is null or j.finished_at > now() - interval '1 hour')
