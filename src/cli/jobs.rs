@@ -68,8 +68,15 @@ struct Replay {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
+    how: How,
+}
+
+/// How jobs go back into the queue.
+#[derive(Debug, Clap)]
+struct How {
+    #[command(flatten)]
     record: Record,
-    /// Follow the jobs to their ends; exit 1 when one is dead again
+    /// Follow the jobs to their ends; exit 1 when one is dead or paused again
     #[arg(long, conflicts_with = "dry_run")]
     wait: bool,
     /// As a JSON array
@@ -95,13 +102,7 @@ struct Approve {
     #[command(flatten)]
     which: WhichPaused,
     #[command(flatten)]
-    record: Record,
-    /// Follow the jobs to their ends; exit 1 when one is dead or paused again
-    #[arg(long, conflicts_with = "dry_run")]
-    wait: bool,
-    /// As a JSON array
-    #[arg(long)]
-    json: bool,
+    how: How,
 }
 
 #[derive(Debug, Clap)]
@@ -200,44 +201,38 @@ async fn replay(client: &Client, args: Replay) -> Result<ExitCode, Error> {
         None if ids.is_empty() => Target::AllDead,
         None => Target::Ids(ids),
     };
-    let release = Release { verb: "replay", target, by: args.record.by() };
-    release.run(client, args.wait, args.json).await
+    release(client, "replay", &target, args.how).await
 }
 
 async fn approve(client: &Client, args: Approve) -> Result<ExitCode, Error> {
     let WhichPaused { ids, .. } = args.which;
     let target = if ids.is_empty() { Target::AllPaused } else { Target::Paused(ids) };
-    let release = Release { verb: "approve", target, by: args.record.by() };
-    release.run(client, args.wait, args.json).await
+    release(client, "approve", &target, args.how).await
 }
 
-/// Jobs that go back into the queue.
-struct Release {
-    verb: &'static str,
-    target: Target,
-    by: By,
-}
-
-impl Release {
-    /// A job that was named and cannot go back is a failure.
-    async fn run(self, client: &Client, wait: bool, json: bool) -> Result<ExitCode, Error> {
-        let Self { verb, target, by } = self;
-        let answers = desk::replay(client, &target, &by).await;
-        let mut answers = answers.map_err(failed("putting the jobs back into the queue"))?;
-        let named = matches!(target, Target::Ids(_) | Target::Paused(_));
-        let refused = named && answers.iter().any(refuses);
-        if !json {
-            job_text::answers(&mut stdout(), &mut stderr(), verb, &answers)?;
-        }
-        let mut unwell = false;
-        if wait {
-            unwell = follow(client, &mut answers, json).await?;
-        }
-        if json {
-            print_json(&mut stdout(), &answers)?;
-        }
-        Ok(if refused || unwell { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+/// Puts jobs back into the queue. A job that was named and cannot go back is a failure.
+async fn release(
+    client: &Client,
+    verb: &str,
+    target: &Target,
+    how: How,
+) -> Result<ExitCode, Error> {
+    let How { record, wait, json } = how;
+    let answers = desk::replay(client, target, &record.by()).await;
+    let mut answers = answers.map_err(failed("putting the jobs back into the queue"))?;
+    let named = matches!(target, Target::Ids(_) | Target::Paused(_));
+    let refused = named && answers.iter().any(refuses);
+    if !json {
+        job_text::answers(&mut stdout(), &mut stderr(), verb, &answers)?;
     }
+    let mut unwell = false;
+    if wait {
+        unwell = follow(client, &mut answers, json).await?;
+    }
+    if json {
+        print_json(&mut stdout(), &answers)?;
+    }
+    Ok(if refused || unwell { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Says whether any of them came to a bad end.

@@ -109,9 +109,7 @@ impl Reconcile {
         self.end_clock_waits(found.get("clock_waits"));
         Ok(found.get("expired"))
     }
-}
 
-impl Reconcile {
     /// Keeps whether the last sweep could tell who exists. The server refuses to answer where row security
     /// would filter the answer.
     fn prove(&self, refused: Option<&tokio_postgres::Error>) {
