@@ -171,7 +171,7 @@ create index if not exists whatsapp_configuration_user_id_is_active_idx
 -- A definer, so that policies may ask without reading users themselves; a constant per query
 -- where it is written as (select provisioning.is_admin()).
 create function provisioning.is_admin() returns boolean
-    language sql stable security definer set search_path = '' as $$
+    language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select exists (
         select from public.users u where u.id = (select auth.uid()) and u.role = 'admin'
     )
@@ -182,7 +182,7 @@ $$;
 -- write that would keep what an admin gives to somebody else. A definer, to ask is_admin() for
 -- everybody.
 create function provisioning.guard_agent() returns trigger
-    language plpgsql security definer set search_path = '' as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     if tg_op = 'UPDATE' then
         if new.id is distinct from old.id then
@@ -215,7 +215,7 @@ create trigger guard_agent before insert or update on public.agents
 -- A name for a new user, which every user may read: never the phone number. The metadata is whatever the
 -- user's browser sent.
 create function provisioning.user_name(email text, metadata jsonb) returns text
-    language sql immutable set search_path = '' as $$
+    language sql immutable set search_path = pg_catalog, pg_temp as $$
     select left(n.name, 255)
     from (values
         (1, case when jsonb_typeof(metadata -> 'full_name') = 'string'
@@ -237,7 +237,7 @@ $$;
 create function provisioning.put_user(
     user_id uuid, new_name text, derived_name text, new_email text
 ) returns void
-    language plpgsql security definer set search_path = '' as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     placeholder constant text := user_id || '@no-email.invalid';
 begin
@@ -259,7 +259,7 @@ end $$;
 -- Nothing in here may keep anybody from signing up: every error ends as a warning in the log, and
 -- a lock is not waited for. The role is never taken from metadata.
 create function provisioning.sync_user() returns trigger
-    language plpgsql security definer set search_path = '' set lock_timeout = '1s' as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 declare
     derived_name text;
 begin

@@ -8,7 +8,7 @@
 -- PL/pgSQL, which plans it once per session: in SQL it was planned for each query, which cost more
 -- than a short query itself. Parallel safe, or no query on an agent's table could use workers.
 create function provisioning.owned_agent(agent_id bigint) returns bigint
-    language plpgsql stable parallel safe security definer set search_path = '' as $$
+    language plpgsql stable parallel safe security definer set search_path = pg_catalog, pg_temp as $$
 begin
     perform from public.agents a where a.id = owned_agent.agent_id and a.user_id = auth.uid();
     if found or provisioning.is_admin() then
@@ -19,7 +19,7 @@ end $$;
 
 -- UTC also where the column is a timestamp without time zone.
 create function provisioning.touch_updated_at() returns trigger
-    language plpgsql set search_path = '' set timezone = 'UTC' as $$
+    language plpgsql set search_path = pg_catalog, pg_temp set timezone = 'UTC' as $$
 begin
     new.updated_at := now();
     return new;
@@ -32,7 +32,7 @@ end $$;
 -- their ids (no deadlock) and no stronger than an update of the total does (the foreign key's own
 -- locks stay compatible); then sum with a snapshot taken after the wait.
 create function provisioning.total_orders() returns trigger
-    language plpgsql set search_path = '' as $$
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     items   constant text := format('%I.%I', tg_table_schema, tg_table_name);
     orders  constant text := format('%I.%I', tg_table_schema, tg_argv[0]);

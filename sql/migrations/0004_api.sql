@@ -35,7 +35,7 @@ end $$;
 
 -- In a definer current_user is the schema's owner; the setting "role" still says who called.
 create function provisioning.is_backend() returns boolean
-    language sql stable security definer set search_path = '' as $$
+    language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select auth.uid() is null
        and (pg_has_role(caller.name, 'service_role', 'usage')
             or pg_has_role(caller.name, current_user, 'usage'))
@@ -47,7 +47,7 @@ $$;
 create function provisioning.request(
     kind text, agent_id bigint, agent_prefix text, user_id uuid, reason text
 ) returns text
-    language plpgsql set search_path = '' set lock_timeout = '1s' as $$
+    language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 #variable_conflict use_column
 begin
     -- The sweep's own lock (jobs::Reconcile), shared: no sweep runs until this request can be seen. One
@@ -93,7 +93,7 @@ end $$;
 -- What a caller is told of an error nobody foresaw: never the server's own words, which may quote
 -- rows. Those go to the server's log.
 create function provisioning.unexpected(during text, state text, details text) returns text
-    language plpgsql set search_path = '' as $$
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     raise log 'agent-provisioner: % failed: % (SQLSTATE %)', during, details, state;
     return case
@@ -110,7 +110,7 @@ end $$;
 -- Admins and the backend only, by the policy on agents. Without a prefix one is drawn.
 create function public.create_agent(user_id uuid, agent_prefix varchar, created_by uuid)
     returns table (agent jsonb, success boolean, message text)
-    language plpgsql set search_path = '' as $$
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     signed_in constant uuid := auth.uid();
@@ -325,7 +325,7 @@ create function public.update_agent_details(
     agent_updates jsonb default null,
     current_user_id uuid default null
 ) returns table (agent jsonb, success boolean, message text)
-    language sql set search_path = ''
+    language sql set search_path = pg_catalog, pg_temp
 begin atomic
     select r.agent, r.success, r.message
     from provisioning.update_agent_details(
@@ -374,7 +374,7 @@ end $$;
 
 create function public.delete_agent(agent_id bigint)
     returns table (success boolean, message text)
-    language sql set search_path = ''
+    language sql set search_path = pg_catalog, pg_temp
 begin atomic
     select r.success, r.message from provisioning.delete_agent(agent_id) r;
 end;
@@ -458,7 +458,7 @@ end $$;
 
 create function public.agent_status(agent_id bigint)
     returns table (state text, template_version integer, message text)
-    language sql stable set search_path = ''
+    language sql stable set search_path = pg_catalog, pg_temp
 begin atomic
     select r.state, r.template_version, r.message from provisioning.agent_status(agent_id) r;
 end;
@@ -504,7 +504,7 @@ end $$;
 
 create function public.create_agent_tables(prefix text, agent_id bigint)
     returns table (success boolean, message text)
-    language sql set search_path = ''
+    language sql set search_path = pg_catalog, pg_temp
 begin atomic
     select r.success, r.message from provisioning.create_agent_tables(prefix, agent_id) r;
 end;
@@ -550,7 +550,7 @@ end $$;
 
 create function public.drop_agent_tables(prefix text)
     returns table (success boolean, message text)
-    language sql set search_path = ''
+    language sql set search_path = pg_catalog, pg_temp
 begin atomic
     select r.success, r.message from provisioning.drop_agent_tables(prefix) r;
 end;
@@ -593,7 +593,7 @@ end $$;
 
 create function public.create_agent_indexes(prefix text)
     returns table (success boolean, message text)
-    language sql set search_path = ''
+    language sql set search_path = pg_catalog, pg_temp
 begin atomic
     select r.success, r.message from provisioning.create_agent_indexes(prefix) r;
 end;
@@ -611,7 +611,7 @@ create function public.create_whatsapp_config(
     business_account_id varchar default null,
     phone_number_id varchar default null
 ) returns table (config jsonb, success boolean, message text)
-    language plpgsql set search_path = '' as $$
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
     success := false;
@@ -666,7 +666,7 @@ end $$;
 -- The active configuration. One that is not there and one that is not yours look the same.
 create function public.get_whatsapp_config(user_id uuid)
     returns table (config jsonb, success boolean, message text)
-    language plpgsql stable set search_path = '' as $$
+    language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
     select to_jsonb(c) into config from public.whatsapp_configuration c
@@ -688,7 +688,7 @@ create function public.update_whatsapp_config(
     is_active boolean default null,
     verify_token text default null
 ) returns table (config jsonb, success boolean, message text)
-    language plpgsql set search_path = '' as $$
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
     update public.whatsapp_configuration c
@@ -727,7 +727,7 @@ end $$;
 -- Switches the configuration off; the row stays.
 create function public.delete_whatsapp_config(user_id uuid)
     returns table (success boolean, message text)
-    language plpgsql set search_path = '' as $$
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
     update public.whatsapp_configuration c set is_active = false

@@ -24,7 +24,7 @@ create policy no_api_access on provisioning.agent_types for all to authenticated
 -- on Supabase is postgres and not the worker: so this is a definer, for tables of the caller's own.
 create function provisioning.publish(relation regclass, publication name default 'supabase_realtime')
 returns void
-    language plpgsql security definer set search_path = '' as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     target record;
 begin

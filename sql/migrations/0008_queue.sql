@@ -19,7 +19,7 @@ create function provisioning.due(
     kinds text[], templates integer, reach integer,
     out ids bigint[], out complete boolean, out several boolean
 )
-    language plpgsql set search_path = '' as $$
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     near bigint[];
 begin
@@ -101,7 +101,7 @@ returns table (
     registered bigint, template_version integer, reference text, -- whose tables the prefix stands for now
     more boolean                    -- whether another worker may find something, too
 )
-    language plpgsql set search_path = '' set plan_cache_mode = force_generic_plan
+    language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
     set enable_seqscan = off set enable_bitmapscan = off
     set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off set jit = off as $$
 #variable_conflict use_column
@@ -196,7 +196,7 @@ returns table (
     wait double precision,
     version integer                 -- for a program that may be older than the schema by now
 )
-    language plpgsql set search_path = '' set plan_cache_mode = force_generic_plan
+    language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
     set enable_seqscan = off set enable_bitmapscan = off
     set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off set jit = off as $$
 declare
@@ -231,7 +231,7 @@ end $$;
 -- that may be an oid which is still registered under the name of something long gone. An agent that is
 -- not registered gets nothing.
 create function provisioning.register(agent bigint, tables text[], types text[]) returns void
-    language plpgsql set search_path = '' set plan_cache_mode = force_generic_plan
+    language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
     set enable_seqscan = off set enable_bitmapscan = off
     set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 declare

@@ -7,12 +7,12 @@ create table audit.ddl (
     relation text not null
 );
 
-create function audit.job() returns bigint language sql set search_path = '' as $$
+create function audit.job() returns bigint language sql set search_path = pg_catalog, pg_temp as $$
     select substring(current_setting('application_name') from '^agent-provisioner job (\d+)$')::bigint
 $$;
 
 create function audit.created() returns event_trigger
-    language plpgsql security definer set search_path = '' as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     insert into audit.ddl (job, verb, relation)
     select audit.job(), 'create', object_identity from pg_catalog.pg_event_trigger_ddl_commands()
@@ -20,7 +20,7 @@ begin
 end $$;
 
 create function audit.dropped() returns event_trigger
-    language plpgsql security definer set search_path = '' as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     insert into audit.ddl (job, verb, relation)
     select audit.job(), 'drop', object_identity from pg_catalog.pg_event_trigger_dropped_objects()
@@ -29,7 +29,7 @@ end $$;
 
 -- A table that goes into the trash is gone from where it was.
 create function audit.moved() returns event_trigger
-    language plpgsql security definer set search_path = '' as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     insert into audit.ddl (job, verb, relation)
     select audit.job(), 'drop', 'public.' || c.relname
