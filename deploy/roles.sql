@@ -9,6 +9,8 @@
 -- API keys, change an agent, delete an agent that nobody asked to delete, or reach schema auth.
 
 begin;
+-- Whoever may create in schema public could put operators there that fit better than the built-in ones.
+set local search_path = pg_catalog, pg_temp;
 set local client_min_messages = warning;
 
 -- Roles belong to the whole cluster: another database may have made it, or be making it now.
@@ -84,6 +86,7 @@ grant select, delete on provisioning.deleted_agents to agent_provisioner;
 grant select, insert, update, delete on provisioning.trash, provisioning.trash_relations
     to agent_provisioner;
 grant select, insert, update on provisioning.purge_holds to agent_provisioner;
+grant execute on function provisioning.objects_of_others(name) to agent_provisioner;
 grant execute on function provisioning.touch_updated_at(), provisioning.total_orders()
     to agent_provisioner;       -- to create triggers with
 grant execute on function provisioning.due(text[], integer, integer),

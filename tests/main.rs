@@ -47,6 +47,7 @@ mod panics;
 mod policies;
 mod poolers;
 mod provision;
+mod public_schema;
 mod queue;
 mod refusals;
 mod repair;

@@ -379,7 +379,7 @@ begin atomic
     select r.success, r.message from provisioning.delete_agent(agent_id) r;
 end;
 
--- How far an agent's tables are: pending, ready, failed, deleting, paused or gone. For the owner, admins
+-- How far an agent's tables are: pending, ready, failed, deleting, paused, kept or gone. For the owner, admins
 -- and the backend. The message may be shown to anybody of these: no server error is in it.
 create function provisioning.agent_status(agent_id bigint)
     returns table (state text, template_version integer, message text)
@@ -431,8 +431,10 @@ begin
         message := format('Deleting the agent failed; an operator has to look at job %s.',
                           deletion.id);
     elsif not alive then
-        state := case when version is null then 'gone' else 'deleting' end;
-        message := case when version is null then 'There is no such agent.'
+        state := case when version is null then 'gone'
+            when deletion.state = 'cancelled' then 'kept' else 'deleting' end;
+        message := case state when 'gone' then 'There is no such agent.'
+            when 'kept' then format('The agent is gone; its tables are kept, since job %s was cancelled.', deletion.id)
             else 'The agent is gone; its tables are being dropped.' end;
     elsif version is not null then
         state := 'ready';

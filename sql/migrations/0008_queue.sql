@@ -99,6 +99,7 @@ returns table (
     argument text, unreported boolean, deletion_confirmed boolean,
     superseded boolean,             -- its agent is to go: building would be for nothing
     registered bigint, template_version integer, reference text, -- whose tables the prefix stands for now
+    kept bigint,                    -- the cancelled deletion that keeps the tables of another agent there
     more boolean                    -- whether another worker may find something, too
 )
     language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
@@ -148,16 +149,16 @@ begin
             where d.agent_id = head.agent_id and d.id > head.id and d.kind = 'deprovision'
               and d.state || '' = 'pending'
         ),
-        r.agent_id, r.template_version, r.reference,
+        r.agent_id, r.template_version, r.reference, r.kept,
         cardinality(due.ids) > 1 or not due.complete
     from (values (1)) one
     left join lateral (
-        -- Those whose deletion somebody cancelled are nobody's: they are in the way, and stay.
-        select a.agent_id, a.template_version, a.reference from provisioning.agents a
+        select a.agent_id, a.template_version, a.reference, (
+            select max(k.id) from provisioning.jobs k
+            where k.agent_id = a.agent_id and k.agent_id <> head.agent_id
+              and k.kind = 'deprovision' and k.state = 'cancelled') as kept
+        from provisioning.agents a
         where a.agent_prefix = head.agent_prefix
-          and (a.agent_id = head.agent_id or not exists (
-              select from provisioning.jobs k
-              where k.agent_id = a.agent_id and k.kind = 'deprovision' and k.state = 'cancelled'))
     ) r on true;
 end $$;
 

@@ -2,11 +2,12 @@
 -- Of an agent's jobs of one kind a single one may be pending. The others stay dead and come back
 -- with the twin that goes first: the latest deprovision, because it cancels the rest, and the
 -- earliest of any other kind, because the rest waits for it.
--- A paused deletion, and a deletion whose id is given, is confirmed with that.
+-- A paused deletion, and a deletion whose id is given, is confirmed with that. A cancelled deletion whose id is given
+-- comes back, too, while the agent's row is gone and its tables are there.
 -- $1 ids, $2 prefix (both null: every job in those states), $3 reason, $4 who, besides the role, $5 dry run,
 -- $6 the states that are meant: dead, paused or both
 with asked as materialized (
-    select j.id, j.kind, j.agent_id, j.agent_prefix, j.state, t.id as twin, t.state as twin_state
+    select j.id, j.kind, j.agent_id, j.agent_prefix, j.state, f.fits, t.id as twin, t.state as twin_state
     from provisioning.jobs j
     left join lateral (
         select t.id, t.state
@@ -23,13 +24,22 @@ with asked as materialized (
         order by t.state desc, case when j.kind = 'deprovision' then -t.id else t.id end
         limit 1
     ) t on true
+    cross join lateral (
+        select j.state = any ($6) or 'dead' = any ($6) and j.id = any ($1)
+            and j.state = 'cancelled' and j.kind = 'deprovision'
+            and exists (select from provisioning.agents b where b.agent_id = j.agent_id)
+            and not exists (select from provisioning.living_agents(array[j.agent_id]))
+            and not exists (select from provisioning.jobs o
+                            where o.agent_id = j.agent_id and o.kind = j.kind
+                              and (o.id > j.id or o.state in ('pending', 'paused', 'dead'))) as fits
+    ) f
     where j.id = any ($1)
        or $1 is null and j.state = any ($6) and ($2 is null or j.agent_prefix = $2)
 ), picked as materialized (
     -- Skips what a worker holds: it is cancelling that very job.
     select j.id
     from provisioning.jobs j join asked a on a.id = j.id
-    where j.state = any ($6) and a.state = any ($6) and a.twin is null
+    where j.state = a.state and a.fits and a.twin is null
     for update of j skip locked
 ), replayed as (
     update provisioning.jobs j

@@ -10,7 +10,8 @@ use super::State;
 /// Which jobs are to go back into the queue.
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
-    /// Dead or paused ones. To name a paused deletion is to approve it.
+    /// Dead or paused ones, and cancelled deletions of agents that are gone but for their tables. To name a paused
+    /// deletion is to approve it.
     Ids(Vec<i64>),
     /// The dead jobs of a prefix.
     Prefix(String),
@@ -72,7 +73,7 @@ const TRIES: u32 = 5;
 /// Queues dead or paused jobs again, all in one statement, in the places they had.
 ///
 /// Only those: they hold up what comes after them in their prefix, so the order is kept. After
-/// a cancelled job others may have run. A paused deletion is approved by this, and passes the deletion limit.
+/// a cancelled job others may have run, except where it keeps the tables of an agent that is gone. A paused deletion is approved by this, and passes the deletion limit.
 pub(crate) async fn replay(
     client: &Client,
     target: &Target,
@@ -166,9 +167,16 @@ fn why_not_approved(found: &Found, state: State) -> (Verdict, String) {
             Verdict::Skipped,
             format!("it is dead and not paused; to try it again: jobs replay {}", found.id),
         ),
-        State::Running | State::Pending | State::Paused | State::Succeeded | State::Cancelled => {
+        State::Running | State::Pending | State::Paused | State::Succeeded => {
             why_not_replayed(found, state)
         }
+        State::Cancelled => (
+            Verdict::Skipped,
+            format!(
+                "it was cancelled; while the agent's row is gone and its tables are there: jobs replay {}",
+                found.id
+            ),
+        ),
     }
 }
 
