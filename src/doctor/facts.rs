@@ -263,8 +263,8 @@ impl Facts {
             "{paused} wait for an operator's approval; nobody asked for {unreported} of them: the rows \
              of their agents were found to be gone"
         );
-        let fix = "agent-provisioner jobs list --state paused, then jobs approve ID to delete, or jobs \
-                   cancel ID to keep the tables";
+        let fix = "agent-provisioner jobs list --state paused, then jobs approve ID to delete, as the owner of \
+                   schema provisioning, or jobs cancel ID to keep the tables";
         warning("paused deletions", found, fix)
     }
 
