@@ -190,7 +190,8 @@ async fn enter(client: &Client, blueprint: &Blueprint, id: AgentId) -> Result<bo
     let version = blueprint.manifest.templates().version();
     let parameters: [(&(dyn ToSql + Sync), Type); 3] =
         [(&id.0, Type::INT8), (&version, Type::INT4), (&blueprint.reference.as_str(), Type::TEXT)];
-    let entered = client.query_typed(sql, &parameters).await.map_err(query("register the agent"))?;
+    let entered =
+        client.query_typed(sql, &parameters).await.map_err(query("register the agent"))?;
     Ok(entered.iter().any(|row| row.get(0)))
 }
 

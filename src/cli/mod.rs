@@ -32,8 +32,8 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config};
 use crate::error::Chain;
-use crate::printable::Printable;
 use crate::jobs::desk;
+use crate::printable::Printable;
 use crate::{agent, cluster, db, fleet, service, telemetry};
 
 /// Builds, keeps and drops each agent's tables in a WhatsApp CRM on Supabase or PostgreSQL.
