@@ -125,9 +125,7 @@ async fn a_deletion_that_was_asked_for_needs_none_of_the_workers_policies_on_you
     admin.run(NO_SWEEP).await;
     admin
         .run(
-            "drop policy worker_select on public.agents; drop policy worker_delete on public.agents;
-             drop policy worker_select on public.whatsapp_configuration;
-             drop policy worker_update on public.whatsapp_configuration;
+            "drop policy worker_select on public.agents; drop policy worker_update on public.agents;
              select from public.delete_agent(1)",
         )
         .await;

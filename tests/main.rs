@@ -26,6 +26,7 @@ mod dev;
 mod doctor;
 mod failover;
 mod faults;
+mod forged;
 mod functions;
 mod halfopen;
 mod hostile;

@@ -27,7 +27,8 @@ create table provisioning.jobs (
     replay_reason text,
     -- A deletion that nobody asked for: reconcile or a provision found the tables without their agent.
     unreported    boolean not null default false,
-    constraint jobs_finished_check check ((state = 'pending') = (finished_at is null))
+    constraint jobs_finished_check check ((state = 'pending') = (finished_at is null)),
+    constraint jobs_paused_check check (state <> 'paused' or kind = 'deprovision')
 );
 
 -- What the claim walks along.

@@ -228,7 +228,7 @@ end $$;
 
 -- Makes jobs due that wait for a lock which is free again: some, and each of them makes others due.
 create function provisioning.free_lock_waiters(strong boolean) returns void
-    language plpgsql set search_path = pg_catalog, pg_temp as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 declare
     wanted constant text[] := case when strong then '{share row exclusive,access exclusive}'
                                    else '{share row exclusive}' end;

@@ -194,14 +194,13 @@ pub(super) async fn taken(client: &Client, names: &[String]) -> Result<Vec<Strin
 
 /// Enters the agent into the registry; whether there is one.
 async fn enter(client: &Client, blueprint: &Blueprint, id: AgentId) -> Result<bool, Error> {
-    let sql = "insert into provisioning.agents (agent_id, agent_prefix, user_id, template_version, reference) \
-               select a.id, a.agent_prefix, a.user_id, $2, $3 \
-               from provisioning.peek_agent($1) a";
+    let sql = "select provisioning.enter_agent($1, $2, $3)";
     let version = blueprint.manifest.templates().version();
     let parameters: [(&(dyn ToSql + Sync), Type); 3] =
         [(&id.0, Type::INT8), (&version, Type::INT4), (&blueprint.reference.as_str(), Type::TEXT)];
-    let entered = client.execute_typed(sql, &parameters).await;
-    Ok(entered.map_err(query("register the agent"))? == 1)
+    let entered =
+        client.query_typed(sql, &parameters).await.map_err(query("register the agent"))?;
+    Ok(entered.iter().any(|row| row.get(0)))
 }
 
 /// Keeps an agent from being deleted before the commit; whether it is still there. Where `agents` is

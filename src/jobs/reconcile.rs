@@ -18,7 +18,8 @@ use crate::metrics::{Metrics, Wakeup};
 use crate::panics::caught;
 
 /// One sweep at a time in a database, whoever does it, and none while a function of the API asks for
-/// a job: `provisioning.request` shares this lock. The number only has to be ours.
+/// a job: `provisioning.request` shares this lock, and `provisioning.reconcile` takes it. The number only has to
+/// be ours.
 pub(super) const LOCK: i64 = 0x6167_656e_7470_7276;
 
 /// Level-triggered: it looks at what is, not at what was reported. It also ends sessions of ours that
@@ -88,12 +89,10 @@ impl Reconcile {
     /// Says whether something in the trash is to go.
     async fn compare(&self, client: &mut Client) -> Result<bool, db::Error> {
         let tx = client.transaction().await?;
-        // Before the sweep's own snapshot, so that it sees what the last holder added.
-        let locked = tx.query_typed("select pg_try_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]);
-        if !locked.await?.iter().any(|row| row.get(0)) {
-            return Ok(false);
-        }
         let rows = tx.query_typed(include_str!("../../sql/queries/reconcile.sql"), &[]).await;
+        if rows.as_ref().is_ok_and(Vec::is_empty) {
+            return Ok(false); // another sweep is under way
+        }
         self.prove(rows.as_ref().err());
         let rows = rows?;
         tx.commit().await?;

@@ -60,10 +60,8 @@ async fn attempt(
         Taken::Nothing => return Ok(Adopted::Nothing),
         Taken::Refused(reason) => return Ok(Adopted::Refused(reason)),
     }
-    let end = "update provisioning.jobs set state = 'cancelled', finished_at = clock_timestamp(), \
-               outcome = 'superseded by adoption' \
-               where agent_id = $1 and kind = 'provision' and state in ('pending', 'dead')";
-    let ended = tx.execute_typed(end, &[(&agent.id.0, Type::INT8)]).await;
+    let end = "select provisioning.end_provision($1)";
+    let ended = tx.query_typed(end, &[(&agent.id.0, Type::INT8)]).await;
     ended.map_err(failed("end the agent's provision"))?;
     // With force: the old policies would add up with ours.
     let work = Work { kind: "repair", argument: Some("force"), priority: BEHIND_NEW_AGENTS };

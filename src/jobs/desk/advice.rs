@@ -85,8 +85,8 @@ fn paused(job: &Entry) -> String {
          them are meant: agent-provisioner jobs list --state paused."
     };
     format!(
-        "{why} To delete the agent: agent-provisioner jobs approve {id}. To keep its tables: \
-         agent-provisioner jobs cancel {id}"
+        "{why} To delete the agent, as the owner of schema provisioning: agent-provisioner jobs approve {id}. \
+         To keep its tables: agent-provisioner jobs cancel {id}"
     )
 }
 
