@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::support::{ADA, ADMIN, Admin, BEN, BOSS, CALLERS, Caller, DAN, Database, WORKER, begin};
+use crate::support::{
+    ADA, ADMIN, Admin, BEN, BOSS, CALLERS, CAT, Caller, DAN, Database, WORKER, begin,
+};
 
 /// As in new projects, and stricter: what is new is not even everybody's to execute.
 const NOTHING_GRANTED: &str = "
@@ -233,10 +235,55 @@ async fn what_row_security_does_not_see_is_guarded_too() {
             "42501",
         ),
         (ADA, "update public.agents set user_id = '{dan}' where user_id = '{ada}'", "42501"),
+        // Nor does the creator, an admin once, come by the customers of what he created.
+        (CAT, "update public.agents set user_id = '{cat}' where user_id = '{ada}'", "42501"),
+        (CAT, "update public.agents set user_id = null where user_id = '{ada}'", "42501"),
         (ADA, "update public.whatsapp_configuration set user_id = '{dan}'", "42501"),
     ] {
-        let sql = sql.replace("{ada}", ADA.id).replace("{dan}", DAN.id);
+        let sql =
+            sql.replace("{ada}", ADA.id).replace("{cat}", CAT.id).replace("{dan}", DAN.id);
         let refusal = admin.ask(&caller, &sql).await.expect_err(&sql);
         assert_eq!(refusal.code().code(), code, "{}: {sql}: {refusal}", caller.name);
     }
+    // An admin gives the agent to somebody else, and takes it from the creator.
+    let given = "update public.agents set user_id = '{dan}', created_by = null where user_id = '{ada}'
+                 returning user_id = '{dan}' and created_by is null";
+    let given = given.replace("{ada}", ADA.id).replace("{dan}", DAN.id);
+    assert_eq!(admin.ask(&BOSS, &given).await.unwrap().rows, ["t"]);
+}
+
+#[tokio::test]
+async fn a_demoted_admin_manages_what_he_created_and_reads_nothing_in_it() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let _service = db.service().await;
+    admin.populate().await;
+    admin.settled().await;
+    admin.fill(&["agt_ada"]).await;
+    admin.run(&format!("update public.agents set created_by = '{}'", BOSS.id)).await;
+    admin.run("update public.users set role = 'agent' where name = 'boss'").await;
+    for take in [
+        "update public.agents set user_id = '{boss}' where agent_prefix = 'agt_ada'",
+        "update public.agents set user_id = null where agent_prefix = 'agt_ada'",
+    ] {
+        let refusal = admin.ask(&BOSS, &take.replace("{boss}", BOSS.id)).await.unwrap_err();
+        assert_eq!(refusal.message(), "only an admin may give an agent to another user");
+    }
+    let give = "select success from public.update_agent_details(1, null, '{\"user_id\":\"{boss}\"}');
+                select name from public.agt_ada_customers";
+    let answer = admin.ask(&BOSS, &give.replace("{boss}", BOSS.id)).await.unwrap();
+    assert_eq!(answer.rows, ["f"]);
+    let delete = "select success from public.delete_agent(1)";
+    assert_eq!(admin.ask(&BOSS, delete).await.unwrap().rows, ["t"]);
+    // The way to take that away, too, as docs/security.md has it.
+    let text = crate::deploy::read("docs/security.md");
+    let (_, take) = text.split_once("    update public.agents set created_by").unwrap();
+    let (take, _) = take.split_once(';').unwrap();
+    let take = format!("update public.agents set created_by{}", take.replace("<id>", BOSS.id));
+    admin.run(&take).await;
+    assert_eq!(admin.ask(&BOSS, delete).await.unwrap().rows, ["f"]);
+    // A project's function by which users delete themselves works.
+    let own = begin("postgres", &format!(r#"{{"sub":"{}"}}"#, ADA.id));
+    let gone = "delete from auth.users where email ^@ 'ada'; select user_id from public.agents where id = 1";
+    assert_eq!(admin.attempt(&own, gone).await.unwrap().rows, ["-"]);
 }

@@ -178,8 +178,9 @@ create function provisioning.is_admin() returns boolean
 $$;
 
 -- The check constraint says the same; this says it in words. Names of tables hang on the prefix
--- and on the id, so neither ever changes. Who created an agent may manage it: an owner who could
--- write that would keep what an admin gives to somebody else. A definer, to ask is_admin() for
+-- and on the id, so neither ever changes. Who created an agent may manage its row: an owner who could
+-- write created_by would keep what an admin gives to somebody else, and a creator who could write user_id,
+-- an admin once, would give himself the agent with its customers. A definer, to ask is_admin() for
 -- everybody.
 create function provisioning.guard_agent() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -199,6 +200,12 @@ begin
               and (new.created_by is not null
                    or exists (select from public.users u where u.id = old.created_by)) then
             raise exception 'only an admin may change created_by'
+                using errcode = 'insufficient_privilege';
+        elsif new.user_id is distinct from old.user_id
+              and auth.uid() is not null and not provisioning.is_admin()
+              and (new.user_id is not null
+                   or exists (select from public.users u where u.id = old.user_id)) then
+            raise exception 'only an admin may give an agent to another user'
                 using errcode = 'insufficient_privilege';
         end if;
     elsif new.agent_prefix !~ '^[a-z][a-z0-9_]{1,19}$' then

@@ -188,7 +188,7 @@ exception
 end $$;
 
 -- Changes what differs and ignores what does not, so that a client may send whole rows back.
--- Owner, creator and admins; roles and created_by are an admin's. The backend may act for a user
+-- Owner, creator and admins; roles, created_by and user_id are an admin's. The backend may act for a user
 -- by naming it in current_user_id, and is then bound by that user's rights.
 create function provisioning.update_agent_details(
     agent_id bigint, user_updates jsonb, agent_updates jsonb, current_user_id uuid
@@ -257,9 +257,8 @@ begin
         message := 'agent_prefix cannot be changed: the agent''s tables carry it';
     elsif for_agent ? 'created_by' and not privileged then
         message := 'only an admin may change created_by';
-    elsif for_agent ? 'user_id' and not privileged
-          and actor is distinct from old_agent.created_by then
-        message := 'only the agent''s creator and admins may give it to another user';
+    elsif for_agent ? 'user_id' and not privileged then
+        message := 'only an admin may give an agent to another user';
     elsif for_user <> '{}' and old_user.id is null then
         message := 'the agent has no user to change';
     elsif for_user ? 'email' then
