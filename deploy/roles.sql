@@ -119,8 +119,8 @@ grant execute on function provisioning.notify(text, text, double precision),
     provisioning.end_clock_waits(),
     provisioning.is_current(timestamptz), provisioning.differing_instances(bigint, jsonb),
     provisioning.show_instance(bigint, text, integer, text, jsonb, text, text) to agent_provisioner;
--- What paces locks on shared tables. DELETE allows the lock on the gate, which is empty.
-grant delete on provisioning.lock_gate to agent_provisioner;
+-- What paces locks on shared tables. DELETE allows the locks on the gates, which are empty.
+grant delete on provisioning.lock_gate, provisioning.sweep_gate, provisioning.limit_gate to agent_provisioner;
 grant select, update on sequence provisioning.lock_budget, provisioning.lock_writers_since,
     provisioning.lock_writers_last, provisioning.lock_all_since, provisioning.lock_all_last
     to agent_provisioner;

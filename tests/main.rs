@@ -60,6 +60,7 @@ mod rotation;
 mod secrets;
 mod settings;
 mod signals;
+mod strangers;
 mod systemd;
 mod templates;
 mod terminal;

@@ -92,6 +92,18 @@ create table provisioning.deleted_agents (
     deleted_at   timestamptz not null default now()
 );
 
+-- Locks of ours, as tables that stay empty: anybody may take an advisory lock.
+-- A sweep has this one exclusively. Whoever asks for a job by a function shares it.
+create table provisioning.sweep_gate (id boolean primary key);
+-- One look at the deletion limits at a time: each sees what the last one let through.
+create table provisioning.limit_gate (id boolean primary key);
+
+alter table provisioning.sweep_gate enable row level security;
+alter table provisioning.limit_gate enable row level security;
+create policy no_api_access on provisioning.sweep_gate for all to authenticated using (false);
+create policy no_api_access on provisioning.limit_gate for all to authenticated using (false);
+revoke all on provisioning.sweep_gate, provisioning.limit_gate from public, anon, authenticated, service_role;
+
 alter table provisioning.deleted_agents enable row level security;
 revoke all on provisioning.deleted_agents from public, anon, authenticated, service_role;
 alter table provisioning.jobs enable row level security;

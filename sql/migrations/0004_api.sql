@@ -50,10 +50,14 @@ create function provisioning.request(
     language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 #variable_conflict use_column
 begin
-    -- The sweep's own lock (jobs::Reconcile), shared: no sweep runs until this request can be seen. One
-    -- that had missed a deletion would ask for the agent's tables behind it, which the worker takes
-    -- for a new agent of the same id, and keeps. A sweep that hangs is no reason for a caller to.
-    perform pg_advisory_xact_lock_shared(7018690069354541686);
+    -- No sweep runs until this request can be seen. One that had missed a deletion would ask for the agent's
+    -- tables behind it, which the worker takes for a new agent of the same id, and keeps. A sweep takes
+    -- milliseconds. One that hangs adds nothing any more, and is no reason for a caller to wait.
+    begin
+        lock table provisioning.sweep_gate in share mode;
+    exception when lock_not_available then
+        null;
+    end;
 
     -- Without a lock: the worker may hold the row for as long as the work takes. A paused deletion
     -- stays as it is, with the record of who asked first: to ask again does not approve it.

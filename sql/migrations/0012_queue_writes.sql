@@ -181,9 +181,11 @@ create function provisioning.reconcile() returns table (missing bigint, orphaned
     language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
     set plan_cache_mode = force_custom_plan as $$
 begin
-    if not pg_try_advisory_xact_lock(7018690069354541686) then
+    begin
+        lock table provisioning.sweep_gate in exclusive mode nowait;
+    exception when lock_not_available then
         return;
-    end if;
+    end;
     return query
     with living as materialized (
         select l.id, l.agent_prefix, l.user_id from provisioning.living_agents() l

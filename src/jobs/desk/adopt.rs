@@ -4,7 +4,6 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::super::reconcile;
 use super::{BEHIND_NEW_AGENTS, Work, ask};
 use crate::agent::{self, Agent, Manifest, Taken, take};
 use crate::db::{self, Patience};
@@ -52,9 +51,8 @@ async fn attempt(
     );
     tx.batch_execute(&limits).await.map_err(failed("begin"))?;
     // A sweep that is on its way could add a provision that nothing below sees.
-    let wait = "select pg_advisory_xact_lock_shared($1)";
-    let waited = tx.query_typed(wait, &[(&reconcile::LOCK, Type::INT8)]).await;
-    waited.map_err(failed("wait for a sweep"))?;
+    let wait = "lock table provisioning.sweep_gate in share mode";
+    tx.batch_execute(wait).await.map_err(failed("wait for a sweep"))?;
     match take(tx.client(), manifest, agent).await? {
         Taken::Adopted => {}
         Taken::Nothing => return Ok(Adopted::Nothing),
