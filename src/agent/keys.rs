@@ -23,6 +23,9 @@ use super::shared_lock::{LockMode, lock, lock_patiently};
 /// How the server ends the definition of a key whose rows were not checked.
 pub(super) const NOT_VALID: &str = " NOT VALID";
 
+/// A lock that was not asked for at its turn may keep everybody waiting for so many milliseconds.
+const UNASKED_MS: u8 = 20;
+
 /// One of them.
 #[derive(Debug)]
 pub(super) struct Key {
@@ -47,7 +50,8 @@ pub(super) async fn take_off(client: &Client, id: AgentId, keys: &[Key]) -> Resu
     let Some(first) = keys.first() else { return Ok(false) };
     let keys: Vec<&Key> = keys.iter().filter(|key| key.refers_to == first.refers_to).collect();
     let drops: Vec<String> = keys.iter().map(|key| key.drop()).collect();
-    let drops = drops.join(";\n");
+    // A table that its owner keeps from us was not to be locked in advance: nobody waits behind us for long.
+    let drops = format!("set local lock_timeout = {UNASKED_MS};\n{}", drops.join(";\n"));
     let entries: Vec<&str> = keys.iter().map(|key| key.entry.as_str()).collect();
     let record = include_str!("../../sql/queries/removed_keys.sql");
     let own: Vec<String> = keys.iter().map(|key| key.relation.clone()).collect();

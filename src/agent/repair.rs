@@ -65,6 +65,13 @@ pub async fn repair(
     }
     for Drift { object, change } in headlines(&left) {
         let (kind, object) = (object.kind.as_str(), object.to_string());
+        if let Change::Removed { obstacle, statement } = change {
+            tracing::warn!(
+                agent.prefix = %agent.prefix, kind, object, obstacle, by_hand = statement,
+                "left as it is"
+            );
+            continue;
+        }
         tracing::warn!(agent.prefix = %agent.prefix, kind, object, ?change, "left as it is");
     }
     let mended = mended || closed;

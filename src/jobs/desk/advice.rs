@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::super::job::KEYS_REMOVED;
+use super::request::give_keys_back;
 use super::{Entry, State};
 
 /// The pieces of `last_error`, as `error::Chain` put them together.
@@ -61,6 +63,9 @@ pub(crate) fn next(job: &Entry) -> String {
             prefix.replace('\'', "''"),
             job.agent_id
         ),
+        (State::Cancelled, _) if job.argument.as_deref() == Some(KEYS_REMOVED) => {
+            give_keys_back(prefix)
+        }
         (State::Cancelled, _) => "Nothing: it does not come back.".to_owned(),
         (State::Paused, _) => paused(job),
         (State::Dead, _) => format!(
