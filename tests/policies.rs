@@ -240,13 +240,13 @@ async fn what_row_security_does_not_see_is_guarded_too() {
         (CAT, "update public.agents set user_id = null where user_id = '{ada}'", "42501"),
         (ADA, "update public.whatsapp_configuration set user_id = '{dan}'", "42501"),
     ] {
-        let sql =
-            sql.replace("{ada}", ADA.id).replace("{cat}", CAT.id).replace("{dan}", DAN.id);
+        let sql = sql.replace("{ada}", ADA.id).replace("{cat}", CAT.id).replace("{dan}", DAN.id);
         let refusal = admin.ask(&caller, &sql).await.expect_err(&sql);
         assert_eq!(refusal.code().code(), code, "{}: {sql}: {refusal}", caller.name);
     }
     // An admin gives the agent to somebody else, and takes it from the creator.
-    let given = "update public.agents set user_id = '{dan}', created_by = null where user_id = '{ada}'
+    let given =
+        "update public.agents set user_id = '{dan}', created_by = null where user_id = '{ada}'
                  returning user_id = '{dan}' and created_by is null";
     let given = given.replace("{ada}", ADA.id).replace("{dan}", DAN.id);
     assert_eq!(admin.ask(&BOSS, &given).await.unwrap().rows, ["t"]);
@@ -269,7 +269,8 @@ async fn a_demoted_admin_manages_what_he_created_and_reads_nothing_in_it() {
         let refusal = admin.ask(&BOSS, &take.replace("{boss}", BOSS.id)).await.unwrap_err();
         assert_eq!(refusal.message(), "only an admin may give an agent to another user");
     }
-    let give = "select success from public.update_agent_details(1, null, '{\"user_id\":\"{boss}\"}');
+    let give =
+        "select success from public.update_agent_details(1, null, '{\"user_id\":\"{boss}\"}');
                 select name from public.agt_ada_customers";
     let answer = admin.ask(&BOSS, &give.replace("{boss}", BOSS.id)).await.unwrap();
     assert_eq!(answer.rows, ["f"]);
