@@ -109,6 +109,8 @@ grant select, insert, update on provisioning.purge_holds to agent_provisioner;
 grant execute on function provisioning.objects_of_others(name) to agent_provisioner;
 grant execute on function provisioning.touch_updated_at(), provisioning.total_orders()
     to agent_provisioner;       -- to create triggers with
+grant execute on function provisioning.next_id(bigint, regclass, name)
+    to agent_provisioner;       -- for the rows that templates begin with
 grant execute on function provisioning.due(text[], integer, integer),
     provisioning.next_due(text[], integer), provisioning.claim(text[], integer, integer),
     provisioning.register(bigint, text[], text[]), provisioning.requeue_behind_former(bigint, bigint),

@@ -493,8 +493,11 @@ async fn an_adoption_is_one_transaction_which_sweeps_and_deletions_do_not_cross(
 async fn of_two_prefixes_that_head_a_name_the_longer_counts_and_a_table_of_either_is_nobodys() {
     let db = Database::new().await;
     let admin = db.admin().await;
-    let tables = "create table public.{prefix}_a (); create table public.{prefix}_b_a ();";
-    let third = "create table public.{prefix}_c ();";
+    let tables = "create table public.{prefix}_a (); create table public.{prefix}_b_a ();
+                  -- provisioner: public {prefix}_a
+                  -- provisioner: public {prefix}_b_a\n";
+    let third = "create table public.{prefix}_c ();
+                 -- provisioner: public {prefix}_c\n";
     let files = Files::new(&[("0001_tables.sql", tables), ("0002_third.sql", third)]);
     let insert =
         "insert into public.agents (agent_prefix) values ('agt'), ('agt_b'), ('crm'), ('crm_x')";

@@ -4,7 +4,8 @@ use crate::support::{Admin, Database, Files, Service, expect, until};
 
 const BASE: (&str, &str) = (
     "0001_base.sql",
-    "create table public.{prefix}_customers (id serial primary key, name text not null);",
+    "-- provisioner: public {prefix}_customers
+     create table public.{prefix}_customers (id serial primary key, name text not null);",
 );
 
 const INDEX: (&str, &str) = (

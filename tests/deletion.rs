@@ -391,7 +391,11 @@ async fn after_a_delete_the_old_tables_that_nobody_adopted_are_left_alone() {
     assert_eq!(admin.tables("agt_old").await.len(), 8);
 }
 
-const EVENTS: &str = "create table public.{prefix}_events (ts timestamptz not null, body text)
+const EVENTS: &str = "
+    -- provisioner: public {prefix}_events
+    -- provisioner: public {prefix}_events_2024
+    -- provisioner: public {prefix}_notes
+    create table public.{prefix}_events (ts timestamptz not null, body text)
     partition by range (ts);
     create table public.{prefix}_events_2024 partition of public.{prefix}_events
         for values from ('2024-01-01') to ('2025-01-01');

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use agent_provisioner::agent::Prefix;
 use agent_provisioner::agent::statement::split;
 
-use crate::support::{ADA, Admin, BEN, BOSS, Caller, DAN, Database, WORKER, ask, begin, said};
+use crate::support::{
+    ADA, Admin, BEN, BOSS, CALLERS, CAT, Caller, DAN, Database, WORKER, ask, begin, said,
+};
 
 /// Everything that anybody could have changed.
 const STATE: &str = "select md5(concat(
@@ -395,6 +397,50 @@ async fn oversized_values_are_refused_or_kept_and_never_cut_short() {
          from public.create_whatsapp_config('{id}', '+1', {huge})"
     );
     assert_eq!(admin.ask(&ADA, &kept).await.unwrap().rows, ["t"]);
+}
+
+#[tokio::test]
+async fn nobody_uses_up_the_ids_of_an_agent_that_is_not_his() {
+    let (_db, admin) = crm().await;
+    // As projects have them: one that draws for whoever asks, and one that writes for everybody.
+    admin
+        .run(
+            "create function public.draw(s regclass) returns bigint language sql as 'select nextval(s)';
+             create function public.receive() returns void language sql security definer as
+                 'insert into public.agt_ada_customers (name, phone) values (''x'', ''+1'')'",
+        )
+        .await;
+    let drawn = "select last_value from public.agt_ada_customers_id_seq";
+    let before: i64 = admin.one(drawn).await;
+    let role = |name| CALLERS.into_iter().find(|caller| caller.name == name).unwrap();
+    let (anon, service) = (role("anon"), role("service_role"));
+    let insert = "insert into public.agt_ada_customers (name, phone) values ('x', '+1')";
+    let many = "insert into public.agt_ada_customers (name, phone) select 'x', n from generate_series(1, 9) n";
+    let quiet = format!("{insert} on conflict do nothing");
+    let draw = "select public.draw('public.agt_ada_customers_id_seq')";
+    for (caller, sql) in [
+        (BEN, insert),
+        (CAT, insert), // created it, and is no admin
+        (anon, insert),
+        (BEN, many),
+        (BEN, &quiet),
+        (BEN, "select nextval('public.agt_ada_customers_id_seq')"),
+        (BEN, draw),
+        (ADA, draw),
+        (BEN, "select setval('public.agt_ada_customers_id_seq', 2147483647)"),
+    ] {
+        let refusal = admin.ask(&caller, sql).await.expect_err(sql);
+        assert_eq!(refusal.code().code(), "42501", "{}: {sql}: {refusal}", caller.name);
+        assert_eq!(admin.one::<i64>(drawn).await, before, "{}: {sql}", caller.name);
+    }
+    let receive = "select public.receive()";
+    let drawers =
+        [(ADA, insert), (BOSS, insert), (service, insert), (service, draw), (anon, receive)];
+    for (count, (caller, sql)) in (1..).zip(drawers) {
+        let done = admin.ask(&caller, sql).await;
+        assert!(done.is_ok(), "{}: {sql}: {done:?}", caller.name);
+        assert_eq!(admin.one::<i64>(drawn).await, before + count, "{}: {sql}", caller.name);
+    }
 }
 
 /// Something of a statement that may hide a semicolon, written so that the server takes it.

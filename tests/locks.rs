@@ -165,7 +165,9 @@ async fn who_uses_an_agents_own_table_holds_up_its_deletion_and_nobody_else() {
 
 #[tokio::test]
 async fn a_template_that_refers_to_users_holds_nobody_up() {
-    let base = "create table public.{prefix}_customers (
+    let base = "
+                -- provisioner: public {prefix}_customers
+                create table public.{prefix}_customers (
                     id serial primary key, seller uuid references public.users (id))";
     let files = Files::new(&[("0001_base.sql", base)]);
     let db = Database::new().await;

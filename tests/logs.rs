@@ -13,6 +13,7 @@ use crate::support::{Admin, Database, Files, WORKER, provisioner, until};
 
 /// For one prefix it fails on its own row, as an upgrade of a large table can.
 const TEMPLATE: &str = "\
+-- provisioner: public {prefix}_notes
 create table public.{prefix}_notes (note text);
 insert into public.{prefix}_notes
     select 'row of a customer' from generate_series(1, 2)

@@ -204,6 +204,25 @@ async fn what_row_security_does_not_see_is_guarded_too() {
         (ADA, "select setval('public.agt_ada_customers_id_seq', 1)", "42501"),
         (ADA, "select last_value from public.agents_id_seq", "42501"),
         (BOSS, "select nextval('provisioning.jobs_id_seq')", "42501"),
+        (ADA, "select nextval('public.agt_ada_customers_id_seq')", "42501"),
+        (
+            ADA,
+            "select provisioning.next_id(1, 'public.agt_ada_customers_id_seq', current_user)",
+            "42501",
+        ),
+        // What nobody else's next row may depend on.
+        (
+            DAN,
+            "insert into public.whatsapp_configuration (id, user_id, whatsapp_number, webhook_url)
+                 values (3, '{dan}', '+3', 'x')",
+            "42501",
+        ),
+        (ADA, "update public.whatsapp_configuration set id = 3", "42501"),
+        (ADA, "update public.whatsapp_configuration set created_at = null", "42501"),
+        (BOSS, "update public.agents set created_at = created_at - interval '1 day'", "42501"),
+        (BOSS, "insert into public.agents (id, agent_prefix) values (3, 'agt_x')", "42501"),
+        (BOSS, "update public.users set id = '{nobody}' where id = '{dan}'", "42501"),
+        (BOSS, "update public.users set created_at = null", "42501"),
         (BOSS, "select * from provisioning.delete_agent(1)", "42501"),
         (BOSS, "select provisioning.is_admin()", "42501"),
         (BOSS, "create table public.mine ()", "42501"),
@@ -240,10 +259,23 @@ async fn what_row_security_does_not_see_is_guarded_too() {
         (CAT, "update public.agents set user_id = null where user_id = '{ada}'", "42501"),
         (ADA, "update public.whatsapp_configuration set user_id = '{dan}'", "42501"),
     ] {
-        let sql = sql.replace("{ada}", ADA.id).replace("{cat}", CAT.id).replace("{dan}", DAN.id);
+        let sql = sql
+            .replace("{ada}", ADA.id)
+            .replace("{cat}", CAT.id)
+            .replace("{dan}", DAN.id)
+            .replace("{nobody}", "00000000-0000-0000-0000-0000000000ee");
         let refusal = admin.ask(&caller, &sql).await.expect_err(&sql);
         assert_eq!(refusal.code().code(), code, "{}: {sql}: {refusal}", caller.name);
     }
+    // Whole rows may be sent back, and the backend may do what the API may not.
+    let whole =
+        "update public.whatsapp_configuration set id = id, created_at = created_at, api_key = 'x'";
+    assert_eq!(admin.ask(&ADA, whole).await.unwrap().touched, 1);
+    let service = CALLERS.iter().find(|caller| caller.name == "service_role").unwrap();
+    let import =
+        "insert into public.agents (id, agent_prefix, created_at) values (9, 'agt_x', now());
+                  update public.agents set created_at = null where id = 9";
+    assert_eq!(admin.ask(service, import).await.unwrap().touched, 1);
     // An admin gives the agent to somebody else, and takes it from the creator.
     let given =
         "update public.agents set user_id = '{dan}', created_by = null where user_id = '{ada}'

@@ -128,6 +128,7 @@ async fn what_people_and_templates_added_goes_and_comes_back_with_the_tables() {
         create table public.{prefix}_notes (
             id bigint generated always as identity primary key, mood public.{prefix}_mood, a int, b int);
         create index \"{prefix}_idx A\" on public.{prefix}_notes (a);
+        -- provisioner: public {prefix}_notes
         revoke all on public.{prefix}_notes from public, anon, authenticated, service_role;
         grant select, update (a) on public.{prefix}_notes to authenticated";
     std::fs::write(templates.join("0001_notes.sql"), sql).unwrap();
@@ -227,6 +228,7 @@ async fn owner_creator_and_date_come_back_although_a_delete_followed_delete_agen
 }
 
 const TASKS: &str = "create table public.{prefix}_lists (id int primary key);
+    -- provisioner: public {prefix}_lists
     create table public.{prefix}_tasks (
         id int primary key, list int references public.{prefix}_lists, assignee uuid,
         constraint \"{prefix}_tasks who\" foreign key (assignee) references public.users (id)
@@ -285,6 +287,7 @@ async fn keys_to_tables_that_stay_are_off_in_the_trash_and_come_back() {
 async fn things_of_one_name_do_not_meet_in_the_trash() {
     let sql = "create type public.{prefix}_mood as enum ('good', 'bad');
         create table public.{prefix}_notes (id serial primary key, mood public.{prefix}_mood);
+        -- provisioner: public {prefix}_notes
         create index {prefix}_mood on public.{prefix}_notes (mood);
         revoke all on public.{prefix}_notes from public, anon, authenticated, service_role";
     let files = Files::new(&[("0001_notes.sql", sql)]);

@@ -108,7 +108,9 @@ fn an_environment_that_is_no_text_is_no_matter_unless_it_is_ours() {
 async fn a_constraint_that_fails_at_the_commit_quotes_no_row_in_the_log() {
     let db = Database::new().await;
     let admin = db.admin().await;
-    let template = "create table public.{prefix}_notes (note text
+    let template = "
+        -- provisioner: public {prefix}_notes
+        create table public.{prefix}_notes (note text
             constraint {prefix}_notes_note_key unique deferrable initially deferred);
         insert into public.{prefix}_notes
             select 'row of a customer' from generate_series(1, 2) where '{prefix}' = 'agt_late';";

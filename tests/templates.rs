@@ -2,14 +2,16 @@
 
 use std::process::Output;
 
+use agent_provisioner::cluster::SUPERUSER;
 use serde_json::json as value;
 
 use crate::support::{
-    ADA, ADMIN, Database, Files, WORKER, expect, finish, json, pg_dump_can, provisioner, restored,
-    said,
+    ADA, ADMIN, Admin, Database, Files, WORKER, expect, finish, json, pg_dump_can, provisioner,
+    restored, said,
 };
 
-const NOTES: &str = "create table public.{prefix}_notes (id serial primary key, note text);";
+const NOTES: &str = "create table public.{prefix}_notes (id serial primary key, note text);
+    -- provisioner: public {prefix}_notes";
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/templates");
 
 /// A command with these templates, to its end.
@@ -90,13 +92,159 @@ async fn what_no_agent_can_have_is_refused_with_file_and_line() {
     assert_eq!(admin.rows(left).await, [""; 0]);
 }
 
+/// Who tries it; a file that follows one with a protected table; what is said of it.
+const OPEN: [(&str, &str, &str); 9] = [
+    (
+        WORKER,
+        "select 1;\ncreate table public.{prefix}_x ()",
+        "0002_x.sql:2: table public.{prefix}_x has no row security. Add `alter table public.{prefix}_x enable",
+    ),
+    (
+        WORKER,
+        "do $$ begin execute 'create table public.{prefix}_x ()'; end $$",
+        "the line `-- provisioner: public {prefix}_x`",
+    ),
+    (
+        WORKER,
+        "create table public.\"{prefix}_Ä\" ()",
+        "1: table public.\"{prefix}_Ä\" has no row security",
+    ),
+    (
+        WORKER,
+        "create table public.{prefix}_x (a int) partition by list (a);
+         alter table public.{prefix}_x enable row level security;
+         create table public.{prefix}_x_1 partition of public.{prefix}_x for values in (1)",
+        "0002_x.sql:3: table public.{prefix}_x_1 has no row security",
+    ),
+    (
+        WORKER,
+        "grant select (id) on public.{prefix}_y to public",
+        "0001_y.sql:2: table public.{prefix}_y is open to everybody (public: select (id))",
+    ),
+    (
+        WORKER,
+        "grant insert on public.{prefix}_y to anon, authenticated",
+        "_y is open to everybody (anon: insert), by a",
+    ),
+    (
+        WORKER,
+        "grant delete on public.{prefix}_y to {role}",
+        "_y is open to everybody ({role}: delete), by a",
+    ),
+    (
+        WORKER,
+        "alter table public.{prefix}_y disable row level security",
+        "0001_y.sql:2: table public.{prefix}_y has no row security",
+    ),
+    // Nothing is granted here but by the project's default privileges.
+    (
+        ADMIN,
+        "create table public.{prefix}_x (); alter table public.{prefix}_x enable row level security",
+        "0002_x.sql:1: table public.{prefix}_x is open to everybody (anon: delete, insert, ",
+    ),
+];
+
+const PROTECTED: &str = "select 1;
+    create table public.{prefix}_y (id int);
+    alter table public.{prefix}_y enable row level security;
+    revoke all on public.{prefix}_y from public, anon, authenticated, service_role;";
+
+#[tokio::test]
+async fn a_table_that_everybody_may_see_is_refused_with_the_place_of_its_making() {
+    let db = Database::new().await;
+    // Anon has what this role has.
+    let role = format!("{}_readers", db.name);
+    let root = Admin(db.connect(SUPERUSER).await);
+    root.run(&format!("create role {role}; grant {role} to anon")).await;
+    let files = Files::new(&[("0001_y.sql", PROTECTED)]);
+    for login in [WORKER, ADMIN] {
+        let output = ask(&db.url(login), files.path(), "", &["agents", "verify"]).await;
+        expect(&output, 0, &["0 compared"]);
+    }
+    for (login, sql, text) in OPEN {
+        files.write("0002_x.sql", &sql.replace("{role}", &role));
+        let output = ask(&db.url(login), files.path(), "", &["run"]).await;
+        expect(&output, 2, &["template 000", &text.replace("{role}", &role)]);
+    }
+    let text = "0002_x.sql:1: table public.{prefix}_x is open to everybody";
+    for args in [&["verify"][..], &["upgrade"], &["repair"], &["adopt"]] {
+        let args = [&["agents"], args].concat();
+        expect(&ask(&db.url(ADMIN), files.path(), "", &args).await, 2, &[text]);
+    }
+    let doctor = ask(&db.url(ADMIN), files.path(), "", &["doctor"]).await;
+    expect(&doctor, 1, &["FAIL  templates      template 0002_x.sql:1: table public.{prefix}_x is"]);
+    // Said by another file, it is fine; and a file says it only of what is there.
+    files.write("0003_said.sql", "-- provisioner: public {prefix}_x");
+    expect(&ask(&db.url(ADMIN), files.path(), "", &["agents", "verify"]).await, 0, &[]);
+    let (said, other) = ("-- provisioner: public {prefix}_x", "-- provisioner: public {prefix}_z");
+    let before = format!("\n{said}\n{PROTECTED}");
+    for (file, sql) in [
+        ("0003_said.sql", &format!("{said}\n{other}")),
+        ("foreign_key.sql", &format!("\n{other}")),
+        ("0001_y.sql", &before), // what a later file makes
+    ] {
+        files.write("0003_said.sql", said);
+        files.write(file, sql);
+        let text = format!("template {file}:2: there is no table {{prefix}}_");
+        for args in [&["agents", "verify"][..], &["run"]] {
+            expect(&ask(&db.url(ADMIN), files.path(), "", args).await, 2, &[&text]);
+        }
+        files.write("foreign_key.sql", "");
+    }
+    files.write("0001_y.sql", PROTECTED);
+    files.write("foreign_key.sql", "grant select on public.{prefix}_y to anon");
+    let output = ask(&db.url(ADMIN), files.path(), "", &["run"]).await;
+    expect(
+        &output,
+        2,
+        &["0001_y.sql:2: table public.{prefix}_y is open to everybody (anon: select)"],
+    );
+    root.run(&format!("drop role {role}")).await;
+}
+
+#[tokio::test]
+async fn what_a_file_declares_public_is_built_and_verify_tells_it() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let files = Files::new(&[("0001_y.sql", PROTECTED), ("0002_notes.sql", NOTES)]);
+    let grant = "grant select on public.{prefix}_notes to anon;\n-- provisioner: public {prefix}_y";
+    files.write("0003_grant.sql", grant);
+    let service = files.service(&db, &[]).await;
+    admin.create("agt_a").await;
+    admin.settled().await;
+    drop(service);
+    let verify = async |args: &[&str]| {
+        ask(&db.url(WORKER), files.path(), "", &[&["agents", "verify"], args].concat()).await
+    };
+    let notes = "public.{prefix}_notes: may be public, as 0002_notes.sql:2 says (no row security; anon: select)";
+    for args in [&[][..], &["agt_a"]] {
+        let text = "public.{prefix}_y: may be public, as 0003_grant.sql:2 says (nothing is open)";
+        expect(&verify(args).await, 0, &[notes, text, "1 compared: 1 as they should be"]);
+    }
+    let report = json(&verify(&["--json"]).await);
+    let expected = value!([
+        {"table": "{prefix}_y", "declared": "0003_grant.sql:2", "row_security": true, "rights": []},
+        {"table": "{prefix}_notes", "declared": "0002_notes.sql:2", "row_security": false,
+         "rights": ["anon: select"]}
+    ]);
+    assert_eq!(report["public_tables"], expected);
+    // What is opened by hand is drift, whatever a file would allow.
+    admin.run("alter table public.agt_a_y disable row level security; grant select on public.agt_a_y to anon").await;
+    let found =
+        ["missing  row security public.agt_a_y", "extra    grant        public.agt_a_y to anon"];
+    expect(&verify(&[]).await, 1, &[&found[..], &[notes]].concat());
+}
+
 #[tokio::test]
 async fn what_looks_odd_and_is_fine_is_taken() {
     let db = Database::new().await;
     let admin = db.admin().await;
     let brim =
         format!("create index {{prefix}}_{} on public.{{prefix}}_notes (note)", "x".repeat(42));
-    let odd = "create table public.{prefix}_parts (id int, part int references public.{prefix}_notes,
+    let odd = "-- provisioner: public {prefix}_parts
+               -- provisioner: public {prefix}_parts_0
+               -- provisioner: public {prefix}_none
+               create table public.{prefix}_parts (id int, part int references public.{prefix}_notes,
                    agent bigint references public.agents (id)) partition by hash (id);
                create table public.{prefix}_parts_0 partition of public.{prefix}_parts
                    for values with (modulus 1, remainder 0);

@@ -86,7 +86,8 @@ async fn lists_of_jobs_and_the_log_show_errors_within_their_lines() {
     let db = Database::new().await;
     let admin = db.admin().await;
     let template = format!(
-        "create table public.{{prefix}}_notes (note text);
+        "-- provisioner: public {{prefix}}_notes
+         create table public.{{prefix}}_notes (note text);
          do $$ begin if '{{prefix}}' = 'agt_a' then
              raise exception using errcode = 'AP001', message = '{EVIL}', detail = '{EVIL}'; end if; end $$;"
     );

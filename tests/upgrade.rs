@@ -23,6 +23,7 @@ const TAGS: (&str, &str) = (
          customer_id integer references public.{prefix}_customers (id),
          mood public.{prefix}_mood default 'good'
      );
+     -- provisioner: public {prefix}_tags
      alter table public.{prefix}_customers add column email text default '-';",
 );
 

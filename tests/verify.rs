@@ -105,7 +105,7 @@ async fn orphans_of_every_kind_are_told() {
         .await;
     let report = json(&ask(&db.url(ADMIN), &["agents", "verify", "--json"]).await);
     let expected = value!({
-        "changed_templates": [], "checked": 4, "template_version": 1, "versions": {"1": 4}, "drifted": [],
+        "changed_templates": [], "public_tables": [], "checked": 4, "template_version": 1, "versions": {"1": 4}, "drifted": [],
         "without_tables": [{"prefix": "agt_new", "id": 5}],
         "without_agent": [{"prefix": "agt_gone", "id": 4}],
         "unmanaged": ["agt_6f78_notes", "shop_orders"],

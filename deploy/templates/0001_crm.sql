@@ -54,11 +54,21 @@ create index {prefix}_orders_customer_id_status_idx
     on public.{prefix}_orders (customer_id, status);
 create index {prefix}_orders_items_order_id_idx on public.{prefix}_orders_items (order_id);
 
+-- The ids are serial, and drawn by a function: a nextval() for all of authenticated would let every user use up
+-- the ids of this agent.
 -- Forced: not even the role that builds the tables reads customers' rows. Foreign keys still work.
-alter table public.{prefix}_customers enable row level security, force row level security;
-alter table public.{prefix}_messages enable row level security, force row level security;
-alter table public.{prefix}_orders enable row level security, force row level security;
-alter table public.{prefix}_orders_items enable row level security, force row level security;
+alter table public.{prefix}_customers
+    alter id set default provisioning.next_id({agent_id}, 'public.{prefix}_customers_id_seq', current_user),
+    enable row level security, force row level security;
+alter table public.{prefix}_messages
+    alter id set default provisioning.next_id({agent_id}, 'public.{prefix}_messages_id_seq', current_user),
+    enable row level security, force row level security;
+alter table public.{prefix}_orders
+    alter id set default provisioning.next_id({agent_id}, 'public.{prefix}_orders_id_seq', current_user),
+    enable row level security, force row level security;
+alter table public.{prefix}_orders_items
+    alter id set default provisioning.next_id({agent_id}, 'public.{prefix}_orders_items_id_seq', current_user),
+    enable row level security, force row level security;
 
 -- The ownership chain of a table that belongs to one agent is one constant, worked out once per
 -- query: is this the owner of agent {agent_id}, or an admin? Else the answer is null.
@@ -84,8 +94,7 @@ revoke all on sequence public.{prefix}_customers_id_seq, public.{prefix}_message
 grant select, insert, update, delete on public.{prefix}_customers, public.{prefix}_messages,
     public.{prefix}_orders, public.{prefix}_orders_items to authenticated, service_role;
 grant usage on sequence public.{prefix}_customers_id_seq, public.{prefix}_messages_id_seq,
-    public.{prefix}_orders_id_seq, public.{prefix}_orders_items_id_seq
-    to authenticated, service_role;
+    public.{prefix}_orders_id_seq, public.{prefix}_orders_items_id_seq to service_role;
 
 create trigger touch_updated_at before update on public.{prefix}_orders
     for each row execute function provisioning.touch_updated_at();

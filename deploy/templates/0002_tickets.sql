@@ -18,7 +18,10 @@ create index {prefix}_tickets_unclosed_idx on public.{prefix}_tickets (created_a
 -- While row level security is off: later not even the worker may write here.
 insert into public.{prefix}_tickets (subject) values ('Welcome! This is where your tickets are.');
 
-alter table public.{prefix}_tickets enable row level security, force row level security;
+-- No user draws ids of this agent but its own.
+alter table public.{prefix}_tickets
+    alter id set default provisioning.next_id({agent_id}, 'public.{prefix}_tickets_id_seq', current_user),
+    enable row level security, force row level security;
 
 create policy {prefix}_tickets_owner on public.{prefix}_tickets for all to authenticated
     using ((select provisioning.owned_agent({agent_id})) is not null)
@@ -27,7 +30,7 @@ create policy {prefix}_tickets_owner on public.{prefix}_tickets for all to authe
 revoke all on public.{prefix}_tickets from public, anon, authenticated, service_role;
 revoke all on sequence public.{prefix}_tickets_id_seq from public, anon, authenticated, service_role;
 grant select, insert, update, delete on public.{prefix}_tickets to authenticated, service_role;
-grant usage on sequence public.{prefix}_tickets_id_seq to authenticated, service_role;
+grant usage on sequence public.{prefix}_tickets_id_seq to service_role;
 
 comment on table public.{prefix}_tickets is 'managed by agent-provisioner';
 

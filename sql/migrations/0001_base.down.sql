@@ -8,4 +8,5 @@ drop type public.role;
 drop function provisioning.put_user(uuid, text, text, text);
 drop function provisioning.user_name(text, jsonb);
 drop function provisioning.guard_agent();
+drop function provisioning.keep_identity();
 drop function provisioning.is_admin();

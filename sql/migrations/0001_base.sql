@@ -219,6 +219,27 @@ end $$;
 create trigger guard_agent before insert or update on public.agents
     for each row execute function provisioning.guard_agent();
 
+-- The same of id and created_at of all three tables, through the API. Not by privileges: clients send whole rows back.
+create function provisioning.keep_identity() returns trigger
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if auth.uid() is not null then
+        raise exception 'id and created_at of % cannot be changed', tg_table_name
+            using errcode = 'insufficient_privilege';
+    end if;
+    return new;
+end $$;
+
+create trigger keep_identity before update on public.users for each row
+    when (new.id is distinct from old.id or new.created_at is distinct from old.created_at)
+    execute function provisioning.keep_identity();
+create trigger keep_identity before update on public.agents for each row
+    when (new.id is distinct from old.id or new.created_at is distinct from old.created_at)
+    execute function provisioning.keep_identity();
+create trigger keep_identity before update on public.whatsapp_configuration for each row
+    when (new.id is distinct from old.id or new.created_at is distinct from old.created_at)
+    execute function provisioning.keep_identity();
+
 -- A name for a new user, which every user may read: never the phone number. The metadata is whatever the
 -- user's browser sent.
 create function provisioning.user_name(email text, metadata jsonb) returns text
@@ -310,6 +331,7 @@ end $$;
 
 revoke all on function provisioning.is_admin() from public, anon, authenticated, service_role;
 revoke all on function provisioning.guard_agent() from public, anon, authenticated, service_role;
+revoke all on function provisioning.keep_identity() from public, anon, authenticated, service_role;
 revoke all on function provisioning.user_name(text, jsonb)
     from public, anon, authenticated, service_role;
 revoke all on function provisioning.put_user(uuid, text, text, text)
@@ -327,8 +349,29 @@ revoke all on public.users, public.agents, public.whatsapp_configuration
     from public, anon, authenticated, service_role;
 revoke all on sequence public.agents_id_seq, public.whatsapp_configuration_id_seq
     from public, anon, authenticated, service_role;
+grant select, update, delete on public.users, public.agents, public.whatsapp_configuration
+    to authenticated;
 grant select, insert, update, delete on public.users, public.agents, public.whatsapp_configuration
-    to authenticated, service_role;
+    to service_role;
+
+-- All columns, also those that a project has added, but not what the table fills itself: a user who chose the id that
+-- comes next would make somebody else's next INSERT fail. Only users.id is chosen: it is that of auth.users.
+do $$
+declare
+    shared record;
+begin
+    for shared in
+        select c.relname as name, string_agg(quote_ident(a.attname), ', ' order by a.attnum) as columns
+        from pg_catalog.pg_class c
+        join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        where c.oid in ('public.users'::regclass, 'public.agents'::regclass,
+                        'public.whatsapp_configuration'::regclass)
+          and a.attname <> 'created_at' and (a.attname <> 'id' or c.relname = 'users')
+        group by c.relname
+    loop
+        execute format('grant insert (%s) on public.%I to authenticated', shared.columns, shared.name);
+    end loop;
+end $$;
 grant usage on sequence public.agents_id_seq, public.whatsapp_configuration_id_seq
     to authenticated, service_role;
 

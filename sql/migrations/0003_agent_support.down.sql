@@ -19,4 +19,5 @@ drop policy no_api_access on provisioning.deleted_agents;
 drop trigger touch_updated_at on public.whatsapp_configuration;
 drop function provisioning.total_orders();
 drop function provisioning.touch_updated_at();
+drop function provisioning.next_id(bigint, regclass, name);
 drop function provisioning.owned_agent(bigint);

@@ -17,6 +17,22 @@ begin
     return null;
 end $$;
 
+-- The next id of an agent's table: the default of its serial columns. A bare nextval() needs USAGE on the sequence
+-- for all of authenticated, and runs before the policies look at the row: every user could use up the ids of every
+-- agent. Whoever has USAGE draws as ever: owner, service_role, a definer of the project's. The caller is an
+-- argument, since in here current_user is the schema's owner. That cannot be forged: nobody of the API has USAGE on
+-- this schema, so the default is the only way in.
+create function provisioning.next_id(agent_id bigint, sequence regclass, caller name) returns bigint
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if not has_sequence_privilege(caller, sequence, 'usage')
+       and provisioning.owned_agent(agent_id) is null then
+        raise exception 'only the agent''s user and admins may add rows here'
+            using errcode = 'insufficient_privilege';
+    end if;
+    return nextval(sequence);
+end $$;
+
 -- UTC also where the column is a timestamp without time zone.
 create function provisioning.touch_updated_at() returns trigger
     language plpgsql set search_path = pg_catalog, pg_temp set timezone = 'UTC' as $$
@@ -96,11 +112,15 @@ end $$;
 
 revoke all on function provisioning.owned_agent(bigint)
     from public, anon, authenticated, service_role;
+revoke all on function provisioning.next_id(bigint, regclass, name)
+    from public, anon, authenticated, service_role;
 revoke all on function provisioning.touch_updated_at()
     from public, anon, authenticated, service_role;
 revoke all on function provisioning.total_orders()
     from public, anon, authenticated, service_role;
 grant execute on function provisioning.owned_agent(bigint) to authenticated;   -- policies call it
+-- The defaults of serial columns call it.
+grant execute on function provisioning.next_id(bigint, regclass, name) to authenticated, service_role;
 
 create trigger touch_updated_at before update on public.whatsapp_configuration
     for each row execute function provisioning.touch_updated_at();

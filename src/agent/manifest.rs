@@ -7,6 +7,7 @@ use tokio::sync::Mutex;
 use tokio_postgres::Client;
 
 use super::error::{Error, query};
+use super::exposure::Public;
 use super::rehearsal::{Rehearsal, Variant};
 use super::{Agent, Object, Prefix, Reference, Templates};
 use crate::db;
@@ -38,6 +39,11 @@ impl Manifest {
     /// The files it was learnt from.
     pub fn templates(&self) -> &Templates {
         &self.templates
+    }
+
+    /// The tables that files declare public.
+    pub fn public(&self) -> &[Public] {
+        self.plain.public()
     }
 
     /// The names of an agent's tables at a template version, in the order of their making.

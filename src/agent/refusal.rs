@@ -6,6 +6,9 @@ use super::statement::Statement;
 /// Before the first statement of a file that builds or drops indexes without locking tables.
 const CONCURRENTLY: &str = "-- provisioner: concurrently";
 
+/// Before the name of a table that everybody may see.
+const PUBLIC: &str = "-- provisioner: public ";
+
 /// The bytes of a name that the server keeps.
 const NAME: usize = 63;
 
@@ -34,20 +37,35 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Whether a file says at its head that its indexes are built concurrently.
-pub(super) fn directive(sql: &str, statements: &[Statement<'_>]) -> Result<bool, Refusal> {
+/// What a file says of itself.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Directives {
+    /// Its indexes are built and dropped concurrently.
+    pub(super) concurrent: bool,
+    /// The tables that may be public, with `{prefix}`, and on which line it says so.
+    pub(super) public: Vec<(usize, String)>,
+}
+
+/// Reads what a file says of itself.
+pub(super) fn directives(sql: &str, statements: &[Statement<'_>]) -> Result<Directives, Refusal> {
     let first = statements.first().map_or(usize::MAX, |statement| statement.line);
-    let mut concurrent = false;
+    let mut found = Directives::default();
     for (number, line) in (1..).zip(sql.lines()) {
         let line = line.trim();
+        let table = line.strip_prefix(PUBLIC).map(str::trim);
         if line == CONCURRENTLY && number < first {
-            concurrent = true;
+            found.concurrent = true;
+        } else if let Some(table) = table.filter(|table| table.starts_with("{prefix}_")) {
+            found.public.push((number, table.to_owned()));
         } else if line.starts_with("-- provisioner:") {
-            let reason = format!("the only such line is `{CONCURRENTLY}`, before all statements");
+            let reason = format!(
+                "the only such lines are `{CONCURRENTLY}`, before all statements, and \
+                 `{PUBLIC}{{prefix}}_x`, with the bare name of a table"
+            );
             return Err((number, reason));
         }
     }
-    Ok(concurrent)
+    Ok(found)
 }
 
 /// Transaction control would commit half an agent; COPY from the client kills the connection.

@@ -6,9 +6,10 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::error::{Error, query};
+use super::exposure::{self, Public};
 use super::object::{Kind, Object};
 use super::provision::{apply, reach, tie};
-use super::{Agent, AgentId, Prefix, Reference, Templates, catalog, echo};
+use super::{Agent, AgentId, Prefix, Reference, Template, Templates, catalog, echo};
 
 /// What an agent looks like after each file, with prefix and id left open.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(super) struct Rehearsal {
     scratch: Prefix,
     id: AgentId,
     stages: Vec<Stage>,
+    /// The tables that files declare public, where the variant is the plain one.
+    public: Vec<Public>,
 }
 
 #[derive(Debug)]
@@ -53,6 +56,9 @@ pub(super) struct Made {
 impl Rehearsal {
     /// Needs an open transaction, and leaves it as it was.
     ///
+    /// The plain variant refuses what is open to everybody and not declared so: it is what every command that
+    /// looks at agents begins with.
+    ///
     /// With the foreign key, `agents` is locked against writers for the milliseconds until the
     /// catalog is read; so are tables outside that the files refer to by foreign keys of their own.
     pub(super) async fn run(
@@ -62,16 +68,24 @@ impl Rehearsal {
     ) -> Result<Self, Error> {
         let failed = query("rehearse the templates");
         client.batch_execute("savepoint rehearsal").await.map_err(failed)?;
-        let mut rehearsal =
-            Self { scratch: scratch_prefix()?, id: scratch_id(variant.wide), stages: Vec::new() };
+        let (scratch, id) = (scratch_prefix()?, scratch_id(variant.wide));
+        let mut rehearsal = Self { scratch, id, stages: Vec::new(), public: Vec::new() };
         for file in templates.files() {
             let file_script = file.render(&rehearsal.scratch, rehearsal.id);
             reach(client, &file_script, &rehearsal.scratch).await?;
             apply(client, &file_script).await?;
             rehearsal.add_stage(client, file.version).await?;
+            rehearsal.expect_made(file)?;
         }
+        templates.foreign_key().map_or(Ok(()), |key| rehearsal.expect_made(key))?;
         rehearsal.expect_tables(templates.realtime())?;
         rehearsal.add_last(client, templates, variant.reference).await?;
+        if variant == Variant::PLAIN {
+            let (scratch, script) =
+                (&rehearsal.scratch, templates.numbered(&rehearsal.scratch, id));
+            let checked = exposure::check(client, scratch, templates, &script, "rehearsal");
+            rehearsal.public = checked.await?;
+        }
         let back = "rollback to savepoint rehearsal; release savepoint rehearsal";
         client.batch_execute(back).await.map_err(query("take the rehearsal back"))?;
         Ok(rehearsal)
@@ -83,6 +97,24 @@ impl Rehearsal {
         let (tables, types) = (tables.names, types.names);
         self.stages.push(Stage { version, tables, types, objects });
         Ok(())
+    }
+
+    /// A file declares public what it makes itself, or an earlier file.
+    fn expect_made(&self, file: &Template) -> Result<(), Error> {
+        let is_made = |table: &str| {
+            let name = table.replace("{prefix}", self.scratch.as_str());
+            self.stages.iter().any(|stage| stage.tables.contains(&name))
+        };
+        match file.public().find(|(_, table)| !is_made(table)) {
+            Some((at, table)) => {
+                let reason = format!(
+                    "there is no table {table} to be public: neither this file nor an earlier one \
+                     makes it"
+                );
+                Err(Error::Stray { at, reason })
+            }
+            None => Ok(()),
+        }
     }
 
     /// What is to be published has to be there at the end.
@@ -141,6 +173,11 @@ impl Rehearsal {
         objects.sort_by_key(Object::rank);
         echo::listen(client, &self.scratch, &mut objects).await?;
         Ok(objects)
+    }
+
+    /// See the field.
+    pub(super) fn public(&self) -> &[Public] {
+        &self.public
     }
 
     /// The names of an agent's tables at a template version, in the order of their making.

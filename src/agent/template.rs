@@ -1,8 +1,9 @@
 //! One SQL file from which agents' tables are built.
 
+use super::refusal::{self, Directives};
 use super::script::Script;
 use super::statement::{self, Statement};
-use super::{AgentId, Prefix, TemplateError as Error, refusal};
+use super::{AgentId, Prefix, TemplateError as Error};
 use crate::checksum::checksum;
 
 /// Sent last, and only where the reference is a foreign key.
@@ -18,7 +19,7 @@ pub struct Template {
     text: String,
     /// The same as it runs in a transaction.
     sql: String,
-    concurrent: bool,
+    directives: Directives,
     /// Whether names without a schema mean schema public.
     public_path: bool,
 }
@@ -33,7 +34,8 @@ impl Template {
         };
         let refuse = |(line, reason)| Error::Content { file: name.to_owned(), line, reason };
         let statements = statement::split(text);
-        let concurrent = refusal::directive(text, &statements).map_err(refuse)?;
+        let directives = refusal::directives(text, &statements).map_err(refuse)?;
+        let concurrent = directives.concurrent;
         if concurrent && version == 0 {
             let reason = "a foreign key cannot be added concurrently".to_owned();
             return Err(refuse((1, reason)));
@@ -44,7 +46,7 @@ impl Template {
             sql.push_str("\n;"); // or it would run on into the next file
         }
         let (name, text) = (name.to_owned(), text.to_owned());
-        Ok(Self { version, name, text, sql, concurrent, public_path: false })
+        Ok(Self { version, name, text, sql, directives, public_path: false })
     }
 
     /// Names without a schema are to mean schema public.
@@ -54,7 +56,16 @@ impl Template {
 
     /// Whether its statements build or drop indexes concurrently, which no transaction may.
     pub fn is_concurrent(&self) -> bool {
-        self.concurrent
+        self.directives.concurrent
+    }
+
+    /// The tables that it declares public, with `{prefix}`, each after its `file:line`.
+    pub(super) fn public(&self) -> impl Iterator<Item = (String, String)> {
+        let name = &self.name;
+        self.directives
+            .public
+            .iter()
+            .map(move |(line, table)| (format!("{name}:{line}"), table.clone()))
     }
 
     /// Each statement by itself as the file has it, CONCURRENTLY included; each may be repeated
@@ -135,8 +146,10 @@ mod tests {
             ("create rule r as on insert to t do (a; b);", "1: a rule cannot be an"),
             ("\ncreate unique  INDEX Concurrently a on b (c)", "2: CONCURRENTLY is refused"),
             ("drop index concurrently a", "1: CONCURRENTLY is refused"),
-            ("x;\n-- provisioner: concurrently\n", "2: the only such line is"),
-            ("-- provisioner: concurently\n", "1: the only such line is"),
+            ("x;\n-- provisioner: concurrently\n", "2: the only such lines are"),
+            ("-- provisioner: concurently\n", "1: the only such lines are"),
+            ("x;\n-- provisioner: public notes", "2: the only such lines are"),
+            ("-- provisioner: public public.{prefix}_notes", "1: the only such lines are"),
             ("-- provisioner: concurrently\ncreate index a on b (c)", "2: after `-- prov"),
             (
                 "-- provisioner: concurrently\n\ncreate index concurrently a on b (c)",

@@ -122,6 +122,12 @@ impl Templates {
         &self.files
     }
 
+    /// Where a table, with `{prefix}`, is declared public.
+    pub(super) fn declares_public(&self, table: &str) -> Option<String> {
+        let mut declared = self.files.iter().chain(&self.foreign_key).flat_map(Template::public);
+        declared.find_map(|(at, declared)| (declared == table).then_some(at))
+    }
+
     /// What ties an agent's tables to `agents`.
     pub(super) fn foreign_key(&self) -> Option<&Template> {
         self.foreign_key.as_ref()

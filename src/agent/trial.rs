@@ -6,7 +6,7 @@ use tokio_postgres::{Client, Row};
 use super::error::{Error, query};
 use super::provision::{apply, reach, tie};
 use super::script::{Place, Script};
-use super::{AgentId, Prefix, Reference, Templates, rehearsal};
+use super::{AgentId, Prefix, Reference, Templates, exposure, rehearsal};
 use crate::db;
 use crate::retry_policy::RetryPolicy;
 
@@ -40,19 +40,28 @@ async fn attempt(
     let (scratch, id) = (rehearsal::scratch_prefix()?, AgentId(1));
     let (files, key) = (templates.numbered(&scratch, id), templates.key(&scratch, id, reference));
     let tx = db::begin(client).await.map_err(query("begin"))?;
-    let checked = check(tx.client(), &scratch, files, key).await;
+    let checked = check(tx.client(), &scratch, templates, files, key).await;
     tx.rollback().await.map_err(query("take the trial back"))?;
     checked
 }
 
-async fn check(client: &Client, scratch: &Prefix, files: Script, key: Script) -> Result<(), Error> {
+async fn check(
+    client: &Client,
+    scratch: &Prefix,
+    templates: &Templates,
+    files: Script,
+    key: Script,
+) -> Result<(), Error> {
     client.batch_execute("savepoint trial").await.map_err(query("try the templates"))?;
     reach(client, &files, scratch).await?;
     apply(client, &files).await?;
     tie(client, &key, scratch).await?;
     let mut script = files;
     script.append(key);
-    let Some(reason) = stray(client, scratch, &script).await? else { return Ok(()) };
+    let Some(reason) = stray(client, scratch, &script).await? else {
+        exposure::check(client, scratch, templates, &script, "trial").await?;
+        return Ok(());
+    };
     // Once more, one statement after the other, to find the line.
     let back = "rollback to savepoint trial";
     client.batch_execute(back).await.map_err(query("try the templates again"))?;

@@ -170,7 +170,7 @@ fn state(name: &str, found: &[String], drift: &[Drift]) -> &'static str {
 }
 
 impl Planned {
-    /// All but the names; with the names too where each agent is asked for.
+    /// All but names and ids; with these too where each agent is asked for.
     fn shape(&self, each: bool) -> io::Result<String> {
         let Self { template_version, reference, owners, differences, left, .. } = self;
         let mut shape = Vec::new();
@@ -189,8 +189,13 @@ impl Planned {
             writeln!(shape, "  left alone: {}", clean(&self.other_tables.join(", ")))?;
         }
         let shape = String::from_utf8_lossy(&shape).into_owned();
-        let head = format!("{}_", self.prefix);
-        Ok(if each { shape } else { shape.replace(&head, "{prefix}_") })
+        if each {
+            return Ok(shape);
+        }
+        let shape = shape.replace(&format!("{}_", self.prefix), "{prefix}_");
+        // As the server shows a small one and a large one.
+        let id = [format!("({})::bigint", self.id), format!("'{}'::bigint", self.id)];
+        Ok(id.iter().fold(shape, |shape, id| shape.replace(id, "({agent_id})::bigint")))
     }
 }
 

@@ -7,10 +7,9 @@ use clap::Args as Clap;
 
 use super::rollout::{Pace, Rollout};
 use super::verify::select;
-use super::{Error, database, failed, job_text};
+use super::{Error, connect_fleet, failed, job_text};
 use crate::agent::{Built, Prefix, Stage, Templates};
 use crate::config::Config;
-use crate::db;
 use crate::fleet;
 use crate::jobs::desk::{self, BEHIND_NEW_AGENTS, Work};
 
@@ -44,10 +43,10 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error> {
-    let templates = Templates::from(config.templates.as_deref(), &config.realtime)?;
+    // What no worker would start with is refused before anything is queued.
+    let (db, manifest) = connect_fleet(config).await?;
+    let templates = manifest.templates();
     let version = templates.version();
-    let db = database(config, 1)?;
-    db::require_current(&mut *db.get().await?).await?;
     let mut behind = select(&db, &args.prefixes).await?;
     behind.retain(|built| built.version < version);
     behind.sort_by_key(|built| built.agent.id.0);
@@ -58,7 +57,7 @@ pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error>
         return Ok(if held_back { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     }
     if args.dry_run {
-        dry_run(&mut stdout().lock(), &templates, &behind)?;
+        dry_run(&mut stdout().lock(), templates, &behind)?;
         return Ok(ExitCode::SUCCESS);
     }
     let argument = version.to_string();

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::jobs::print_json;
 use super::table::{clean, one_line};
 use super::{Error, connect_fleet};
-use crate::agent::{self, Built, Change, Changed, Drift, Manifest, Prefix, headlines};
+use crate::agent::{self, Built, Change, Changed, Drift, Manifest, Prefix, Public, headlines};
 use crate::config::Config;
 use crate::db::Db;
 use crate::fleet::{self, Drifted, Orphans};
@@ -33,6 +33,8 @@ struct Report {
     /// How many agents are at which.
     versions: BTreeMap<i32, usize>,
     changed_templates: Vec<Changed>,
+    /// What everybody may see, because the templates say so.
+    public_tables: Vec<Public>,
     drifted: Vec<Agent>,
     without_tables: Vec<Orphan>,
     without_agent: Vec<Orphan>,
@@ -121,6 +123,7 @@ impl Report {
             template_version: manifest.templates().version(),
             versions,
             changed_templates,
+            public_tables: manifest.public().to_vec(),
             drifted: drifted.iter().map(Agent::of).collect(),
             without_tables: orphans.without_tables.into_iter().map(orphan).collect(),
             without_agent: orphans.without_agent.into_iter().map(orphan).collect(),
@@ -128,7 +131,7 @@ impl Report {
         }
     }
 
-    /// Tables that are nobody's are told, but may well be meant. What a changed file comes to shows in
+    /// Tables that are nobody's, or everybody's, are told, but may well be meant. What a changed file comes to shows in
     /// the agents.
     fn is_clean(&self) -> bool {
         self.drifted.is_empty() && self.without_tables.is_empty() && self.without_agent.is_empty()
@@ -153,6 +156,9 @@ impl Report {
             let table = clean(table);
             writeln!(out, "public.{table}: looks like an agent's table, and is managed by nobody")?;
         }
+        for table in &self.public_tables {
+            print_public(table, out)?;
+        }
         for changed in &self.changed_templates {
             let how = if changed.gone { "is gone" } else { "was changed" };
             writeln!(out, "{} {how} after agents were built from it", clean(&changed.file))?;
@@ -172,6 +178,15 @@ impl Report {
         }
         Ok(())
     }
+}
+
+fn print_public(table: &Public, out: &mut impl Write) -> io::Result<()> {
+    let Public { table, declared, row_security, rights } = table;
+    let bare = (!row_security).then(|| "no row security".to_owned());
+    let open: Vec<String> = bare.into_iter().chain(rights.iter().cloned()).collect();
+    let open = if open.is_empty() { "nothing is open".to_owned() } else { open.join("; ") };
+    let (table, declared, open) = (clean(table), clean(declared), clean(&open));
+    writeln!(out, "public.{table}: may be public, as {declared} says ({open})")
 }
 
 impl Agent {
