@@ -181,6 +181,7 @@ create function provisioning.reconcile() returns table (missing bigint, orphaned
     language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
     set plan_cache_mode = force_custom_plan as $$
 begin
+    perform provisioning.require_present();
     if not pg_try_advisory_xact_lock(7018690069354541686) then
         return;
     end if;
