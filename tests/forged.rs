@@ -160,6 +160,30 @@ async fn a_job_that_one_session_has_claimed_is_no_others() {
 }
 
 #[tokio::test]
+async fn nobody_proves_an_absence_by_what_was() {
+    let (db, admin) = crm().await;
+    let worker = Admin(db.connect(WORKER).await);
+    let past = "begin isolation level repeatable read; select from public.agents";
+    // Without a trace of who asked, as after an accident; and then somebody puts the agent back.
+    let gone =
+        "alter table public.agents disable trigger user; delete from public.agents where id = 1";
+    admin.run(gone).await;
+    worker.run(past).await;
+    admin.run("insert into public.agents (id, agent_prefix) values (1, 'agt_ada')").await;
+    for sql in [
+        "select * from provisioning.reconcile()",
+        "select * from provisioning.remove_agent(9, null)",
+        "select provisioning.requeue_behind_former(6, 1)",
+    ] {
+        worker.run("savepoint tried").await;
+        assert_eq!(worker.answer(sql).await.unwrap_err().code().code(), "25000", "{sql}");
+        worker.run("rollback to savepoint tried").await;
+    }
+    worker.run("commit; select provisioning.reconcile()").await;
+    assert_eq!(admin.one::<i64>("select count(*) from provisioning.jobs").await, 6);
+}
+
+#[tokio::test]
 async fn a_deletion_counts_as_done_when_the_agent_is_gone() {
     let (db, admin) = crm().await;
     admin.run("delete from provisioning.jobs; select from public.delete_agent(1)").await;

@@ -108,7 +108,7 @@ async fn there_are_never_more_connections_than_the_pool_and_the_listeners() {
         "insert into public.agents (agent_prefix) select 'agt_' || n from generate_series(1, 4) n";
     admin.run(insert).await;
     // Each of four jobs has one, and asks for its own lock on another every three seconds.
-    let look = "select pid, query_start::text, query ~ 'skip locked' as asks from pg_stat_activity
+    let look = "select pid, query_start::text, query ~ 'is_free' as asks from pg_stat_activity
                 where datname = current_database() and usename = 'agent_provisioner'";
     let asked = RefCell::new(HashSet::new());
     until("each to ask twice", || async {

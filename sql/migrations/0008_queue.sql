@@ -276,6 +276,16 @@ begin
     end if;
 end $$;
 
+-- Refuses a transaction that sees the past. In it an agent that was put back would look like a deleted one.
+create function provisioning.require_present() returns void
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
+        raise exception 'that an agent is gone is to be asked at isolation level read committed'
+            using errcode = 'invalid_transaction_state';
+    end if;
+end $$;
+
 -- A provision has found the tables of a former agent under its prefix: they go first, by a job of their
 -- own, so that the deletion limit, the trash, the log and the metrics see it. The provision goes back
 -- into the queue behind that job, under a new id: within a prefix the order is that of the ids. That the former
@@ -286,6 +296,7 @@ create function provisioning.requeue_behind_former(job bigint, former bigint) re
 declare
     old provisioning.jobs;
 begin
+    perform provisioning.require_present();
     update provisioning.jobs j
     set state = 'succeeded', outcome = 'requeued', finished_at = clock_timestamp()
     where j.id = job and j.kind = 'provision' and j.state || '' = 'pending' and j.agent_id <> former
@@ -307,6 +318,7 @@ begin
     on conflict (agent_id, kind) where state = 'pending' do nothing;
 end $$;
 
+revoke all on function provisioning.require_present() from public, anon, authenticated, service_role;
 revoke all on function provisioning.requeue_behind_former(bigint, bigint)
     from public, anon, authenticated, service_role;
 revoke all on function provisioning.due(text[], integer, integer)

@@ -95,6 +95,7 @@ declare
     remaining text;
     switched_off boolean := false;
 begin
+    perform provisioning.require_present();
     select j.* into deletion from provisioning.jobs j
     where j.agent_id = agent and j.kind = 'deprovision' and j.state = 'pending'
     for update skip locked;

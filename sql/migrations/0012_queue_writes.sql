@@ -181,6 +181,7 @@ create function provisioning.reconcile() returns table (missing bigint, orphaned
     language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
     set plan_cache_mode = force_custom_plan as $$
 begin
+    perform provisioning.require_present();
     begin
         lock table provisioning.sweep_gate in exclusive mode nowait;
     exception when lock_not_available then

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::timeout;
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
+use tokio_postgres::{Client, IsolationLevel};
 use tokio_util::sync::CancellationToken;
 
 use super::lock_holder::lock_holders;
@@ -84,7 +84,12 @@ impl Reconcile {
 
     /// Says whether something in the trash is to go.
     async fn compare(&self, client: &mut Client) -> Result<bool, db::Error> {
-        let tx = client.transaction().await?;
+        // A pooler may hand out sessions with another level.
+        let tx = client
+            .build_transaction()
+            .isolation_level(IsolationLevel::ReadCommitted)
+            .start()
+            .await?;
         let rows = tx.query_typed(include_str!("../../sql/queries/reconcile.sql"), &[]).await;
         if rows.as_ref().is_ok_and(Vec::is_empty) {
             return Ok(false); // another sweep is under way
