@@ -9,7 +9,7 @@ use crate::settings::{HOSTILE, spoil};
 use crate::support::{
     ADA, ADMIN, Admin, Database, Pooler, WORKER, ask, expect, json, provisioner, until,
 };
-use crate::trash::{AT_ONCE, KEPT, KEYED, LAST, agents, contents, crm};
+use crate::trash::{AT_ONCE, CHECKED, KEPT, KEYED, LAST, agents, contents, crm};
 
 const KEY: &str = "agt_ada_customers_agent_id_fkey";
 
@@ -66,8 +66,8 @@ fn restoring(db: &Database) -> Child {
 
 async fn verified(db: &Database) -> Vec<Value> {
     let verified = json(&ask(&db.url(WORKER), &["agents", "verify", "agt_ada", "--json"]).await);
-    let agent = verified["drifted"].as_array().unwrap().first().cloned();
-    agent.map_or_else(Vec::new, |agent| agent["differences"].as_array().unwrap().clone())
+    let differences = verified.pointer("/drifted/0/differences").and_then(Value::as_array);
+    differences.cloned().unwrap_or_default()
 }
 
 async fn removed(admin: &Admin) -> i64 {
@@ -144,6 +144,23 @@ async fn agents_is_free_while_a_repair_checks_the_rows() {
     let repair = "select state, outcome from provisioning.jobs where kind = 'repair'";
     assert_eq!(admin.rows(repair).await, ["succeeded|repaired"]);
     assert_eq!(admin.rows(KEYS).await, before);
+    expect(&agents(&db, &["verify", "agt_ada"]).await, 0, &[]);
+}
+
+#[tokio::test]
+async fn agents_is_free_while_a_conversion_checks_the_rows() {
+    let (db, admin, service) = crm(CHECKED).await;
+    drop(service);
+    let holder = hold_the_check(&db).await;
+    let _service = db.service_with(&[CHECKED, KEPT, ("DATABASE__LOCK_TIMEOUT", "50s")]).await;
+    let convert = ["convert", "agt_ada", "--reference", "foreign_key"];
+    expect(&agents(&db, &convert).await, 0, &["queued 1 job"]);
+    let pid = checker(&admin).await;
+    writers_go_on(&admin, pid).await;
+    holder.run("select pg_advisory_unlock(4711)").await;
+    admin.settled().await;
+    let job = "select state, outcome from provisioning.jobs where kind = 'convert'";
+    assert_eq!(admin.rows(job).await, ["succeeded|converted"]);
     expect(&agents(&db, &["verify", "agt_ada"]).await, 0, &[]);
 }
 
