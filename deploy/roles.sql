@@ -89,7 +89,8 @@ drop policy if exists worker_delete on public.agents;
 drop policy if exists worker_select on public.whatsapp_configuration;
 drop policy if exists worker_update on public.whatsapp_configuration;
 grant select on provisioning.jobs, provisioning.agents, provisioning.deleted_agents to agent_provisioner;
-grant update (template_version, reference, removed_keys) on provisioning.agents to agent_provisioner;
+-- Without the keys that a deletion has taken off: those are given back with an operator's rights.
+grant update (template_version, reference) on provisioning.agents to agent_provisioner;
 grant execute on function provisioning.settle(bigint, text, double precision),
     provisioning.begin_deletion(bigint), provisioning.cancel_earlier(bigint),
     provisioning.record_failure(bigint, integer, integer, text, double precision, text, text, double precision,
@@ -103,9 +104,13 @@ grant execute on function provisioning.settle(bigint, text, double precision),
 grant select, insert, update, delete
     on provisioning.agent_tables, provisioning.agent_types, provisioning.templates
     to agent_provisioner;
-grant select, insert, update, delete on provisioning.trash, provisioning.trash_relations
-    to agent_provisioner;
-grant select, insert, update on provisioning.purge_holds to agent_provisioner;
+-- Functions write there, and read in the catalog what they write.
+revoke insert, update, delete on provisioning.trash, provisioning.trash_relations, provisioning.purge_holds
+    from agent_provisioner;
+grant select on provisioning.trash, provisioning.trash_relations, provisioning.purge_holds to agent_provisioner;
+grant execute on function provisioning.note_keys(bigint, oid[]),
+    provisioning.trash_agent(bigint, double precision, double precision),
+    provisioning.purge_due(double precision), provisioning.purge_item(bigint, boolean) to agent_provisioner;
 grant execute on function provisioning.objects_of_others(name) to agent_provisioner;
 grant execute on function provisioning.touch_updated_at(), provisioning.total_orders()
     to agent_provisioner;       -- to create triggers with
@@ -131,8 +136,8 @@ grant execute on function provisioning.lock_pace(text), provisioning.require_loc
     provisioning.pause_lock_waits(interval), provisioning.free_lock_waiters(boolean),
     provisioning.lock_holders() to agent_provisioner;
 grant execute on function provisioning.publish(regclass, name) to agent_provisioner;
-grant execute on function provisioning.unpublish(regclass), provisioning.regain_statement(jsonb),
-    provisioning.key_entry(oid), provisioning.key_definition(jsonb), provisioning.keys_off(bigint[]),
+grant execute on function provisioning.regain_statement(jsonb),
+    provisioning.key_definition(jsonb), provisioning.keys_off(bigint[]),
     provisioning.forget_keys(bigint), provisioning.require_plain_key(regclass, smallint[], regclass, smallint[]),
     provisioning.add_key(jsonb), provisioning.validate_key(regclass, text) to agent_provisioner;
 
@@ -171,14 +176,14 @@ drop policy if exists worker on provisioning.instances;
 create policy worker on provisioning.instances for all to agent_provisioner
     using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
 drop policy if exists worker on provisioning.trash;
-create policy worker on provisioning.trash for all to agent_provisioner
-    using (current_user = 'agent_provisioner') with check (current_user = 'agent_provisioner');
+create policy worker on provisioning.trash for select to agent_provisioner
+    using ((select current_user = 'agent_provisioner'));
 drop policy if exists worker on provisioning.trash_relations;
-create policy worker on provisioning.trash_relations for all to agent_provisioner
-    using (current_user = 'agent_provisioner') with check (current_user = 'agent_provisioner');
+create policy worker on provisioning.trash_relations for select to agent_provisioner
+    using ((select current_user = 'agent_provisioner'));
 drop policy if exists worker on provisioning.purge_holds;
-create policy worker on provisioning.purge_holds for all to agent_provisioner
-    using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
+create policy worker on provisioning.purge_holds for select to agent_provisioner
+    using ((select current_user = 'agent_provisioner'));
 
 -- UPDATE of one column (which a trigger keeps as it is) allows the row lock. provisioning.remove_agent deletes
 -- the row, and switches the WhatsApp configuration off.

@@ -9,7 +9,7 @@ use crate::settings::{HOSTILE, spoil};
 use crate::support::{
     ADA, ADMIN, Admin, Database, Pooler, WORKER, ask, expect, json, provisioner, until,
 };
-use crate::trash::{AT_ONCE, KEPT, KEYED, LAST, agents, contents, crm};
+use crate::trash::{AT_ONCE, CHECKED, KEPT, KEYED, LAST, agents, contents, crm};
 
 const KEY: &str = "agt_ada_customers_agent_id_fkey";
 
@@ -66,8 +66,8 @@ fn restoring(db: &Database) -> Child {
 
 async fn verified(db: &Database) -> Vec<Value> {
     let verified = json(&ask(&db.url(WORKER), &["agents", "verify", "agt_ada", "--json"]).await);
-    let agent = verified["drifted"].as_array().unwrap().first().cloned();
-    agent.map_or_else(Vec::new, |agent| agent["differences"].as_array().unwrap().clone())
+    let differences = verified.pointer("/drifted/0/differences").and_then(Value::as_array);
+    differences.cloned().unwrap_or_default()
 }
 
 async fn removed(admin: &Admin) -> i64 {
@@ -144,6 +144,23 @@ async fn agents_is_free_while_a_repair_checks_the_rows() {
     let repair = "select state, outcome from provisioning.jobs where kind = 'repair'";
     assert_eq!(admin.rows(repair).await, ["succeeded|repaired"]);
     assert_eq!(admin.rows(KEYS).await, before);
+    expect(&agents(&db, &["verify", "agt_ada"]).await, 0, &[]);
+}
+
+#[tokio::test]
+async fn agents_is_free_while_a_conversion_checks_the_rows() {
+    let (db, admin, service) = crm(CHECKED).await;
+    drop(service);
+    let holder = hold_the_check(&db).await;
+    let _service = db.service_with(&[CHECKED, KEPT, ("DATABASE__LOCK_TIMEOUT", "50s")]).await;
+    let convert = ["convert", "agt_ada", "--reference", "foreign_key"];
+    expect(&agents(&db, &convert).await, 0, &["queued 1 job"]);
+    let pid = checker(&admin).await;
+    writers_go_on(&admin, pid).await;
+    holder.run("select pg_advisory_unlock(4711)").await;
+    admin.settled().await;
+    let job = "select state, outcome from provisioning.jobs where kind = 'convert'";
+    assert_eq!(admin.rows(job).await, ["succeeded|converted"]);
     expect(&agents(&db, &["verify", "agt_ada"]).await, 0, &[]);
 }
 
@@ -280,5 +297,92 @@ async fn a_deletion_that_is_cancelled_halfway_says_so_and_a_repair_gives_all_key
     agents(&db, &["repair", "agt_ada", "--wait"]).await;
     assert_eq!(admin.rows(KEYS).await, before.0);
     assert_eq!(verified(&db).await, before.1);
+    assert_eq!(removed(&admin).await, 0);
+}
+
+/// Code of whoever knows the worker's password, which lets an operator's rights out: the worker may not use the
+/// sequence. In a session of the worker's own it does nothing.
+fn evil(argument: &str, returns: &str, value: &str) -> String {
+    format!(
+        "create function public.let_out() returns void language plpgsql as $$
+         begin
+             if session_user <> 'agent_provisioner' then
+                 reset role;
+                 perform nextval('public.advanced');
+             end if;
+         end $$;
+         create function public.evil({argument}) returns {returns} language plpgsql immutable as $$
+         begin
+             perform public.let_out();
+             return {value};
+         end $$"
+    )
+}
+
+const ADVANCED: &str = "select is_called from public.advanced";
+
+#[tokio::test]
+async fn no_cast_of_the_tables_owner_runs_in_an_operators_session() {
+    let (db, admin, service) = crm(KEYED).await;
+    admin.run("create sequence public.advanced").await;
+    delete(&admin).await;
+    drop(service);
+    let worker = Admin(db.connect(WORKER).await);
+    worker.run("create type public.mine as enum ('x')").await;
+    worker.run(&evil("public.mine", "bigint", "1")).await;
+    worker
+        .run(
+            "create cast (public.mine as bigint) with function public.evil(public.mine) as implicit;
+             alter table provisioning_trash._1_customers drop constraint agt_ada_customers_agent_id_check,
+                 alter agent_id drop default, alter agent_id type public.mine using 'x'",
+        )
+        .await;
+    for operator in [ADMIN, SUPERUSER] {
+        let dry = ask(&db.url(operator), &["agents", "restore", "agt_ada", "--dry-run"]).await;
+        expect(&dry, 0, &["a foreign key is off"]);
+        assert!(!admin.one::<bool>(ADVANCED).await);
+    }
+    let restored =
+        json(&ask(&db.url(SUPERUSER), &["agents", "restore", "agt_ada", "--json"]).await);
+    assert!(!admin.one::<bool>(ADVANCED).await);
+    let off = &restored[0]["keys_off"];
+    assert_eq!(off.as_array().unwrap().len(), 1, "{off}");
+    assert!(off[0]["by_hand"].is_null(), "{off}");
+}
+
+#[tokio::test]
+async fn no_policy_and_no_index_of_the_tables_owner_runs_in_an_operators_session() {
+    let (db, admin, service) = crm(KEYED).await;
+    // Both tables can be read by their owners, so the check is a query in the role of the owner.
+    admin
+        .run(
+            "create sequence public.advanced; create table public.colours (name varchar primary key);
+             insert into public.colours values ('pending');
+             grant select, references on public.colours to agent_provisioner;
+             alter table public.agt_ada_orders add constraint coloured
+                 foreign key (status) references public.colours (name)",
+        )
+        .await;
+    delete(&admin).await;
+    drop(service);
+    let worker = Admin(db.connect(WORKER).await);
+    worker.run(&evil("integer", "boolean", "true")).await;
+    worker
+        .run(
+            "create policy evil on provisioning_trash._1_orders to public using (public.evil(1));
+             create index evil on provisioning_trash._1_orders (id) where public.evil(2)",
+        )
+        .await;
+    let restored =
+        json(&ask(&db.url(SUPERUSER), &["agents", "restore", "agt_ada", "--json"]).await);
+    assert!(!admin.one::<bool>(ADVANCED).await);
+    assert_eq!(restored[0]["keys_off"].as_array().unwrap().len(), 1, "{restored}");
+    // The worker checks it in a session of its own.
+    let valid = "select convalidated from pg_constraint where conname = 'coloured'";
+    assert!(!admin.one::<bool>(valid).await);
+    let _service = db.service_with(&[KEYED, KEPT]).await;
+    agents(&db, &["repair", "agt_ada", "--wait"]).await;
+    assert!(admin.one::<bool>(valid).await);
+    assert!(!admin.one::<bool>(ADVANCED).await);
     assert_eq!(removed(&admin).await, 0);
 }

@@ -75,6 +75,77 @@ async fn the_worker_reads_no_customer_and_deletes_no_agent_unasked() {
     }
 }
 
+/// What is given back to a deleted agent an operator's session gives back.
+const BOOKS: [(&str, &str); 18] = [
+    ("update provisioning.trash set regain = '[]'", "42501"),
+    ("update provisioning.trash set purge_at = now()", "42501"),
+    ("delete from provisioning.trash", "42501"),
+    (
+        "insert into provisioning.trash (agent_id, agent_prefix, template_version, reference, provisioned_at, \
+         regain, purge_at) values (9, 'agt_x', 1, 'check', now(), '[]', now())",
+        "42501",
+    ),
+    ("update provisioning.trash_relations set home = 'x'", "42501"),
+    ("delete from provisioning.trash_relations", "42501"),
+    (
+        "insert into provisioning.trash_relations values ('x', 1, 'table', 'public', 'users')",
+        "42501",
+    ),
+    ("update provisioning.purge_holds set released_at = now()", "42501"),
+    ("insert into provisioning.purge_holds (clock_moved) values ('1h')", "42501"),
+    ("update provisioning.agents set removed_keys = '[]'", "42501"),
+    (
+        "insert into provisioning.agents (agent_id, agent_prefix, template_version, reference, removed_keys) \
+         values (9, 'agt_x', 1, 'check', '[]')",
+        "42501",
+    ),
+    ("select from provisioning.trash", "1"),
+    ("select from provisioning.trash_agent(2, 0, 0)", "42501"),
+    ("select provisioning.note_keys(2, '{}')", "42501"),
+    ("select from provisioning.purge_item(1, false)", "42501"),
+    ("select from provisioning.purge_item(1, true)", "0"), // it is not due
+    ("select provisioning.unpublish('public.agt_ben_orders')", "42501"),
+    ("select provisioning.key_entry(1)", "42501"),
+];
+
+#[tokio::test]
+async fn the_worker_writes_down_what_the_catalog_says_and_nothing_else() {
+    let (db, admin) = crm().await;
+    let service = db.service_with(&[("DEPROVISION__RETENTION", "1h")]).await;
+    admin.run("select from public.delete_agent(1)").await;
+    admin.settled().await;
+    drop(service);
+    let worker = Admin(db.connect(WORKER).await);
+    for (sql, expected) in BOOKS {
+        assert_eq!(outcome(&worker, sql).await, expected, "{sql}");
+    }
+    // A deletion that is pending is no way to the tables of others, or to their keys.
+    admin.run("select from public.delete_agent(2)").await;
+    let take = "insert into provisioning.agent_tables values ('public.users', 2, 'users');";
+    let key = "(select array_agg(oid) from pg_constraint where contype = 'f' and conrelid = 'public.users'::regclass)";
+    for call in ["trash_agent(2, 0, 0)".to_owned(), format!("note_keys(2, {key})")] {
+        let sql = format!("{take} select provisioning.{call}");
+        assert_eq!(outcome(&worker, &sql).await, "42501", "{sql}");
+    }
+    let sql = format!(
+        "select provisioning.note_keys(2, {key}); select from provisioning.agents where removed_keys <> '[]'"
+    );
+    assert_eq!(outcome(&worker, &sql).await, "0");
+    // Nor is it a way to another item.
+    let other = "select superseded from provisioning.remove_agent(2, false, 1)";
+    let before = admin.rows("select t from provisioning.trash t").await;
+    assert!(["42501", "55000"].contains(&&*outcome(&worker, other).await));
+    worker
+        .run(
+            "begin; drop table public.agt_ben_customers, public.agt_ben_messages, public.agt_ben_orders,
+                 public.agt_ben_orders_items",
+        )
+        .await;
+    assert_eq!(worker.answer(other).await.unwrap_err().code().code(), "55000");
+    worker.run("rollback").await;
+    assert_eq!(admin.rows("select t from provisioning.trash t").await, before);
+}
+
 async fn outcome(worker: &Admin, sql: &str) -> String {
     let found = worker.attempt("begin", sql).await;
     found.map_or_else(|e| e.code().code().to_owned(), |answer| answer.touched.to_string())

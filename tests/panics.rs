@@ -1,6 +1,6 @@
 //! A fault of the program itself.
 //!
-//! The columns of the trash get another type by hand: the program does not expect that, and panics.
+//! Functions give another type than the program expects, and it panics.
 
 use crate::support::{Database, WORKER, ask, expect, get};
 use crate::trash::{CHECKED, KEPT};
@@ -19,7 +19,13 @@ async fn a_panic_in_a_job_is_a_failed_attempt_of_that_job() {
     let service = db.service_with(&settings).await;
     admin.create("agt_a").await;
     admin.settled().await;
-    admin.run("alter table provisioning.trash alter column item type integer").await;
+    admin
+        .run(
+            "alter function provisioning.trash_agent rename to right_one;
+             create function provisioning.trash_agent(bigint, double precision, double precision)
+             returns table (item integer) language sql as 'select 1'",
+        )
+        .await;
     admin.run("delete from public.agents where agent_prefix = 'agt_a'").await;
     admin.holds("select attempts = 1 from provisioning.jobs where kind = 'deprovision'").await;
     admin.create("agt_b").await;
@@ -41,7 +47,12 @@ async fn a_panic_in_a_job_is_a_failed_attempt_of_that_job() {
     assert_eq!(log.matches("src/agent/trash.rs").count(), 2, "the place is told");
     assert_eq!(get(&service.http().await, "/readyz").0, 200);
 
-    admin.run("alter table provisioning.trash alter column item type bigint").await;
+    admin
+        .run(
+            "drop function provisioning.trash_agent;
+             alter function provisioning.right_one rename to trash_agent",
+        )
+        .await;
     expect(&ask(&db.url(WORKER), &["jobs", "replay", "2", "--wait"]).await, 0, &[]);
     assert_eq!(admin.tables("agt_a").await, [""; 0]);
 }
@@ -53,7 +64,13 @@ async fn a_panic_in_a_sweep_ends_that_sweep() {
     let settings =
         [CHECKED, ("DEPROVISION__RETENTION", "1s"), ("WORKER__RECONCILE_INTERVAL", "100ms")];
     let service = db.service_with(&settings).await;
-    admin.run("alter table provisioning.trash alter column agent_id type integer").await;
+    admin
+        .run(
+            "alter function provisioning.purge_item rename to right_one;
+             create function provisioning.purge_item(bigint, boolean)
+             returns table (gone integer) language sql as 'select 1'",
+        )
+        .await;
     admin.create("agt_a").await;
     admin.settled().await;
     admin.run("delete from public.agents").await;
@@ -63,7 +80,12 @@ async fn a_panic_in_a_sweep_ends_that_sweep() {
     admin.create("agt_b").await;
     admin.settled().await;
     assert_eq!(admin.tables("agt_b").await.len(), 4);
-    admin.run("alter table provisioning.trash alter column agent_id type bigint").await;
+    admin
+        .run(
+            "drop function provisioning.purge_item;
+             alter function provisioning.right_one rename to purge_item",
+        )
+        .await;
     admin.holds("select not exists (select from provisioning.trash)").await;
     assert!(!service.log().contains("ended unasked"));
 }

@@ -11,6 +11,13 @@ begin
     end if;
 end $$;
 
+drop function provisioning.purge_item(bigint, boolean);
+drop function provisioning.purge_due(double precision);
+drop function provisioning.trash_agent(bigint, double precision, double precision);
+drop function provisioning.grants_on(oid[]);
+drop function provisioning.note_keys(bigint, oid[]);
+drop function provisioning.leaving_tables(bigint);
+drop function provisioning.require_deletion(bigint);
 drop function provisioning.validate_key(regclass, text);
 drop function provisioning.add_key(jsonb);
 drop function provisioning.require_plain_key(regclass, smallint[], regclass, smallint[]);

@@ -24,8 +24,8 @@ create table provisioning.trash (
     provisioned_at   timestamptz not null,
     -- Whether the deletion switched the user's WhatsApp configuration off.
     whatsapp         boolean not null default false,
-    -- What was taken off the tables, as an array for provisioning.regain_statement. No SQL: the worker's role
-    -- writes it, and an operator's session gives it back.
+    -- What was taken off the tables, as an array for provisioning.regain_statement. No SQL: an operator's session
+    -- gives it back.
     regain           jsonb not null,
     trashed_at       timestamptz not null default now(),
     purge_at         timestamptz not null,
@@ -353,6 +353,277 @@ begin
     return holds;
 end $$;
 
+-- What the worker writes here it writes through these functions. They read in the catalog what is to be given back: an
+-- operator's session does that, so it must not be what somebody with the worker's password likes.
+
+-- Fails unless the deletion of an agent is pending.
+create function provisioning.require_deletion(agent bigint) returns void
+    language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if not exists (select from provisioning.jobs j
+                   where j.agent_id = agent and j.kind = 'deprovision' and j.state = 'pending') then
+        raise exception 'no deletion of agent % is pending', agent using errcode = 'insufficient_privilege';
+    end if;
+end $$;
+
+-- The agent's registered tables that still are what was registered. All have to be the caller's.
+create function provisioning.leaving_tables(agent bigint) returns oid[]
+    language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    found_table record;
+    tables oid[] := '{}';
+begin
+    for found_table in
+        select c.oid, c.relowner
+        from provisioning.agent_tables t
+        join pg_catalog.pg_class c on c.oid = t.relation and c.relname = t.table_name
+        where t.agent_id = agent
+    loop
+        if not pg_has_role(session_user, found_table.relowner, 'USAGE') then
+            raise exception '% is no table of role %', found_table.oid::regclass, session_user
+                using errcode = 'insufficient_privilege';
+        end if;
+        tables := tables || found_table.oid;
+    end loop;
+    return tables;
+end $$;
+
+-- Keeps in the registry which foreign keys of a leaving agent's tables the caller is about to take off, each once.
+-- False: there was nothing to write to. Keys that are gone by now are left out.
+create function provisioning.note_keys(agent bigint, keys oid[]) returns boolean
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+declare
+    tables oid[];
+begin
+    perform provisioning.require_deletion(agent);
+    tables := provisioning.leaving_tables(agent);
+    update provisioning.agents p
+    set removed_keys = (
+        with noted as (
+            select provisioning.key_entry(k.oid) as entry
+            from pg_catalog.pg_constraint k
+            where k.oid = any (keys) and k.contype = 'f' and k.conrelid = any (tables)
+        )
+        select coalesce(jsonb_agg(u.entry), '[]')
+        from (
+            select old.entry
+            from jsonb_array_elements(p.removed_keys) old (entry)
+            where not exists (
+                select from noted n
+                where n.entry ->> 'schema' = old.entry ->> 'schema' and n.entry ->> 'name' = old.entry ->> 'name'
+                  and n.entry ->> 'key' = old.entry ->> 'key')
+            union all
+            select n.entry from noted n
+        ) u (entry)
+    )
+    where p.agent_id = agent;
+    return found;
+end $$;
+
+-- Who besides the owner may do what with some tables and their sequences: the statement that takes it away, and
+-- what provisioning.regain_statement needs to give it back.
+create function provisioning.grants_on(tables oid[]) returns table (revoke text, entry jsonb)
+    language sql stable set search_path = pg_catalog, pg_temp as $$
+    with those as materialized (
+        select c.oid, n.nspname, c.relname, c.relacl, c.relowner
+        from unnest(tables) u (oid)
+        join pg_catalog.pg_class c on c.oid = u.oid
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    ), lists as (
+        select 'table' as kind, t.nspname, t.relname, null::name as attname, t.relacl as acl, t.relowner from those t
+        union all
+        select 'table', t.nspname, t.relname, a.attname, a.attacl, t.relowner
+        from those t
+        join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attacl is not null and not a.attisdropped
+        union all
+        -- Of serial columns (a) and of identity columns (i).
+        select 'sequence', n.nspname, c.relname, null, c.relacl, c.relowner
+        from those t
+        join pg_catalog.pg_depend d on d.refclassid = 'pg_catalog.pg_class'::regclass
+            and d.refobjid = t.oid and d.refobjsubid > 0 and d.deptype in ('a', 'i')
+            and d.classid = 'pg_catalog.pg_class'::regclass
+        join pg_catalog.pg_class c on c.oid = d.objid and c.relkind = 'S'
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    )
+    select
+        format('revoke all on %s %I.%I from %s cascade', l.kind, l.nspname, l.relname,
+            case when g.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(g.grantee)) end) as revoke,
+        jsonb_strip_nulls(jsonb_build_object(
+            'what', 'grant', 'on', l.kind, 'schema', l.nspname, 'name', l.relname, 'column', l.attname,
+            'privileges', jsonb_agg(lower(g.privilege_type collate "C") order by g.privilege_type),
+            'to', case when g.grantee <> 0 then pg_get_userbyid(g.grantee) end,
+            'option', g.is_grantable)) as entry
+    from lists l, aclexplode(l.acl) g
+    where g.grantee <> l.relowner
+    group by l.kind, l.nspname, l.relname, l.attname, g.grantee, g.is_grantable
+    order by 1
+$$;
+
+-- Notes a leaving agent and what of it goes into the trash, and takes its tables out of publications. The caller has
+-- the tables locked, and runs the statements: the first take privileges away, the others move each table, and then at
+-- once what moved with it, since the next table may have things of the same names. No prefix begins with an underscore,
+-- so nothing that comes later bears one of the names. provisioning.remove_agent adds what only the agent's row knows.
+--
+-- A key to public.agents that somebody has given up meanwhile (`agents convert`) does not come back.
+-- seconds: how long to keep it
+-- service_clock: in seconds since 1970
+-- item: its number there; null: the row was not written
+create function provisioning.trash_agent(
+    agent bigint, seconds double precision, service_clock double precision,
+    out item bigint, out tables bigint, out revokes text[], out moves text[]
+)
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+#variable_conflict use_column
+declare
+    own oid[];
+begin
+    perform provisioning.require_deletion(agent);
+    own := provisioning.leaving_tables(agent);
+    revokes := array(select g.revoke from provisioning.grants_on(own) g order by g.revoke);
+    insert into provisioning.trash as t (
+        agent_id, agent_prefix, built_for, template_version, reference, provisioned_at, regain, purge_at, clock_offset
+    )
+    select p.agent_id, p.agent_prefix, p.user_id, p.template_version, p.reference, p.provisioned_at,
+        (select coalesce(jsonb_agg(g.entry order by g.revoke), '[]') from provisioning.grants_on(own) g)
+        || (select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+                'what', 'publication', 'schema', n.nspname, 'name', c.relname, 'publication', u.publication,
+                'columns', to_jsonb(u.columns), 'filter', u.filter))), '[]')
+            from unnest(own) o (oid)
+            join pg_catalog.pg_class c on c.oid = o.oid
+            join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+            cross join lateral provisioning.unpublish(o.oid::regclass) u)
+        || (select coalesce(jsonb_agg(k.entry), '[]') from jsonb_array_elements(p.removed_keys) k (entry)
+            where p.reference = 'foreign_key'
+               or (k.entry ->> 'refers_to_schema', k.entry ->> 'refers_to') is distinct from ('public', 'agents')),
+        now() + seconds * interval '1 second',
+        extract(epoch from clock_timestamp()) - service_clock
+    from provisioning.agents p
+    where p.agent_id = agent
+    returning t.item into item;
+    if item is null then
+        return;
+    end if;
+    with tables as materialized (
+        select c.oid, c.relnamespace, c.relname
+        from unnest(own) t (oid)
+        join pg_catalog.pg_class c on c.oid = t.oid
+    ), relations as (
+        select 'table' as kind, oid, relnamespace as home, relname::text as name, oid as with_table from tables
+        union all
+        select 'index', c.oid, c.relnamespace, c.relname::text, t.oid
+        from tables t
+        join pg_catalog.pg_index i on i.indrelid = t.oid
+        join pg_catalog.pg_class c on c.oid = i.indexrelid
+        union all
+        select 'sequence', c.oid, c.relnamespace, c.relname::text, t.oid
+        from tables t
+        join pg_catalog.pg_depend d on d.refclassid = 'pg_catalog.pg_class'::regclass
+            and d.refobjid = t.oid and d.refobjsubid > 0 and d.deptype in ('a', 'i')
+            and d.classid = 'pg_catalog.pg_class'::regclass
+        join pg_catalog.pg_class c on c.oid = d.objid and c.relkind = 'S'
+        union all
+        -- Those of somebody else's stay where they are, on the moved table, and go when it is dropped.
+        select 'statistics', s.oid, s.stxnamespace, s.stxname::text, null
+        from tables t
+        join pg_catalog.pg_statistic_ext s
+            on s.stxrelid = t.oid and pg_has_role(session_user, s.stxowner, 'USAGE')
+        union all
+        select 'type', y.oid, y.typnamespace, y.typname::text, null
+        from provisioning.agent_types t
+        join pg_catalog.pg_type y on y.oid = t.type and y.typname = t.type_name
+        where t.agent_id = agent
+    ), renamed as (
+        select r.*, '_' || item || substr(r.name, length(p.agent_prefix) + 1) as telling,
+            r.name ^@ (p.agent_prefix || '_') as has_prefix,
+            row_number() over (order by r.kind, r.oid) as number,
+            -- An index and a type may have one name, and so may two tables in two schemas.
+            row_number() over (partition by r.name order by r.kind <> 'table', r.oid) = 1 as is_first
+        from relations r, provisioning.agents p
+        where p.agent_id = agent
+    ), named as materialized (
+        select r.*, n.nspname as schema,
+            case when r.has_prefix and r.is_first and octet_length(r.telling) <= 63 then r.telling
+                 else format('_%s.%s', item, r.number) end as kept_as
+        from renamed r join pg_catalog.pg_namespace n on n.oid = r.home
+    ), noted as (
+        insert into provisioning.trash_relations (kept_as, item, kind, home, name)
+        select d.kept_as, trash_agent.item, d.kind, d.schema, d.name from named d
+        returning trash_relations.kept_as
+    )
+    select count(*) filter (where d.kind = 'table'), array_agg(concat(
+        -- Indexes and sequences go with their tables.
+        case when d.kind in ('table', 'statistics', 'type')
+             then format('alter %s %I.%I set schema provisioning_trash; ', d.kind, d.schema, d.name) end,
+        format('alter %s provisioning_trash.%I rename to %I', d.kind, d.name, d.kept_as))
+        order by d.with_table, d.kind <> 'table', d.number)
+    into tables, moves
+    from named d join noted n on n.kept_as = d.kept_as;
+end $$;
+
+-- What the sweep may purge, a few at a time and in any order: neither the sweep nor the rest waits for those that
+-- cannot go. Nothing, and `held`, where the database's clock has moved against the service's by more than an hour since
+-- the deletions that are due now: with that it is not known whether they are.
+-- service_clock: in seconds since 1970
+create function provisioning.purge_due(
+    service_clock double precision, out held boolean, out clock_moved double precision, out items bigint[]
+)
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+declare
+    ahead constant double precision := extract(epoch from clock_timestamp()) - service_clock;
+begin
+    select coalesce(max(abs(t.clock_offset - ahead)), 0) into clock_moved
+    from provisioning.trash t where t.purge_at <= now();
+    held := exists (select from provisioning.purge_holds h where h.released_at is null);
+    if clock_moved > 3600 and not held then
+        insert into provisioning.purge_holds (clock_moved) values (make_interval(secs => clock_moved))
+        on conflict do nothing;
+        held := true;
+    end if;
+    if held then
+        return;
+    end if;
+    -- What was released, or noted without a clock, is measured from now on.
+    update provisioning.trash t set clock_offset = ahead where t.clock_offset is null;
+    items := array(select t.item from provisioning.trash t where t.purge_at <= now() order by random() limit 50);
+end $$;
+
+-- One item of the trash, gone from the books, and what there is to drop. No row: somebody is restoring or purging it, or
+-- it is to be kept for longer. What is not due, or is held, only those may purge who may write to the trash.
+create function provisioning.purge_item(item bigint, due boolean)
+returns table (agent_id bigint, agent_prefix text, gone boolean, oids oid[], tables text[], types text[])
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+#variable_conflict use_column
+begin
+    if not due and not has_table_privilege(session_user, 'provisioning.trash', 'delete') then
+        raise exception 'role % may purge only what is due', session_user using errcode = 'insufficient_privilege';
+    end if;
+    if due and exists (select from provisioning.purge_holds h where h.released_at is null) then
+        return;
+    end if;
+    select t.agent_id, t.agent_prefix into agent_id, agent_prefix
+    from provisioning.trash t
+    where t.item = purge_item.item and (not due or t.purge_at <= now())
+    for update skip locked;
+    if not found then
+        return;
+    end if;
+    select coalesce(array_agg(k.oid) filter (where k.kind = 'table'), '{}'),
+        coalesce(array_agg(k.name) filter (where k.kind = 'table'), '{}'),
+        coalesce(array_agg(k.name) filter (where k.kind = 'type'), '{}')
+    into oids, tables, types
+    from (
+        select r.kind, n.name, case r.kind when 'table' then to_regclass(n.name)::oid
+                                           when 'type' then to_regtype(n.name)::oid end as oid
+        from provisioning.trash_relations r
+        cross join lateral format('provisioning_trash.%I', r.kept_as) n (name)
+        where r.item = purge_item.item
+    ) k
+    where k.oid is not null;
+    delete from provisioning.trash t where t.item = purge_item.item;
+    gone := found;
+    return next;
+end $$;
+
 revoke all on function provisioning.unpublish(regclass) from public, anon, authenticated, service_role;
 revoke all on function provisioning.regain_statement(jsonb) from public, anon, authenticated, service_role;
 revoke all on function provisioning.key_entry(oid) from public, anon, authenticated, service_role;
@@ -363,3 +634,11 @@ revoke all on function provisioning.require_plain_key(regclass, smallint[], regc
     from public, anon, authenticated, service_role;
 revoke all on function provisioning.add_key(jsonb) from public, anon, authenticated, service_role;
 revoke all on function provisioning.validate_key(regclass, text) from public, anon, authenticated, service_role;
+revoke all on function provisioning.require_deletion(bigint) from public, anon, authenticated, service_role;
+revoke all on function provisioning.leaving_tables(bigint) from public, anon, authenticated, service_role;
+revoke all on function provisioning.note_keys(bigint, oid[]) from public, anon, authenticated, service_role;
+revoke all on function provisioning.grants_on(oid[]) from public, anon, authenticated, service_role;
+revoke all on function provisioning.trash_agent(bigint, double precision, double precision)
+    from public, anon, authenticated, service_role;
+revoke all on function provisioning.purge_due(double precision) from public, anon, authenticated, service_role;
+revoke all on function provisioning.purge_item(bigint, boolean) from public, anon, authenticated, service_role;

@@ -150,7 +150,7 @@ begin
         update provisioning.trash t
         set owner_known = leaving.known, user_id = leaving.user_id, created_by = leaving.created_by,
             created_at = leaving.created_at, whatsapp = switched_off
-        where t.item = remove_agent.item;
+        where t.item = remove_agent.item and t.agent_id = agent;
         if not found then
             raise exception 'UPDATE did not change the item of agent % in the trash', agent
                 using errcode = 'object_not_in_prerequisite_state',

@@ -8,7 +8,13 @@ select
     inet_server_addr() is null or inet_server_addr() <<= inet '127.0.0.0/8' as local,
     has_schema_privilege('public', 'create') as may_create,
     has_schema_privilege('provisioning_trash', 'usage')
-        and has_schema_privilege('provisioning_trash', 'create') as may_trash,
+        and has_schema_privilege('provisioning_trash', 'create')
+        and (
+            select bool_and(coalesce(has_function_privilege(to_regprocedure('provisioning.' || f), 'execute'), false))
+            from unnest('{"note_keys(bigint, oid[])", "forget_keys(bigint)",
+                          "trash_agent(bigint, double precision, double precision)",
+                          "purge_due(double precision)", "purge_item(bigint, boolean)"}'::text[]) f
+        ) as may_trash,
     (
         select bool_and(coalesce(has_function_privilege(to_regprocedure('provisioning.' || f), 'execute'), false))
         from unnest('{"due(text[], integer, integer)", "next_due(text[], integer)",

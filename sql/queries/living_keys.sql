@@ -1,5 +1,4 @@
--- The foreign keys of an agent's registered tables to tables that do not go with the agent, quoted; each with what
--- gives it back. A key of a partition goes with that of its parent.
+-- The foreign keys of an agent's registered tables to tables that do not go with the agent, quoted. A key of a partition goes with that of its parent.
 -- $1 agent
 with own as materialized (
     select c.oid, n.nspname, c.relname
@@ -13,7 +12,7 @@ select
     quote_ident(k.conname) as key,
     format('%I.%I', n.nspname, c.relname) as refers_to,
     c.oid = 'public.agents'::regclass as to_agents,
-    provisioning.key_entry(k.oid)::text as entry
+    k.oid
 from own o
 join pg_catalog.pg_constraint k on k.conrelid = o.oid and k.contype = 'f' and k.conparentid = 0
 join pg_catalog.pg_class c on c.oid = k.confrelid

@@ -6,11 +6,15 @@ use tokio_postgres::types::Type;
 use super::deprovision::is_alive;
 use super::error::{Error, query, written};
 use super::mend::refers_to_agents;
+use super::reshape::unchecked;
 use super::shared_lock::{AGENTS, LockMode, lock};
 use super::{Agent, AgentId, Blueprint, Object, Outcome, Reference};
 
 /// Drops the agent's foreign keys to `agents`, or creates those that the templates have. An agent that
 /// is gone is `Superseded`, and the caller must roll back.
+///
+/// `agents` is locked against writers until the commit, so the rows behind a new key are not checked. That is
+/// `Unfinished`, and [`check_keys`] is the rest.
 pub async fn convert(
     client: &Client,
     blueprint: &Blueprint,
@@ -31,12 +35,24 @@ pub async fn convert(
             let wanted = objects.iter().filter(|object| refers_to_agents(object));
             let missing = wanted.filter(ours).filter(|key| !has(key));
             let (tables, creates): (Vec<_>, Vec<_>) =
-                missing.map(|key| (key.relation.clone(), key.create())).unzip();
-            tie(client, agent.id, to, &tables, &creates).await?
+                missing.map(|key| (key.relation.clone(), unchecked(key))).unzip();
+            if tie(client, agent.id, to, &tables, &creates).await? {
+                return Ok(Outcome::Unfinished);
+            }
+            false
         }
         Reference::Check => untie(client, agent.id).await?,
     };
     Ok(if there { Outcome::Converted } else { Outcome::Superseded })
+}
+
+/// Checks the rows behind the agent's foreign keys to `agents`, as far as that was not done. It locks `agents` against no
+/// writer. A key whose rows have no partner goes on to hold for new rows only.
+pub async fn check_keys(client: &Client, id: AgentId) -> Result<Outcome, Error> {
+    let sql = include_str!("../../sql/queries/check_keys.sql");
+    let checked = client.query_typed(sql, &[(&id.0, Type::INT8)]).await;
+    let checked = checked.map_err(query("check the rows behind the foreign keys"))?;
+    Ok(if checked.is_empty() { Outcome::Unchanged } else { Outcome::Converted })
 }
 
 /// Drops the agent's foreign keys to `agents`; whether it still has its row there.

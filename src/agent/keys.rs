@@ -16,7 +16,7 @@ use tokio_postgres::{Client, Row};
 
 use super::AgentId;
 use super::drift::{Change, Drift};
-use super::error::{Error, query, written};
+use super::error::{Error, query};
 use super::object::{Kind, Object};
 use super::shared_lock::{LockMode, lock, lock_patiently};
 
@@ -33,8 +33,7 @@ pub(super) struct Key {
     name: String,
     /// Qualified and quoted, as the others.
     refers_to: String,
-    /// For the registry.
-    entry: String,
+    oid: u32,
 }
 
 /// The agent's keys.
@@ -52,16 +51,14 @@ pub(super) async fn take_off(client: &Client, id: AgentId, keys: &[Key]) -> Resu
     let drops: Vec<String> = keys.iter().map(|key| key.drop()).collect();
     // A table that its owner keeps from us was not to be locked in advance: nobody waits behind us for long.
     let drops = format!("set local lock_timeout = {UNASKED_MS};\n{}", drops.join(";\n"));
-    let entries: Vec<&str> = keys.iter().map(|key| key.entry.as_str()).collect();
-    let record = include_str!("../../sql/queries/removed_keys.sql");
+    let oids: Vec<u32> = keys.iter().map(|key| key.oid).collect();
     let own: Vec<String> = keys.iter().map(|key| key.relation.clone()).collect();
     // One round trip, since the table that the keys refer to is locked until the commit.
     let (recorded, locked, dropped) = tokio::join!(
         biased;
         async {
-            client
-                .execute_typed(record, &[(&id.0, Type::INT8), (&entries, Type::TEXT_ARRAY)])
-                .await
+            let note = "select provisioning.note_keys($1, $2)";
+            client.query_typed(note, &[(&id.0, Type::INT8), (&oids, Type::OID_ARRAY)]).await
         },
         // First, and the agent's tables behind it: taken in the middle it would deadlock with who reads
         // agents and then uses a table.
@@ -71,8 +68,8 @@ pub(super) async fn take_off(client: &Client, id: AgentId, keys: &[Key]) -> Resu
     let recorded = recorded.map_err(query("record the removed foreign keys"))?;
     locked?;
     dropped.map_err(query("take the foreign keys off"))?;
-    written(recorded, "provisioning.agents")?;
-    Ok(true)
+    let recorded = recorded.first().is_some_and(|row| row.get(0));
+    if recorded { Ok(true) } else { Err(Error::Swallowed("provisioning.agents")) }
 }
 
 impl Key {
@@ -81,7 +78,7 @@ impl Key {
             relation: row.get("relation"),
             name: row.get("key"),
             refers_to: row.get("refers_to"),
-            entry: row.get("entry"),
+            oid: row.get("oid"),
         }
     }
 

@@ -41,8 +41,8 @@ impl Mend {
 }
 
 impl Keys {
-    fn add(&mut self, statements: Vec<String>, outside: Vec<String>, key: &Object) {
-        self.statements.extend(statements);
+    fn add(&mut self, statement: String, outside: Vec<String>, key: &Object) {
+        self.statements.push(statement);
         self.shared.extend(outside);
         self.own.push(key.relation.clone());
     }
@@ -70,18 +70,19 @@ pub fn mend(prefix: &Prefix, drift: &[Drift], force: bool) -> Mend {
     let missing: Vec<&Object> =
         drift.iter().filter(|d| d.change == Change::Missing).map(|d| &d.object).collect();
     let mut keys = Keys::default();
-    // Numbers depend on the rows: a sequence is made only together with its column.
-    let lost: Vec<&Object> = missing
-        .iter()
-        .filter(|object| object.kind == Kind::Sequence)
-        .filter(|own| !missing.iter().any(|column| column.is_filled_by(own)))
-        .copied()
-        .collect();
+    let lost = lost_sequences(&missing);
     for entry in drift {
-        let (object, before) = (&entry.object, mend.statements.len());
-        let referred =
-            if is_foreign_key(object) { outside(&object.definition, prefix) } else { Vec::new() };
-        let is_outside = !referred.is_empty();
+        let object = &entry.object;
+        let refers_to = refers_to(object, prefix);
+        if !refers_to.is_empty() {
+            match tie(entry, drift, &missing, force) {
+                Tie::Locked(statement) => keys.add(statement, refers_to, object),
+                Tie::Free(statement) => mend.statements.push(statement),
+                Tie::Left => mend.left.push(entry.clone()),
+                Tie::Replaced => {}
+            }
+            continue;
+        }
         match &entry.change {
             Change::Missing if lost.iter().any(|lost| object == *lost || object.needs(lost)) => {
                 mend.left.push(entry.clone());
@@ -94,18 +95,10 @@ pub fn mend(prefix: &Prefix, drift: &[Drift], force: bool) -> Mend {
             }
             Change::Missing if stand_in(object, drift, force).is_some() => {
                 let old = stand_in(object, drift, force);
-                mend.statements.extend(old.map(|old| reshape::replace(object, old, is_outside)));
+                mend.statements.extend(old.map(|old| reshape::replace(object, old, false)));
             }
             Change::Missing if force && is_foreign_key(object) => {
-                mend.statements.push(reshape::key(object, None, is_outside));
-            }
-            Change::Missing | Change::Removed { obstacle: None, .. } if is_outside => {
-                mend.statements.push(reshape::unchecked(object));
-            }
-            // Without a lock on the table outside.
-            Change::Differs { found } if is_outside && is_unchecked(object, found) => {
-                mend.statements.push(reshape::check(object));
-                continue;
+                mend.statements.push(reshape::key(object, None, false));
             }
             Change::Missing => mend.statements.push(object.create()),
             Change::Differs { found } if replaceable(object, found, force) => {
@@ -113,7 +106,7 @@ pub fn mend(prefix: &Prefix, drift: &[Drift], force: bool) -> Mend {
                 mend.statements.push(object.create());
             }
             Change::Differs { .. } if force && is_foreign_key(object) => {
-                mend.statements.push(reshape::key(object, Some(&object.part), is_outside));
+                mend.statements.push(reshape::key(object, Some(&object.part), false));
             }
             Change::Differs { found } if force && lacks_not_null(object, found) => {
                 mend.statements.push(reshape::not_null(object));
@@ -126,15 +119,57 @@ pub fn mend(prefix: &Prefix, drift: &[Drift], force: bool) -> Mend {
                 mend.left.push(entry.clone());
             }
         }
-        if is_outside && mend.statements.len() > before {
-            keys.add(mend.statements.split_off(before), referred, object);
-        }
     }
     if !keys.statements.is_empty() {
         keys.mode = mode(drift, force);
         mend.keys = Some(keys);
     }
     mend
+}
+
+/// Numbers depend on the rows: a sequence is made only together with its column.
+fn lost_sequences<'a>(missing: &[&'a Object]) -> Vec<&'a Object> {
+    let is_filled = |own: &&Object| missing.iter().any(|column| column.is_filled_by(own));
+    let sequences = missing.iter().filter(|object| object.kind == Kind::Sequence);
+    sequences.filter(|own| !is_filled(own)).copied().collect()
+}
+
+/// The tables outside that it refers to, if it is a foreign key.
+pub(super) fn refers_to(object: &Object, prefix: &Prefix) -> Vec<String> {
+    if is_foreign_key(object) { outside(&object.definition, prefix) } else { Vec::new() }
+}
+
+/// What is to be done about a foreign key to a table outside.
+enum Tie {
+    /// While that table is locked.
+    Locked(String),
+    Free(String),
+    /// Something for a person.
+    Left,
+    /// It gives way to the one that it stands for.
+    Replaced,
+}
+
+/// Rows are not checked while the table outside is locked: the next repair does it.
+fn tie(entry: &Drift, drift: &[Drift], missing: &[&Object], force: bool) -> Tie {
+    let key = &entry.object;
+    match (&entry.change, stand_in(key, drift, force)) {
+        (Change::Missing, Some(old)) => Tie::Locked(reshape::replace(key, old, true)),
+        (Change::Missing, None) if force => Tie::Locked(reshape::key(key, None, true)),
+        (Change::Missing | Change::Removed { obstacle: None, .. }, _) => {
+            Tie::Locked(reshape::unchecked(key))
+        }
+        (Change::Differs { found }, _) if is_unchecked(key, found) => {
+            Tie::Free(reshape::check(key))
+        }
+        (Change::Differs { .. }, _) if force => {
+            Tie::Locked(reshape::key(key, Some(&key.part), true))
+        }
+        (Change::Extra, _) if missing.iter().any(|m| stand_in(m, drift, force) == Some(key)) => {
+            Tie::Replaced
+        }
+        (Change::Differs { .. } | Change::Extra | Change::Removed { .. }, _) => Tie::Left,
+    }
 }
 
 /// With its default, which rows that are there get too, and as the owner of its sequence.

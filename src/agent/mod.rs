@@ -44,7 +44,7 @@ use serde::Deserialize;
 pub use adopt::{Candidate, Found, Refused, Taken, candidates, others, take};
 pub use built::{Built, drift};
 pub use concurrent::run_concurrently;
-pub use convert::convert;
+pub use convert::{check_keys, convert};
 pub use deprovision::{Leaving, deprovision};
 pub use drift::{Change, Drift, headlines};
 pub use error::Error;

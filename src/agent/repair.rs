@@ -5,12 +5,12 @@ use tokio_postgres::Client;
 use super::built::{self, Built};
 use super::drift::{Change, Drift, headlines};
 use super::error::Error;
-use super::mend::{Mend, mend};
+use super::mend::{Mend, mend, refers_to};
 use super::object::{Kind, Object};
 use super::provision::{Registered, apply, taken};
 use super::reshape::is_unchecked;
 use super::script::Script;
-use super::shared_lock::{lock, outside, require_turn};
+use super::shared_lock::{lock, require_turn};
 use super::{Agent, Blueprint, Outcome, Prefix, keys};
 
 /// Brings an agent back to what its template version makes, see [`mend`], and gives it back the foreign keys that a
@@ -92,7 +92,7 @@ async fn look(
 
 /// The foreign keys to tables outside that are there and were not checked.
 fn unchecked(prefix: &Prefix, drift: &[Drift]) -> Vec<Object> {
-    let is_outside = |key: &Object| !outside(&key.definition, prefix).is_empty();
+    let is_outside = |key: &Object| !refers_to(key, prefix).is_empty();
     let key = |Drift { object, change }: &Drift| match change {
         Change::Differs { found } if is_unchecked(object, found) && is_outside(object) => {
             Some(object.clone())

@@ -14,8 +14,8 @@ use super::deprovision::Holdings;
 use super::error::{Error, query};
 use super::unmanaged::require_detached;
 
-/// Writes an agent down for the trash, with its tables bare; its number there, and the statements
-/// that move the tables.
+/// Writes an agent down for the trash; its number there, and the statements that take privileges off its tables and move
+/// them. The server reads in the catalog what is to be given back.
 ///
 /// What could not be dropped is not moved either: a view would go on showing its rows. The caller has the
 /// tables locked, so it stays like that.
@@ -25,47 +25,28 @@ pub(super) async fn note(
     id: AgentId,
     holdings: &Holdings,
 ) -> Result<(i64, String), Error> {
-    let tables = holdings.oids();
     let trial = format!(
         "savepoint trash;\n{}rollback to savepoint trash;\nrelease savepoint trash",
         holdings.drop()
     );
     client.batch_execute(&trial).await.map_err(query("take the agent's tables out of use"))?;
-    let taken_off = bare(client, &tables).await?;
-    let asked: [(&(dyn ToSql + Sync), Type); 4] = [
+    let sql = "select * from provisioning.trash_agent($1, $2, $3)";
+    let asked: [(&(dyn ToSql + Sync), Type); 3] = [
         (&id.0, Type::INT8),
-        (&taken_off, Type::TEXT_ARRAY),
         (&retention.as_secs_f64(), Type::FLOAT8),
         (&service_clock(), Type::FLOAT8),
     ];
-    let noted = client.query_typed(include_str!("../../sql/queries/trash.sql"), &asked).await;
+    let noted = client.query_typed(sql, &asked).await;
     let noted = noted.map_err(query("write the agent down for the trash"))?;
-    let Some(row) = noted.first() else { return Err(Error::Swallowed("provisioning.trash")) };
-    let item: i64 = row.get("item");
-    let sql = include_str!("../../sql/queries/trash_relations.sql");
-    let moves = client.query_typed(sql, &[(&id.0, Type::INT8), (&item, Type::INT8)]).await;
-    let moves = moves.map_err(query("write the agent's tables down for the trash"))?;
-    if moves.iter().filter(|row| row.get("is_table")).count() != tables.len() {
+    let row = noted.first().filter(|row| row.get::<_, Option<i64>>("item").is_some());
+    let Some(row) = row else { return Err(Error::Swallowed("provisioning.trash")) };
+    let noted: Option<i64> = row.get("tables");
+    if noted.and_then(|noted| usize::try_from(noted).ok()) != Some(holdings.oids().len()) {
         return Err(Error::Swallowed("provisioning.trash_relations"));
     }
-    Ok((item, moves.iter().map(|row| row.get::<_, String>("statement") + ";\n").collect()))
-}
-
-/// Takes privileges and publications off tables; what gives them back.
-async fn bare(client: &Client, tables: &[u32]) -> Result<Vec<String>, Error> {
-    let sql = include_str!("../../sql/queries/trash_grants.sql");
-    let grants = client.query_typed(sql, &[(&tables, Type::OID_ARRAY)]).await;
-    let grants = grants.map_err(query("read the privileges on the agent's tables"))?;
-    let revokes: Vec<&str> = grants.iter().map(|row| row.get("revoke")).collect();
-    let (revokes, sql) = (revokes.join(";\n"), include_str!("../../sql/queries/unpublish.sql"));
-    let (bared, withdrawn) = tokio::join!(
-        biased;
-        client.batch_execute(&revokes),
-        async { client.query_typed(sql, &[(&tables, Type::OID_ARRAY)]).await },
-    );
-    bared.map_err(query("take the privileges off the agent's tables"))?;
-    let withdrawn = withdrawn.map_err(query("take the agent's tables out of publications"))?;
-    Ok(grants.iter().chain(&withdrawn).map(|row| row.get("entry")).collect())
+    let statements = ["revokes", "moves"].map(|column| row.get::<_, Option<Vec<String>>>(column));
+    let statements = statements.into_iter().flatten().flatten();
+    Ok((row.get("item"), statements.map(|statement| statement + ";\n").collect()))
 }
 
 /// Seconds since 1970 by this machine's clock. The trash keeps by how much the database's is ahead of it.
@@ -80,7 +61,7 @@ pub async fn purge(
     item: i64,
     due: bool,
 ) -> Result<Option<(AgentId, String)>, Error> {
-    let sql = include_str!("../../sql/queries/purge.sql");
+    let sql = "select * from provisioning.purge_item($1, $2)";
     let rows = client.query_typed(sql, &[(&item, Type::INT8), (&due, Type::BOOL)]).await;
     let rows = rows.map_err(query("take an agent off the trash's books"))?;
     let Some(row) = rows.first() else { return Ok(None) };

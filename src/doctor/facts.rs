@@ -14,15 +14,19 @@ const SLOTS_PER_JOB: i64 = 150;
 /// The oldest server that the tests run on, as `server_version_num` counts.
 const OLDEST: i32 = 150_000;
 
-/// What decides which agents go. The worker reads it, and writes it by functions.
-const GUARDED: [&str; 3] =
-    ["provisioning.jobs", "provisioning.agents", "provisioning.deleted_agents"];
-const WRITTEN: [&str; 6] = [
+/// What decides which agents go, and what comes back. The worker reads it, and writes it by functions.
+const GUARDED: [&str; 6] = [
+    "provisioning.jobs",
+    "provisioning.agents",
+    "provisioning.deleted_agents",
+    "provisioning.trash",
+    "provisioning.trash_relations",
+    "provisioning.purge_holds",
+];
+const WRITTEN: [&str; 4] = [
     "provisioning.agent_tables",
     "provisioning.agent_types",
     "provisioning.templates",
-    "provisioning.trash",
-    "provisioning.trash_relations",
     "provisioning.instances",
 ];
 const TRIGGERS: [&str; 3] = ["enqueue_provision", "enqueue_deprovision", "refuse_truncate"];
@@ -127,7 +131,10 @@ impl Facts {
             lacks.push(format!("execute on provisioning.{functions}"));
         }
         if !self.0.get::<_, bool>("may_trash") {
-            lacks.push("create in schema provisioning_trash".to_owned());
+            lacks.push(
+                "create in schema provisioning_trash, or execute on the functions of the trash"
+                    .to_owned(),
+            );
         }
         if !self.0.get::<_, bool>("may_use_agents") {
             lacks.push("select, references on public.agents".to_owned());
@@ -142,8 +149,8 @@ impl Facts {
             return ok("role", format!("{role} may do what a worker does"));
         }
         let found = format!(
-            "the worker's role may write what decides which agents are deleted: {}. Whoever knows its \
-             password can delete any agent",
+            "the worker's role may write what decides which agents are deleted, or what a restore gives back: \
+             {}. Whoever knows its password can delete any agent",
             excessive.join("; ")
         );
         warning("role", found, "run deploy/roles.sql as postgres")

@@ -7,9 +7,6 @@ use super::Limits;
 use crate::error::Chain;
 use crate::{agent, db};
 
-/// Seconds that the database's clock may move against this service's.
-const CLOCK_MOVES: f64 = 60.0 * 60.0;
-
 /// Drops what is due, one agent per transaction; how many. What cannot be dropped is logged, and
 /// tried again.
 ///
@@ -40,21 +37,12 @@ pub(super) async fn purge(client: &mut Client, limits: &Limits) -> Result<u64, d
 /// What may be purged; `None`: nothing, until an operator approves.
 async fn due(client: &Client) -> Result<Option<Vec<i64>>, db::Error> {
     let clock = agent::service_clock();
-    let sql = include_str!("../../sql/queries/purge_due.sql");
+    let sql = "select * from provisioning.purge_due($1)";
     let rows = client.query_typed(sql, &[(&clock, Type::FLOAT8)]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let (held, moved): (bool, f64) = (row.try_get("held")?, row.try_get("clock_moved")?);
-    if !held && moved <= CLOCK_MOVES {
-        // What was released, or noted without a clock, is measured from now on.
-        let measure = "update provisioning.trash set clock_offset = \
-                       extract(epoch from clock_timestamp())::float8 - $1 where clock_offset is null";
-        client.execute_typed(measure, &[(&clock, Type::FLOAT8)]).await?;
-        return Ok(Some(row.try_get("items")?));
-    }
     if !held {
-        let insert = "insert into provisioning.purge_holds (clock_moved) \
-                    values (make_interval(secs => $1)) on conflict do nothing";
-        client.execute_typed(insert, &[(&moved, Type::FLOAT8)]).await?;
+        return Ok(row.try_get("items")?);
     }
     tracing::error!(
         clock_moved_seconds = moved,

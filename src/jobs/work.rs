@@ -48,10 +48,13 @@ impl Worker {
     /// seldom lock it, ask for themselves.
     async fn require_turn(&self, client: &Client, job: &Job) -> Result<(), agent::Error> {
         let keyed = job.reference == Reference::ForeignKey && !job.has_begun();
+        // It is tied as was asked, and its rows are to be checked.
+        let tied = job.argument.as_deref() == Some(job.reference.as_str());
         let mode = match (job.kind, job.registered) {
             (Kind::Provision, Registered::Nobody) if self.blueprint.locks_agents() => {
                 LockMode::ShareRowExclusive
             }
+            (Kind::Convert, Registered::This) if tied => return Ok(()),
             (Kind::Deprovision | Kind::Convert, Registered::This) if keyed => {
                 LockMode::AccessExclusive
             }
@@ -93,7 +96,7 @@ impl Worker {
         }
         let to = job.argument.as_deref().unwrap_or_default().parse()?;
         if job.reference == to {
-            return Ok(Outcome::Unchanged);
+            return agent::check_keys(client, job.agent_id).await;
         }
         agent::convert(client, &self.blueprint, &job.agent()?, job.version, to).await
     }
