@@ -252,6 +252,8 @@ begin
     where a.agent_id = agent
       and y.typname = any (types) and y.typnamespace = 'public'::regnamespace and y.typtype = 'e'
       and y.typowner = quote_ident(current_user)::regrole -- a file may have found another role's there
+      and not exists (
+          select from provisioning.agent_types t where t.type = y.oid and t.type_name = y.typname)
     on conflict (type) do update set agent_id = excluded.agent_id, type_name = excluded.type_name
     where agent_types.type_name <> excluded.type_name;
     insert into provisioning.agent_tables (relation, agent_id, table_name)
@@ -260,6 +262,9 @@ begin
     cross join pg_catalog.pg_class c
     where a.agent_id = agent
       and c.relname = any (tables) and c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+      -- A table that was given to another role stays registered, and could not be registered anew.
+      and not exists (
+          select from provisioning.agent_tables t where t.relation = c.oid and t.table_name = c.relname)
     on conflict (relation) do update set agent_id = excluded.agent_id, table_name = excluded.table_name
     where agent_tables.table_name <> excluded.table_name;
     -- What row security or a rule swallowed would be dropped by nobody, and in the way for ever.
