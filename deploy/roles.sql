@@ -5,10 +5,13 @@
 --
 -- That sends a SCRAM verifier. `alter role ... password` would send the password itself, into the server's log.
 --
--- It builds and owns agents' tables and works the job queue. It cannot read customers' rows or
--- API keys, change an agent, delete an agent that nobody asked to delete, or reach schema auth.
+-- It builds and owns agents' tables and works the job queue, whose rows it writes through functions only. It
+-- cannot read customers' rows or API keys, change an agent, delete an agent or switch off a WhatsApp
+-- configuration where nobody asked for the deletion, confirm a paused deletion, or reach schema auth.
 
 begin;
+-- Whoever may create in schema public could put operators there that fit better than the built-in ones.
+set local search_path = pg_catalog, pg_temp;
 set local client_min_messages = warning;
 
 -- Roles belong to the whole cluster: another database may have made it, or be making it now.
@@ -76,14 +79,34 @@ grant usage on schema provisioning to agent_provisioner;
 grant usage, create on schema provisioning_trash to agent_provisioner;
 
 grant select on provisioning.migrations to agent_provisioner;
+
+-- What decides which agents go: written by functions, which prove what they write. An older version of this
+-- script granted more.
+revoke all on provisioning.jobs, provisioning.agents, provisioning.deleted_agents, public.agents,
+    public.whatsapp_configuration from agent_provisioner;
+revoke all on sequence provisioning.jobs_id_seq from agent_provisioner;
+drop policy if exists worker_delete on public.agents;
+drop policy if exists worker_select on public.whatsapp_configuration;
+drop policy if exists worker_update on public.whatsapp_configuration;
+grant select on provisioning.jobs, provisioning.agents, provisioning.deleted_agents to agent_provisioner;
+grant update (template_version, reference, removed_keys) on provisioning.agents to agent_provisioner;
+grant execute on function provisioning.settle(bigint, text, double precision),
+    provisioning.begin_deletion(bigint), provisioning.cancel_earlier(bigint),
+    provisioning.record_failure(bigint, integer, integer, text, double precision, text, text, double precision,
+        boolean, text, boolean),
+    provisioning.is_free(bigint), provisioning.enqueue(text, bigint[], text, smallint),
+    provisioning.reconcile(), provisioning.replay(bigint[], text, text[], text, text, boolean),
+    provisioning.cancel(bigint[], text, text, boolean), provisioning.end_provision(bigint),
+    provisioning.prune(double precision, bigint, bigint, boolean),
+    provisioning.enter_agent(bigint, integer, text) to agent_provisioner;
+
 grant select, insert, update, delete
-    on provisioning.jobs, provisioning.agents, provisioning.agent_tables, provisioning.agent_types,
-    provisioning.templates
+    on provisioning.agent_tables, provisioning.agent_types, provisioning.templates
     to agent_provisioner;
-grant select, delete on provisioning.deleted_agents to agent_provisioner;
 grant select, insert, update, delete on provisioning.trash, provisioning.trash_relations
     to agent_provisioner;
 grant select, insert, update on provisioning.purge_holds to agent_provisioner;
+grant execute on function provisioning.objects_of_others(name) to agent_provisioner;
 grant execute on function provisioning.touch_updated_at(), provisioning.total_orders()
     to agent_provisioner;       -- to create triggers with
 grant execute on function provisioning.next_id(bigint, regclass, name)
@@ -92,21 +115,21 @@ grant execute on function provisioning.due(text[], integer, integer),
     provisioning.next_due(text[], integer), provisioning.claim(text[], integer, integer),
     provisioning.register(bigint, text[], text[]), provisioning.requeue_behind_former(bigint, bigint),
     provisioning.living_agents(bigint[]), provisioning.hold_agent(bigint, text),
-    provisioning.remove_agent(bigint, boolean, bigint) to agent_provisioner;
+    provisioning.remove_agent(bigint, bigint) to agent_provisioner;
 grant select, insert, update, delete on provisioning.instances to agent_provisioner;
 grant execute on function provisioning.notify(text, text, double precision),
     provisioning.end_clock_waits(),
     provisioning.is_current(timestamptz), provisioning.differing_instances(bigint, jsonb),
     provisioning.show_instance(bigint, text, integer, text, jsonb, text, text) to agent_provisioner;
--- What paces locks on shared tables. DELETE allows the lock on the gate, which is empty.
-grant delete on provisioning.lock_gate to agent_provisioner;
+-- What paces locks on shared tables. DELETE allows the locks on the gates, which are empty.
+grant delete on provisioning.lock_gate, provisioning.sweep_gate, provisioning.limit_gate to agent_provisioner;
 grant select, update on sequence provisioning.lock_budget, provisioning.lock_writers_since,
     provisioning.lock_writers_last, provisioning.lock_all_since, provisioning.lock_all_last
     to agent_provisioner;
 grant execute on function provisioning.lock_pace(text), provisioning.require_lock_turn(text),
     provisioning.lock_referenced(regclass[], text, boolean), provisioning.lock_shared(text, text[], text[]),
-    provisioning.peek_agent(bigint), provisioning.pause_lock_waits(interval), provisioning.free_lock_waiters(boolean),
-    provisioning.lock_run_at(text, boolean), provisioning.lock_holders() to agent_provisioner;
+    provisioning.pause_lock_waits(interval), provisioning.free_lock_waiters(boolean),
+    provisioning.lock_holders() to agent_provisioner;
 grant execute on function provisioning.publish(regclass, name) to agent_provisioner;
 grant execute on function provisioning.unpublish(regclass), provisioning.regain_statement(jsonb),
     provisioning.regain_key(jsonb) to agent_provisioner;
@@ -115,8 +138,8 @@ drop policy if exists worker on provisioning.migrations;
 create policy worker on provisioning.migrations for select to agent_provisioner
     using ((select current_user = 'agent_provisioner'));
 drop policy if exists worker on provisioning.jobs;
-create policy worker on provisioning.jobs for all to agent_provisioner
-    using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
+create policy worker on provisioning.jobs for select to agent_provisioner
+    using ((select current_user = 'agent_provisioner'));
 drop policy if exists worker on provisioning.agents;
 create policy worker on provisioning.agents for all to agent_provisioner
     using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
@@ -131,7 +154,7 @@ create policy worker on provisioning.templates for all to agent_provisioner
     using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
 
 drop policy if exists worker on provisioning.deleted_agents;
-create policy worker on provisioning.deleted_agents for all to agent_provisioner
+create policy worker on provisioning.deleted_agents for select to agent_provisioner
     using ((select current_user = 'agent_provisioner'));
 drop policy if exists worker on provisioning.instances;
 create policy worker on provisioning.instances for all to agent_provisioner
@@ -146,38 +169,14 @@ drop policy if exists worker on provisioning.purge_holds;
 create policy worker on provisioning.purge_holds for all to agent_provisioner
     using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
 
--- DELETE allows the table lock, UPDATE of one column (which a trigger keeps as it is) the row lock.
-grant select, references, delete, update (id) on public.agents to agent_provisioner;
+-- UPDATE of one column (which a trigger keeps as it is) allows the row lock. provisioning.remove_agent deletes
+-- the row, and switches the WhatsApp configuration off.
+grant select, references, update (id) on public.agents to agent_provisioner;
 drop policy if exists worker_select on public.agents;
 create policy worker_select on public.agents for select to agent_provisioner
     using ((select current_user = 'agent_provisioner'));
 drop policy if exists worker_update on public.agents;
 create policy worker_update on public.agents for update to agent_provisioner
     using ((select current_user = 'agent_provisioner')) with check (false);
-drop policy if exists worker_delete on public.agents;
-create policy worker_delete on public.agents for delete to agent_provisioner
-    using (exists (
-        select from provisioning.jobs j
-        where j.agent_id = agents.id and j.kind = 'deprovision' and j.state = 'pending'
-    ));
-
--- Three columns of a leaving agent's row, and only to switch it off.
-grant select (user_id, is_active), update (is_active, updated_at)
-    on public.whatsapp_configuration to agent_provisioner;
-drop policy if exists worker_select on public.whatsapp_configuration;
-create policy worker_select on public.whatsapp_configuration for select to agent_provisioner
-    using (exists (
-        select from provisioning.jobs j
-        where j.user_id = whatsapp_configuration.user_id
-          and j.kind = 'deprovision' and j.state = 'pending'
-    ));
-drop policy if exists worker_update on public.whatsapp_configuration;
-create policy worker_update on public.whatsapp_configuration for update to agent_provisioner
-    using (exists (
-        select from provisioning.jobs j
-        where j.user_id = whatsapp_configuration.user_id
-          and j.kind = 'deprovision' and j.state = 'pending'
-    ))
-    with check (not is_active);
 
 commit;

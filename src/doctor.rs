@@ -4,6 +4,7 @@ mod absence;
 mod facts;
 mod instances;
 mod locks;
+mod public_schema;
 mod templates;
 mod trash;
 
@@ -80,6 +81,7 @@ pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Findi
         )),
     }
     findings.push(secrets(config));
+    findings.extend(public_schema::judge(&client).await);
     findings.push(absence::judge(&client).await);
     findings.extend(locks::judge(&client).await);
     findings.extend(trash::judge(&client, config).await);

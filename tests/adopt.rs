@@ -446,7 +446,6 @@ async fn an_adoption_is_one_transaction_which_sweeps_and_deletions_do_not_cross(
     db.migrate().await;
     let (holder, deleter) = (db.admin().await, db.admin().await);
     // A sweep that is under way, and then something that holds up the queueing of the repair.
-    let sweep: i64 = 0x6167_656e_7470_7276;
     admin
         .run(
             "create function public.hold() returns trigger language plpgsql as
@@ -455,7 +454,7 @@ async fn an_adoption_is_one_transaction_which_sweeps_and_deletions_do_not_cross(
                  when (new.kind = 'repair') execute function public.hold()",
         )
         .await;
-    holder.run(&format!("select pg_advisory_lock({sweep}), pg_advisory_lock(1)")).await;
+    holder.run("select pg_advisory_lock(1); begin; lock table provisioning.sweep_gate in exclusive mode").await;
     let waits = |what: &str| {
         format!(
             "select exists (select from pg_locks l join pg_stat_activity a using (pid)
@@ -463,11 +462,11 @@ async fn an_adoption_is_one_transaction_which_sweeps_and_deletions_do_not_cross(
         )
     };
     let mut broken_off = start(&db, "50s");
-    admin.holds(&waits("l.locktype = 'advisory' and l.objid <> 1")).await;
+    admin.holds(&waits("l.relation = 'provisioning.sweep_gate'::regclass")).await;
     let found = "insert into provisioning.jobs (kind, agent_id, agent_prefix) values ('provision', 1, 'agt_1')";
     admin.run(found).await;
     let before = schema(&admin).await;
-    holder.run(&format!("select pg_advisory_unlock({sweep})")).await;
+    holder.run("commit").await;
     let held = waits("l.locktype = 'advisory' and l.objid = 1");
     admin.holds(&held).await;
     let end = held.replace("exists (select from", "(select pg_terminate_backend(pid, 10000) from");

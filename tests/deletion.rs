@@ -117,17 +117,16 @@ async fn a_rule_on_the_registry_fails_an_adoption_and_a_conversion() {
 }
 
 /// Until this session ends, no reconcile.
-const NO_SWEEP: &str = "select pg_advisory_lock_shared(7018690069354541686)";
+const NO_SWEEP: &str = "begin; lock table provisioning.sweep_gate in share mode";
 
 #[tokio::test]
 async fn a_deletion_that_was_asked_for_needs_none_of_the_workers_policies_on_your_tables() {
-    let (_db, admin, _service) = crm(CHECKED).await;
-    admin.run(NO_SWEEP).await;
+    let (db, admin, _service) = crm(CHECKED).await;
+    let no_sweep = db.admin().await;
+    no_sweep.run(NO_SWEEP).await;
     admin
         .run(
-            "drop policy worker_select on public.agents; drop policy worker_delete on public.agents;
-             drop policy worker_select on public.whatsapp_configuration;
-             drop policy worker_update on public.whatsapp_configuration;
+            "drop policy worker_select on public.agents; drop policy worker_update on public.agents;
              select from public.delete_agent(1)",
         )
         .await;
@@ -175,9 +174,10 @@ async fn where_row_security_hides_agents_from_their_owner_too_nothing_is_dropped
 
 #[tokio::test]
 async fn a_deletion_that_nobody_asked_for_drops_nothing_of_an_agent_that_exists() {
-    let (_db, admin, _service) = crm(KEYED).await;
+    let (db, admin, _service) = crm(KEYED).await;
     let before = (contents(&admin, "agt_ada").await, admin.catalog("agt_ada", 1).await);
-    admin.run(NO_SWEEP).await;
+    let no_sweep = db.admin().await;
+    no_sweep.run(NO_SWEEP).await;
     // The restrictive policy of a soft deletion.
     admin
         .run(

@@ -40,7 +40,7 @@ async fn what_it_says_about_triggers_mends_them() {
         .await;
     let (said, sound) = doctor(&db.url(WORKER), &[]);
     assert!(!sound);
-    assert!(said.contains("WARN  old functions  build()"), "{said}");
+    assert!(said.contains("WARN  old functions  public.build()"), "{said}");
     let mends = said.lines().filter_map(|line| line.trim().strip_prefix("mend: alter "));
     let mends: Vec<_> = mends.map(|mend| format!("alter {mend}")).collect();
     assert_eq!(mends.len(), 2, "{said}");

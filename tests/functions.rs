@@ -226,7 +226,6 @@ async fn a_function_that_meets_a_lock_says_so_and_changes_nothing() {
             "update_agent_details(1, '{\"name\":\"x\"}')",
         ),
         ("lock table provisioning.jobs", "delete_agent(1)"),
-        ("select pg_advisory_xact_lock(7018690069354541686)", "delete_agent(1)"), // a sweep's
         ("lock table provisioning.jobs", "create_agent('{dan}', 'agt_dan', '{boss}')"),
         ("lock table provisioning.jobs", "create_agent_indexes('agt_ada')"),
         ("lock table provisioning.jobs", "create_agent_tables('agt_new', 3)"),

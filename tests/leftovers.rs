@@ -1,6 +1,8 @@
 //! Deletions that met something unexpected: nothing that somebody wanted is dropped.
 
-use crate::support::Database;
+use serde_json::Value;
+
+use crate::support::{ADMIN, Database, ask, expect, json};
 
 #[tokio::test]
 async fn a_table_that_was_dropped_by_hand_does_not_keep_the_others() {
@@ -52,8 +54,52 @@ async fn tables_whose_deletion_was_cancelled_are_kept_from_a_successor_too() {
     let _service = db.service_with(&[CHECKED]).await;
     admin.settled().await;
     assert_eq!(admin.one::<i64>("select count(*) from public.agt_6f78_customers").await, 1);
-    let dead = "select last_sqlstate from provisioning.jobs where state = 'dead'";
-    assert_eq!(admin.rows(dead).await, ["42P07"]);
+    // Nobody is told that they are being deleted, and each place names the next.
+    let url = db.url(ADMIN);
+    let agents: Value = json(&ask(&url, &["agents", "list", "--json"]).await);
+    let state = |id: i64| {
+        agents.as_array().unwrap().iter().find(|a| a["id"] == id).unwrap()["state"].clone()
+    };
+    assert_eq!((state(1), state(2)), ("kept".into(), "failed".into()));
+    assert_eq!(admin.rows("select state from public.agent_status(1)").await, ["kept"]);
+    let found: Value = json(&ask(&url, &["doctor", "--json"]).await);
+    let agents = found.as_array().unwrap().iter().find(|f| f["what"] == "agents").unwrap();
+    assert_eq!(agents["severity"], "warning");
+    expect(&ask(&url, &["agents", "verify"]).await, 1, &["agents show agt_6f78"]);
+    expect(&ask(&url, &["agents", "show", "agt_6f78"]).await, 0, &["jobs show 2"]);
+    expect(&ask(&url, &["jobs", "show", "2"]).await, 0, &["jobs replay 2"]);
+    let dead: Value = json(&ask(&url, &["jobs", "show", "3", "--json"]).await);
+    assert!(dead["error"].as_str().unwrap().contains("jobs replay 2"), "{dead}");
+    // Neither is meant by those who speak of all.
+    expect(&ask(&url, &["jobs", "replay", "--all-dead"]).await, 0, &["3"]);
+    admin.settled().await;
+    expect(&ask(&url, &["jobs", "approve", "2"]).await, 1, &["jobs replay 2"]);
+    expect(&ask(&url, &["jobs", "replay", "2", "3"]).await, 0, &["replayed 2 jobs"]);
+    admin.settled().await;
+    assert_eq!(admin.rows("select state from public.agent_status(2)").await, ["ready"]);
+    assert_eq!(admin.one::<i64>("select count(*) from public.agt_6f78_customers").await, 0);
+    assert_eq!(
+        admin.one::<i64>("select count(*) from provisioning.trash where agent_id = 1").await,
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_cancelled_deletion_does_not_come_back_for_an_agent_whose_row_was_put_back() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    admin.create("agt_6f78").await;
+    let service = db.service_with(&[CHECKED]).await;
+    admin.settled().await;
+    drop(service);
+    let url = db.url(ADMIN);
+    admin.run("delete from public.agents").await;
+    expect(&ask(&url, &["jobs", "cancel", "2"]).await, 0, &[]);
+    admin.run("insert into public.agents (id, agent_prefix) values (1, 'agt_6f78')").await;
+    expect(&ask(&url, &["jobs", "replay", "2"]).await, 1, &["job 2: it was cancelled"]);
+    let _service = db.service_with(&[CHECKED]).await;
+    admin.settled().await;
+    assert_eq!(admin.rows("select state from public.agent_status(1)").await, ["ready"]);
 }
 
 /// A sweep's job for a former agent may be seen later than the next one's, although its id is lower.

@@ -72,7 +72,10 @@ async fn each_step_down_is_undone_by_going_up_again() {
             let ours = "select relname from pg_class where relnamespace = 'provisioning'::regnamespace
                 union all select proname from pg_proc where pronamespace = 'provisioning'::regnamespace
                 order by 1";
-            assert_eq!(admin.rows(ours).await, ["migrations", "migrations_pkey"]);
+            assert_eq!(
+                admin.rows(ours).await,
+                ["migrations", "migrations_pkey", "objects_of_others"]
+            );
             // Beside the ledger, what the worker's role was granted is left.
             admin.run("drop schema provisioning cascade; revoke all on schema public from agent_provisioner").await;
             same(&schema(&admin).await, &bare, "down to 0");

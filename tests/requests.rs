@@ -205,14 +205,14 @@ async fn a_deletion_is_kept_when_a_sweep_overlaps_it() {
     admin.create("agt_busy").await;
     admin.held_up("agt_busy").await;
     // Not reported, as without the trigger; and deleted before a sweep has found it.
-    let no_sweep = "select pg_advisory_lock_shared(7018690069354541686)";
-    admin.run(no_sweep).await;
+    let no_sweep = db.admin().await;
+    no_sweep.run("begin; lock table provisioning.sweep_gate in share mode").await;
     let agent = admin.create("agt_6f78").await;
     admin.run("delete from provisioning.jobs where agent_prefix = 'agt_6f78'").await;
     asking.run("begin").await;
     let asked = format!("select success from public.delete_agent({agent})");
     assert!(asking.one::<bool>(&asked).await);
-    admin.run("select pg_advisory_unlock_all()").await;
+    no_sweep.run("commit").await;
     // The end of a sweep that began before the look, and then of one that began after it.
     for _ in 0..2 {
         let now: String = admin.one("select clock_timestamp()::text").await;

@@ -7,6 +7,8 @@ drop trigger enqueue_deprovision on public.agents;
 drop function provisioning.enqueue_provision();
 drop function provisioning.enqueue_deprovision();
 drop function provisioning.notify(text, text, double precision);
+drop table provisioning.sweep_gate;
+drop table provisioning.limit_gate;
 drop table provisioning.deleted_agents;
 drop table provisioning.agent_tables;
 drop table provisioning.agents;

@@ -27,7 +27,8 @@ create table provisioning.jobs (
     replay_reason text,
     -- A deletion that nobody asked for: reconcile or a provision found the tables without their agent.
     unreported    boolean not null default false,
-    constraint jobs_finished_check check ((state = 'pending') = (finished_at is null))
+    constraint jobs_finished_check check ((state = 'pending') = (finished_at is null)),
+    constraint jobs_paused_check check (state <> 'paused' or kind = 'deprovision')
 );
 
 -- What the claim walks along.
@@ -90,6 +91,18 @@ create table provisioning.deleted_agents (
     created_at   timestamptz,
     deleted_at   timestamptz not null default now()
 );
+
+-- Locks of ours, as tables that stay empty: anybody may take an advisory lock.
+-- A sweep has this one exclusively. Whoever asks for a job by a function shares it.
+create table provisioning.sweep_gate (id boolean primary key);
+-- One look at the deletion limits at a time: each sees what the last one let through.
+create table provisioning.limit_gate (id boolean primary key);
+
+alter table provisioning.sweep_gate enable row level security;
+alter table provisioning.limit_gate enable row level security;
+create policy no_api_access on provisioning.sweep_gate for all to authenticated using (false);
+create policy no_api_access on provisioning.limit_gate for all to authenticated using (false);
+revoke all on provisioning.sweep_gate, provisioning.limit_gate from public, anon, authenticated, service_role;
 
 alter table provisioning.deleted_agents enable row level security;
 revoke all on provisioning.deleted_agents from public, anon, authenticated, service_role;

@@ -50,10 +50,14 @@ create function provisioning.request(
     language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 #variable_conflict use_column
 begin
-    -- The sweep's own lock (jobs::Reconcile), shared: no sweep runs until this request can be seen. One
-    -- that had missed a deletion would ask for the agent's tables behind it, which the worker takes
-    -- for a new agent of the same id, and keeps. A sweep that hangs is no reason for a caller to.
-    perform pg_advisory_xact_lock_shared(7018690069354541686);
+    -- No sweep runs until this request can be seen. One that had missed a deletion would ask for the agent's
+    -- tables behind it, which the worker takes for a new agent of the same id, and keeps. A sweep takes
+    -- milliseconds. One that hangs adds nothing any more, and is no reason for a caller to wait.
+    begin
+        lock table provisioning.sweep_gate in share mode;
+    exception when lock_not_available then
+        null;
+    end;
 
     -- Without a lock: the worker may hold the row for as long as the work takes. A paused deletion
     -- stays as it is, with the record of who asked first: to ask again does not approve it.
@@ -378,7 +382,7 @@ begin atomic
     select r.success, r.message from provisioning.delete_agent(agent_id) r;
 end;
 
--- How far an agent's tables are: pending, ready, failed, deleting, paused or gone. For the owner, admins
+-- How far an agent's tables are: pending, ready, failed, deleting, paused, kept or gone. For the owner, admins
 -- and the backend. The message may be shown to anybody of these: no server error is in it.
 create function provisioning.agent_status(agent_id bigint)
     returns table (state text, template_version integer, message text)
@@ -430,8 +434,10 @@ begin
         message := format('Deleting the agent failed; an operator has to look at job %s.',
                           deletion.id);
     elsif not alive then
-        state := case when version is null then 'gone' else 'deleting' end;
-        message := case when version is null then 'There is no such agent.'
+        state := case when version is null then 'gone'
+            when deletion.state = 'cancelled' then 'kept' else 'deleting' end;
+        message := case state when 'gone' then 'There is no such agent.'
+            when 'kept' then format('The agent is gone; its tables are kept, since job %s was cancelled.', deletion.id)
             else 'The agent is gone; its tables are being dropped.' end;
     elsif version is not null then
         state := 'ready';

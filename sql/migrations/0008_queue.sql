@@ -90,7 +90,7 @@ begin
 end $$;
 
 -- The first due job that nothing holds up and nobody else has in hands; it and its prefix are locked until
--- the transaction ends.
+-- the transaction ends. A definer: a row lock asks for the right to write, which the worker's role does not have.
 -- kinds and templates: as above
 -- newest: the schema that the worker knows; on a newer one it takes nothing more on
 create function provisioning.claim(kinds text[], newest integer, templates integer)
@@ -99,9 +99,11 @@ returns table (
     argument text, unreported boolean, deletion_confirmed boolean,
     superseded boolean,             -- its agent is to go: building would be for nothing
     registered bigint, template_version integer, reference text, -- whose tables the prefix stands for now
+    kept bigint,                    -- the cancelled deletion that keeps the tables of another agent there
     more boolean                    -- whether another worker may find something, too
 )
-    language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
+    set plan_cache_mode = force_generic_plan
     set enable_seqscan = off set enable_bitmapscan = off
     set enable_hashjoin = off set enable_mergejoin = off set enable_sort = off set jit = off as $$
 #variable_conflict use_column
@@ -148,16 +150,16 @@ begin
             where d.agent_id = head.agent_id and d.id > head.id and d.kind = 'deprovision'
               and d.state || '' = 'pending'
         ),
-        r.agent_id, r.template_version, r.reference,
+        r.agent_id, r.template_version, r.reference, r.kept,
         cardinality(due.ids) > 1 or not due.complete
     from (values (1)) one
     left join lateral (
-        -- Those whose deletion somebody cancelled are nobody's: they are in the way, and stay.
-        select a.agent_id, a.template_version, a.reference from provisioning.agents a
+        select a.agent_id, a.template_version, a.reference, (
+            select max(k.id) from provisioning.jobs k
+            where k.agent_id = a.agent_id and k.agent_id <> head.agent_id
+              and k.kind = 'deprovision' and k.state = 'cancelled') as kept
+        from provisioning.agents a
         where a.agent_prefix = head.agent_prefix
-          and (a.agent_id = head.agent_id or not exists (
-              select from provisioning.jobs k
-              where k.agent_id = a.agent_id and k.kind = 'deprovision' and k.state = 'cancelled'))
     ) r on true;
 end $$;
 
@@ -165,7 +167,7 @@ end $$;
 -- clock is where it was. Returns how many. The worker's own waits are at most 10 minutes; a later run_at is a
 -- date that a person chose, and stays.
 create function provisioning.end_clock_waits() returns bigint
-    language plpgsql set search_path = pg_catalog, pg_temp
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
     set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
     ended bigint;
@@ -276,15 +278,23 @@ end $$;
 
 -- A provision has found the tables of a former agent under its prefix: they go first, by a job of their
 -- own, so that the deletion limit, the trash, the log and the metrics see it. The provision goes back
--- into the queue behind that job, under a new id: within a prefix the order is that of the ids.
+-- into the queue behind that job, under a new id: within a prefix the order is that of the ids. That the former
+-- agent is gone is proven here.
 create function provisioning.requeue_behind_former(job bigint, former bigint) returns void
-    language plpgsql set search_path = pg_catalog, pg_temp as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
+    set enable_seqscan = off as $$
 declare
     old provisioning.jobs;
 begin
     update provisioning.jobs j
     set state = 'succeeded', outcome = 'requeued', finished_at = clock_timestamp()
-    where j.id = job returning j.* into strict old;
+    where j.id = job and j.kind = 'provision' and j.state || '' = 'pending' and j.agent_id <> former
+      and exists (select from provisioning.agents p where p.agent_id = former and p.agent_prefix = j.agent_prefix)
+    returning j.* into old;
+    if not found or exists (select from provisioning.living_agents(array[former])) then
+        raise exception 'job % does not wait for the tables of a former agent %', job, former
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
     insert into provisioning.jobs (kind, agent_id, agent_prefix, unreported)
     select 'deprovision', former, old.agent_prefix, not exists (
         select from provisioning.deleted_agents d where d.agent_id = former)

@@ -78,26 +78,32 @@ end $$;
 
 -- Deletes an agent's registration and row, and switches off the active WhatsApp configuration of the user whose
 -- agent it is at that moment, unless the user has another agent. Its tables must be gone by then. An unknown
--- owner's configuration stays as it is. What was found goes to the agent's item in the trash. `unreported`: nobody
--- asked for the deletion, so an agent that exists after all is left alone, and that is `superseded`.
+-- owner's configuration stays as it is. What was found goes to the agent's item in the trash.
+--
+-- Its deletion must be pending, and no other session may be on it. Where nobody asked for that deletion, an agent
+-- that exists after all is left alone, and that is `superseded`.
 --
 -- Comes last: from here on the transaction has a lock on public.agents, for which others may wait.
-create function provisioning.remove_agent(agent bigint, unreported boolean, item bigint)
+create function provisioning.remove_agent(agent bigint, item bigint)
 returns table (superseded boolean, owner_known boolean)
     language plpgsql security definer
     set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 declare
+    deletion provisioning.jobs;
     leaving record;
     remaining text;
     switched_off boolean := false;
 begin
-    if not exists (select from provisioning.jobs j
-                   where j.agent_id = agent and j.kind = 'deprovision' and j.state = 'pending') then
-        raise exception 'no deletion of agent % is pending', agent using errcode = 'insufficient_privilege';
+    select j.* into deletion from provisioning.jobs j
+    where j.agent_id = agent and j.kind = 'deprovision' and j.state = 'pending'
+    for update skip locked;
+    if not found then
+        raise exception 'no deletion of agent % is pending, or another session is on it', agent
+            using errcode = 'insufficient_privilege';
     end if;
     perform from public.agents a where a.id = agent for update;     -- waits for a DELETE that is under way
-    superseded := found and unreported;
+    superseded := found and deletion.unreported;
     select * into leaving from provisioning.leaving_agent(agent);
     owner_known := leaving.known;
     if superseded then
@@ -155,7 +161,7 @@ begin
 end $$;
 
 revoke all on function provisioning.leaving_agent(bigint) from public, anon, authenticated, service_role;
-revoke all on function provisioning.remove_agent(bigint, boolean, bigint) from public, anon, authenticated, service_role;
+revoke all on function provisioning.remove_agent(bigint, bigint) from public, anon, authenticated, service_role;
 revoke all on function provisioning.living_agents(bigint[]) from public, anon, authenticated, service_role;
 revoke all on function provisioning.hold_agent(bigint, text) from public, anon, authenticated, service_role;
 revoke all on function provisioning.refuse_truncate() from public, anon, authenticated, service_role;

@@ -1,5 +1,7 @@
 drop function provisioning.lock_shared(text, text[], text[]);
 drop function provisioning.lock_holders();
+drop function provisioning.lock_holder(integer, text);
+drop function provisioning.is_own_session(oid, text);
 drop function provisioning.lock_run_at(text, boolean);
 drop function provisioning.peek_agent(bigint);
 drop function provisioning.pause_lock_waits(interval);

@@ -228,7 +228,7 @@ end $$;
 
 -- Makes jobs due that wait for a lock which is free again: some, and each of them makes others due.
 create function provisioning.free_lock_waiters(strong boolean) returns void
-    language plpgsql set search_path = pg_catalog, pg_temp as $$
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 declare
     wanted constant text[] := case when strong then '{share row exclusive,access exclusive}'
                                    else '{share row exclusive}' end;
@@ -271,15 +271,47 @@ begin
     return free + random() * least(interval '5 minutes', greatest(interval '5 s', jobs * interval '200 ms'));
 end $$;
 
--- The sessions that hold up jobs which wait for a lock, or would: those with a lock that conflicts with what such a
--- job wants, the oldest transaction first. A session that waits for such a lock is one, too. Without our
--- own workers, which give way by themselves. A definer, since a session shows its state to its own role only.
+-- Whether a session is one of this program's. Anybody may give his session its name, so the role counts, too:
+-- it is the worker's, or has the rights of the owner of the queue.
+create function provisioning.is_own_session(role oid, application text) returns boolean
+    language sql stable set search_path = pg_catalog, pg_temp as $$
+    select application ^@ 'agent-provisioner' and (
+        pg_has_role(is_own_session.role, c.relowner, 'usage')
+        or exists (select from pg_policy p
+                   where p.polrelid = c.oid and p.polname = 'worker' and is_own_session.role = any (p.polroles)))
+    from pg_class c where c.oid = 'provisioning.jobs'::regclass
+$$;
+
+-- Who holds a lock, and the statement that ends it: a session that is none of ours, or a prepared transaction.
+create function provisioning.lock_holder(pid integer, virtualtransaction text)
+returns table (pid integer, role text, application text, state text, seconds double precision, way_out text)
+    language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(b.leader_pid, b.pid), b.usename::text,
+        case when b.backend_type = 'client backend' then b.application_name else b.backend_type end, b.state,
+        extract(epoch from clock_timestamp() - b.xact_start)::float8,
+        format('select pg_terminate_backend(%s)', coalesce(b.leader_pid, b.pid))
+    from pg_stat_activity b
+    where b.pid = $1
+      and provisioning.is_own_session(b.usesysid, b.application_name) is distinct from true
+    union all
+    select null, x.owner::text, x.gid, 'prepared', extract(epoch from clock_timestamp() - x.prepared)::float8,
+        format('rollback prepared %L', x.gid)
+    from pg_prepared_xacts x
+    join pg_locks t on t.locktype = 'transactionid' and t.pid is null and t.transactionid = x.transaction
+    where $1 is null and t.virtualtransaction = $2
+$$;
+
+-- The sessions that hold up jobs: those with a lock that conflicts with what a job waits for, or would wait for,
+-- the oldest transaction first. A session that waits for such a lock is one, too. And those that have the
+-- advisory lock of a prefix with a pending job. Without our own workers, which give way by themselves.
+-- A definer, since a session shows its state to its own role only.
 create function provisioning.lock_holders()
 returns table (
     pid integer,                -- null: a prepared transaction
     role text, application text, state text,
     seconds double precision,   -- the age of its transaction
-    relation text,              -- a table that it has locked
+    relation text,              -- a table that it has locked; null: none
+    prefix text,                -- the prefix that it has locked; null: none
     agent_id bigint,            -- whose table that is; null: all agents share it
     writers boolean,            -- whether it holds up 'share row exclusive', too
     way_out text                -- the statement that ends it
@@ -287,6 +319,20 @@ returns table (
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
+    return query
+    select s.pid, s.role, s.application, s.state, s.seconds, null, h.agent_prefix, null::bigint, true, s.way_out
+    from (
+        select distinct l.pid, j.agent_prefix
+        from pg_locks l
+        join provisioning.jobs j
+            on j.state = 'pending'
+            and hashtextextended(j.agent_prefix, 7018690069354541686) = (l.classid::bigint << 32) | l.objid::bigint
+        where l.locktype = 'advisory' and l.objsubid = 1 and l.granted and l.pid is distinct from pg_backend_pid()
+          and l.database = (select d.oid from pg_database d where d.datname = current_database())
+    ) h
+    cross join lateral provisioning.lock_holder(h.pid, null) s
+    order by s.seconds desc nulls last, s.pid;
+
     if not exists (select from provisioning.jobs j where j.state = 'pending' and j.lock_wanted is not null) then
         return;
     end if;
@@ -294,9 +340,6 @@ begin
     with waiting as materialized (
         select distinct j.agent_id, j.lock_wanted from provisioning.jobs j
         where j.state = 'pending' and j.lock_wanted is not null
-    ), worker as materialized (
-        select r.rolname from pg_policy p join pg_roles r on r.oid = p.polroles[1]
-        where p.polrelid = 'provisioning.jobs'::regclass and p.polname = 'worker'
     ), held as materialized (
         select l.pid, l.virtualtransaction, l.relation, a.agent_id,
             l.mode not in ('AccessShareLock', 'RowShareLock') as writers
@@ -312,25 +355,10 @@ begin
                   where t.tgrelid = l.relation)
           end
     )
-    select s.pid, s.role, s.application, s.state, s.seconds, min(h.relation::regclass::text), h.agent_id,
+    select s.pid, s.role, s.application, s.state, s.seconds, min(h.relation::regclass::text), null, h.agent_id,
         bool_or(h.writers), s.way_out
     from held h
-    cross join lateral (
-        select coalesce(b.leader_pid, b.pid), b.usename::text,
-            case when b.backend_type = 'client backend' then b.application_name else b.backend_type end, b.state,
-            extract(epoch from clock_timestamp() - b.xact_start)::float8,
-            format('select pg_terminate_backend(%s)', coalesce(b.leader_pid, b.pid))
-        from pg_stat_activity b
-        where b.pid = h.pid
-          and not (b.application_name ^@ 'agent-provisioner'
-                   and b.usename = coalesce((select w.rolname from worker w), b.usename))
-        union all
-        select null, x.owner::text, x.gid, 'prepared', extract(epoch from clock_timestamp() - x.prepared)::float8,
-            format('rollback prepared %L', x.gid)
-        from pg_prepared_xacts x
-        join pg_locks t on t.locktype = 'transactionid' and t.pid is null and t.transactionid = x.transaction
-        where h.pid is null and t.virtualtransaction = h.virtualtransaction
-    ) s (pid, role, application, state, seconds, way_out)
+    cross join lateral provisioning.lock_holder(h.pid, h.virtualtransaction) s
     where h.agent_id is not null
        or exists (select from waiting w where w.lock_wanted = 'access exclusive')
        or h.writers and exists (select from waiting w where w.lock_wanted = 'share row exclusive')
@@ -349,4 +377,8 @@ revoke all on function provisioning.pause_lock_waits(interval)
     from public, anon, authenticated, service_role;
 revoke all on function provisioning.free_lock_waiters(boolean) from public, anon, authenticated, service_role;
 revoke all on function provisioning.lock_run_at(text, boolean) from public, anon, authenticated, service_role;
+-- It reads what everybody may read, and whoever may read the queue lists who is on it.
+revoke all on function provisioning.is_own_session(oid, text) from anon, authenticated, service_role;
+grant execute on function provisioning.is_own_session(oid, text) to public;
+revoke all on function provisioning.lock_holder(integer, text) from public, anon, authenticated, service_role;
 revoke all on function provisioning.lock_holders() from public, anon, authenticated, service_role;

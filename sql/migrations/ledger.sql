@@ -1,6 +1,63 @@
 -- What `migrate` has applied here. Run before every migration, so each statement may run again.
 create schema if not exists provisioning;
 
+-- What bears the name of an object of ours, and belongs to a role that is neither `trusted` nor a superuser. Its
+-- owner could change what an admin is, or have his own code run with the rights of whoever uses it. In schema
+-- public a function of ours counts with any arguments: a call could mean another's.
+create or replace function provisioning.objects_of_others(trusted name)
+returns table (object text, owner text, fix text)
+    language sql stable set search_path = pg_catalog, pg_temp as $$
+    select o.kind || ' ' || o.name, quote_ident(r.rolname),
+        format('alter %s %s owner to %I;', o.kind, o.name, objects_of_others.trusted)
+    from (
+        select 'schema' as kind, quote_ident(n.nspname) as name, n.nspowner as owner
+        from pg_namespace n where n.nspname in ('provisioning', 'provisioning_trash')
+        union all
+        select case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence'
+                   when 'f' then 'foreign table' else 'table' end,
+            format('%I.%I', n.nspname, c.relname), c.relowner
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
+          and (n.nspname = 'provisioning'
+               or n.nspname = 'public' and c.relname in ('users', 'agents', 'whatsapp_configuration'))
+        union all
+        select case y.typtype when 'd' then 'domain' else 'type' end, format('public.%I', y.typname), y.typowner
+        from pg_type y join pg_namespace n on n.oid = y.typnamespace
+        where n.nspname = 'public' and y.typname = 'role'
+        union all
+        select case p.prokind when 'p' then 'procedure' when 'a' then 'aggregate' else 'function' end,
+            format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)), p.proowner
+        from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+        where n.nspname = 'provisioning'
+           or n.nspname = 'public' and p.proname in (
+               'create_agent', 'update_agent_details', 'delete_agent', 'agent_status', 'create_agent_tables',
+               'drop_agent_tables', 'create_agent_indexes', 'create_whatsapp_config', 'get_whatsapp_config',
+               'update_whatsapp_config', 'delete_whatsapp_config')
+    ) o
+    join pg_roles r on r.oid = o.owner
+    where not r.rolsuper and r.rolname <> objects_of_others.trusted
+    order by 1
+$$;
+
+revoke all on schema provisioning from public, anon, authenticated, service_role;
+revoke all on function provisioning.objects_of_others(name) from public, anon, authenticated, service_role;
+
+do $$
+declare
+    found text;
+    fixes text;
+begin
+    select string_agg(format('%s belongs to role %s', o.object, o.owner), ', '), string_agg(o.fix, ' ')
+    into found, fixes
+    from provisioning.objects_of_others(current_user) o;
+    if found is not null then
+        raise exception '%: it has to belong to % or to a superuser', found, quote_ident(current_user)
+            using errcode = 'insufficient_privilege',
+                  hint = 'Where that role owns the whole schema, migrate as that role. Else see what it is; then, as a '
+                      'superuser, drop it, or take it over: ' || fixes;
+    end if;
+end $$;
+
 create table if not exists provisioning.migrations (
     version     integer primary key,
     description text not null,
@@ -10,5 +67,4 @@ create table if not exists provisioning.migrations (
 );
 
 alter table provisioning.migrations enable row level security;
-revoke all on schema provisioning from public, anon, authenticated, service_role;
 revoke all on provisioning.migrations from public, anon, authenticated, service_role;

@@ -2,11 +2,9 @@
 -- the agent from being deleted before this transaction commits.
 -- $1 agent, $2 template version, $3 reference, $4 tables, $5 types
 with agent as materialized (
-    select a.id, a.agent_prefix, a.user_id from public.agents a where a.id = $1 for key share
-), registered as (
-    insert into provisioning.agents (agent_id, agent_prefix, user_id, template_version, reference)
-    select id, agent_prefix, user_id, $2, $3 from agent
-    returning agent_id
+    select a.id from public.agents a where a.id = $1 for key share
+), registered as materialized (
+    select a.id as agent_id from agent a where provisioning.enter_agent(a.id, $2, $3)
 ), types as (
     insert into provisioning.agent_types (type, agent_id, type_name)
     select y.oid::regtype, r.agent_id, y.typname

@@ -1,5 +1,5 @@
 -- Jobs as people see them: what runs, then what needs a person, then what is due, then the past.
--- Which session is on a job is told by its name, which every role sees; since when it has been at
+-- Which session is on a job is told by its name and its role, which every role sees; since when it has been at
 -- it, only roles that have the worker's privileges or pg_read_all_stats.
 -- $1 id, $2 state, $3 prefix, $4 kind, $5 most rows; null is any
 with worker as materialized (
@@ -11,6 +11,7 @@ with worker as materialized (
         a.wait_event_type = 'Lock' as waiting
     from pg_catalog.pg_stat_activity a
     where a.datname = current_database() and a.application_name ^@ 'agent-provisioner job '
+      and provisioning.is_own_session(a.usesysid, a.application_name)
     order by a.application_name, a.xact_start desc nulls last
 ), page as materialized (
     select j.*, coalesce(w.label, j.state) as seen_as, w.pid, w.role, w.xact_start, w.waiting

@@ -1,5 +1,5 @@
 -- What `doctor` judges, in one row. Reads catalogs and our own tables only.
--- $1 tables the worker writes, $2 the enqueue triggers
+-- $1 tables the worker writes, $2 the enqueue triggers, $3 tables that it reads and writes by functions only
 select
     current_setting('server_version_num')::int as server_version,
     current_setting('server_version') as server_version_name,
@@ -14,7 +14,14 @@ select
         from unnest('{"due(text[], integer, integer)", "next_due(text[], integer)",
                       "claim(text[], integer, integer)", "register(bigint, text[], text[])",
                       "requeue_behind_former(bigint, bigint)", "living_agents(bigint[])",
-                      "hold_agent(bigint, text)"}'::text[]) f
+                      "hold_agent(bigint, text)", "remove_agent(bigint, bigint)",
+                      "settle(bigint, text, double precision)", "begin_deletion(bigint)", "cancel_earlier(bigint)",
+                      "record_failure(bigint, integer, integer, text, double precision, text, text, double precision,
+                      boolean, text, boolean)", "is_free(bigint)", "enqueue(text, bigint[], text, smallint)",
+                      "reconcile()", "replay(bigint[], text, text[], text, text, boolean)",
+                      "cancel(bigint[], text, text, boolean)", "end_provision(bigint)",
+                      "prune(double precision, bigint, bigint, boolean)",
+                      "enter_agent(bigint, integer, text)"}'::text[]) f
     ) as may_claim,
     (
         select bool_and(coalesce(has_function_privilege(to_regprocedure('provisioning.' || f), 'execute'), false))
@@ -23,17 +30,41 @@ select
                       "differing_instances(bigint, jsonb)", "is_current(timestamptz)"}'::text[]) f
     ) as may_notify,
     has_table_privilege('public.agents', 'select')
-        and has_table_privilege('public.agents', 'references')
-        and has_table_privilege('public.agents', 'delete') as may_use_agents,
+        and has_table_privilege('public.agents', 'references') as may_use_agents,
     array(
-        select t from unnest($1::text[]) t
-        where not has_table_privilege(t, 'select') or not has_table_privilege(t, 'insert')
-           or not has_table_privilege(t, 'update') or not has_table_privilege(t, 'delete')
+        select t from unnest($3::text[] || $1::text[]) with ordinality n (t, place)
+        where not has_table_privilege(t, 'select')
+           or t = any ($1) and (not has_table_privilege(t, 'insert')
+                                or not has_table_privilege(t, 'update') or not has_table_privilege(t, 'delete'))
            or (row_security_active(t) and not exists (
                   select from pg_catalog.pg_policy p
                   where p.polrelid = t::regclass
                     and exists (select from unnest(p.polroles) r where pg_has_role(r, 'usage'))))
+        order by place
     ) as unusable,
+    -- What the worker's role may do besides, and so could whoever knows its password. Not where it owns the schema.
+    array(
+        select format('%s on %s', string_agg(r.privilege, ', ' order by r.place), r.relation)
+        from pg_catalog.pg_policy p
+        join pg_catalog.pg_class c on c.oid = p.polrelid
+        join pg_catalog.pg_roles w on w.oid = p.polroles[1] and not pg_has_role(w.oid, c.relowner, 'usage')
+        cross join (
+            select t.relation, v.privilege, v.place
+            from unnest($3::text[] || '{public.agents,public.whatsapp_configuration}'::text[]) t (relation)
+            cross join unnest('{insert,update,delete,truncate}'::text[]) with ordinality v (privilege, place)
+        ) r
+        where p.polrelid = 'provisioning.jobs'::regclass and p.polname = 'worker'
+          and case
+              when r.privilege = 'update' and r.relation = 'provisioning.agents'
+                  then has_column_privilege(w.oid, r.relation, 'agent_id', 'update')
+              when r.privilege = 'update' and r.relation = 'public.agents'
+                  then has_column_privilege(w.oid, r.relation, 'user_id', 'update')
+              when r.privilege in ('insert', 'update') then has_any_column_privilege(w.oid, r.relation, r.privilege)
+              else has_table_privilege(w.oid, r.relation, r.privilege)
+          end
+        group by r.relation
+        order by r.relation
+    ) as excessive,
     array(
         select t from unnest($2::text[]) t
         where not exists (

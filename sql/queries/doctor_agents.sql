@@ -1,5 +1,15 @@
--- What of public.agents this role does not see, and the policies that may hide rows from it.
+-- What of public.agents this role does not see, and the policies that may hide rows from it; and whose tables are
+-- kept because the deletion was cancelled after the row had gone.
 select
+    array(
+        select format('%s (%s)', b.agent_prefix, b.agent_id) from provisioning.agents b
+        where not exists (select from provisioning.living_agents(array[b.agent_id]))
+          and exists (select from provisioning.jobs j where j.agent_id = b.agent_id and j.kind = 'deprovision'
+                      and j.state = 'cancelled')
+          and not exists (select from provisioning.jobs j where j.agent_id = b.agent_id and j.kind = 'deprovision'
+                          and j.state in ('pending', 'dead', 'paused'))
+        order by b.agent_prefix
+    ) as kept,
     count(*) as living,
     count(*) filter (where not exists (select from public.agents a where a.id = l.id)) as hidden,
     array(

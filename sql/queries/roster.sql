@@ -36,7 +36,8 @@ select
         when deletion.state = 'pending' then 'deleting'
         when deletion.state = 'paused' then 'paused'
         when deletion.state = 'dead' then 'failed'
-        when not k.alive then case when b.agent_id is null then 'gone' else 'deleting' end
+        when not k.alive and b.agent_id is null then 'gone'
+        when not k.alive then case when deletion.state = 'cancelled' then 'kept' else 'deleting' end
         when b.agent_id is not null then 'ready'
         when build.state = 'dead' then 'failed'
         else 'pending'

@@ -8,7 +8,7 @@ use super::object::{Kind, Object};
 
 /// Definitions name everything in full, and each step finds its rows by an index: a plan made for a
 /// small catalog would scan a large one.
-const SETTINGS: &str = "set local search_path = ''; set local enable_seqscan = off; \
+const SETTINGS: &str = "set local search_path = pg_catalog, pg_temp; set local enable_seqscan = off; \
                         set local enable_hashjoin = off; set local enable_mergejoin = off";
 
 /// Undoes [`SETTINGS`] for what the transaction does next.
@@ -17,7 +17,7 @@ const SETTINGS_OFF: &str = "set local enable_seqscan = on; set local enable_hash
 
 /// Every object of these tables and types, with the oid of the one it belongs to.
 ///
-/// Needs an open transaction, whose `search_path` is empty afterwards.
+/// Needs an open transaction, whose `search_path` has no schema of ours or others' afterwards.
 pub(super) async fn read(
     client: &Client,
     tables: &[u32],

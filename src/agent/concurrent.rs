@@ -23,7 +23,7 @@ pub async fn run_concurrently(
     for statement in statements {
         match index_name(statement) {
             Some(name) => build(client, agent, &name, statement).await?,
-            None => run(client, statement).await?,
+            None => run_of_template(client, statement).await?,
         }
     }
     Ok(())
@@ -38,7 +38,7 @@ async fn build(client: &Client, agent: &Agent, name: &str, statement: &str) -> R
             }
             None => {}
         }
-        run(client, statement).await?;
+        run_of_template(client, statement).await?;
         // It may have been skipped: `if not exists` looks at the name alone.
         if find(client, agent, name).await?.is_none() {
             return Err(Error::InTheWay(vec![name.to_owned()]));
@@ -60,6 +60,14 @@ async fn find(client: &Client, agent: &Agent, name: &str) -> Result<Option<(Stri
     let rows = client.query_typed(sql, &[(&agent.id.0, Type::INT8), (&name, Type::TEXT)]).await;
     let rows = rows.map_err(query("look for the index"))?;
     Ok(rows.first().map(|row| (row.get(0), row.get(1))))
+}
+
+/// Its names without a schema mean schema public. Such a statement has to be a message of its own.
+async fn run_of_template(client: &Client, statement: &str) -> Result<(), Error> {
+    run(client, "set search_path = public, pg_temp").await?;
+    let ran = run(client, statement).await;
+    run(client, "set search_path = pg_catalog, pg_temp").await?;
+    ran
 }
 
 async fn run(client: &Client, statement: &str) -> Result<(), Error> {

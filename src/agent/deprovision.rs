@@ -127,9 +127,9 @@ struct Removed {
 
 impl Removed {
     async fn of(client: &Client, leaving: Leaving<'_>, item: Option<i64>) -> Result<Self, Error> {
-        let sql = "select * from provisioning.remove_agent($1, $2, $3)";
-        let asked: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&leaving.id.0, Type::INT8), (&leaving.unreported, Type::BOOL), (&item, Type::INT8)];
+        let sql = "select * from provisioning.remove_agent($1, $2)";
+        let asked: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&leaving.id.0, Type::INT8), (&item, Type::INT8)];
         let rows = client.query_typed(sql, &asked).await;
         let rows = rows.map_err(query("delete the agent's row and registration"))?;
         let Some(row) = rows.first() else { return Err(Error::Swallowed("public.agents")) };

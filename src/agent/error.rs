@@ -2,7 +2,7 @@
 
 use tokio_postgres::error::SqlState;
 
-use super::{InvalidPrefix, InvalidReference, Refusal};
+use super::{AgentId, InvalidPrefix, InvalidReference, Refusal};
 use crate::retry_policy::{RetryPolicy, Wait, retry_policy};
 
 /// Why an agent could not be built or dropped. The caller rolls back.
@@ -34,6 +34,18 @@ pub enum Error {
          then replay this job", .0.join(", ")
     )]
     InTheWay(Vec<String>),
+    /// An operator has cancelled the deletion of the agent that had the prefix before.
+    #[error(
+        "the prefix still belongs to agent {agent}, whose tables were kept when its deletion, job {job}, was \
+         cancelled. To delete that agent after all run `agent-provisioner jobs replay {job}`. To bring it back \
+         delete this agent's row, and insert the other's with its id. Then replay this job"
+    )]
+    Kept {
+        /// Whose row is gone.
+        agent: AgentId,
+        /// The cancelled deletion.
+        job: i64,
+    },
     /// Row security may hide the agent's row from the very functions that prove whether it exists.
     #[error(
         "cannot prove whether the agent still exists, so nothing is dropped: row security is forced on a \
@@ -157,7 +169,8 @@ impl Error {
             | Self::Query { source, .. }
             | Self::Unproven { source } => source.code(),
             Self::InTheWay(_) => Some(&SqlState::DUPLICATE_TABLE),
-            Self::Swallowed(_)
+            Self::Kept { .. }
+            | Self::Swallowed(_)
             | Self::NotAdopted { .. }
             | Self::Renamed { .. }
             | Self::Attached { .. }
@@ -189,6 +202,7 @@ impl Error {
             Self::NoTables | Self::Stray { .. } | Self::Realtime { .. } => true,
             Self::Statement { .. }
             | Self::Query { .. }
+            | Self::Kept { .. }
             | Self::Unproven { .. }
             | Self::Swallowed(_)
             | Self::NotAdopted { .. }
@@ -214,6 +228,7 @@ impl Error {
             | Self::Stray { .. }
             | Self::Realtime { .. }
             | Self::Pooled
+            | Self::Kept { .. }
             | Self::Swallowed(_)
             | Self::NotAdopted { .. }
             | Self::Renamed { .. }

@@ -53,6 +53,13 @@ pub enum Registered {
     This,
     /// Those of a former agent, whose deletion is not done yet.
     Former(AgentId),
+    /// Those of a former agent, whose deletion an operator cancelled.
+    Kept {
+        /// The former.
+        agent: AgentId,
+        /// The cancelled deletion.
+        job: i64,
+    },
 }
 
 /// What the work came to. All of it took effect, or none.
@@ -123,6 +130,7 @@ pub async fn provision(
     match registered {
         Registered::This => return Ok(Outcome::Unchanged),
         Registered::Former(_) => return Ok(Outcome::Requeued),
+        Registered::Kept { agent, job } => return Err(Error::Kept { agent, job }),
         Registered::Nobody => {}
     }
     let Blueprint { manifest, reference, .. } = blueprint;
@@ -186,14 +194,13 @@ pub(super) async fn taken(client: &Client, names: &[String]) -> Result<Vec<Strin
 
 /// Enters the agent into the registry; whether there is one.
 async fn enter(client: &Client, blueprint: &Blueprint, id: AgentId) -> Result<bool, Error> {
-    let sql = "insert into provisioning.agents (agent_id, agent_prefix, user_id, template_version, reference) \
-               select a.id, a.agent_prefix, a.user_id, $2, $3 \
-               from provisioning.peek_agent($1) a";
+    let sql = "select provisioning.enter_agent($1, $2, $3)";
     let version = blueprint.manifest.templates().version();
     let parameters: [(&(dyn ToSql + Sync), Type); 3] =
         [(&id.0, Type::INT8), (&version, Type::INT4), (&blueprint.reference.as_str(), Type::TEXT)];
-    let entered = client.execute_typed(sql, &parameters).await;
-    Ok(entered.map_err(query("register the agent"))? == 1)
+    let entered =
+        client.query_typed(sql, &parameters).await.map_err(query("register the agent"))?;
+    Ok(entered.iter().any(|row| row.get(0)))
 }
 
 /// Keeps an agent from being deleted before the commit; whether it is still there. Where `agents` is
@@ -211,16 +218,23 @@ pub(super) async fn hold(client: &Client, agent: &Agent, locked: bool) -> Result
     Ok(rows.first().is_some_and(|row| row.get(0)))
 }
 
-/// A template's unqualified names mean schema `public`, whatever the role's own settings say.
-const SEARCH_PATH: &str = "set local search_path = public, pg_temp;";
+const PUBLIC_PATH: &str = "set local search_path = public, pg_temp;";
+/// What [`PUBLIC_PATH`] replaces. A single statement of a template comes without its semicolon.
+const OWN_PATH: &str = ";set local search_path = pg_catalog, pg_temp;";
 
 /// Sends rendered templates as one message; an error names the statement that failed.
+///
+/// Schema public is in the path only while templates run that may have names without a schema.
 pub(super) async fn apply(client: &Client, script: &Script) -> Result<(), Error> {
     if script.is_empty() {
         return Ok(());
     }
-    let mut all = Script::of(SEARCH_PATH);
-    all.append(script.clone());
+    let mut all = script.clone();
+    if script.public_path {
+        all = Script::of(PUBLIC_PATH);
+        all.append(script.clone());
+        all.append(Script::of(OWN_PATH));
+    }
     let mut done = 0;
     let ran = async {
         let messages = client.simple_query_raw(&all.to_string()).await?;

@@ -8,6 +8,8 @@ use super::statement::{self, Statement};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Script {
     pieces: Vec<Piece>,
+    /// Whether names without a schema mean schema public.
+    pub(super) public_path: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -33,10 +35,16 @@ impl Script {
     }
 
     pub(super) fn of_file(file: &str, sql: String) -> Self {
-        Self { pieces: vec![Piece { file: file.to_owned(), sql }] }
+        Self { pieces: vec![Piece { file: file.to_owned(), sql }], public_path: false }
+    }
+
+    /// Whether names without a schema are to mean schema public.
+    pub(super) fn with_public_path(self, public_path: bool) -> Self {
+        Self { public_path, ..self }
     }
 
     pub(super) fn append(&mut self, other: Self) {
+        self.public_path |= other.public_path;
         self.pieces.extend(other.pieces);
     }
 

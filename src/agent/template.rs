@@ -20,6 +20,8 @@ pub struct Template {
     /// The same as it runs in a transaction.
     sql: String,
     directives: Directives,
+    /// Whether names without a schema mean schema public.
+    public_path: bool,
 }
 
 impl Template {
@@ -43,7 +45,13 @@ impl Template {
         if !is_terminated(text, statements.last()) {
             sql.push_str("\n;"); // or it would run on into the next file
         }
-        Ok(Self { version, name: name.to_owned(), text: text.to_owned(), sql, directives })
+        let (name, text) = (name.to_owned(), text.to_owned());
+        Ok(Self { version, name, text, sql, directives, public_path: false })
+    }
+
+    /// Names without a schema are to mean schema public.
+    pub(super) fn with_public_path(self) -> Self {
+        Self { public_path: true, ..self }
     }
 
     /// Whether its statements build or drop indexes concurrently, which no transaction may.
@@ -69,7 +77,7 @@ impl Template {
 
     /// The whole file for a transaction: indexes are built and dropped plainly.
     pub(super) fn render(&self, prefix: &Prefix, id: AgentId) -> Script {
-        Script::of_file(&self.name, fill(&self.sql, prefix, id))
+        Script::of_file(&self.name, fill(&self.sql, prefix, id)).with_public_path(self.public_path)
     }
 
     /// By which a changed file is told from the one that was applied.

@@ -76,8 +76,8 @@ impl Templates {
             if path.extension().is_none_or(|extension| extension != "sql") {
                 continue;
             }
-            let template =
-                Template::parse(name, &fs::read_to_string(&path).map_err(failed(&path))?)?;
+            let text = fs::read_to_string(&path).map_err(failed(&path))?;
+            let template = Template::parse(name, &text)?.with_public_path();
             if name == FOREIGN_KEY {
                 set.foreign_key = Some(template);
             } else {

@@ -67,7 +67,8 @@ async fn check(
     client.batch_execute(back).await.map_err(query("try the templates again"))?;
     reach(client, &script, scratch).await?;
     for Place { at, text } in script.places() {
-        apply(client, &Script::of(text)).await?;
+        let statement = Script::of(text).with_public_path(script.public_path);
+        apply(client, &statement).await?;
         if let Some(reason) = stray(client, scratch, &script).await? {
             return Err(Error::Stray { at, reason });
         }

@@ -72,8 +72,9 @@ fn note(job: &Entry) -> String {
             (Some(earlier), _) => {
                 format!("waits for {} job {}", earlier.state.as_str(), earlier.id)
             }
+            (None, _) if !job.blocked_by.is_empty() => held_up(job).unwrap_or_default(),
             (None, Some(at)) if job.lock_wanted.is_some() => {
-                held_up(job).unwrap_or_else(|| format!("gave way to a lock; next at {at}"))
+                format!("gave way to a lock; next at {at}")
             }
             (None, Some(at)) if job.attempts > 0 => format!("next at {at}; {}", error()),
             (None, _) => String::new(),

@@ -30,9 +30,11 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Queue dead jobs again, in the places they had; a paused deletion whose ID is given is approved
+    /// Queue dead jobs again, in the places they had; a paused deletion whose ID is given is approved, which needs
+    /// the role that `approve` needs
     Replay(Replay),
-    /// Approve deletions that are paused: they go through, and the deletion limit does not count them
+    /// Approve deletions that are paused: they go through, and the deletion limit does not count them. Needs the role
+    /// that owns schema provisioning, such as postgres
     Approve(Approve),
     /// Take pending, dead and paused jobs out of the queue for good: a paused deletion is refused
     Cancel(Cancel),
@@ -218,8 +220,7 @@ async fn release(
     how: How,
 ) -> Result<ExitCode, Error> {
     let How { record, wait, json } = how;
-    let answers = desk::replay(client, target, &record.by()).await;
-    let mut answers = answers.map_err(failed("putting the jobs back into the queue"))?;
+    let mut answers = desk::replay(client, target, &record.by()).await?;
     let named = matches!(target, Target::Ids(_) | Target::Paused(_));
     let refused = named && answers.iter().any(refuses);
     if !json {

@@ -32,6 +32,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config};
 use crate::error::Chain;
+use crate::jobs::desk;
 use crate::printable::Printable;
 use crate::{agent, cluster, db, fleet, service, telemetry};
 
@@ -97,6 +98,8 @@ enum Error {
         #[source]
         source: tokio_postgres::Error,
     },
+    #[error("the jobs do not go back into the queue")]
+    Replay(#[from] desk::ReplayError),
     #[error("the service did not do it within {0:?}")]
     Late(std::time::Duration),
     #[error("nobody answers at http://{address}")]
@@ -159,6 +162,7 @@ impl Error {
             | Self::Cluster(_)
             | Self::Fleet(_)
             | Self::Query { .. }
+            | Self::Replay(_)
             | Self::Late(_)
             | Self::Ask { .. }
             | Self::Unhealthy(_)

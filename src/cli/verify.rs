@@ -140,7 +140,11 @@ impl Report {
             writeln!(out, "{prefix} ({id}): has no tables; see: agents show {prefix}")?;
         }
         for Orphan { prefix, id } in &self.without_agent {
-            writeln!(out, "{} ({id}): has tables, and no row in public.agents", clean(prefix))?;
+            let prefix = clean(prefix);
+            writeln!(
+                out,
+                "{prefix} ({id}): has tables, and no row in public.agents; see: agents show {prefix}"
+            )?;
         }
         for table in &self.unmanaged {
             let table = clean(table);

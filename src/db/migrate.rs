@@ -232,10 +232,24 @@ async fn begin(client: &mut Client) -> Result<Transaction<'_>, Error> {
     require_writable(client).await?;
     let tx = super::begin(client).await.map_err(failed("begin"))?;
     run(&tx, "set local statement_timeout = 0; set local lock_timeout = '2min'", "begin").await?;
-    let locked = tx.execute_typed("select pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await;
-    locked.map_err(failed("wait for another migration"))?;
+    lock(&tx).await?;
     run(&tx, "set local lock_timeout = '20ms'", "begin").await?;
     Ok(tx)
+}
+
+/// Anybody may take an advisory lock, so an error says who has it.
+async fn lock(tx: &Transaction<'_>) -> Result<(), Error> {
+    let held = "select format('wait for another migration, which backend %s of role %s seems to be at', a.pid, a.usename) \
+                from pg_catalog.pg_locks l join pg_catalog.pg_stat_activity a on a.pid = l.pid \
+                where l.locktype = 'advisory' and l.objsubid = 1 and l.granted \
+                and a.datname = current_database() \
+                and (l.classid::bigint << 32) | l.objid::bigint = $1";
+    let held = tx.query_typed(held, &[(&LOCK, Type::INT8)]).await;
+    let held = held.map_err(failed("look for another migration"))?;
+    let doing =
+        held.first().map_or_else(|| "wait for another migration".to_owned(), |row| row.get(0));
+    let locked = tx.execute_typed("select pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await;
+    locked.map(drop).map_err(failed(doing))
 }
 
 async fn read(tx: &Transaction<'_>) -> Result<Vec<Step>, Error> {

@@ -29,7 +29,7 @@ macro_rules! migration {
     };
 }
 
-pub(super) static MIGRATIONS: [Migration; 11] = [
+pub(super) static MIGRATIONS: [Migration; 12] = [
     migration!(
         1,
         "0001_base",
@@ -46,6 +46,7 @@ pub(super) static MIGRATIONS: [Migration; 11] = [
     migration!(9, "0009_living_agents", "living agents", &[]),
     migration!(10, "0010_agents_lock", "agents lock", &[]),
     migration!(11, "0011_instances", "instances", &[]),
+    migration!(12, "0012_queue_writes", "queue writes", &[]),
 ];
 
 impl Migration {

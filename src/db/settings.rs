@@ -15,13 +15,14 @@ type Setting = (&'static str, &'static str);
 
 /// What a transaction may set for itself, so that it holds behind a transaction-mode pooler too.
 const IN_TRANSACTION: [Setting; 17] = [
-    // How text is read: string constants, `'{1, null}'`, `= null`, XML, and names without a schema.
+    // How text is read: string constants, `'{1, null}'`, `= null`, XML, and names without a schema. Whoever may
+    // create in schema public could put an operator there that fits better than the one that is meant.
     ("standard_conforming_strings", "on"),
     ("backslash_quote", "safe_encoding"),
     ("array_nulls", "on"),
     ("transform_null_equals", "off"),
     ("xmloption", "content"),
-    ("search_path", "public, pg_temp"),
+    ("search_path", "pg_catalog, pg_temp"),
     // How values and names are written: definitions in the catalog are compared as text.
     ("DateStyle", "ISO, MDY"),
     ("IntervalStyle", "postgres"),

@@ -7,6 +7,8 @@ use crate::agent::pasteable;
 use crate::error::Chain;
 
 const WHAT: &str = "agents";
+/// So many are named.
+const NAMED: usize = 5;
 
 pub(super) async fn judge(client: &Client) -> Finding {
     let sql = include_str!("../../sql/queries/doctor_agents.sql");
@@ -34,6 +36,17 @@ fn of_row(row: &Row) -> Finding {
              are kept"
         );
         return failure(WHAT, found, "run deploy/roles.sql as postgres");
+    }
+    let kept: Vec<String> = row.get("kept");
+    if restrictive.is_empty() && hidden == 0 && !kept.is_empty() {
+        let found = format!(
+            "{} agents are gone but for their tables, since their deletion was cancelled: {}",
+            kept.len(),
+            kept.get(..NAMED).unwrap_or(&kept).join(", ")
+        );
+        let fix = "agent-provisioner agents show PREFIX, then jobs replay ID to delete it after all; or insert \
+                   the agent's row again, with its id";
+        return warning(WHAT, found, fix);
     }
     if restrictive.is_empty() && hidden == 0 {
         return ok(WHAT, format!("this role sees all {living} of public.agents"));

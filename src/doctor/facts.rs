@@ -14,9 +14,10 @@ const SLOTS_PER_JOB: i64 = 150;
 /// The oldest server that the tests run on, as `server_version_num` counts.
 const OLDEST: i32 = 150_000;
 
-const WRITTEN: [&str; 8] = [
-    "provisioning.jobs",
-    "provisioning.agents",
+/// What decides which agents go. The worker reads it, and writes it by functions.
+const GUARDED: [&str; 3] =
+    ["provisioning.jobs", "provisioning.agents", "provisioning.deleted_agents"];
+const WRITTEN: [&str; 6] = [
     "provisioning.agent_tables",
     "provisioning.agent_types",
     "provisioning.templates",
@@ -47,6 +48,7 @@ impl Facts {
                 &[
                     (&WRITTEN.as_slice(), Type::TEXT_ARRAY),
                     (&TRIGGERS.as_slice(), Type::TEXT_ARRAY),
+                    (&GUARDED.as_slice(), Type::TEXT_ARRAY),
                 ],
             )
             .await?;
@@ -128,13 +130,23 @@ impl Facts {
             lacks.push("create in schema provisioning_trash".to_owned());
         }
         if !self.0.get::<_, bool>("may_use_agents") {
-            lacks.push("select, references, delete on public.agents".to_owned());
+            lacks.push("select, references on public.agents".to_owned());
         }
-        if lacks.is_empty() {
+        if !lacks.is_empty() {
+            let found = format!("{role} lacks rights or policies: {}", lacks.join(", "));
+            let fix = "run deploy/roles.sql as postgres and log in as agent_provisioner";
+            return failure("role", found, fix);
+        }
+        let excessive = self.names("excessive");
+        if excessive.is_empty() {
             return ok("role", format!("{role} may do what a worker does"));
         }
-        let found = format!("{role} lacks rights or policies: {}", lacks.join(", "));
-        failure("role", found, "run deploy/roles.sql as postgres and log in as agent_provisioner")
+        let found = format!(
+            "the worker's role may write what decides which agents are deleted: {}. Whoever knows its \
+             password can delete any agent",
+            excessive.join("; ")
+        );
+        warning("role", found, "run deploy/roles.sql as postgres")
     }
 
     fn triggers(&self) -> Finding {
@@ -263,8 +275,8 @@ impl Facts {
             "{paused} wait for an operator's approval; nobody asked for {unreported} of them: the rows \
              of their agents were found to be gone"
         );
-        let fix = "agent-provisioner jobs list --state paused, then jobs approve ID to delete, or jobs \
-                   cancel ID to keep the tables";
+        let fix = "agent-provisioner jobs list --state paused, then jobs approve ID to delete, as the owner of \
+                   schema provisioning, or jobs cancel ID to keep the tables";
         warning("paused deletions", found, fix)
     }
 

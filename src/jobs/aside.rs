@@ -96,7 +96,7 @@ impl Aside {
 async fn wait_for_predecessor(client: &Client) -> Result<(), agent::Error> {
     // This session and the one of the job's transaction bear the job's name.
     let sql = "select count(*) <= 2 from pg_catalog.pg_stat_activity \
-               where datname = current_database() \
+               where datname = current_database() and usename = session_user \
                and application_name = current_setting('application_name')";
     let started = Instant::now();
     while started.elapsed() < SETTLED {

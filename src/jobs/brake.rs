@@ -1,14 +1,13 @@
 //! The brake on mass deletion.
 
 use tokio_postgres::Client;
-use tokio_postgres::types::Type;
 
 use super::Limits;
 use super::job::Job;
 use crate::agent::Error;
 
-/// One look at a time, and each sees what the last one let through. The number only has to be ours.
-const LOCK: i64 = 0x6167_656e_7464_656c;
+/// One look at a time, and each sees what the last one let through.
+const LOCK: &str = "lock table provisioning.limit_gate in exclusive mode";
 
 /// What this job is counted with: deletions of the last hour that no operator approved.
 const COUNT: &str = include_str!("../../sql/queries/deletion_limit.sql");
@@ -22,10 +21,9 @@ pub(super) async fn hold(client: &Client, limits: &Limits, job: &Job) -> Result<
     if job.deletion_confirmed || (limits.max_per_hour.is_none() && !job.unreported) {
         return Ok(());
     }
-    let lock = "select pg_advisory_xact_lock($1)";
     let (locked, counted) = tokio::join!(
         biased;
-        async { client.execute_typed(lock, &[(&LOCK, Type::INT8)]).await },
+        client.batch_execute(LOCK),
         client.query_typed(COUNT, &[]),
     );
     let query = |source| Error::Query { doing: "count the last deletions", source };

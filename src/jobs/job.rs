@@ -61,7 +61,7 @@ pub(super) struct Job {
 }
 
 /// What `argument` says of a deletion that has passed the limits and has taken keys off.
-pub(super) const KEYS_REMOVED: &str = "keys_removed";
+const KEYS_REMOVED: &str = "keys_removed";
 
 impl Job {
     /// Whether the first part of a deletion is done. The limits are not asked again, and it counts with those
@@ -93,10 +93,13 @@ impl Job {
             "convert" => Kind::Convert,
             _ => Kind::Provision, // the claim asks for no other
         };
-        let registered = match row.try_get::<_, Option<i64>>("registered")? {
-            None => Registered::Nobody,
-            Some(id) if AgentId(id) == agent_id => Registered::This,
-            Some(id) => Registered::Former(AgentId(id)),
+        let registered: Option<i64> = row.try_get("registered")?;
+        let kept: Option<i64> = row.try_get("kept")?;
+        let registered = match (registered.map(AgentId), kept) {
+            (None, _) => Registered::Nobody,
+            (Some(agent), _) if agent == agent_id => Registered::This,
+            (Some(agent), Some(job)) => Registered::Kept { agent, job },
+            (Some(agent), None) => Registered::Former(agent),
         };
         Ok(Self {
             id: row.try_get("id")?,

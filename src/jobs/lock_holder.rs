@@ -6,8 +6,8 @@ use serde::Serialize;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Row};
 
-/// A session, or a prepared transaction, with a lock that a waiting job cannot have beside it. None of our
-/// own workers, which give way by themselves.
+/// A session, or a prepared transaction, with a lock that a job cannot have beside it. None of our own workers, which
+/// give way by themselves.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct LockHolder {
     /// `None`: a prepared transaction.
@@ -18,7 +18,9 @@ pub(crate) struct LockHolder {
     /// The age of its transaction; `None` where the owner of the schema may not see it.
     pub(crate) seconds: Option<f64>,
     /// A table that it has locked.
-    pub(crate) relation: String,
+    pub(crate) relation: Option<String>,
+    /// The prefix that it has locked, by an advisory lock: until it is gone nobody takes a job of this prefix.
+    pub(crate) prefix: Option<String>,
     /// The statement that ends it.
     pub(crate) way_out: String,
     /// Whose table that is; `None`: all agents share it.
@@ -29,7 +31,7 @@ pub(crate) struct LockHolder {
     writers: bool,
 }
 
-/// All of them, the oldest transaction first. Nobody where no job waits.
+/// All of them, the oldest transaction first. Nobody where no job is pending.
 pub(crate) async fn lock_holders(client: &Client) -> Result<Vec<LockHolder>, Error> {
     let rows = client.query_typed("select * from provisioning.lock_holders()", &[]).await?;
     rows.iter().map(LockHolder::read).collect()
@@ -48,6 +50,7 @@ impl LockHolder {
     /// spells it.
     pub(crate) fn holds_up(&self, agent: i64, wanted: &str) -> bool {
         match self.agent {
+            _ if self.prefix.is_some() => false, // nobody has taken the job
             Some(own) => own == agent,
             None => {
                 wanted == "access exclusive" || (wanted == "share row exclusive" && self.writers)
@@ -63,6 +66,7 @@ impl LockHolder {
             state: row.try_get("state")?,
             seconds: row.try_get("seconds")?,
             relation: row.try_get("relation")?,
+            prefix: row.try_get("prefix")?,
             way_out: row.try_get("way_out")?,
             agent: row.try_get("agent_id")?,
             writers: row.try_get("writers")?,
@@ -86,6 +90,16 @@ impl fmt::Display for LockHolder {
         let age = self.seconds.map(|seconds| format!("transaction open for {seconds:.1} s"));
         let facts = [named(&self.application), user, named(&self.state), age];
         let facts: Vec<String> = facts.into_iter().flatten().collect();
-        write!(f, "{}), which has locked {}", facts.join(", "), clean(&self.relation))
+        write!(f, "{}), which has locked ", facts.join(", "))?;
+        match (&self.relation, &self.prefix) {
+            (Some(relation), _) => f.write_str(&clean(relation)),
+            (None, prefix) => {
+                write!(
+                    f,
+                    "prefix {}, by an advisory lock",
+                    clean(prefix.as_deref().unwrap_or_default())
+                )
+            }
+        }
     }
 }

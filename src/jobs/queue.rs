@@ -1,4 +1,5 @@
-//! Every statement on `provisioning.jobs` that the worker sends.
+//! Every statement on `provisioning.jobs` that the worker sends. It writes by functions of the schema, which
+//! keep the rules of the queue; its role may write nothing there.
 //!
 //! Claim and work are one transaction: the lock on the job's row is held by the very transaction
 //! that does the work, so a free row means that nothing can commit for it any more, and the effect
@@ -11,7 +12,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::attempt::Failure;
-use super::job::{Job, KEYS_REMOVED, Kind};
+use super::job::{Job, Kind};
 use crate::agent::{Outcome, Registered};
 use crate::backoff;
 use crate::db;
@@ -85,16 +86,12 @@ pub(super) async fn cancel_earlier(
     client: &Client,
     job: &Job,
 ) -> Result<(), tokio_postgres::Error> {
-    let sql = "update provisioning.jobs set state = 'cancelled', finished_at = clock_timestamp(), \
-               outcome = 'superseded by job ' || $2 \
-               where agent_id = $1 and id < $2 and state in ('pending', 'dead', 'paused')";
-    client.execute_typed(sql, &[(&job.agent_id.0, Type::INT8), (&job.id, Type::INT8)]).await?;
-    Ok(())
+    let sql = "select provisioning.cancel_earlier($1)";
+    client.query_typed(sql, &[(&job.id, Type::INT8)]).await.map(drop)
 }
 
 /// Records the outcome, tells listeners (at commit) and commits, in one round trip. An unfinished
-/// job keeps its place in the queue. What is known of an earlier deletion of an agent that was put back under
-/// its id is forgotten: the agent may have another owner by now.
+/// job keeps its place in the queue.
 ///
 /// Nobody waits, and `agents` is not kept locked, until the log with what was built is flushed: if the
 /// server crashes in that moment it has lost tables and record together, and the job is done again.
@@ -116,13 +113,8 @@ pub(super) async fn succeed(
         client.query_typed(requeue, &ids).await?;
         return client.batch_execute("commit").await;
     }
-    let settle = "with settled as (\
-                  update provisioning.jobs set state = 'succeeded', outcome = $2, \
-                  finished_at = clock_timestamp(), duration = $3 * interval '1 second' where id = $1), \
-                  forgotten as (delete from provisioning.deleted_agents d using provisioning.jobs j \
-                  where j.id = $1 and j.kind = 'provision' and $5 = 'ready' \
-                  and d.agent_id = j.agent_id and d.deleted_at < j.created_at) \
-                  select provisioning.notify('agent_provisioned', json_build_object(\
+    let settle = "select provisioning.settle($1, $2, $3), \
+                  provisioning.notify('agent_provisioned', json_build_object(\
                   'agent_id', $4, 'state', $5)::text), \
                   case when $6 then provisioning.notify('pgrst', 'reload schema') end, \
                   case when $5 = 'ready' then set_config('synchronous_commit', 'off', true) end";
@@ -179,12 +171,10 @@ async fn leave(client: &Client, job: &Job) -> Result<(), tokio_postgres::Error> 
     if job.kind != Kind::Deprovision {
         return client.batch_execute(end).await;
     }
-    let note = "update provisioning.jobs set argument = $2 where id = $1";
+    let note = "select provisioning.begin_deletion($1)";
     let (noted, committed) = tokio::join!(
         biased;
-        async {
-            client.execute_typed(note, &[(&job.id, Type::INT8), (&KEYS_REMOVED, Type::TEXT)]).await
-        },
+        async { client.query_typed(note, &[(&job.id, Type::INT8)]).await },
         client.batch_execute(end),
     );
     noted.map(drop).and(committed)
@@ -213,7 +203,7 @@ pub(super) async fn fail(
     let waited = failure.refusal.is_some_and(|refusal| refusal.waited);
     let recorded = client
         .query_typed(
-            include_str!("../../sql/queries/fail.sql"),
+            "select provisioning.record_failure($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) as give_ways",
             &[
                 (&job.id, Type::INT8),
                 (&job.attempts, Type::INT4),
@@ -229,5 +219,5 @@ pub(super) async fn fail(
             ],
         )
         .await?;
-    recorded.first().map(|row| row.try_get("give_ways")).transpose()
+    recorded.first().map_or(Ok(None), |row| row.try_get("give_ways"))
 }

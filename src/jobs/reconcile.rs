@@ -11,15 +11,12 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
 
+use super::lock_holder::lock_holders;
 use super::{Limits, Wake, purge};
 use crate::db::{self, Db};
 use crate::error::Chain;
 use crate::metrics::{Metrics, Wakeup};
 use crate::panics::caught;
-
-/// One sweep at a time in a database, whoever does it, and none while a function of the API asks for
-/// a job: `provisioning.request` shares this lock. The number only has to be ours.
-pub(super) const LOCK: i64 = 0x6167_656e_7470_7276;
 
 /// Level-triggered: it looks at what is, not at what was reported. It also ends sessions of ours that
 /// nobody would.
@@ -88,12 +85,10 @@ impl Reconcile {
     /// Says whether something in the trash is to go.
     async fn compare(&self, client: &mut Client) -> Result<bool, db::Error> {
         let tx = client.transaction().await?;
-        // Before the sweep's own snapshot, so that it sees what the last holder added.
-        let locked = tx.query_typed("select pg_try_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]);
-        if !locked.await?.iter().any(|row| row.get(0)) {
-            return Ok(false);
-        }
         let rows = tx.query_typed(include_str!("../../sql/queries/reconcile.sql"), &[]).await;
+        if rows.as_ref().is_ok_and(Vec::is_empty) {
+            return Ok(false); // another sweep is under way
+        }
         self.prove(rows.as_ref().err());
         let rows = rows?;
         tx.commit().await?;
@@ -107,7 +102,9 @@ impl Reconcile {
             self.wake.now(Wakeup::Reconcile);
         }
         self.end_clock_waits(found.get("clock_waits"));
-        Ok(found.get("expired"))
+        let expired = found.get("expired");
+        tell_of_locked_prefixes(client).await?;
+        Ok(expired)
     }
 
     /// Keeps whether the last sweep could tell who exists. The server refuses to answer where row security
@@ -141,6 +138,16 @@ impl Reconcile {
             self.wake.now(Wakeup::Reconcile);
         }
     }
+}
+
+/// Nobody takes a job whose prefix somebody else has locked, so no attempt of it tells of that.
+async fn tell_of_locked_prefixes(client: &Client) -> Result<(), db::Error> {
+    for holder in lock_holders(client).await?.iter().filter(|holder| holder.prefix.is_some()) {
+        let prefix = holder.prefix.as_deref().unwrap_or_default();
+        let way_out = holder.way_out.as_str();
+        tracing::warn!(agent.prefix = prefix, %holder, way_out, "jobs of a prefix are held up");
+    }
+    Ok(())
 }
 
 /// Sessions that wait in vain for the rest of a statement, see the query.

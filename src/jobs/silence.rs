@@ -94,6 +94,6 @@ pub(super) async fn let_go(db: &Db, pulse: &Pulse, job: i64) {
 
 async fn is_free(db: &Db, job: i64) -> Result<bool, db::Error> {
     let client = db.get().await?;
-    let sql = "select 1 from provisioning.jobs where id = $1 for key share skip locked";
-    Ok(!client.query_typed(sql, &[(&job, Type::INT8)]).await?.is_empty())
+    let rows = client.query_typed("select provisioning.is_free($1)", &[(&job, Type::INT8)]).await?;
+    Ok(rows.iter().any(|row| row.get(0)))
 }

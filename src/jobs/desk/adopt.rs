@@ -4,7 +4,6 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::super::reconcile;
 use super::{BEHIND_NEW_AGENTS, Work, ask};
 use crate::agent::{self, Agent, Manifest, Taken, take};
 use crate::db::{self, Patience};
@@ -52,18 +51,15 @@ async fn attempt(
     );
     tx.batch_execute(&limits).await.map_err(failed("begin"))?;
     // A sweep that is on its way could add a provision that nothing below sees.
-    let wait = "select pg_advisory_xact_lock_shared($1)";
-    let waited = tx.query_typed(wait, &[(&reconcile::LOCK, Type::INT8)]).await;
-    waited.map_err(failed("wait for a sweep"))?;
+    let wait = "lock table provisioning.sweep_gate in share mode";
+    tx.batch_execute(wait).await.map_err(failed("wait for a sweep"))?;
     match take(tx.client(), manifest, agent).await? {
         Taken::Adopted => {}
         Taken::Nothing => return Ok(Adopted::Nothing),
         Taken::Refused(reason) => return Ok(Adopted::Refused(reason)),
     }
-    let end = "update provisioning.jobs set state = 'cancelled', finished_at = clock_timestamp(), \
-               outcome = 'superseded by adoption' \
-               where agent_id = $1 and kind = 'provision' and state in ('pending', 'dead')";
-    let ended = tx.execute_typed(end, &[(&agent.id.0, Type::INT8)]).await;
+    let end = "select provisioning.end_provision($1)";
+    let ended = tx.query_typed(end, &[(&agent.id.0, Type::INT8)]).await;
     ended.map_err(failed("end the agent's provision"))?;
     // With force: the old policies would add up with ours.
     let work = Work { kind: "repair", argument: Some("force"), priority: BEHIND_NEW_AGENTS };

@@ -61,6 +61,10 @@ pub(crate) fn next(job: &Entry) -> String {
             prefix.replace('\'', "''"),
             job.agent_id
         ),
+        (State::Cancelled, _) if job.kind == "deprovision" => format!(
+            "Nothing: it does not come back by itself. If the agent's row is gone, its tables are kept. To delete \
+             them after all: agent-provisioner jobs replay {id}"
+        ),
         (State::Cancelled, _) => "Nothing: it does not come back.".to_owned(),
         (State::Paused, _) => paused(job),
         (State::Dead, _) => format!(
@@ -81,8 +85,8 @@ fn paused(job: &Entry) -> String {
          them are meant: agent-provisioner jobs list --state paused."
     };
     format!(
-        "{why} To delete the agent: agent-provisioner jobs approve {id}. To keep its tables: \
-         agent-provisioner jobs cancel {id}"
+        "{why} To delete the agent, as the owner of schema provisioning: agent-provisioner jobs approve {id}. \
+         To keep its tables: agent-provisioner jobs cancel {id}"
     )
 }
 

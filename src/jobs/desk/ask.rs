@@ -16,13 +16,14 @@ pub(crate) struct Work<'a> {
 /// New agents overtake everything that is asked of the fleet.
 pub(crate) const BEHIND_NEW_AGENTS: i16 = 10;
 
-/// Queues a job for each of these registered agents, all in one statement; the jobs' ids in order.
+/// Queues a job for each of these registered agents, all in one statement; the jobs' ids in order. A deletion
+/// is refused.
 pub(crate) async fn ask(
     client: &Client,
     work: Work<'_>,
     agents: &[i64],
 ) -> Result<Vec<i64>, Error> {
-    let sql = include_str!("../../../sql/queries/desk_queue.sql");
+    let sql = "select id from provisioning.enqueue($1, $2, $3, $4)";
     let rows = client
         .query_typed(
             sql,

@@ -150,13 +150,18 @@ async fn select(client: &Client, id: Option<i64>, filter: &Filter) -> Result<Vec
         .await?;
     let mut jobs = rows.iter().map(Entry::read).collect::<Result<Vec<_>, _>>()?;
     let waits = |job: &Entry| {
-        matches!(job.state, State::Pending | State::Running) && job.lock_wanted.is_some()
+        job.state == State::Pending || (job.state == State::Running && job.lock_wanted.is_some())
     };
     if jobs.iter().any(waits) {
         let holders = visible_lock_holders(client).await?;
         for job in jobs.iter_mut().filter(|job| waits(job)) {
-            let wanted = job.lock_wanted.as_deref().unwrap_or_default();
-            let hold = |holder: &&LockHolder| holder.holds_up(job.agent_id, wanted);
+            let of_prefix = |holder: &LockHolder| {
+                job.state == State::Pending && holder.prefix.as_ref() == Some(&job.agent_prefix)
+            };
+            let hold = |holder: &&LockHolder| match &job.lock_wanted {
+                Some(wanted) => of_prefix(holder) || holder.holds_up(job.agent_id, wanted),
+                None => of_prefix(holder),
+            };
             job.blocked_by = holders.iter().filter(hold).cloned().collect();
         }
     }

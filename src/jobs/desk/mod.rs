@@ -19,5 +19,5 @@ pub(crate) use ask::{BEHIND_NEW_AGENTS, Work, ask};
 pub(crate) use entry::{Blocked, Entry, Filter, Running, State, blocked, dead, find, list};
 pub(crate) use follow::{End, Followed, follow};
 pub(crate) use prune::prune;
-pub(crate) use request::{Answer, By, Target, Verdict, cancel, replay};
+pub(crate) use request::{Answer, By, ReplayError, Target, Verdict, cancel, replay};
 pub(crate) use roster::{Agent, Table, agents, tables};

@@ -19,7 +19,7 @@ pub(crate) async fn prune(
     loop {
         let rows = client
             .query_typed(
-                include_str!("../../../sql/queries/desk_prune.sql"),
+                "select last, count from provisioning.prune($1, $2, $3, $4)",
                 &[
                     (&older_than.as_secs_f64(), Type::FLOAT8),
                     (&after, Type::INT8),

@@ -10,7 +10,8 @@ use super::State;
 /// Which jobs are to go back into the queue.
 #[derive(Clone, Debug)]
 pub(crate) enum Target {
-    /// Dead or paused ones. To name a paused deletion is to approve it.
+    /// Dead or paused ones, and cancelled deletions of agents that are gone but for their tables. To name a paused
+    /// deletion is to approve it.
     Ids(Vec<i64>),
     /// The dead jobs of a prefix.
     Prefix(String),
@@ -66,18 +67,32 @@ struct Found {
     twin: Option<(i64, State)>,
 }
 
+/// Why jobs do not go back into the queue.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReplayError {
+    #[error("this database role may not approve deletions")]
+    MayNotApprove(#[source] Error),
+    #[error(transparent)]
+    Query(#[from] Error),
+}
+
+/// The constraint that `provisioning.replay` names where it refuses.
+const APPROVAL: &str = "approval";
+
 /// A job that is queued at the very moment of a replay can cost the statement; rarely twice.
 const TRIES: u32 = 5;
 
 /// Queues dead or paused jobs again, all in one statement, in the places they had.
 ///
 /// Only those: they hold up what comes after them in their prefix, so the order is kept. After
-/// a cancelled job others may have run. A paused deletion is approved by this, and passes the deletion limit.
+/// a cancelled job others may have run, except where it keeps the tables of an agent that is gone. A paused deletion
+/// is approved by this, and passes the deletion limit. Only the owner of the schema may do that, and take a cancelled
+/// deletion up again.
 pub(crate) async fn replay(
     client: &Client,
     target: &Target,
     by: &By,
-) -> Result<Vec<Answer>, Error> {
+) -> Result<Vec<Answer>, ReplayError> {
     let (ids, prefix, states): (_, _, &[&str]) = match target {
         Target::Ids(ids) => (Some(ids), None, &["dead", "paused"]),
         Target::Prefix(prefix) => (None, Some(prefix), &["dead"]),
@@ -89,14 +104,14 @@ pub(crate) async fn replay(
     let rows = loop {
         let replayed = client
             .query_typed(
-                include_str!("../../../sql/queries/desk_replay.sql"),
+                "select * from provisioning.replay($1, $2, $3, $4, $5, $6)",
                 &[
                     (&ids, Type::INT8_ARRAY),
                     (&prefix, Type::TEXT),
+                    (&states, Type::TEXT_ARRAY),
                     (&by.reason, Type::TEXT),
                     (&by.who, Type::TEXT),
                     (&by.dry_run, Type::BOOL),
-                    (&states, Type::TEXT_ARRAY),
                 ],
             )
             .await;
@@ -105,6 +120,7 @@ pub(crate) async fn replay(
             Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) && tries < TRIES => {
                 tries += 1;
             }
+            Err(error) if is_approval(&error) => return Err(ReplayError::MayNotApprove(error)),
             replayed => break replayed?,
         }
     };
@@ -112,14 +128,19 @@ pub(crate) async fn replay(
         Target::Paused(_) | Target::AllPaused => why_not_approved,
         Target::Ids(_) | Target::Prefix(_) | Target::AllDead => why_not_replayed,
     };
-    rows.iter().map(|row| Answer::read(row, by.dry_run, why_not)).collect()
+    Ok(rows.iter().map(|row| Answer::read(row, by.dry_run, why_not)).collect::<Result<_, _>>()?)
+}
+
+fn is_approval(error: &Error) -> bool {
+    error.as_db_error().is_some_and(|db| db.constraint() == Some(APPROVAL))
 }
 
 /// Takes pending, dead and paused jobs out of the queue for good.
 pub(crate) async fn cancel(client: &Client, ids: &[i64], by: &By) -> Result<Vec<Answer>, Error> {
     let rows = client
         .query_typed(
-            include_str!("../../../sql/queries/desk_cancel.sql"),
+            "select *, null::bigint as twin, null::text as twin_state \
+             from provisioning.cancel($1, $2, $3, $4)",
             &[
                 (&ids, Type::INT8_ARRAY),
                 (&by.reason, Type::TEXT),
@@ -166,9 +187,16 @@ fn why_not_approved(found: &Found, state: State) -> (Verdict, String) {
             Verdict::Skipped,
             format!("it is dead and not paused; to try it again: jobs replay {}", found.id),
         ),
-        State::Running | State::Pending | State::Paused | State::Succeeded | State::Cancelled => {
+        State::Running | State::Pending | State::Paused | State::Succeeded => {
             why_not_replayed(found, state)
         }
+        State::Cancelled => (
+            Verdict::Skipped,
+            format!(
+                "it was cancelled; while the agent's row is gone and its tables are there: jobs replay {}",
+                found.id
+            ),
+        ),
     }
 }
 

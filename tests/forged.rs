@@ -1,0 +1,290 @@
+//! Whoever knows the worker's password writes to the queue what no worker would.
+
+use crate::support::{ADA, ADMIN, Admin, BEN, Database, ROLES, WORKER, ask, expect, json, until};
+
+/// Everything that decides which agents go, and what goes with them.
+const STATE: &str = "select md5(concat(
+    (select string_agg(a::text, ',' order by id) from public.agents a),
+    (select string_agg(w::text, ',' order by id) from public.whatsapp_configuration w),
+    (select string_agg(j::text, ',' order by id) from provisioning.jobs j),
+    (select string_agg(p::text, ',' order by agent_id) from provisioning.agents p),
+    (select string_agg(t::text, ',' order by relation::oid) from provisioning.agent_tables t),
+    (select string_agg(d::text, ',' order by agent_id) from provisioning.deleted_agents d),
+    (select last_value from provisioning.jobs_id_seq)))";
+
+/// Two agents with tables, nobody at work, and what is left of several deletions: that of Ben's waits for an operator
+/// (job 3), that of one that never had tables is dead (job 4), and one that was asked for is pending (job 5). Job 6
+/// is the provision of an agent that somebody inserts.
+async fn crm() -> (Database, Admin) {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let service = db.service().await;
+    admin.populate().await;
+    admin.settled().await;
+    drop(service);
+    until("the service to be gone", || async {
+        let sessions = "select count(*) from pg_stat_activity
+                        where datname = current_database() and usename = 'agent_provisioner'";
+        (admin.one::<i64>(sessions).await == 0).then_some(())
+    })
+    .await;
+    admin
+        .run(&format!(
+            "insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id, state, finished_at)
+                 values ('deprovision', 2, 'agt_ben', '{}', 'paused', now()),
+                        ('deprovision', 8, 'agt_8', null, 'dead', now());
+             insert into provisioning.jobs (kind, agent_id, agent_prefix) values ('deprovision', 9, 'agt_9');
+             insert into public.agents (id, agent_prefix) values (10, 'agt_10')",
+            BEN.id
+        ))
+        .await;
+    (db, admin)
+}
+
+/// What is tried, each for good, and the SQLSTATE; `-` where it is allowed and changes nothing.
+const TRIED: &str = "
+insert into provisioning.jobs (kind, agent_id, agent_prefix) values ('deprovision', 1, 'agt_ada')        | 42501
+insert into provisioning.jobs (kind, agent_id, agent_prefix) values ('repair', 1, 'agt_ada')             | 42501
+update provisioning.jobs set kind = 'deprovision', state = 'pending', finished_at = null where id = 1    | 42501
+update provisioning.jobs set agent_id = 1, agent_prefix = 'agt_ada' where id = 5                         | 42501
+update provisioning.jobs set user_id = (select user_id from provisioning.jobs where id = 3) where id = 5 | 42501
+update provisioning.jobs set unreported = not unreported                                                 | 42501
+update provisioning.jobs set deletion_confirmed = true                                                   | 42501
+update provisioning.jobs set argument = 'keys_removed'                                                   | 42501
+update provisioning.jobs set state = 'pending', finished_at = null where id = 3                          | 42501
+update provisioning.jobs set priority = 1                                                                | 42501
+delete from provisioning.jobs                                                                            | 42501
+truncate provisioning.jobs                                                                               | 42501
+do $$ begin lock table provisioning.jobs in share mode; end $$                                           | 42501
+select from provisioning.jobs for key share                                                              | 42501
+alter table provisioning.jobs disable trigger all                                                        | 42501
+select setval('provisioning.jobs_id_seq', 1)                                                             | 42501
+select nextval('provisioning.jobs_id_seq')                                                               | 42501
+insert into provisioning.deleted_agents (agent_id, agent_prefix) values (1, 'agt_ada')                   | 42501
+update provisioning.deleted_agents set agent_id = 1                                                      | 42501
+delete from provisioning.deleted_agents                                                                  | 42501
+insert into provisioning.agents values (7, 'agt_7', null, 1, 'check')                                    | 42501
+update provisioning.agents set agent_id = 7 where agent_id = 1                                           | 42501
+update provisioning.agents set agent_prefix = 'agt_7' where agent_id = 1                                 | 42501
+update provisioning.agents set user_id = null                                                            | 42501
+delete from provisioning.agents                                                                          | 42501
+truncate provisioning.agents cascade                                                                     | 42501
+delete from public.agents where id = 1                                                                   | 42501
+delete from public.agents where id = 2                                                                   | 42501
+update public.whatsapp_configuration set is_active = false                                               | 42501
+select is_active from public.whatsapp_configuration                                                      | 42501
+select provisioning.request('deprovision', 1, 'agt_ada', null, 'x')                                      | 42501
+select * from provisioning.leaving_agent(1)                                                              | 42501
+select * from provisioning.remove_agent(1, null)                                                         | 42501
+select * from provisioning.remove_agent(2, null)                                                         | 42501
+select * from provisioning.enqueue('deprovision', '{1}', null, 0::smallint)                              | 42501
+select * from provisioning.enqueue('provision', '{1}', null, 0::smallint)                                | 42501
+select * from provisioning.enqueue(null, '{1}', null, 0::smallint)                                       | 42501
+select * from provisioning.enqueue('repair', '{7,10}', null, 0::smallint)                                | -
+select * from provisioning.replay('{3}', null, '{paused}', null, null, false)                            | 42501
+select * from provisioning.replay('{3}', null, '{dead,paused}', null, null, false)                       | 42501
+select * from provisioning.replay(null, null, '{paused}', null, null, false)                             | 42501
+select * from provisioning.replay(null, null, '{paused}', null, null, true)                              | 42501
+select * from provisioning.replay(null, null, null, null, null, false)                                   | -
+select * from provisioning.replay(null, 'agt_ben', '{dead,paused}', null, null, false)                   | -
+select * from provisioning.replay('{1}', null, '{dead,succeeded}', null, null, false)                    | -
+select * from provisioning.cancel('{1,2}', null, null, false)                                            | -
+select provisioning.settle(1, 'provisioned', 1)                                                          | 55000
+select provisioning.settle(3, 'trashed', 1)                                                              | 55000
+select provisioning.settle(5, 'superseded', 1)                                                           | 55000
+select provisioning.begin_deletion(3)                                                                    | 55000
+select provisioning.begin_deletion(6)                                                                    | 55000
+select provisioning.cancel_earlier(3)                                                                    | 55000
+select provisioning.cancel_earlier(6)                                                                    | 55000
+select provisioning.record_failure(3, 0, 0, 'pending', 0, null, null, 0, false, null, false)             | -
+select provisioning.record_failure(6, 0, 0, 'paused', 0, null, null, 0, false, null, false)              | 23514
+select provisioning.record_failure(5, 0, 0, 'succeeded', 0, null, null, 0, false, null, false)           | 22023
+select provisioning.record_failure(5, 0, -5, 'pending', 0, null, null, 0, false, null, false)            | 22023
+select provisioning.requeue_behind_former(6, 1)                                                          | 55000
+select provisioning.requeue_behind_former(6, 10)                                                         | 55000
+select provisioning.requeue_behind_former(3, 2)                                                          | 55000
+select provisioning.enter_agent(7, 1, 'check')                                                           | -
+select provisioning.enter_agent(1, 1, 'check')                                                           | 23505
+select provisioning.end_provision(10)                                                                    | -
+select * from provisioning.prune(0, 0, 100, true)                                                        | -
+select * from provisioning.reconcile()                                                                   | -";
+
+#[tokio::test]
+async fn no_forged_job_counts_and_no_rule_of_the_queue_is_broken() {
+    let (db, admin) = crm().await;
+    let worker = Admin(db.connect(WORKER).await);
+    let before: String = admin.one(STATE).await;
+    for line in TRIED.trim().lines() {
+        let (sql, expected) = line.rsplit_once('|').unwrap();
+        let found = worker.answer(sql).await;
+        let found = found.map_or_else(|error| error.code().code().to_owned(), |_| "-".to_owned());
+        assert_eq!(found, expected.trim(), "{sql}");
+        assert_eq!(admin.one::<String>(STATE).await, before, "{sql}");
+    }
+    // What the owner of tables may do makes no deletion of their agent, either.
+    worker.run("delete from provisioning.agent_tables; select provisioning.reconcile()").await;
+    let jobs = "select count(*) from provisioning.jobs";
+    assert_eq!(admin.one::<i64>(jobs).await, 6);
+}
+
+#[tokio::test]
+async fn a_job_that_one_session_has_claimed_is_no_others() {
+    let (db, admin) = crm().await;
+    admin.run("delete from provisioning.jobs where id <> 5").await;
+    let (first, second) = (Admin(db.connect(WORKER).await), Admin(db.connect(WORKER).await));
+    let claim = "select id, kind from provisioning.claim('{deprovision}', 1000, null)";
+    first.run("begin").await;
+    assert_eq!(first.rows(claim).await, ["5|deprovision"]);
+    second.run("set lock_timeout = '100ms'").await;
+    assert_eq!(second.rows(claim).await, [""; 0]);
+    assert_eq!(second.rows("select provisioning.is_free(5)").await, ["f"]);
+    for (sql, expected) in [
+        ("select * from provisioning.remove_agent(9, null)", "42501"),
+        ("select provisioning.settle(5, 'trashed', 1)", "55P03"),
+        ("select provisioning.begin_deletion(5)", "55P03"),
+    ] {
+        let refused = second.answer(sql).await.unwrap_err();
+        assert_eq!(refused.code().code(), expected, "{sql}");
+    }
+    let cancelled = "select picked from provisioning.cancel('{5}', null, null, false)";
+    assert_eq!(second.rows(cancelled).await, ["f"]);
+    // To the one that has claimed it nothing stands in the way.
+    first
+        .run("select provisioning.remove_agent(9, null); select provisioning.settle(5, 'deprovisioned', 1); commit")
+        .await;
+    assert_eq!(admin.rows("select state from provisioning.jobs").await, ["succeeded"]);
+}
+
+#[tokio::test]
+async fn a_deletion_counts_as_done_when_the_agent_is_gone() {
+    let (db, admin) = crm().await;
+    admin.run("delete from provisioning.jobs; select from public.delete_agent(1)").await;
+    let job: i64 = admin.one("select id from provisioning.jobs").await;
+    let worker = Admin(db.connect(WORKER).await);
+    for outcome in ["trashed", "deprovisioned", "row_deleted", "superseded", "x"] {
+        let settle = format!("select provisioning.settle({job}, '{outcome}', 1)");
+        assert_eq!(worker.answer(&settle).await.unwrap_err().code().code(), "55000", "{outcome}");
+    }
+    // One that nobody asked for, of an agent that exists after all: what the caller says does not count.
+    admin.run("update provisioning.jobs set unreported = true").await;
+    let removed = worker.rows("select superseded from provisioning.remove_agent(1, null)").await;
+    assert_eq!(removed, ["t"]);
+    worker.run(&format!("select provisioning.settle({job}, 'superseded', 1)")).await;
+    assert_eq!(admin.rows("select id from public.agents where id = 1").await, ["1"]);
+}
+
+#[tokio::test]
+async fn only_the_owner_of_the_schema_approves_a_deletion() {
+    let (db, admin) = crm().await;
+    let (worker, owner) = (db.url(WORKER), db.url(ADMIN));
+    let state = "select state, deletion_confirmed, replayed_by from provisioning.jobs where id in (3, 4) order by id";
+    for args in
+        [&["approve", "3"][..], &["approve", "--all"], &["replay", "3"], &["replay", "4", "3"]]
+    {
+        let refused = ask(&worker, &[&["jobs"], args].concat()).await;
+        let way_out =
+            ["may not approve deletions", "Run this as postgres, the owner of schema provisioning"];
+        expect(&refused, 1, &way_out);
+        assert_eq!(admin.rows(state).await, ["paused|f|-", "dead|f|-"], "{args:?}");
+    }
+    // A dead one is tried again, and the limits hold for it as before.
+    expect(&ask(&worker, &["jobs", "replay", "4"]).await, 0, &["replayed 1 job"]);
+    assert_eq!(admin.rows(state).await, ["paused|f|-", "pending|f|agent_provisioner (ada)"]);
+    expect(&ask(&owner, &["jobs", "approve", "3"]).await, 0, &["approved 1 job"]);
+    let approved = ["pending|t|postgres (ada)", "pending|f|agent_provisioner (ada)"];
+    assert_eq!(admin.rows(state).await, approved);
+    // Who it was is the role that asks, and not the one that owns the function.
+    expect(&ask(&worker, &["jobs", "cancel", "5"]).await, 0, &["cancelled 1 job"]);
+    let outcome = "select outcome from provisioning.jobs where id = 5";
+    assert_eq!(admin.rows(outcome).await, ["cancelled by agent_provisioner (ada)"]);
+}
+
+#[tokio::test]
+async fn a_worker_without_these_rights_does_all_of_its_work() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let _service = db.service_with(&[("WORKER__RECONCILE_INTERVAL", "100ms")]).await;
+    admin.populate().await;
+    admin.create("agt_orphan").await;
+    admin.settled().await;
+    let url = db.url(WORKER);
+    admin.run("drop index public.agt_ada_customers_phone_idx").await;
+    expect(&ask(&url, &["agents", "repair", "agt_ada", "--wait"]).await, 0, &["1 job succeeded"]);
+    expect(&ask(&url, &["agents", "convert", "--reference", "check", "--wait"]).await, 0, &[]);
+    expect(&ask(&url, &["agents", "upgrade"]).await, 0, &[]);
+    // What no trigger has reported, reconcile finds.
+    admin
+        .run(
+            "alter table public.agents disable trigger user;
+             delete from public.agents where agent_prefix = 'agt_orphan';
+             insert into public.agents (agent_prefix) values ('agt_new');
+             alter table public.agents enable trigger user",
+        )
+        .await;
+    admin
+        .holds("select count(*) = 3 from provisioning.agents where agent_prefix <> 'agt_orphan'")
+        .await;
+    admin
+        .holds(
+            "select not exists (select from provisioning.agents where agent_prefix = 'agt_orphan')",
+        )
+        .await;
+    admin.run(&format!("{}; select from public.delete_agent(1); commit", ADA.begin())).await;
+    admin.settled().await;
+    assert_eq!(admin.tables("agt_ada").await, [""; 0]);
+    let active = "select is_active from public.whatsapp_configuration order by id";
+    assert_eq!(admin.rows(active).await, ["f", "t"]);
+    admin.run("create table public.agt_no_orders ()").await;
+    admin.create("agt_no").await;
+    let dead = "select id from provisioning.jobs where state = 'dead'";
+    admin.holds(&format!("select exists ({dead})")).await;
+    let id = admin.rows(dead).await.remove(0);
+    expect(&ask(&url, &["jobs", "cancel", &id]).await, 0, &["cancelled 1 job"]);
+    let left = "select count(*) from provisioning.jobs";
+    let before: i64 = admin.one(left).await;
+    expect(&ask(&url, &["jobs", "prune", "--older-than", "0s"]).await, 0, &["deleted"]);
+    assert!(admin.one::<i64>(left).await < before);
+}
+
+#[tokio::test]
+async fn rights_of_an_older_installation_are_found_and_taken_away() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    admin
+        .run(
+            "grant insert, update, delete on provisioning.jobs, provisioning.agents to agent_provisioner;
+             grant delete on public.agents, provisioning.deleted_agents to agent_provisioner;
+             grant select (user_id, is_active), update (is_active) on public.whatsapp_configuration
+                 to agent_provisioner;
+             create policy worker_delete on public.agents for delete to agent_provisioner using (true);
+             create policy worker_update on public.whatsapp_configuration for update
+                 to agent_provisioner using (true)",
+        )
+        .await;
+    for role in [WORKER, ADMIN] {
+        let (severity, found) = role_finding(&db.url(role)).await;
+        assert_eq!(severity, "warning", "{found}");
+        for right in [
+            "insert, update, delete on provisioning.jobs",
+            "insert, update, delete on provisioning.agents",
+            "delete on provisioning.deleted_agents",
+            "delete on public.agents",
+            "update on public.whatsapp_configuration",
+        ] {
+            assert!(found.contains(right), "{right} is not in: {found}");
+        }
+    }
+    admin.run(ROLES).await;
+    assert_eq!(role_finding(&db.url(WORKER)).await.0, "ok");
+    let policies = "select count(*) from pg_policies
+                    where policyname ^@ 'worker' and tablename = 'whatsapp_configuration' or policyname = 'worker_delete'";
+    assert_eq!(admin.one::<i64>(policies).await, 0);
+}
+
+/// How bad doctor finds the worker's rights, and why.
+async fn role_finding(url: &str) -> (String, String) {
+    let findings = json(&ask(url, &["doctor", "--json"]).await);
+    let role = findings.as_array().unwrap().iter().find(|finding| finding["what"] == "role");
+    let text = |key: &str| role.unwrap()[key].as_str().unwrap().to_owned();
+    (text("severity"), text("found"))
+}
