@@ -132,7 +132,9 @@ grant execute on function provisioning.lock_pace(text), provisioning.require_loc
     provisioning.lock_holders() to agent_provisioner;
 grant execute on function provisioning.publish(regclass, name) to agent_provisioner;
 grant execute on function provisioning.unpublish(regclass), provisioning.regain_statement(jsonb),
-    provisioning.regain_key(jsonb) to agent_provisioner;
+    provisioning.key_entry(oid), provisioning.key_definition(jsonb), provisioning.keys_off(bigint[]),
+    provisioning.forget_keys(bigint), provisioning.require_plain_key(regclass, smallint[], regclass, smallint[]),
+    provisioning.add_key(jsonb), provisioning.validate_key(regclass, text) to agent_provisioner;
 
 drop policy if exists worker on provisioning.migrations;
 create policy worker on provisioning.migrations for select to agent_provisioner

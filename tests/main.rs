@@ -34,6 +34,7 @@ mod http;
 mod infinity;
 mod instances;
 mod jobs;
+mod keys;
 mod least_privilege;
 mod leftovers;
 mod lints;

@@ -11,8 +11,14 @@ begin
     end if;
 end $$;
 
-drop function provisioning.regain_key(jsonb);
+drop function provisioning.validate_key(regclass, text);
+drop function provisioning.add_key(jsonb);
+drop function provisioning.require_plain_key(regclass, smallint[], regclass, smallint[]);
+drop function provisioning.forget_keys(bigint);
+drop function provisioning.keys_off(bigint[]);
 drop function provisioning.regain_statement(jsonb);
+drop function provisioning.key_definition(jsonb);
+drop function provisioning.key_entry(oid);
 drop function provisioning.unpublish(regclass);
 drop index provisioning.jobs_deleted_idx;
 alter table provisioning.jobs drop column deletion_confirmed;

@@ -100,10 +100,66 @@ begin
     end loop;
 end $$;
 
+-- A foreign key as an entry for provisioning.regain_statement. Null: there is none.
+create function provisioning.key_entry(key oid) returns jsonb
+    language sql stable set search_path = pg_catalog, pg_temp as $$
+    select jsonb_strip_nulls(jsonb_build_object(
+        'what', 'key', 'schema', n.nspname, 'name', c.relname, 'key', k.conname,
+        'columns', columns.own, 'refers_to_schema', r.nspname, 'refers_to', f.relname,
+        'refers_to_columns', columns.others, 'match', k.confmatchtype, 'on_update', k.confupdtype,
+        'on_delete', k.confdeltype, 'set_columns', columns.set, 'deferrable', k.condeferrable,
+        'deferred', k.condeferred, 'valid', k.convalidated,
+        -- What no key_definition knows, since PostgreSQL 18: for a person to give back.
+        'definition', case when to_jsonb(k) ->> 'conperiod' = 'true' or to_jsonb(k) ->> 'conenforced' = 'false'
+                           then pg_get_constraintdef(k.oid) end))
+    from pg_catalog.pg_constraint k
+    join pg_catalog.pg_class c on c.oid = k.conrelid
+    join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+    join pg_catalog.pg_class f on f.oid = k.confrelid
+    join pg_catalog.pg_namespace r on r.oid = f.relnamespace
+    cross join lateral (
+        select
+            (select jsonb_agg(a.attname order by i.place)
+             from unnest(k.conkey) with ordinality i (attnum, place)
+             join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = i.attnum) as own,
+            (select jsonb_agg(a.attname order by i.place)
+             from unnest(k.confkey) with ordinality i (attnum, place)
+             join pg_catalog.pg_attribute a on a.attrelid = k.confrelid and a.attnum = i.attnum) as others,
+            (select jsonb_agg(a.attname order by i.place)
+             from unnest(k.confdelsetcols) with ordinality i (attnum, place)
+             join pg_catalog.pg_attribute a on a.attrelid = k.conrelid and a.attnum = i.attnum) as set
+    ) columns
+    where k.oid = key and k.contype = 'f'
+$$;
+
+-- A foreign key in the server's own words, without NOT VALID. Null where the entry is not complete.
+create function provisioning.key_definition(entry jsonb) returns text
+    language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(entry ->> 'definition', 'FOREIGN KEY (' || l.names[1] || ') REFERENCES '
+        || quote_ident(entry ->> 'refers_to_schema') || '.' || quote_ident(entry ->> 'refers_to')
+        || '(' || l.names[2] || ')'
+        || case entry ->> 'match' when 'f' then ' MATCH FULL' else '' end
+        || coalesce(' ON UPDATE ' || a.words[1], '')
+        || coalesce(' ON DELETE ' || a.words[2] || coalesce(' (' || l.names[3] || ')', ''), '')
+        || case when (entry ->> 'deferrable')::boolean then ' DEFERRABLE' else '' end
+        || case when (entry ->> 'deferred')::boolean then ' INITIALLY DEFERRED' else '' end)
+    from (select array(
+              select (select string_agg(quote_ident(c.name), ', ' order by c.place)
+                      from jsonb_array_elements_text(
+                          case when jsonb_typeof(entry -> f.field) = 'array' then entry -> f.field end)
+                          with ordinality c (name, place))
+              from unnest('{columns,refers_to_columns,set_columns}'::text[]) with ordinality f (field, place)
+              order by f.place) as names) l,
+         (select array(
+              select case entry ->> f.field when 'r' then 'RESTRICT' when 'c' then 'CASCADE'
+                          when 'n' then 'SET NULL' when 'd' then 'SET DEFAULT' end
+              from unnest('{on_update,on_delete}'::text[]) with ordinality f (field, place)
+              order by f.place) as words) a
+$$;
+
 -- The statement that gives back one thing that was taken off a table; null where the entry is not complete.
--- Each name is quoted and each keyword comes from here, for the worker's role writes the entries and an
--- operator's session runs the statements. A row filter and a whole definition are text as it stands: their
--- statements are for a person to read, and are never run.
+-- Each name is quoted and each keyword comes from here. A row filter and a whole definition are text as it stands:
+-- their statements are for a person to read, and are never run.
 create function provisioning.regain_statement(entry jsonb) returns text
     language sql stable set search_path = pg_catalog, pg_temp as $$
     select case entry ->> 'what'
@@ -118,65 +174,180 @@ create function provisioning.regain_statement(entry jsonb) returns text
             || ' to ' || case when entry ->> 'to' is null then 'public' else quote_ident(entry ->> 'to') end
             || case when (entry ->> 'option')::boolean then ' with grant option' else '' end
         when 'key' then
+            -- Rows are checked later, by provisioning.validate_key: no lock on the other table lasts until then.
             'alter table ' || o.relation || ' add constraint ' || quote_ident(entry ->> 'key') || ' '
-            || coalesce(entry ->> 'definition', 'foreign key (' || o.columns || ') references '
-            || quote_ident(entry ->> 'refers_to_schema') || '.' || quote_ident(entry ->> 'refers_to')
-            || ' (' || o.refers_to_columns || ')'
-            || case entry ->> 'match' when 'f' then ' match full' else '' end
-            || coalesce(' on update ' || o.on_update, '')
-            || coalesce(' on delete ' || o.on_delete || coalesce(' (' || o.set_columns || ')', ''), '')
-            || case when (entry ->> 'deferrable')::boolean then ' deferrable' else '' end
-            || case when (entry ->> 'deferred')::boolean then ' initially deferred' else '' end)
+            || provisioning.key_definition(entry) || case when entry ? 'definition' then '' else ' NOT VALID' end
         when 'publication' then
             case when entry ->> 'columns' is null and entry ->> 'filter' is null
                 then format('select provisioning.publish(%L, %L)', o.relation, entry ->> 'publication')
                 else 'alter publication ' || quote_ident(entry ->> 'publication') || ' add table ' || o.relation
-                    || coalesce(' (' || o.columns || ')', '') || coalesce(' where (' || (entry ->> 'filter') || ')', '')
+                    || coalesce(' (' || (
+                        select string_agg(quote_ident(c.name), ', ' order by c.place)
+                        from jsonb_array_elements_text(
+                            case when jsonb_typeof(entry -> 'columns') = 'array' then entry -> 'columns' end)
+                            with ordinality c (name, place)) || ')', '')
+                    || coalesce(' where (' || (entry ->> 'filter') || ')', '')
             end
     end
-    from (
-        select quote_ident(entry ->> 'schema') || '.' || quote_ident(entry ->> 'name') as relation,
-            l.names[1] as columns, l.names[2] as refers_to_columns, l.names[3] as set_columns,
-            a.words[1] as on_update, a.words[2] as on_delete
-        from (select array(
-                  select (select string_agg(quote_ident(c.name), ', ' order by c.place)
-                          from jsonb_array_elements_text(
-                              case when jsonb_typeof(entry -> f.field) = 'array' then entry -> f.field end)
-                              with ordinality c (name, place))
-                  from unnest('{columns,refers_to_columns,set_columns}'::text[]) with ordinality f (field, place)
-                  order by f.place) as names) l,
-             (select array(
-                  select case entry ->> f.field when 'r' then 'restrict' when 'c' then 'cascade'
-                              when 'n' then 'set null' when 'd' then 'set default' end
-                  from unnest('{on_update,on_delete}'::text[]) with ordinality f (field, place)
-                  order by f.place) as words) a
-    ) o
+    from (select quote_ident(entry ->> 'schema') || '.' || quote_ident(entry ->> 'name') as relation) o
 $$;
 
--- Adds a foreign key back; whether all rows have a partner. Where they have not, the key holds for new rows only
--- (NOT VALID). Row security that is forced on the tables' owner would hide the rows from the check.
-create function provisioning.regain_key(entry jsonb) returns boolean
+-- The foreign keys that are off some agents' tables, by provisioning.agents.removed_keys, and what keeps them from being
+-- given back in the role of the tables' owner.
+create function provisioning.keys_off(agents bigint[])
+returns table (
+    agent_id bigint, entry jsonb,
+    relation text, key text, refers_to text,    -- quoted
+    definition text,                -- in the server's own words
+    owner text,                     -- of the agent's table, quoted
+    is_there boolean,               -- the key is back
+    is_valid boolean,               -- and was checked
+    is_whole boolean,               -- it is as it was
+    obstacle text,                  -- why a person has to give it back; null: nobody has to
+    statement text                  -- for that person; null: none helps
+)
+    language sql stable set search_path = pg_catalog, pg_temp as $$
+    select p.agent_id, e.entry,
+        format('%I.%I', e.entry ->> 'schema', e.entry ->> 'name'), quote_ident(e.entry ->> 'key'),
+        format('%I.%I', e.entry ->> 'refers_to_schema', e.entry ->> 'refers_to'),
+        provisioning.key_definition(e.entry)
+            || case when (e.entry ->> 'valid')::boolean then '' else ' NOT VALID' end,
+        c.relowner::regrole::text,
+        k.oid is not null, coalesce(k.convalidated, false),
+        k.oid is not null and (k.convalidated or not (e.entry ->> 'valid')::boolean),
+        case
+            when k.oid is not null then null
+            when c.oid is null or f.oid is null or columns.gone then 'a table or a column of it is gone'
+            when columns.strange then 'its columns have a type that the other table''s have not'
+            when e.entry ? 'definition' then 'it is more than a plain foreign key'
+            when not has_schema_privilege(c.relowner, r.oid, 'usage') or columns.refused
+                then format('role %s may not refer to %I.%I', c.relowner::regrole, r.nspname, f.relname)
+        end,
+        case when k.oid is null and not columns.gone and not columns.strange
+             then provisioning.regain_statement(e.entry) end
+    from provisioning.agents p
+    cross join lateral jsonb_array_elements(p.removed_keys) with ordinality e (entry, place)
+    left join pg_catalog.pg_namespace n on n.nspname = e.entry ->> 'schema'
+    left join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = e.entry ->> 'name'
+    left join pg_catalog.pg_namespace r on r.nspname = e.entry ->> 'refers_to_schema'
+    left join pg_catalog.pg_class f on f.relnamespace = r.oid and f.relname = e.entry ->> 'refers_to'
+    left join pg_catalog.pg_constraint k on k.conrelid = c.oid and k.contype = 'f' and k.conname = e.entry ->> 'key'
+    cross join lateral (
+        select count(a.attnum) < count(*) or count(b.attnum) < count(*) or count(*) = 0 as gone,
+            coalesce(bool_or(a.atttypid >= 16384 and a.atttypid <> b.atttypid), false) as strange,
+            coalesce(bool_or(not has_column_privilege(c.relowner, f.oid, b.attnum, 'references')), false) as refused
+        from rows from (
+            jsonb_array_elements_text(e.entry -> 'columns'), jsonb_array_elements_text(e.entry -> 'refers_to_columns')
+        ) name (own, other)
+        left join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attname = name.own and not a.attisdropped
+        left join pg_catalog.pg_attribute b on b.attrelid = f.oid and b.attname = name.other and not b.attisdropped
+    ) columns
+    where p.agent_id = any (agents) and p.removed_keys <> '[]'
+    order by p.agent_id, e.place
+$$;
+
+-- Forgets the removed keys of an agent that are as they were before.
+create function provisioning.forget_keys(agent bigint) returns void
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+begin
+    update provisioning.agents p
+    set removed_keys = (
+        select coalesce(jsonb_agg(o.entry), '[]') from provisioning.keys_off(array[agent]) o where not o.is_whole)
+    where p.agent_id = agent and exists (
+        select from provisioning.keys_off(array[agent]) o where o.is_whole);
+end $$;
+
+-- What is run for a foreign key must not be code of the table's owner: an operator's session does it, too. A type of
+-- the owner's may have a cast that is a function.
+create function provisioning.require_plain_key(relation regclass, columns smallint[], other regclass, others smallint[])
+returns void
+    language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if exists (
+        select from unnest(columns, others) i (own, other)
+        join pg_catalog.pg_attribute a on a.attrelid = relation and a.attnum = i.own
+        join pg_catalog.pg_attribute b on b.attrelid = require_plain_key.other and b.attnum = i.other
+        where a.atttypid >= 16384 and a.atttypid <> b.atttypid)
+    then
+        raise exception 'a column of % has a type that the column of % has not', relation, other
+            using errcode = 'datatype_mismatch';
+    end if;
+end $$;
+
+-- Adds a foreign key back. It holds for new rows; those that are there are not checked, so nobody waits for that. Of a
+-- partitioned table PostgreSQL before 18 has no such key, and it checks the rows at once.
+create function provisioning.add_key(entry jsonb) returns void
     language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    statement constant text := provisioning.regain_statement(entry);
-    relation  constant regclass := format('%I.%I', entry ->> 'schema', entry ->> 'name')::regclass;
-    forced    constant boolean := (select c.relforcerowsecurity from pg_catalog.pg_class c where c.oid = relation);
-    holds     boolean := true;
+    relation constant regclass := format('%I.%I', entry ->> 'schema', entry ->> 'name')::regclass;
+    made     record;
 begin
-    if forced then
+    if entry ? 'definition' then
+        raise exception 'constraint % is more than a plain foreign key', entry ->> 'key'
+            using errcode = 'feature_not_supported';
+    end if;
+    execute format('lock table only %s in share row exclusive mode', relation);
+    perform provisioning.require_plain_key(
+        relation, array(select a.attnum from jsonb_array_elements_text(entry -> 'columns') with ordinality c (name, place)
+                        join pg_catalog.pg_attribute a on a.attrelid = relation and a.attname = c.name
+                        order by c.place),
+        f.oid, array(select a.attnum
+                     from jsonb_array_elements_text(entry -> 'refers_to_columns') with ordinality c (name, place)
+                     join pg_catalog.pg_attribute a on a.attrelid = f.oid and a.attname = c.name
+                     order by c.place))
+    from pg_catalog.pg_class f join pg_catalog.pg_namespace n on n.oid = f.relnamespace
+    where n.nspname = entry ->> 'refers_to_schema' and f.relname = entry ->> 'refers_to';
+    begin
+        execute provisioning.regain_statement(entry);
+    exception when wrong_object_type then
+        execute regexp_replace(provisioning.regain_statement(entry), ' NOT VALID$', '');
+    end;
+end $$;
+
+-- Checks the rows behind a foreign key; whether all have a partner. If not, it goes on to hold for new rows only. Locks
+-- neither table against writers.
+--
+-- PostgreSQL reads the rows in the role of the table's owner where that role may read both tables. Then row security that
+-- is forced on the owner would hide rows from the check, so it is off meanwhile, and policies and indexes of the owner's may
+-- run code: that is for the owner's own session.
+--
+-- key: quoted
+create function provisioning.validate_key(relation regclass, key text) returns boolean
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    k     record;
+    holds boolean := true;
+begin
+    execute format('lock table only %s in share update exclusive mode', relation);
+    select c.relforcerowsecurity as forced, c.relowner, n.conkey, n.confrelid, n.confkey, n.convalidated,
+        has_any_column_privilege(n.confrelid, 'select')
+            and (not f.relrowsecurity or pg_has_role(f.relowner, 'USAGE') or m.bypasses) as reads,
+        m.bypasses
+    into k
+    from pg_catalog.pg_constraint n
+    join pg_catalog.pg_class c on c.oid = n.conrelid
+    join pg_catalog.pg_class f on f.oid = n.confrelid
+    cross join lateral (
+        select a.rolsuper or a.rolbypassrls as bypasses from pg_catalog.pg_roles a where a.rolname = current_user) m
+    where n.conrelid = relation and n.conname = (parse_ident(key))[1] and n.contype = 'f';
+    if not found or k.convalidated then
+        return true;
+    end if;
+    perform provisioning.require_plain_key(relation, k.conkey, k.confrelid, k.confkey);
+    if k.reads and not pg_has_role(k.relowner, session_user, 'USAGE') then
+        raise exception 'only role % may check the rows behind constraint %', k.relowner::regrole, key
+            using errcode = 'insufficient_privilege';
+    end if;
+    k.forced := k.forced and k.reads and not k.bypasses;
+    if k.forced then
         execute format('alter table %s no force row level security', relation);
     end if;
-    if not (entry ->> 'valid')::boolean then
-        execute statement || ' not valid';      -- as it was
-    else
-        begin
-            execute statement;
-        exception when foreign_key_violation then
-            execute statement || ' not valid';
-            holds := false;
-        end;
-    end if;
-    if forced then
+    begin
+        execute format('alter table %s validate constraint %I', relation, (parse_ident(key))[1]);
+    exception when foreign_key_violation then
+        holds := false;
+    end;
+    if k.forced then
         execute format('alter table %s force row level security', relation);
     end if;
     return holds;
@@ -184,4 +355,11 @@ end $$;
 
 revoke all on function provisioning.unpublish(regclass) from public, anon, authenticated, service_role;
 revoke all on function provisioning.regain_statement(jsonb) from public, anon, authenticated, service_role;
-revoke all on function provisioning.regain_key(jsonb) from public, anon, authenticated, service_role;
+revoke all on function provisioning.key_entry(oid) from public, anon, authenticated, service_role;
+revoke all on function provisioning.key_definition(jsonb) from public, anon, authenticated, service_role;
+revoke all on function provisioning.keys_off(bigint[]) from public, anon, authenticated, service_role;
+revoke all on function provisioning.forget_keys(bigint) from public, anon, authenticated, service_role;
+revoke all on function provisioning.require_plain_key(regclass, smallint[], regclass, smallint[])
+    from public, anon, authenticated, service_role;
+revoke all on function provisioning.add_key(jsonb) from public, anon, authenticated, service_role;
+revoke all on function provisioning.validate_key(regclass, text) from public, anon, authenticated, service_role;

@@ -82,8 +82,8 @@ begin
     end if;
 end $$;
 
--- Locks tables that the caller may refer to by a foreign key, which takes the same lock. A definer, because
--- LOCK TABLE asks for other privileges. A table that its owner keeps from us is left to the foreign key.
+-- Locks tables that the caller may refer to by a foreign key, or has one to that goes: either takes the same lock. A
+-- definer, because LOCK TABLE asks for other privileges. A table that its owner keeps from us is left to the foreign key.
 create function provisioning.lock_referenced(tables regclass[], mode text, no_wait boolean) returns void
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -94,7 +94,9 @@ begin
     from unnest(tables) t
     join pg_class c on c.oid = t and c.relkind in ('r', 'p')
     join pg_namespace n on n.oid = c.relnamespace
-    where has_table_privilege(caller, t, 'references')
+    where (has_any_column_privilege(caller, t, 'references') or exists (
+            select from pg_constraint k join pg_class o on o.oid = k.conrelid
+            where k.confrelid = t and k.contype = 'f' and pg_has_role(caller, o.relowner, 'usage')))
       and (has_table_privilege(t, 'update') or has_table_privilege(t, 'delete')
            or has_table_privilege(t, 'truncate'));
     if names is not null then
@@ -109,8 +111,8 @@ end $$;
 -- 55P03 where it cannot have them. The error's data type is the mode, its constraint says how far it came:
 --   turned_away  nobody was held up: others ask, or have waited a moment ago
 --   waited       it waited in vain
--- tables: names, qualified and quoted. Those that do not exist, those that the caller may not refer to,
---   and those of agents are left out.
+-- tables: names, qualified and quoted, also of a schema that the caller may not use. Those that do not exist,
+--   those that the caller may not refer to, and those of agents are left out.
 -- own: names of the agent's tables
 create function provisioning.lock_shared(
     mode text, tables text[] default '{public.agents}', own text[] default '{}'
@@ -119,10 +121,16 @@ create function provisioning.lock_shared(
 declare
     before constant text := current_setting('lock_timeout');
     shared constant regclass[] := array(
-        select distinct to_regclass(t) from unnest(tables) t
-        where to_regclass(t) is not null
-          and not exists (select from provisioning.agent_tables a where a.relation = to_regclass(t)));
-    owned  constant text := (select string_agg(to_regclass(t)::text, ', ') from unnest(own) t);
+        select distinct c.oid::regclass
+        from unnest(tables) t
+        join pg_namespace n on n.nspname = (parse_ident(t))[1]
+        join pg_class c on c.relnamespace = n.oid and c.relname = (parse_ident(t))[2]
+        where not exists (select from provisioning.agent_tables a where a.relation = c.oid));
+    owned  constant text := (
+        select string_agg(c.oid::regclass::text, ', ')
+        from unnest(own) t
+        join pg_namespace n on n.nspname = (parse_ident(t))[1]
+        join pg_class c on c.relnamespace = n.oid and c.relname = (parse_ident(t))[2]);
     names  constant text := concat_ws(', ', nullif(array_to_string(shared, ', '), ''), owned);
     strong constant boolean := mode = 'access exclusive';
     kind   constant text := case when strong then 'all' else 'writers' end;

@@ -1,6 +1,6 @@
 -- Takes an agent out of the trash: its row, registration and WhatsApp configuration are as they were,
--- and the statements bring the rest back, each table after what moves with it. No row: it is not in the trash
--- any more. A user who is gone, or has another agent by now, is left out.
+-- and the statements bring the rest back, each table after what moves with it. Its foreign keys are off, which the
+-- registry knows. No row: it is not in the trash any more. A user who is gone, or has another agent by now, is left out.
 -- $1 number in the trash
 with item as materialized (
     delete from provisioning.trash t where t.item = $1 returning *
@@ -25,8 +25,10 @@ with item as materialized (
     returning user_id
 ), registered as (
     insert into provisioning.agents (
-        agent_id, agent_prefix, user_id, template_version, reference, provisioned_at)
-    select i.agent_id, i.agent_prefix, a.user_id, i.template_version, i.reference, i.provisioned_at
+        agent_id, agent_prefix, user_id, template_version, reference, provisioned_at, removed_keys)
+    select i.agent_id, i.agent_prefix, a.user_id, i.template_version, i.reference, i.provisioned_at,
+        (select coalesce(jsonb_agg(e.entry order by e.place), '[]')
+         from jsonb_array_elements(i.regain) with ordinality e (entry, place) where e.entry ->> 'what' = 'key')
     from item i, agent a
     returning 1
 ), tables as (
@@ -74,6 +76,6 @@ select
                 nulls first,
             k.kind = 'table', k.oid
     ) as statements,
-    array(select e.entry::text from jsonb_array_elements(i.regain) with ordinality e (entry, place) order by e.place)
-        as regain
+    array(select e.entry::text from jsonb_array_elements(i.regain) with ordinality e (entry, place)
+          where e.entry ->> 'what' <> 'key' order by e.place) as regain
 from item i

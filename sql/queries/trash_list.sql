@@ -2,9 +2,6 @@
 -- be restored.
 select
     t.item, t.agent_id, t.agent_prefix, t.owner_known, t.user_id::text as user_id,
-    exists (select from jsonb_array_elements(t.regain) e (entry)
-            where e.entry ->> 'what' = 'key' and e.entry ->> 'refers_to_schema' = 'public'
-              and e.entry ->> 'refers_to' = 'agents') as keyed,
     coalesce(to_char(t.trashed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), t.trashed_at::text) as trashed_at,
     coalesce(to_char(t.purge_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), t.purge_at::text) as purge_at,
     -- Of a time that is infinite there is no age.

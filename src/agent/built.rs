@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
-use super::drift::{Drift, compare};
+use super::drift::{Drift, add_removed, compare};
 use super::error::{Error, query};
+use super::keys::keys_off;
 use super::object::Object;
 use super::{Agent, AgentId, Manifest, Reference, catalog};
 
@@ -79,9 +80,19 @@ pub async fn drift(
     for (oid, object) in catalog::read(client, &tables, &types).await? {
         found.entry(oid).or_default().push(object);
     }
+    let ids: Vec<i64> = agents.iter().map(|built| built.agent.id.0).collect();
+    let mut off: HashMap<i64, Vec<Drift>> = HashMap::new();
+    for key in keys_off(client, &ids).await? {
+        off.entry(key.agent).or_default().push(key.drift());
+    }
     let mut own = |built: &Built| {
         let oids = built.tables.iter().chain(&built.types);
         oids.filter_map(|oid| found.remove(oid)).flatten().collect()
     };
-    Ok(agents.iter().zip(expected).map(|(built, expected)| compare(expected, own(built))).collect())
+    let differences = |(built, expected): (&Built, _)| {
+        let mut drift = compare(expected, own(built));
+        add_removed(&mut drift, off.remove(&built.agent.id.0).unwrap_or_default());
+        drift
+    };
+    Ok(agents.iter().zip(expected).map(differences).collect())
 }

@@ -18,6 +18,13 @@ pub struct Drift {
 pub enum Change {
     /// It is not there.
     Missing,
+    /// A foreign key that a deletion has taken off, and that belongs there.
+    Removed {
+        /// Why a person has to give it back; `None`: nobody has to.
+        obstacle: Option<String>,
+        /// For that person.
+        statement: Option<String>,
+    },
     /// It is there, and defined otherwise.
     Differs {
         /// How.
@@ -53,6 +60,22 @@ pub(super) fn compare(expected: Vec<Object>, found: Vec<Object>) -> Vec<Drift> {
     extra.sort_by(|a, b| (a.kind, &a.relation, &a.part).cmp(&(b.kind, &b.relation, &b.part)));
     drift.extend(extra.into_iter().map(|object| Drift { object, change: Change::Extra }));
     drift
+}
+
+/// Adds foreign keys that are off. One that the templates make is there already, as a difference.
+pub(super) fn add_removed(drift: &mut Vec<Drift>, removed: Vec<Drift>) {
+    for key in removed {
+        let is_it = |known: &&mut Drift| {
+            let (known, key) = (&known.object, &key.object);
+            (known.kind, &known.relation, &known.part) == (key.kind, &key.relation, &key.part)
+        };
+        let by_hand = matches!(key.change, Change::Removed { obstacle: Some(_), .. });
+        match drift.iter_mut().find(is_it) {
+            Some(known) if by_hand || known.change == Change::Extra => *known = key,
+            Some(_) => {}
+            None => drift.push(key),
+        }
+    }
 }
 
 /// The same without what a missing table, or a missing column, takes with it.

@@ -11,6 +11,7 @@ use super::error::{Error, query};
 use super::mend::mend;
 use super::object::{Kind, Object};
 use super::provision::apply;
+use super::reshape::is_unchecked;
 use super::script::Script;
 use super::{Prefix, catalog, rehearsal};
 
@@ -57,7 +58,8 @@ pub(super) async fn listen(
                 && object.definition != heard.definition
         };
         if let Some(object) = objects.iter_mut().find(same) {
-            object.echo = Some(heard.definition);
+            // A key to a table outside was made without a check; it is as good only when it is checked.
+            object.echo = Some(heard.definition).filter(|heard| !is_unchecked(object, heard));
         }
     }
     Ok(())

@@ -2,16 +2,29 @@
 //!
 //! To take such a key off, or to drop its table, locks the table that it refers to against everybody.
 //! So a deletion takes the keys off first, one table that they refer to at a time, each in a short
-//! transaction of its own. The registry keeps what was taken off, and a restore gives it back.
+//! transaction of its own. The registry keeps what was taken off until it is back: a restore and a repair
+//! give it back.
+//!
+//! To add a key locks the other table against writers, and to check the rows behind it takes as long as
+//! there are rows. So a key comes back `NOT VALID`, and is checked in a transaction of its own, which
+//! holds up no writer. Until then it holds for new rows.
 
 use std::slice;
 
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use super::AgentId;
+use super::drift::{Change, Drift};
 use super::error::{Error, query, written};
-use super::shared_lock::{LockMode, lock};
+use super::object::{Kind, Object};
+use super::shared_lock::{LockMode, lock, lock_patiently};
+
+/// How the server ends the definition of a key whose rows were not checked.
+pub(super) const NOT_VALID: &str = " NOT VALID";
+
+/// A lock that was not asked for at its turn may keep everybody waiting for so many milliseconds.
+const UNASKED_MS: u8 = 20;
 
 /// One of them.
 #[derive(Debug)]
@@ -37,7 +50,8 @@ pub(super) async fn take_off(client: &Client, id: AgentId, keys: &[Key]) -> Resu
     let Some(first) = keys.first() else { return Ok(false) };
     let keys: Vec<&Key> = keys.iter().filter(|key| key.refers_to == first.refers_to).collect();
     let drops: Vec<String> = keys.iter().map(|key| key.drop()).collect();
-    let drops = drops.join(";\n");
+    // A table that its owner keeps from us was not to be locked in advance: nobody waits behind us for long.
+    let drops = format!("set local lock_timeout = {UNASKED_MS};\n{}", drops.join(";\n"));
     let entries: Vec<&str> = keys.iter().map(|key| key.entry.as_str()).collect();
     let record = include_str!("../../sql/queries/removed_keys.sql");
     let own: Vec<String> = keys.iter().map(|key| key.relation.clone()).collect();
@@ -74,5 +88,111 @@ impl Key {
     fn drop(&self) -> String {
         let Self { relation, name, .. } = self;
         format!("alter table {relation} drop constraint if exists {name}")
+    }
+}
+
+/// A key that belongs to an agent's table and is off, or is back and was not checked yet.
+#[derive(Clone, Debug)]
+pub struct KeyOff {
+    pub(super) agent: i64,
+    entry: String,
+    relation: String,
+    key: String,
+    refers_to: String,
+    definition: String,
+    /// Of the relation, quoted.
+    owner: Option<String>,
+    is_there: bool,
+    /// Why a person has to give it back.
+    pub obstacle: Option<String>,
+    /// For that person; `None` where none helps.
+    pub statement: Option<String>,
+}
+
+/// The keys that are off these agents' tables.
+pub async fn keys_off(client: &Client, agents: &[i64]) -> Result<Vec<KeyOff>, Error> {
+    let sql = include_str!("../../sql/queries/keys_off.sql");
+    let rows = client.query_typed(sql, &[(&agents, Type::INT8_ARRAY)]).await;
+    let rows = rows.map_err(query("look for removed foreign keys"))?;
+    Ok(rows.iter().filter_map(KeyOff::from_row).collect())
+}
+
+/// Forgets the removed keys that are back as they were.
+pub(super) async fn forget(client: &Client, id: AgentId) -> Result<(), Error> {
+    let forgotten =
+        client.query_typed("select provisioning.forget_keys($1)", &[(&id.0, Type::INT8)]).await;
+    forgotten.map(drop).map_err(query("forget the removed foreign keys"))
+}
+
+impl KeyOff {
+    fn from_row(row: &Row) -> Option<Self> {
+        Some(Self {
+            agent: row.get("agent_id"),
+            entry: row.get("entry"),
+            relation: row.get("relation"),
+            key: row.get("key"),
+            refers_to: row.get("refers_to"),
+            definition: row.get::<_, Option<String>>("definition")?,
+            owner: row.get("owner"),
+            is_there: row.get("is_there"),
+            obstacle: row.get("obstacle"),
+            statement: row.get("statement"),
+        })
+    }
+
+    /// Adds it for an operator, in the role of the table's owner, and checks no row. The caller commits at once.
+    pub async fn add(&self, client: &Client) -> Result<(), Error> {
+        if self.is_there {
+            return Ok(());
+        }
+        let (shared, own) = (slice::from_ref(&self.refers_to), slice::from_ref(&self.relation));
+        lock_patiently(client, LockMode::ShareRowExclusive, shared, own).await?;
+        let (owner, sql) = (self.as_owner(), "select provisioning.add_key($1::text::jsonb)");
+        let (role, added) = tokio::join!(
+            biased;
+            client.batch_execute(&owner),
+            async { client.query_typed(sql, &[(&self.entry, Type::TEXT)]).await },
+        );
+        role.and(added.map(drop)).map_err(query("give a foreign key back"))
+    }
+
+    /// Checks its rows for an operator, in the role of the table's owner, if they were checked before; whether all
+    /// have a partner. What is as it was is forgotten.
+    pub async fn check(&self, client: &Client) -> Result<bool, Error> {
+        const DOING: &str = "check the rows behind a foreign key";
+        let mut holds = true;
+        if !self.definition.ends_with(NOT_VALID) {
+            let sql = "select provisioning.validate_key($1::text::regclass, $2)";
+            let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+                [(&self.relation, Type::TEXT), (&self.key, Type::TEXT)];
+            let owner = self.as_owner();
+            let (role, checked, back) = tokio::join!(
+                biased;
+                client.batch_execute(&owner),
+                client.query_typed(sql, &parameters),
+                client.batch_execute("set local role none"),
+            );
+            let checked = role.and(checked).map_err(query(DOING))?;
+            back.map_err(query(DOING))?;
+            holds = checked.first().is_some_and(|row| row.get(0));
+        }
+        forget(client, AgentId(self.agent)).await?;
+        Ok(holds)
+    }
+
+    fn as_owner(&self) -> String {
+        format!("set local role {}", self.owner.as_deref().unwrap_or("none"))
+    }
+
+    /// As a difference from what belongs to the agent.
+    pub(super) fn drift(self) -> Drift {
+        let Self { relation, key, definition, .. } = self;
+        let change = if self.is_there {
+            Change::Differs { found: format!("{definition}{NOT_VALID}") }
+        } else {
+            Change::Removed { obstacle: self.obstacle, statement: self.statement }
+        };
+        let kind = Kind::Constraint;
+        Drift { object: Object { kind, relation, part: key, definition, echo: None }, change }
     }
 }

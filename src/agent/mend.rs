@@ -3,7 +3,7 @@
 use super::Prefix;
 use super::drift::{Change, Drift};
 use super::object::{Kind, Object};
-use super::reshape::{self, is_foreign_key, is_namesake, lacks_not_null, stand_in};
+use super::reshape::{self, is_foreign_key, is_namesake, is_unchecked, lacks_not_null, stand_in};
 use super::shared_lock::{LockMode, outside};
 
 /// What to run, and what then is still different.
@@ -79,6 +79,9 @@ pub fn mend(prefix: &Prefix, drift: &[Drift], force: bool) -> Mend {
         .collect();
     for entry in drift {
         let (object, before) = (&entry.object, mend.statements.len());
+        let referred =
+            if is_foreign_key(object) { outside(&object.definition, prefix) } else { Vec::new() };
+        let is_outside = !referred.is_empty();
         match &entry.change {
             Change::Missing if lost.iter().any(|lost| object == *lost || object.needs(lost)) => {
                 mend.left.push(entry.clone());
@@ -91,10 +94,18 @@ pub fn mend(prefix: &Prefix, drift: &[Drift], force: bool) -> Mend {
             }
             Change::Missing if stand_in(object, drift, force).is_some() => {
                 let old = stand_in(object, drift, force);
-                mend.statements.extend(old.map(|old| reshape::replace(object, old)));
+                mend.statements.extend(old.map(|old| reshape::replace(object, old, is_outside)));
             }
             Change::Missing if force && is_foreign_key(object) => {
-                mend.statements.push(reshape::key(object, None));
+                mend.statements.push(reshape::key(object, None, is_outside));
+            }
+            Change::Missing | Change::Removed { obstacle: None, .. } if is_outside => {
+                mend.statements.push(reshape::unchecked(object));
+            }
+            // Without a lock on the table outside.
+            Change::Differs { found } if is_outside && is_unchecked(object, found) => {
+                mend.statements.push(reshape::check(object));
+                continue;
             }
             Change::Missing => mend.statements.push(object.create()),
             Change::Differs { found } if replaceable(object, found, force) => {
@@ -102,7 +113,7 @@ pub fn mend(prefix: &Prefix, drift: &[Drift], force: bool) -> Mend {
                 mend.statements.push(object.create());
             }
             Change::Differs { .. } if force && is_foreign_key(object) => {
-                mend.statements.push(reshape::key(object, Some(&object.part)));
+                mend.statements.push(reshape::key(object, Some(&object.part), is_outside));
             }
             Change::Differs { found } if force && lacks_not_null(object, found) => {
                 mend.statements.push(reshape::not_null(object));
@@ -111,12 +122,12 @@ pub fn mend(prefix: &Prefix, drift: &[Drift], force: bool) -> Mend {
             Change::Extra if force && matches!(object.kind, Kind::Policy | Kind::Grant) => {
                 mend.statements.extend(object.drop());
             }
-            Change::Differs { .. } | Change::Extra => mend.left.push(entry.clone()),
+            Change::Differs { .. } | Change::Extra | Change::Removed { .. } => {
+                mend.left.push(entry.clone());
+            }
         }
-        let outside =
-            if is_foreign_key(object) { outside(&object.definition, prefix) } else { Vec::new() };
-        if !outside.is_empty() && mend.statements.len() > before {
-            keys.add(mend.statements.split_off(before), outside, object);
+        if is_outside && mend.statements.len() > before {
+            keys.add(mend.statements.split_off(before), referred, object);
         }
     }
     if !keys.statements.is_empty() {
@@ -165,7 +176,7 @@ fn mode(drift: &[Drift], force: bool) -> LockMode {
             stand_in(&d.object, drift, force).is_some_and(|old| !is_namesake(&d.object, old))
         }
         Change::Differs { .. } => force,
-        Change::Extra => false,
+        Change::Extra | Change::Removed { .. } => false,
     };
     if drift.iter().filter(|d| is_foreign_key(&d.object)).any(replaced) {
         LockMode::AccessExclusive
@@ -184,7 +195,7 @@ fn has_other_column(default: &Object, drift: &[Drift]) -> bool {
                 && *part == default.part
                 && !lacks_not_null(&d.object, found)
         }
-        Change::Missing | Change::Extra => false,
+        Change::Missing | Change::Extra | Change::Removed { .. } => false,
     };
     default.kind == Kind::Default && drift.iter().any(is_other)
 }

@@ -49,6 +49,7 @@ pub use deprovision::{Leaving, deprovision};
 pub use drift::{Change, Drift, headlines};
 pub use error::Error;
 pub use exposure::Public;
+pub use keys::{KeyOff, keys_off};
 pub use ledger::{Changed, changed, record};
 pub use manifest::Manifest;
 pub use mend::{Mend, mend};

@@ -1,6 +1,7 @@
 //! What somebody else built in almost the same way: by another name, or a little looser.
 
 use super::drift::{Change, Drift};
+use super::keys::NOT_VALID;
 use super::object::{Kind, Object};
 
 /// What stands for a missing object under another name: the same index or constraint. With `force`
@@ -18,10 +19,10 @@ pub(super) fn stand_in<'a>(
 }
 
 /// Gives a missing object's stand-in its name, or its place.
-pub(super) fn replace(missing: &Object, old: &Object) -> String {
+pub(super) fn replace(missing: &Object, old: &Object, outside: bool) -> String {
     let Object { kind, relation, part, .. } = missing;
     if !is_namesake(missing, old) {
-        return key(missing, Some(&old.part));
+        return key(missing, Some(&old.part), outside);
     }
     if *kind == Kind::Index {
         let name = part.rsplit_once('.').map_or(part.as_str(), |(_, name)| name);
@@ -33,16 +34,47 @@ pub(super) fn replace(missing: &Object, old: &Object) -> String {
 /// Makes a foreign key, instead of an old one if there is one.
 ///
 /// Rows without a partner are kept, and the key then holds for new rows only; between columns that
-/// cannot refer to each other there is no key.
-pub(super) fn key(object: &Object, old: Option<&str>) -> String {
+/// cannot refer to each other there is no key. The rows behind a key to a table `outside` are checked later, see
+/// [`check`].
+pub(super) fn key(object: &Object, old: Option<&str>, outside: bool) -> String {
     let Object { relation, part, definition, .. } = object;
     let old = old.map(|old| format!("drop constraint {old}, ")).unwrap_or_default();
     let make = format!("alter table {relation} {old}add constraint {part} {definition}");
+    let make = if outside {
+        later(&make)
+    } else {
+        format!("begin {make}; exception when foreign_key_violation then {make} not valid; end")
+    };
     format!(
-        "do $mend$ begin {make}; exception when foreign_key_violation then {make} not valid; \
+        "do $mend$ begin {make}; exception \
          when datatype_mismatch or undefined_function or invalid_foreign_key then null; \
          end $mend$"
     )
+}
+
+/// Makes a foreign key to a table outside, which is locked until the commit: its rows are checked later.
+pub(super) fn unchecked(key: &Object) -> String {
+    if key.definition.ends_with(NOT_VALID) {
+        return key.create();
+    }
+    format!("do $mend$ {} $mend$", later(&key.create()))
+}
+
+/// Of a partitioned table PostgreSQL before 18 makes no key without a check.
+fn later(make: &str) -> String {
+    format!("begin {make} not valid; exception when wrong_object_type then {make}; end")
+}
+
+/// Checks the rows behind a foreign key. It stays as it is where one has no partner.
+pub(super) fn check(key: &Object) -> String {
+    let literal = |text: &str| text.replace('\'', "''");
+    let (relation, part) = (literal(&key.relation), literal(&key.part));
+    format!("select provisioning.validate_key('{relation}', '{part}')")
+}
+
+/// Whether it is there, and its rows were not checked.
+pub(super) fn is_unchecked(key: &Object, found: &str) -> bool {
+    is_foreign_key(key) && found.strip_suffix(NOT_VALID).is_some_and(|found| key.is(found))
 }
 
 /// Forbids nulls in a column, unless it has some.

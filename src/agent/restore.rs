@@ -1,15 +1,14 @@
 //! Bringing a deleted agent back from the trash, in a transaction that the caller opened.
 //!
-//! The caller is an operator who may write to `agents`; the tables are handled in their owner's role. The
-//! worker's role wrote what is in the trash, so no text of it is run: the server puts each statement
-//! together, and quotes every name.
+//! The caller is an operator who may write to `agents`; the tables are handled in their owner's role. No text of
+//! the trash is run: the server puts each statement together, and quotes every name. Foreign keys come back
+//! afterwards, see [`super::keys`].
 
 use serde::Serialize;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::error::{Error, query};
-use super::shared_lock::{self, AGENTS, LockMode};
 
 /// A deleted agent that can still be restored.
 #[derive(Clone, Debug, Serialize)]
@@ -36,9 +35,6 @@ pub struct Trashed {
     /// How long ago it was deleted, in seconds.
     #[serde(skip)]
     pub age: f64,
-    /// Whether a key to `agents` comes back.
-    #[serde(skip)]
-    keyed: bool,
 }
 
 /// What was done.
@@ -50,8 +46,6 @@ pub struct Restored {
     pub failed: Vec<(String, tokio_postgres::Error)>,
     /// What a person has to give back, since no text from the trash is run.
     pub by_hand: Vec<String>,
-    /// Foreign keys that hold for new rows only: rows have lost their partner meanwhile.
-    pub not_valid: Vec<String>,
     /// Its user is gone, or has another agent by now.
     pub orphaned: bool,
     /// Whether it is known whose the agent was. If not, it has no user now.
@@ -62,8 +56,6 @@ pub struct Restored {
 
 /// Something to give back to the tables.
 struct Regain {
-    entry: String,
-    is_key: bool,
     by_hand: bool,
     statement: String,
 }
@@ -87,19 +79,13 @@ impl Trashed {
             purge_at: row.get("purge_at"),
             tables: row.get("tables"),
             age: row.get("age"),
-            keyed: row.get("keyed"),
         }
     }
 }
 
-/// Gives an agent its row, tables, registration and WhatsApp configuration back. `None`: it has left
-/// the trash.
+/// Gives an agent its row, tables, registration and WhatsApp configuration back, without the foreign keys to tables
+/// that stayed: the registry has them as removed ones. `None`: it has left the trash.
 pub async fn restore(client: &Client, trashed: &Trashed) -> Result<Option<Restored>, Error> {
-    if trashed.keyed {
-        // First: taken in the middle it could deadlock with who writes to agents.
-        let agents = [AGENTS.to_owned()];
-        shared_lock::lock_patiently(client, LockMode::ShareRowExclusive, &agents).await?;
-    }
     let sql = include_str!("../../sql/queries/restore.sql");
     let rows = client.query_typed(sql, &[(&trashed.item, Type::INT8)]).await;
     let rows = rows.map_err(query("restore the agent's row"))?;
@@ -131,31 +117,21 @@ pub async fn restore(client: &Client, trashed: &Trashed) -> Result<Option<Restor
 impl Restored {
     /// Gives one thing back, or takes its own attempt back.
     async fn regain(&mut self, client: &Client, regain: Regain, role: &str) -> Result<(), Error> {
-        let Regain { entry, is_key, by_hand, statement } = regain;
+        let Regain { by_hand, statement } = regain;
         if by_hand {
             self.by_hand.push(statement);
             return Ok(());
         }
         let savepoint = format!("savepoint regain; {role}");
         let (prepared, done) = tokio::join!(biased; client.batch_execute(&savepoint), async {
-            if is_key {
-                let sql = "select provisioning.regain_key($1::text::jsonb)";
-                let rows = client.query_typed(sql, &[(&entry, Type::TEXT)]).await?;
-                Ok(rows.first().is_some_and(|row| row.get(0)))
-            } else {
-                client.execute_typed(&statement, &[]).await.map(|_| true)
-            }
+            client.execute_typed(&statement, &[]).await
         });
         prepared.map_err(query("open a savepoint"))?;
         let end = if done.is_ok() { "" } else { "rollback to savepoint regain; " };
         let ended = client.batch_execute(&format!("{end}release savepoint regain")).await;
         ended.map_err(query("give back what the agent had"))?;
         match done {
-            Ok(true) => self.statements.push(statement),
-            Ok(false) => {
-                self.not_valid.push(statement.clone());
-                self.statements.push(statement + " not valid");
-            }
+            Ok(_) => self.statements.push(statement),
             Err(error) => self.failed.push((statement, error)),
         }
         Ok(())
@@ -169,8 +145,6 @@ impl Regain {
         let rows = rows.map_err(query("read what the agent had"))?;
         let entry = |row: &Row| {
             Some(Self {
-                entry: row.get("entry"),
-                is_key: row.get::<_, Option<&str>>("what")? == "key",
                 by_hand: row.get("by_hand"),
                 statement: row.get::<_, Option<String>>("statement")?,
             })

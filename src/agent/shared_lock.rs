@@ -96,11 +96,12 @@ pub(super) async fn lock_patiently(
     client: &Client,
     mode: LockMode,
     shared: &[String],
+    own: &[String],
 ) -> Result<(), Error> {
     let started = Instant::now();
     loop {
         client.batch_execute("savepoint patience").await.map_err(query(DOING))?;
-        match lock(client, mode, shared, &[]).await {
+        match lock(client, mode, shared, own).await {
             Err(error) if error.refusal().is_some() && started.elapsed() < PATIENCE => {}
             done => return done,
         }

@@ -194,6 +194,9 @@ pub(super) fn answers(
         if let Some(reason) = &answer.reason {
             writeln!(err, "agent-provisioner: job {}: {}", answer.id, clean(reason))?;
         }
+        if let Some(next) = &answer.next {
+            writeln!(out, "job {}: {}", answer.id, clean(next))?;
+        }
     }
     Ok(())
 }

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use clap::Args as Clap;
 
+use super::table::one_line;
 use super::upgrade::hold_back;
 use super::verify::select;
 use super::{Error, connect_fleet, failed, job_text, wait};
-use crate::agent::{Manifest, Prefix, mend, pasteable, worker_role};
+use crate::agent::{Change, Manifest, Prefix, mend, pasteable, worker_role};
 use crate::config::Config;
 use crate::db::Db;
 use crate::fleet::{self, Drifted};
@@ -95,6 +96,9 @@ fn show(drifted: &Drifted, force: bool, role: &str) -> std::io::Result<()> {
     for left in &mend.left {
         let (kind, object) = (left.object.kind.as_str(), &left.object);
         writeln!(out, "-- left as it is: {kind} {}", Printable(object))?;
+        if let Change::Removed { statement: Some(statement), .. } = &left.change {
+            writeln!(out, "--   by hand, as postgres: {};", one_line(statement))?;
+        }
     }
     Ok(())
 }

@@ -9,11 +9,12 @@ use serde::Serialize;
 use tokio_postgres::Client;
 
 use super::jobs::print_json;
-use super::table::clean;
+use super::table::{clean, one_line};
 use super::trash::choose;
 use super::{Error, connect_current, failed};
-use crate::agent::{self, Prefix, Restored, Trashed, pasteable};
+use crate::agent::{self, KeyOff, Prefix, Restored, Trashed, pasteable};
 use crate::config::Config;
+use crate::db;
 use crate::error::Chain;
 use crate::jobs::desk;
 
@@ -52,6 +53,8 @@ struct Report {
     built_for: Option<String>,
     /// Foreign keys that hold for new rows only.
     not_valid: Vec<String>,
+    /// Foreign keys that are off, and stay on the books until they are back.
+    keys_off: Vec<Left>,
     /// Statements to run by hand.
     by_hand: Vec<String>,
     failed: Vec<String>,
@@ -60,7 +63,24 @@ struct Report {
     error: Option<String>,
 }
 
-/// One transaction an agent: a refusal keeps no other from coming back.
+/// A foreign key that is off.
+#[derive(Debug, Serialize)]
+struct Left {
+    why: String,
+    /// For a person to run, as `postgres`; `None`: a repair gives it back, or nothing does.
+    by_hand: Option<String>,
+}
+
+/// What became of the foreign keys.
+#[derive(Debug, Default)]
+struct Keys {
+    /// What was run.
+    statements: Vec<String>,
+    not_valid: Vec<String>,
+    left: Vec<Left>,
+}
+
+/// One agent after the other: a refusal keeps no other from coming back.
 pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error> {
     let Args { prefixes, item, deleted_since, all: _, dry_run, json } = args;
     let mut client = connect_current(config).await?;
@@ -71,7 +91,7 @@ pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error>
     let mut reports = Vec::new();
     for (prefix, found) in choose(&client, &prefixes, wanted).await? {
         let report = match restore(&mut client, &prefix, &found, dry_run).await {
-            Ok((trashed, restored)) => Report::of(trashed, restored, dry_run),
+            Ok((trashed, restored, keys)) => Report::of(trashed, restored, keys, dry_run),
             Err(error) => {
                 let error = Some(Chain(&error).to_string());
                 Report { prefix, error, ..Report::default() }
@@ -95,19 +115,21 @@ pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error>
         let restored = reports.iter().filter(|report| report.restored).count();
         writeln!(stdout(), "{restored} restored, {} refused", reports.len() - restored)?;
     }
-    let clean = reports.iter().all(|report| report.error.is_none() && report.failed.is_empty());
+    let clean = reports.iter().all(Report::is_clean);
     // A dry run shows what would fail, and has done what was asked.
     let refused = reports.iter().any(|report| report.error.is_some());
     Ok(if clean || (dry_run && !refused) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// One transaction for the agent, and two short ones for each foreign key: those that write to the table that it
+/// refers to do not wait for the rest.
 async fn restore<'a>(
     client: &mut Client,
     prefix: &str,
     found: &'a [Trashed],
     dry_run: bool,
-) -> Result<(&'a Trashed, Restored), Error> {
-    let tx = client.transaction().await.map_err(failed("beginning a transaction"))?;
+) -> Result<(&'a Trashed, Restored, Keys), Error> {
+    let tx = db::begin(client).await.map_err(failed("beginning a transaction"))?;
     let present = desk::agents(tx.client(), Some(prefix)).await;
     if let Some(agent) = present.map_err(failed("looking for the prefix"))?.first() {
         let (prefix, id, alive) = (prefix.to_owned(), agent.id, agent.alive);
@@ -123,12 +145,64 @@ async fn restore<'a>(
     let Some(restored) = agent::restore(tx.client(), trashed).await? else {
         return Err(Error::NotInTrash(prefix.to_owned()));
     };
+    let keys = agent::keys_off(tx.client(), &[trashed.agent_id]).await?;
     if dry_run {
         tx.rollback().await.map_err(failed("rolling back"))?;
-    } else {
-        tx.commit().await.map_err(failed("restoring the agent"))?;
+        return Ok((trashed, restored, Keys::planned(keys)));
     }
-    Ok((trashed, restored))
+    tx.commit().await.map_err(failed("restoring the agent"))?;
+    let mut done = Keys::default();
+    for key in keys {
+        done.give_back(client, key).await;
+    }
+    Ok((trashed, restored, done))
+}
+
+/// Commits the key before its rows are checked; whether all have a partner.
+async fn give_back(client: &mut Client, key: &KeyOff) -> Result<bool, Error> {
+    let begin = "beginning a transaction";
+    let tx = db::begin(client).await.map_err(failed(begin))?;
+    key.add(tx.client()).await?;
+    tx.commit().await.map_err(failed("giving a foreign key back"))?;
+    let tx = db::begin(client).await.map_err(failed(begin))?;
+    let holds = key.check(tx.client()).await?;
+    tx.commit().await.map_err(failed("checking a foreign key"))?;
+    Ok(holds)
+}
+
+impl Keys {
+    /// Not tried: that would lock the tables that they refer to.
+    fn planned(keys: Vec<KeyOff>) -> Self {
+        let mut planned = Self::default();
+        for key in keys {
+            match (key.obstacle, key.statement) {
+                (None, Some(statement)) => planned.statements.push(statement),
+                (why, by_hand) => {
+                    planned.left.push(Left { why: why.unwrap_or_default(), by_hand });
+                }
+            }
+        }
+        planned
+    }
+
+    /// What fails stays on the agent's books.
+    async fn give_back(&mut self, client: &mut Client, key: KeyOff) {
+        if let Some(why) = key.obstacle {
+            self.left.push(Left { why, by_hand: key.statement });
+            return;
+        }
+        match give_back(client, &key).await {
+            Ok(holds) => {
+                self.not_valid.extend(key.statement.clone().filter(|_| !holds));
+                self.statements.extend(key.statement);
+            }
+            Err(error) => {
+                let key = key.statement.unwrap_or_default();
+                let why = format!("cannot {key}: {}", Chain(&error));
+                self.left.push(Left { why, by_hand: None });
+            }
+        }
+    }
 }
 
 fn names(several: &[Trashed]) -> String {
@@ -138,13 +212,9 @@ fn names(several: &[Trashed]) -> String {
     several.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-/// A line of which a comment can be made.
-fn one_line(statement: &str) -> String {
-    pasteable(statement).replace('\n', " ")
-}
-
 impl Report {
-    fn of(trashed: &Trashed, restored: Restored, dry_run: bool) -> Self {
+    fn of(trashed: &Trashed, mut restored: Restored, keys: Keys, dry_run: bool) -> Self {
+        restored.statements.extend(keys.statements);
         let failed = |(statement, error): &(String, tokio_postgres::Error)| {
             format!("{statement}: {}", Chain(error))
         };
@@ -158,11 +228,17 @@ impl Report {
             owner_known: restored.owner_known,
             built_for: restored.built_for,
             failed: restored.failed.iter().map(failed).collect(),
-            not_valid: restored.not_valid,
+            not_valid: keys.not_valid,
+            keys_off: keys.left,
             by_hand: restored.by_hand,
             statements: restored.statements,
             error: None,
         }
+    }
+
+    /// Whether nothing is left to do.
+    fn is_clean(&self) -> bool {
+        self.error.is_none() && self.failed.is_empty() && self.keys_off.is_empty()
     }
 
     fn print(&self, dry_run: bool) -> io::Result<()> {
@@ -178,6 +254,7 @@ impl Report {
             )?;
             let mut statements = self.statements.iter().map(|statement| pasteable(statement));
             statements.try_for_each(|statement| writeln!(out, "{statement};"))?;
+            self.print_keys(&mut out, "-- ")?;
             let mut by_hand = self.by_hand.iter().map(|by_hand| one_line(by_hand));
             by_hand.try_for_each(|by_hand| writeln!(out, "-- by hand: {by_hand};"))?;
             let mut failed = self.failed.iter().map(|failed| clean(failed));
@@ -197,8 +274,32 @@ impl Report {
         for failed in &self.failed {
             writeln!(stderr(), "agent-provisioner: cannot {}", clean(failed))?;
         }
+        self.print_keys(&mut stderr(), "agent-provisioner: ")?;
+        if !self.keys_off.is_empty() {
+            writeln!(
+                stderr(),
+                "agent-provisioner: then: agent-provisioner agents repair {prefix}"
+            )?;
+        }
         if !self.failed.is_empty() {
             writeln!(stderr(), "agent-provisioner: see: agents verify {prefix}")?;
+        }
+        Ok(())
+    }
+
+    fn print_keys(&self, out: &mut impl Write, head: &str) -> io::Result<()> {
+        for Left { why, by_hand } in &self.keys_off {
+            let why = clean(why);
+            match by_hand {
+                Some(by_hand) => {
+                    let by_hand = one_line(by_hand);
+                    writeln!(
+                        out,
+                        "{head}a foreign key is off: {why}; run as postgres: {by_hand};"
+                    )?;
+                }
+                None => writeln!(out, "{head}a foreign key is off: {why}")?,
+            }
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use comfy_table::{Cell, ContentArrangement, Row};
 use terminal_size::{Width, terminal_size_of};
 
+use crate::agent::pasteable;
 use crate::printable::Printable;
 
 /// Fits a terminal's width; in a pipe every cell is whole and every row a line.
@@ -64,6 +65,11 @@ impl Table {
 /// Whatever names and messages contain, they do not steer the terminal, and begin no line.
 pub(super) fn clean(text: &str) -> String {
     Printable(text).to_string()
+}
+
+/// A statement in one line, so that a comment can be made of it.
+pub(super) fn one_line(statement: &str) -> String {
+    pasteable(statement).replace('\n', " ")
 }
 
 /// A dash where there is nothing.

@@ -8,7 +8,7 @@ use clap::Args as Clap;
 use serde::Serialize;
 
 use super::jobs::print_json;
-use super::table::clean;
+use super::table::{clean, one_line};
 use super::{Error, connect_fleet};
 use crate::agent::{self, Built, Change, Changed, Drift, Manifest, Prefix, Public, headlines};
 use crate::config::Config;
@@ -59,6 +59,12 @@ pub(super) struct Difference {
     expected: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     found: Option<String>,
+    /// Why no repair makes it good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    obstacle: Option<String>,
+    /// What does, run by `postgres`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_hand: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -207,21 +213,33 @@ impl Difference {
     pub(super) fn of(drift: &Drift) -> Self {
         let Drift { object, change } = drift;
         let definition = Some(object.definition.clone()).filter(|text| !text.is_empty());
+        let (mut obstacle, mut by_hand) = (None, None);
         let (change, expected, found) = match change {
             Change::Missing => ("missing", definition, None),
+            Change::Removed { obstacle: why, statement } => {
+                obstacle.clone_from(why);
+                by_hand = statement.clone().filter(|_| why.is_some());
+                ("missing", definition, None)
+            }
             Change::Differs { found } => ("differs", definition, Some(found.clone())),
             Change::Extra => ("extra", None, definition),
         };
         let (kind, object) = (object.kind.as_str(), object.to_string());
-        Self { change, kind, object, expected, found }
+        Self { change, kind, object, expected, found, obstacle, by_hand }
     }
 
     pub(super) fn print(&self, out: &mut impl Write) -> io::Result<()> {
-        let Self { change, kind, object, expected, found } = self;
+        let Self { change, kind, object, expected, found, obstacle, by_hand } = self;
         writeln!(out, "  {change:<8} {kind:<12} {}", clean(object))?;
         if let (Some(expected), Some(found)) = (expected, found) {
             writeln!(out, "           expected     {}", clean(expected))?;
             writeln!(out, "           found        {}", clean(found))?;
+        }
+        if let Some(obstacle) = obstacle {
+            writeln!(out, "           no repair    {}", clean(obstacle))?;
+        }
+        if let Some(by_hand) = by_hand {
+            writeln!(out, "           by hand      {};", one_line(by_hand))?;
         }
         Ok(())
     }

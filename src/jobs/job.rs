@@ -61,7 +61,7 @@ pub(super) struct Job {
 }
 
 /// What `argument` says of a deletion that has passed the limits and has taken keys off.
-const KEYS_REMOVED: &str = "keys_removed";
+pub(super) const KEYS_REMOVED: &str = "keys_removed";
 
 impl Job {
     /// Whether the first part of a deletion is done. The limits are not asked again, and it counts with those

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::super::job::KEYS_REMOVED;
+use super::request::give_keys_back;
 use super::{Entry, State};
 
 /// The pieces of `last_error`, as `error::Chain` put them together.
@@ -61,10 +63,7 @@ pub(crate) fn next(job: &Entry) -> String {
             prefix.replace('\'', "''"),
             job.agent_id
         ),
-        (State::Cancelled, _) if job.kind == "deprovision" => format!(
-            "Nothing: it does not come back by itself. If the agent's row is gone, its tables are kept. To delete \
-             them after all: agent-provisioner jobs replay {id}"
-        ),
+        (State::Cancelled, _) if job.kind == "deprovision" => cancelled_deletion(job),
         (State::Cancelled, _) => "Nothing: it does not come back.".to_owned(),
         (State::Paused, _) => paused(job),
         (State::Dead, _) => format!(
@@ -72,6 +71,19 @@ pub(crate) fn next(job: &Entry) -> String {
              agent-provisioner jobs cancel {id}",
             mend(job)
         ),
+    }
+}
+
+fn cancelled_deletion(job: &Entry) -> String {
+    let kept = format!(
+        "It does not come back by itself. If the agent's row is gone, its tables are kept. To delete them after \
+         all: agent-provisioner jobs replay {}",
+        job.id
+    );
+    if job.argument.as_deref() == Some(KEYS_REMOVED) {
+        format!("{} {kept}", give_keys_back(&job.agent_prefix))
+    } else {
+        kept
     }
 }
 

@@ -38,6 +38,9 @@ pub(crate) struct Answer {
     pub(crate) agent_prefix: Option<String>,
     pub(crate) result: Verdict,
     pub(crate) reason: Option<String>,
+    /// What is left to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<String>,
     /// How it ended, where somebody waited for that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) end: Option<super::End>,
@@ -135,7 +138,8 @@ fn is_approval(error: &Error) -> bool {
     error.as_db_error().is_some_and(|db| db.constraint() == Some(APPROVAL))
 }
 
-/// Takes pending, dead and paused jobs out of the queue for good.
+/// Takes pending, dead and paused jobs out of the queue for good. Of a deletion whose first part is done the answer
+/// says how the agent becomes whole again.
 pub(crate) async fn cancel(client: &Client, ids: &[i64], by: &By) -> Result<Vec<Answer>, Error> {
     let rows = client
         .query_typed(
@@ -149,7 +153,25 @@ pub(crate) async fn cancel(client: &Client, ids: &[i64], by: &By) -> Result<Vec<
             ],
         )
         .await?;
-    rows.iter().map(|row| Answer::read(row, by.dry_run, why_not_cancelled)).collect()
+    let answers = rows.iter().map(|row| Answer::read(row, by.dry_run, why_not_cancelled));
+    let mut answers: Vec<Answer> = answers.collect::<Result<_, _>>()?;
+    let begun = include_str!("../../../sql/queries/desk_begun.sql");
+    for row in client.query_typed(begun, &[(&ids, Type::INT8_ARRAY)]).await? {
+        let id: i64 = row.try_get("id")?;
+        let stays = |answer: &&mut Answer| answer.id == id && answer.result != Verdict::Skipped;
+        if let Some(answer) = answers.iter_mut().find(stays) {
+            answer.next = answer.agent_prefix.as_deref().map(give_keys_back);
+        }
+    }
+    Ok(answers)
+}
+
+/// What a person is told of a deletion that stopped after its first part.
+pub(super) fn give_keys_back(prefix: &str) -> String {
+    format!(
+        "It has taken foreign keys off the agent's tables. If the agent is to stay: \
+         agent-provisioner agents repair {prefix}"
+    )
 }
 
 fn why_not_replayed(found: &Found, state: State) -> (Verdict, String) {
@@ -241,6 +263,7 @@ impl Answer {
             agent_prefix: row.try_get("agent_prefix")?,
             result,
             reason,
+            next: None,
             end: None,
         })
     }
