@@ -145,12 +145,21 @@ create policy worker on provisioning.jobs for select to agent_provisioner
 drop policy if exists worker on provisioning.agents;
 create policy worker on provisioning.agents for all to agent_provisioner
     using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
+-- It registers what it owns: a deletion, whoever works it, drops what is registered.
 drop policy if exists worker on provisioning.agent_tables;
 create policy worker on provisioning.agent_tables for all to agent_provisioner
-    using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
+    using ((select current_user = 'agent_provisioner'))
+    with check (exists (
+        select from pg_catalog.pg_class c
+        where c.oid = agent_tables.relation and pg_catalog.pg_has_role(c.relowner, 'usage')
+    ));
 drop policy if exists worker on provisioning.agent_types;
 create policy worker on provisioning.agent_types for all to agent_provisioner
-    using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
+    using ((select current_user = 'agent_provisioner'))
+    with check (exists (
+        select from pg_catalog.pg_type y
+        where y.oid = agent_types.type and pg_catalog.pg_has_role(y.typowner, 'usage')
+    ));
 drop policy if exists worker on provisioning.templates;
 create policy worker on provisioning.templates for all to agent_provisioner
     using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));

@@ -1,6 +1,6 @@
 //! Template files that run outside a transaction, and what becomes of them when they are broken off.
 
-use crate::support::{Admin, Database, Files, Service, expect, until};
+use crate::support::{Admin, Database, Files, Service, WORKER, expect, until};
 
 const BASE: (&str, &str) = (
     "0001_base.sql",
@@ -130,7 +130,8 @@ async fn a_job_whose_transaction_is_ended_does_not_build_on() {
 #[tokio::test]
 async fn an_attempt_that_is_still_at_it_is_waited_for() {
     let db = Database::new().await;
-    let (admin, holder, other) = (db.admin().await, db.admin().await, db.admin().await);
+    let (admin, holder) = (db.admin().await, db.admin().await);
+    let other = Admin(db.connect(WORKER).await);
     let first = Files::new(&[BASE]).service(&db, &[]).await;
     admin.create("agt_a").await;
     admin.settled().await;

@@ -69,6 +69,10 @@ update provisioning.agents set agent_prefix = 'agt_7' where agent_id = 1        
 update provisioning.agents set user_id = null                                                            | 42501
 delete from provisioning.agents                                                                          | 42501
 truncate provisioning.agents cascade                                                                     | 42501
+insert into provisioning.agent_tables values ('public.users', 1, 'users')                                | 42501
+update provisioning.agent_tables set relation = 'public.users', table_name = 'users' where agent_id = 1  | 42501
+insert into provisioning.agent_types values ('public.role', 1, 'role')                                   | 42501
+truncate provisioning.agent_tables                                                                       | 42501
 delete from public.agents where id = 1                                                                   | 42501
 delete from public.agents where id = 2                                                                   | 42501
 update public.whatsapp_configuration set is_active = false                                               | 42501

@@ -64,6 +64,7 @@ mod signals;
 mod strangers;
 mod systemd;
 mod templates;
+mod temporary_schema;
 mod terminal;
 mod tls;
 mod totals;
