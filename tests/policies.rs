@@ -191,6 +191,63 @@ async fn forged_claims_open_nothing() {
     assert_eq!(admin.ask(&BEN, renamed).await.unwrap_err().code().code(), "42501");
 }
 
+/// Who; what; the refusal.
+const GUARDED: &[(Caller, &str, &str)] = &[
+    (ADA, "select setval('public.agt_ada_customers_id_seq', 1)", "42501"),
+    (ADA, "select last_value from public.agents_id_seq", "42501"),
+    (BOSS, "select nextval('provisioning.jobs_id_seq')", "42501"),
+    (ADA, "select nextval('public.agt_ada_customers_id_seq')", "42501"),
+    (
+        ADA,
+        "select provisioning.next_id(1, 'public.agt_ada_customers_id_seq', current_user)",
+        "42501",
+    ),
+    // What nobody else's next row may depend on.
+    (
+        DAN,
+        "insert into public.whatsapp_configuration (id, user_id, whatsapp_number, webhook_url)
+             values (3, '{dan}', '+3', 'x')",
+        "42501",
+    ),
+    (ADA, "update public.whatsapp_configuration set id = 3", "42501"),
+    (ADA, "update public.whatsapp_configuration set created_at = null", "42501"),
+    (BOSS, "update public.agents set created_at = created_at - interval '1 day'", "42501"),
+    (BOSS, "insert into public.agents (id, agent_prefix) values (3, 'agt_x')", "42501"),
+    (BOSS, "update public.users set id = '{nobody}' where id = '{dan}'", "42501"),
+    (BOSS, "update public.users set created_at = null", "42501"),
+    (BOSS, "select * from provisioning.delete_agent(1)", "42501"),
+    (BOSS, "select provisioning.is_admin()", "42501"),
+    (BOSS, "create table public.mine ()", "42501"),
+    (BOSS, "alter table public.agt_ada_customers disable row level security", "42501"),
+    (BOSS, "create policy mine on public.agt_ada_customers", "42501"),
+    (BOSS, "create trigger t before insert on public.agt_ada_orders execute function x()", "42501"),
+    (
+        ADA,
+        "insert into public.agt_ada_customers (agent_id, name, phone) values (2, 'x', '+1')",
+        "23514",
+    ),
+    (BOSS, "update public.agt_ada_customers set agent_id = 2", "23514"),
+    (
+        ADA,
+        "insert into public.agt_ada_messages (customer_id, message, direction) values (9, 'x', 'inbound')",
+        "23503",
+    ),
+    (BOSS, "update public.agents set agent_prefix = 'agt_x'", "23514"),
+    (BOSS, "update public.agents set id = id + 10", "23514"),
+    // Otherwise an owner would keep, as its creator, what an admin gives to somebody else.
+    (ADA, "update public.agents set created_by = user_id where user_id = '{ada}'", "42501"),
+    (
+        ADA,
+        "update public.agents set user_id = '{dan}', created_by = '{ada}' where user_id = '{ada}'",
+        "42501",
+    ),
+    (ADA, "update public.agents set user_id = '{dan}' where user_id = '{ada}'", "42501"),
+    // Nor does the creator, an admin once, come by the customers of what he created.
+    (CAT, "update public.agents set user_id = '{cat}' where user_id = '{ada}'", "42501"),
+    (CAT, "update public.agents set user_id = null where user_id = '{ada}'", "42501"),
+    (ADA, "update public.whatsapp_configuration set user_id = '{dan}'", "42501"),
+];
+
 #[tokio::test]
 async fn what_row_security_does_not_see_is_guarded_too() {
     let db = Database::new().await;
@@ -199,77 +256,16 @@ async fn what_row_security_does_not_see_is_guarded_too() {
     admin.populate().await;
     admin.settled().await;
     admin.fill(&["agt_ada", "agt_ben"]).await;
-    // Whoever; what; the refusal.
-    for (caller, sql, code) in [
-        (ADA, "select setval('public.agt_ada_customers_id_seq', 1)", "42501"),
-        (ADA, "select last_value from public.agents_id_seq", "42501"),
-        (BOSS, "select nextval('provisioning.jobs_id_seq')", "42501"),
-        (ADA, "select nextval('public.agt_ada_customers_id_seq')", "42501"),
-        (
-            ADA,
-            "select provisioning.next_id(1, 'public.agt_ada_customers_id_seq', current_user)",
-            "42501",
-        ),
-        // What nobody else's next row may depend on.
-        (
-            DAN,
-            "insert into public.whatsapp_configuration (id, user_id, whatsapp_number, webhook_url)
-                 values (3, '{dan}', '+3', 'x')",
-            "42501",
-        ),
-        (ADA, "update public.whatsapp_configuration set id = 3", "42501"),
-        (ADA, "update public.whatsapp_configuration set created_at = null", "42501"),
-        (BOSS, "update public.agents set created_at = created_at - interval '1 day'", "42501"),
-        (BOSS, "insert into public.agents (id, agent_prefix) values (3, 'agt_x')", "42501"),
-        (BOSS, "update public.users set id = '{nobody}' where id = '{dan}'", "42501"),
-        (BOSS, "update public.users set created_at = null", "42501"),
-        (BOSS, "select * from provisioning.delete_agent(1)", "42501"),
-        (BOSS, "select provisioning.is_admin()", "42501"),
-        (BOSS, "create table public.mine ()", "42501"),
-        (BOSS, "alter table public.agt_ada_customers disable row level security", "42501"),
-        (BOSS, "create policy mine on public.agt_ada_customers", "42501"),
-        (
-            BOSS,
-            "create trigger t before insert on public.agt_ada_orders execute function x()",
-            "42501",
-        ),
-        (
-            ADA,
-            "insert into public.agt_ada_customers (agent_id, name, phone) values (2, 'x', '+1')",
-            "23514",
-        ),
-        (BOSS, "update public.agt_ada_customers set agent_id = 2", "23514"),
-        (
-            ADA,
-            "insert into public.agt_ada_messages (customer_id, message, direction) values (9, 'x', 'inbound')",
-            "23503",
-        ),
-        (BOSS, "update public.agents set agent_prefix = 'agt_x'", "23514"),
-        (BOSS, "update public.agents set id = id + 10", "23514"),
-        // Otherwise an owner would keep, as its creator, what an admin gives to somebody else.
-        (ADA, "update public.agents set created_by = user_id where user_id = '{ada}'", "42501"),
-        (
-            ADA,
-            "update public.agents set user_id = '{dan}', created_by = '{ada}' where user_id = '{ada}'",
-            "42501",
-        ),
-        (ADA, "update public.agents set user_id = '{dan}' where user_id = '{ada}'", "42501"),
-        // Nor does the creator, an admin once, come by the customers of what he created.
-        (CAT, "update public.agents set user_id = '{cat}' where user_id = '{ada}'", "42501"),
-        (CAT, "update public.agents set user_id = null where user_id = '{ada}'", "42501"),
-        (ADA, "update public.whatsapp_configuration set user_id = '{dan}'", "42501"),
-    ] {
-        let sql = sql
-            .replace("{ada}", ADA.id)
-            .replace("{cat}", CAT.id)
-            .replace("{dan}", DAN.id)
-            .replace("{nobody}", "00000000-0000-0000-0000-0000000000ee");
-        let refusal = admin.ask(&caller, &sql).await.expect_err(&sql);
-        assert_eq!(refusal.code().code(), code, "{}: {sql}: {refusal}", caller.name);
+    let nobody = ("{nobody}", "00000000-0000-0000-0000-0000000000ee");
+    for (caller, sql, code) in GUARDED {
+        let names = [("{ada}", ADA.id), ("{cat}", CAT.id), ("{dan}", DAN.id), nobody];
+        let sql = names.iter().fold((*sql).to_owned(), |sql, (name, id)| sql.replace(name, id));
+        let refusal = admin.ask(caller, &sql).await.expect_err(&sql);
+        assert_eq!(refusal.code().code(), *code, "{}: {sql}: {refusal}", caller.name);
     }
     // Whole rows may be sent back, and the backend may do what the API may not.
-    let whole =
-        "update public.whatsapp_configuration set id = id, created_at = created_at, api_key = 'x'";
+    let whole = "update public.whatsapp_configuration
+                 set id = id, created_at = created_at, api_key = 'x'";
     assert_eq!(admin.ask(&ADA, whole).await.unwrap().touched, 1);
     let service = CALLERS.iter().find(|caller| caller.name == "service_role").unwrap();
     let import =

@@ -93,12 +93,13 @@ async fn what_no_agent_can_have_is_refused_with_file_and_line() {
 }
 
 /// Who tries it; a file that follows one with a protected table; what is said of it.
-const OPEN: [(&str, &str, &str); 9] = [
+const OPEN: [(&str, &str, &str); 10] = [
     (
         WORKER,
         "select 1;\ncreate table public.{prefix}_x ()",
         "0002_x.sql:2: table public.{prefix}_x has no row security. Add `alter table public.{prefix}_x enable",
     ),
+    (WORKER, "select 1;\n\ncreate table {prefix}_x ()", "0002_x.sql:3: table public.{prefix}_x"),
     (
         WORKER,
         "do $$ begin execute 'create table public.{prefix}_x ()'; end $$",

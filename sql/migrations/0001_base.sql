@@ -169,13 +169,13 @@ create index if not exists whatsapp_configuration_user_id_is_active_idx
     on public.whatsapp_configuration (user_id, is_active);
 
 -- A definer, so that policies may ask without reading users themselves; a constant per query
--- where it is written as (select provisioning.is_admin()).
+-- where it is written as (select provisioning.is_admin()). In PL/pgSQL, which plans it once per session: policies ask
+-- only where a row is found, so the time that the answer takes tells a stranger that there is one.
 create function provisioning.is_admin() returns boolean
-    language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-    select exists (
-        select from public.users u where u.id = (select auth.uid()) and u.role = 'admin'
-    )
-$$;
+    language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    return exists (select from public.users u where u.id = auth.uid() and u.role = 'admin');
+end $$;
 
 -- The check constraint says the same; this says it in words. Names of tables hang on the prefix
 -- and on the id, so neither ever changes. Who created an agent may manage its row: an owner who could
