@@ -80,14 +80,14 @@ grant select, insert, update, delete
     on provisioning.jobs, provisioning.agent_tables, provisioning.agent_types, provisioning.templates
     to agent_provisioner;
 -- Without the keys that a deletion has taken off: those are given back with an operator's rights.
-revoke insert, update on provisioning.agents from agent_provisioner;
+revoke all on provisioning.agents from agent_provisioner;
 grant select, delete, insert (agent_id, agent_prefix, user_id, template_version, reference, provisioned_at),
     update (template_version, reference)
     on provisioning.agents to agent_provisioner;
 grant select, delete on provisioning.deleted_agents to agent_provisioner;
 -- Functions write there, and read in the catalog what they write.
-revoke insert, update, delete on provisioning.trash, provisioning.trash_relations, provisioning.purge_holds
-    from agent_provisioner;
+revoke all on provisioning.trash, provisioning.trash_relations, provisioning.purge_holds from agent_provisioner;
+revoke all on function provisioning.unpublish(regclass) from agent_provisioner;
 grant select on provisioning.trash, provisioning.trash_relations, provisioning.purge_holds to agent_provisioner;
 grant execute on function provisioning.note_keys(bigint, oid[]),
     provisioning.trash_agent(bigint, double precision, double precision),
