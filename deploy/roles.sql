@@ -105,8 +105,8 @@ grant select, insert, update, delete
     on provisioning.agent_tables, provisioning.agent_types, provisioning.templates
     to agent_provisioner;
 -- Functions write there, and read in the catalog what they write.
-revoke insert, update, delete on provisioning.trash, provisioning.trash_relations, provisioning.purge_holds
-    from agent_provisioner;
+revoke all on provisioning.trash, provisioning.trash_relations, provisioning.purge_holds from agent_provisioner;
+revoke all on function provisioning.unpublish(regclass) from agent_provisioner;
 grant select on provisioning.trash, provisioning.trash_relations, provisioning.purge_holds to agent_provisioner;
 grant execute on function provisioning.note_keys(bigint, oid[]),
     provisioning.trash_agent(bigint, double precision, double precision),

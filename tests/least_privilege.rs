@@ -76,7 +76,7 @@ async fn the_worker_reads_no_customer_and_deletes_no_agent_unasked() {
 }
 
 /// What is given back to a deleted agent an operator's session gives back.
-const BOOKS: [(&str, &str); 18] = [
+const BOOKS: [(&str, &str); 20] = [
     ("update provisioning.trash set regain = '[]'", "42501"),
     ("update provisioning.trash set purge_at = now()", "42501"),
     ("delete from provisioning.trash", "42501"),
@@ -99,6 +99,8 @@ const BOOKS: [(&str, &str); 18] = [
          values (9, 'agt_x', 1, 'check', '[]')",
         "42501",
     ),
+    ("truncate provisioning.trash cascade", "42501"),
+    ("truncate provisioning.agents cascade", "42501"),
     ("select from provisioning.trash", "1"),
     ("select from provisioning.trash_agent(2, 0, 0)", "42501"),
     ("select provisioning.note_keys(2, '{}')", "42501"),
@@ -115,6 +117,17 @@ async fn the_worker_writes_down_what_the_catalog_says_and_nothing_else() {
     admin.run("select from public.delete_agent(1)").await;
     admin.settled().await;
     drop(service);
+    // An older script granted more.
+    admin
+        .run(
+            "grant all on provisioning.trash, provisioning.trash_relations, provisioning.purge_holds,
+                 provisioning.agents to agent_provisioner;
+             grant execute on function provisioning.unpublish(regclass) to agent_provisioner;
+             drop policy worker on provisioning.trash;
+             create policy worker on provisioning.trash for all to agent_provisioner using (true)",
+        )
+        .await;
+    admin.run(ROLES).await;
     let worker = Admin(db.connect(WORKER).await);
     for (sql, expected) in BOOKS {
         assert_eq!(outcome(&worker, sql).await, expected, "{sql}");

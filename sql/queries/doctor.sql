@@ -11,7 +11,8 @@ select
         and has_schema_privilege('provisioning_trash', 'create')
         and (
             select bool_and(coalesce(has_function_privilege(to_regprocedure('provisioning.' || f), 'execute'), false))
-            from unnest('{"note_keys(bigint, oid[])", "forget_keys(bigint)",
+            from unnest('{"note_keys(bigint, oid[])", "forget_keys(bigint)", "keys_off(bigint[])",
+                          "validate_key(regclass, text)",
                           "trash_agent(bigint, double precision, double precision)",
                           "purge_due(double precision)", "purge_item(bigint, boolean)"}'::text[]) f
         ) as may_trash,

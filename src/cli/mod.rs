@@ -10,6 +10,7 @@ mod doctor;
 mod healthcheck;
 mod job_text;
 mod jobs;
+mod keys_back;
 mod migrate;
 mod purge;
 mod render;

@@ -9,10 +9,11 @@ use serde::Serialize;
 use tokio_postgres::Client;
 
 use super::jobs::print_json;
+use super::keys_back::{Keys, Left, print_left};
 use super::table::{clean, one_line};
 use super::trash::choose;
 use super::{Error, connect_current, failed};
-use crate::agent::{self, KeyOff, Prefix, Restored, Trashed, pasteable};
+use crate::agent::{self, Prefix, Restored, Trashed, pasteable};
 use crate::config::Config;
 use crate::db;
 use crate::error::Chain;
@@ -61,23 +62,6 @@ struct Report {
     statements: Vec<String>,
     /// Why it was refused.
     error: Option<String>,
-}
-
-/// A foreign key that is off.
-#[derive(Debug, Serialize)]
-struct Left {
-    why: String,
-    /// For a person to run, as `postgres`; `None`: a repair gives it back, or nothing does.
-    by_hand: Option<String>,
-}
-
-/// What became of the foreign keys.
-#[derive(Debug, Default)]
-struct Keys {
-    /// What was run.
-    statements: Vec<String>,
-    not_valid: Vec<String>,
-    left: Vec<Left>,
 }
 
 /// One agent after the other: a refusal keeps no other from coming back.
@@ -158,53 +142,6 @@ async fn restore<'a>(
     Ok((trashed, restored, done))
 }
 
-/// Commits the key before its rows are checked; whether all have a partner.
-async fn give_back(client: &mut Client, key: &KeyOff) -> Result<bool, Error> {
-    let begin = "beginning a transaction";
-    let tx = db::begin(client).await.map_err(failed(begin))?;
-    key.add(tx.client()).await?;
-    tx.commit().await.map_err(failed("giving a foreign key back"))?;
-    let tx = db::begin(client).await.map_err(failed(begin))?;
-    let holds = key.check(tx.client()).await?;
-    tx.commit().await.map_err(failed("checking a foreign key"))?;
-    Ok(holds)
-}
-
-impl Keys {
-    /// Not tried: that would lock the tables that they refer to.
-    fn planned(keys: Vec<KeyOff>) -> Self {
-        let mut planned = Self::default();
-        for key in keys {
-            match (key.obstacle, key.statement) {
-                (None, Some(statement)) => planned.statements.push(statement),
-                (why, by_hand) => {
-                    planned.left.push(Left { why: why.unwrap_or_default(), by_hand });
-                }
-            }
-        }
-        planned
-    }
-
-    /// What fails stays on the agent's books.
-    async fn give_back(&mut self, client: &mut Client, key: KeyOff) {
-        if let Some(why) = key.obstacle {
-            self.left.push(Left { why, by_hand: key.statement });
-            return;
-        }
-        match give_back(client, &key).await {
-            Ok(holds) => {
-                self.not_valid.extend(key.statement.clone().filter(|_| !holds));
-                self.statements.extend(key.statement);
-            }
-            Err(error) => {
-                let key = key.statement.unwrap_or_default();
-                let why = format!("cannot {key}: {}", Chain(&error));
-                self.left.push(Left { why, by_hand: None });
-            }
-        }
-    }
-}
-
 fn names(several: &[Trashed]) -> String {
     let name = |Trashed { item, agent_id, trashed_at, .. }: &Trashed| {
         format!("{item} (agent {agent_id}, deleted {trashed_at})")
@@ -254,7 +191,7 @@ impl Report {
             )?;
             let mut statements = self.statements.iter().map(|statement| pasteable(statement));
             statements.try_for_each(|statement| writeln!(out, "{statement};"))?;
-            self.print_keys(&mut out, "-- ")?;
+            print_left(&self.keys_off, &mut out, "-- ")?;
             let mut by_hand = self.by_hand.iter().map(|by_hand| one_line(by_hand));
             by_hand.try_for_each(|by_hand| writeln!(out, "-- by hand: {by_hand};"))?;
             let mut failed = self.failed.iter().map(|failed| clean(failed));
@@ -274,7 +211,7 @@ impl Report {
         for failed in &self.failed {
             writeln!(stderr(), "agent-provisioner: cannot {}", clean(failed))?;
         }
-        self.print_keys(&mut stderr(), "agent-provisioner: ")?;
+        print_left(&self.keys_off, &mut stderr(), "agent-provisioner: ")?;
         if !self.keys_off.is_empty() {
             writeln!(
                 stderr(),
@@ -283,23 +220,6 @@ impl Report {
         }
         if !self.failed.is_empty() {
             writeln!(stderr(), "agent-provisioner: see: agents verify {prefix}")?;
-        }
-        Ok(())
-    }
-
-    fn print_keys(&self, out: &mut impl Write, head: &str) -> io::Result<()> {
-        for Left { why, by_hand } in &self.keys_off {
-            let why = clean(why);
-            match by_hand {
-                Some(by_hand) => {
-                    let by_hand = one_line(by_hand);
-                    writeln!(
-                        out,
-                        "{head}a foreign key is off: {why}; run as postgres: {by_hand};"
-                    )?;
-                }
-                None => writeln!(out, "{head}a foreign key is off: {why}")?,
-            }
         }
         Ok(())
     }
