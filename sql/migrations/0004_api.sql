@@ -50,15 +50,6 @@ create function provisioning.request(
     language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 #variable_conflict use_column
 begin
-    -- No sweep runs until this request can be seen. One that had missed a deletion would ask for the agent's
-    -- tables behind it, which the worker takes for a new agent of the same id, and keeps. A sweep takes
-    -- milliseconds. One that hangs adds nothing any more, and is no reason for a caller to wait.
-    begin
-        lock table provisioning.sweep_gate in share mode;
-    exception when lock_not_available then
-        null;
-    end;
-
     -- Without a lock: the worker may hold the row for as long as the work takes. A paused deletion
     -- stays as it is, with the record of who asked first: to ask again does not approve it.
     if exists (select from provisioning.jobs j
@@ -82,8 +73,9 @@ begin
         return 'replayed';
     end if;
 
-    insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id)
-    values (request.kind, request.agent_id, request.agent_prefix, request.user_id)
+    -- A provision says nothing of a new row: only the INSERT's own does.
+    insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id, unreported)
+    values (request.kind, request.agent_id, request.agent_prefix, request.user_id, request.kind = 'provision')
     on conflict (agent_id, kind) where state = 'pending' do nothing;
     if found then
         perform provisioning.notify('agent_provisioning');

@@ -318,8 +318,8 @@ begin
         select from provisioning.jobs o
         where o.agent_id = former and o.kind = 'deprovision' and o.state in ('pending', 'dead', 'paused'))
     on conflict (agent_id, kind) where state = 'pending' do nothing;
-    insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id, priority)
-    values (old.kind, old.agent_id, old.agent_prefix, old.user_id, old.priority)
+    insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id, priority, unreported)
+    values (old.kind, old.agent_id, old.agent_prefix, old.user_id, old.priority, true)
     on conflict (agent_id, kind) where state = 'pending' do nothing;
 end $$;
 
