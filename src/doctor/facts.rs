@@ -137,7 +137,10 @@ impl Facts {
             );
         }
         if !self.0.get::<_, bool>("may_use_agents") {
-            lacks.push("select, references on public.agents".to_owned());
+            lacks.push(
+                "select on public.agents, or execute on provisioning.refer_to_agents, make_key and add_key"
+                    .to_owned(),
+            );
         }
         if !lacks.is_empty() {
             let found = format!("{role} lacks rights or policies: {}", lacks.join(", "));
@@ -149,8 +152,9 @@ impl Facts {
             return ok("role", format!("{role} may do what a worker does"));
         }
         let found = format!(
-            "the worker's role may write what decides which agents are deleted, or what a restore gives back: \
-             {}. Whoever knows its password can delete any agent",
+            "the worker's role may write what decides which agents are deleted, or what a restore gives back, or \
+             refer to public.agents: {}. Whoever knows its password can delete any agent, or run code as the \
+             owner of that table",
             excessive.join("; ")
         );
         warning("role", found, "run deploy/roles.sql as postgres")
