@@ -145,7 +145,7 @@ async fn the_worker_writes_down_what_the_catalog_says_and_nothing_else() {
     );
     assert_eq!(outcome(&worker, &sql).await, "0");
     // Nor is it a way to another item.
-    let other = "select superseded from provisioning.remove_agent(2, false, 1)";
+    let other = "select superseded from provisioning.remove_agent(2, 1)";
     let before = admin.rows("select t from provisioning.trash t").await;
     assert!(["42501", "55000"].contains(&&*outcome(&worker, other).await));
     worker
