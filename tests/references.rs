@@ -1,9 +1,7 @@
 //! Whoever may refer to a table by a foreign key can run code as its owner. The worker's role refers to `agents`, and
 //! cannot.
 
-use agent_provisioner::cluster::SUPERUSER;
-
-use crate::support::{ADMIN, Admin, Database, WORKER};
+use crate::support::{Admin, Database, WORKER};
 
 /// A server, and the worker's session with a type of its own, which becomes a bigint by a function of its own. The
 /// function notes whose rights it ran with: a sequence keeps that, whatever becomes of the statement.
@@ -48,4 +46,164 @@ async fn no_cast_of_the_workers_runs_as_the_owner_of_agents() {
     code(&worker, "insert into public.trap values (1, 'x')").await;
     assert!(!admin.one::<bool>(SEEN).await);
     assert_eq!(made, "42501");
+}
+
+/// What the key of a table says to the functions that add it.
+fn entry(table: &str, column: &str, more: &str) -> String {
+    format!(
+        "'{{\"what\": \"key\", \"schema\": \"public\", \"name\": \"{table}\", \"columns\": [\"{column}\"],
+           \"refers_to_schema\": \"public\", \"refers_to\": \"agents\", \"refers_to_columns\": [\"id\"]{more}}}'"
+    )
+}
+
+#[tokio::test]
+async fn the_owner_of_agents_adds_keys_between_built_in_types_only() {
+    let (_db, admin, worker) = armed().await;
+    admin.run("create table public.others (id bigint)").await;
+    worker
+        .run(
+            "create table public.parts (id bigint) partition by hash (id);
+             create view public.some as select id from public.agents",
+        )
+        .await;
+    let users = ", \"refers_to\": \"users\"";
+    let raw = ", \"definition\": \"FOREIGN KEY (agent) REFERENCES public.agents (id)\"";
+    let loose = ", \"key\": \"also\", \"on_delete\": \"c\", \"valid\": false";
+    let cases = [
+        (entry("trap", "agent", ""), "42804"),
+        (entry("trap", "numbered", ""), "42804"),
+        (entry("trap", "named", ""), "42804"), // PostgreSQL's own rule
+        (entry("others", "id", ""), "42501"),
+        (entry("nothing", "id", ""), "42501"),
+        (entry("some", "id", ""), "0A000"),
+        (entry("parts", "id", ""), "0A000"),
+        (entry("trap", "plain", users), "42830"),
+        (entry("trap", "plain", raw), "42830"),
+        (entry("trap", "none", ""), "42703"),
+        ("'{}'".to_owned(), "22004"),
+        ("null".to_owned(), "22004"),
+        (entry("trap", "plain", ""), ""),
+        (entry("trap", "short", loose), ""),
+    ];
+    for (entry, expected) in cases {
+        for function in ["refer_to_agents", "make_key"] {
+            let call = format!("select provisioning.{function}({entry})");
+            let found = worker.attempt("begin", &call).await;
+            let found = found.map_or_else(|e| e.code().code().to_owned(), |_| String::new());
+            assert_eq!(found, expected, "{call}");
+        }
+    }
+    assert!(!admin.one::<bool>(SEEN).await);
+}
+
+/// Code of the worker's at every place where a table can have some.
+const ARMS: &str = "
+    create function public.is_fine() returns boolean language plpgsql immutable as
+        'begin perform public.spy(); return true; end';
+    create function public.number() returns bigint language plpgsql as 'begin perform public.spy(); return 1; end';
+    create table public.armed (id bigint default public.number() check (public.is_fine()),
+        made int generated always as (case when public.is_fine() then 1 end) stored);
+    insert into public.armed values (1);
+    create index on public.armed ((public.is_fine())) where public.is_fine();
+    create statistics public.armed_statistics on (public.is_fine()), id from public.armed;
+    create policy p on public.armed using (public.is_fine()) with check (public.is_fine());
+    alter table public.armed enable row level security, force row level security;
+    analyze public.armed";
+
+#[tokio::test]
+async fn nothing_of_the_table_runs_while_its_key_is_added() {
+    let (_db, admin, worker) = armed().await;
+    worker.run(ARMS).await;
+    worker.run(&format!("select provisioning.make_key({})", entry("armed", "id", ""))).await;
+    let valid = "select convalidated from pg_constraint where conrelid = 'public.armed'::regclass and contype = 'f'";
+    assert!(admin.one::<bool>(valid).await);
+    assert!(!admin.one::<bool>(SEEN).await);
+    // The key holds.
+    assert_eq!(code(&worker, "insert into public.armed values (99)").await, "23503");
+}
+
+/// What makes the key another one after it is there.
+const LATER: [(&str, &str); 12] = [
+    ("alter table public.trap alter plain type public.mine using 'x'", "42501"),
+    ("alter table public.trap alter plain type public.number", "42501"),
+    ("alter table public.trap alter plain type int", "42501"),
+    ("create cast (bigint as int) with function public.narrow(bigint) as implicit", "42501"),
+    ("create operator class public.ours default for type bigint using btree as
+        function 1 pg_catalog.btint8cmp(bigint, bigint)", "42501"),
+    ("alter operator family pg_catalog.integer_ops using btree add
+        operator 3 pg_catalog.= (bigint, bigint)", "42501"),
+    ("create table public.parent (like public.trap) partition by hash (plain);
+      alter table public.parent add foreign key (plain) references public.agents (id)", "42501"),
+    ("create table public.parent (like public.trap) partition by hash (id);
+      alter table public.trap drop constraint trap_pkey;
+      alter table public.parent attach partition public.trap for values with (modulus 1, remainder 0);
+      alter table public.parent alter plain type public.mine using 'x'", "42501"),
+    ("create table public.copy (like public.trap including all);
+      alter table public.copy alter plain type public.mine using 'x';
+      insert into public.copy values (2, 'x', 'x')", ""),
+    ("create table public.child () inherits (public.trap);
+      insert into public.child values (2, 'x', 99)", ""),
+    ("update pg_catalog.pg_constraint set conpfeqop = conpfeqop", "42501"),
+    ("alter table public.trap alter plain type bigint using public.cast_it('x')", "42501"),
+];
+
+#[tokio::test]
+async fn a_key_that_is_there_does_not_become_another() {
+    let (_db, admin, worker) = armed().await;
+    worker
+        .run("create function public.narrow(bigint) returns int language sql as 'select 1'")
+        .await;
+    worker.run(&format!("select provisioning.make_key({})", entry("trap", "plain", ""))).await;
+    for (sql, expected) in LATER {
+        let found = worker.attempt("begin", sql).await;
+        let found = found.map_or_else(|e| e.code().code().to_owned(), |_| String::new());
+        assert_eq!(found, expected, "{sql}");
+        assert!(!admin.one::<bool>(SEEN).await, "{sql}");
+    }
+}
+
+/// Triggers that the server runs when `agents` loses a row, each with the table that refers to it.
+const CASCADES: [&str; 5] = [
+    "create trigger t after delete on public.trap for each row execute function public.fire()",
+    "create trigger t after delete on public.trap for each statement execute function public.fire()",
+    "create constraint trigger t after insert on public.later deferrable initially deferred
+         for each row execute function public.fire();
+     create trigger b before delete on public.trap for each statement execute function public.put_off()",
+    "create constraint trigger t after insert on public.later deferrable initially deferred
+         for each row execute function public.fire();
+     create rule r as on delete to public.trap do also insert into public.later values (1)",
+    "create table public.below (id int references public.trap on delete cascade);
+     insert into public.below values (1);
+     create trigger t after delete on public.below for each row execute function public.fire()",
+];
+
+#[tokio::test]
+async fn no_trigger_of_the_workers_runs_with_the_rights_of_whoever_deletes_an_agent() {
+    for arm in CASCADES {
+        let (db, admin, worker) = armed().await;
+        worker
+            .run(
+                "create table public.later (id int);
+                 create function public.fire() returns trigger language plpgsql as
+                     'begin perform public.spy(); return null; end';
+                 create function public.put_off() returns trigger language plpgsql as
+                     'begin insert into public.later values (1); return old; end'",
+            )
+            .await;
+        let key = entry("trap", "plain", ", \"on_delete\": \"c\"");
+        worker.run(&format!("select provisioning.make_key({key})")).await;
+        worker.run("insert into public.trap (id, plain) values (1, 1)").await;
+        worker.run(arm).await;
+        // The operator himself, and the worker with the function that ends a deletion.
+        code(&admin, "delete from public.agents").await;
+        assert!(!admin.one::<bool>(SEEN).await, "the operator: {arm}");
+        admin.run("select from public.delete_agent(1)").await;
+        code(&worker, "select * from provisioning.remove_agent(1, null)").await;
+        assert!(!admin.one::<bool>(SEEN).await, "the worker: {arm}");
+        // Where no code of its own hangs on the tables, the row goes.
+        worker.run("drop function public.fire(), public.put_off() cascade").await;
+        admin.run("delete from public.agents").await;
+        assert_eq!(admin.one::<i64>("select count(*) from public.agents").await, 0);
+        drop(db);
+    }
 }

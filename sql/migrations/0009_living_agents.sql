@@ -48,6 +48,57 @@ end $$;
 create trigger refuse_truncate before truncate on public.agents
     for each statement execute function provisioning.refuse_truncate();
 
+-- Before PostgreSQL 18 a trigger that a foreign key's cascade sets off runs with the rights of whoever deletes the agent,
+-- once the statement or the transaction ends. It must not be code of the tables' owner, who may be the worker's role.
+--
+-- The cascades into the tables that refer to agents are done by now. Their triggers are not: those come after this one.
+-- So what is to run is there to be seen.
+create function provisioning.refuse_foreign_code() returns trigger
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    found_code text;
+begin
+    if current_setting('server_version_num')::integer >= 180000 then
+        return null;
+    end if;
+    with tied as materialized (
+        select c.oid, c.relowner, a.relowner as agents_owner
+        from pg_catalog.pg_trigger t
+        join pg_catalog.pg_constraint k on k.oid = t.tgconstraint and k.confrelid = t.tgrelid
+        join pg_catalog.pg_class c on c.oid = k.conrelid
+        join pg_catalog.pg_class a on a.oid = t.tgrelid
+        where t.tgrelid = tg_relid and not pg_has_role(c.relowner, a.relowner, 'usage')
+    )
+    select min(f.code) into found_code
+    from (
+        select format('function %s of role %s', p.oid::regprocedure, p.proowner::regrole) as code
+        from pg_catalog.pg_proc p
+        where p.prorettype = 'trigger'::regtype and p.proowner in (select d.relowner from tied d)
+        union all
+        -- It writes to a table that an argument names.
+        select format('trigger %I on %s', t.tgname, t.tgrelid::regclass)
+        from tied d
+        join pg_catalog.pg_trigger t on t.tgrelid = d.oid and not t.tgisinternal
+        join pg_catalog.pg_proc p on p.oid = t.tgfoid and p.proname = 'total_orders'
+        union all
+        -- A function of ours deletes the row for the worker, whose tables have no rows of that agent any more.
+        select format('role %s, which has rows that go with the agent in table %s', session_user, d.oid::regclass)
+        from tied d
+        where pg_has_role(session_user, d.relowner, 'usage') and not pg_has_role(session_user, d.agents_owner, 'usage')
+          and pg_has_role(current_user, d.agents_owner, 'usage') and pg_stat_get_xact_tuples_deleted(d.oid) > 0
+    ) f;
+    if found_code is not null then
+        raise exception 'DELETE on public.agents would run code of others with the rights of role %', current_user
+            using errcode = 'object_not_in_prerequisite_state', detail = format('There is %s.', found_code),
+                  hint = 'Drop it, or have tables refer to agents by a check: agents convert --reference check. From '
+                      'PostgreSQL 18 on a trigger runs with the rights of the table''s owner.';
+    end if;
+    return null;
+end $$;
+
+create trigger refuse_foreign_code after delete on public.agents
+    for each statement execute function provisioning.refuse_foreign_code();
+
 -- The end of a deletion. Row security hides nothing from these functions, and they check that what they did is done.
 
 -- What is known of an agent that is being deleted: from its row, else from what the deleted row left, else
@@ -165,4 +216,5 @@ revoke all on function provisioning.leaving_agent(bigint) from public, anon, aut
 revoke all on function provisioning.remove_agent(bigint, bigint) from public, anon, authenticated, service_role;
 revoke all on function provisioning.living_agents(bigint[]) from public, anon, authenticated, service_role;
 revoke all on function provisioning.hold_agent(bigint, text) from public, anon, authenticated, service_role;
+revoke all on function provisioning.refuse_foreign_code() from public, anon, authenticated, service_role;
 revoke all on function provisioning.refuse_truncate() from public, anon, authenticated, service_role;

@@ -29,7 +29,8 @@ const WRITTEN: [&str; 4] = [
     "provisioning.templates",
     "provisioning.instances",
 ];
-const TRIGGERS: [&str; 3] = ["enqueue_provision", "enqueue_deprovision", "refuse_truncate"];
+const TRIGGERS: [&str; 4] =
+    ["enqueue_provision", "enqueue_deprovision", "refuse_truncate", "refuse_foreign_code"];
 
 /// One row of `sql/queries/doctor.sql`.
 pub(super) struct Facts(Row);
@@ -167,7 +168,8 @@ impl Facts {
         }
         let found = format!(
             "missing or disabled on public.agents: {}. Without the first two only \
-                             reconcile finds what changes there; without the last TRUNCATE passes",
+                             reconcile finds what changes there; without refuse_truncate TRUNCATE passes; without \
+             refuse_foreign_code a delete may run code of the worker's role with the rights of whoever deletes",
             off.join(", ")
         );
         let mend: Vec<_> =
