@@ -1,7 +1,9 @@
 //! Whoever may refer to a table by a foreign key can run code as its owner. The worker's role refers to `agents`, and
 //! cannot.
 
-use crate::support::{Admin, Database, WORKER};
+use crate::support::{
+    ADMIN, Admin, Database, Files, ROLES, Service, WORKER, ask, expect, finish, provisioner, said,
+};
 
 /// A server, and the worker's session with a type of its own, which becomes a bigint by a function of its own. The
 /// function notes whose rights it ran with: a sequence keeps that, whatever becomes of the statement.
@@ -206,4 +208,101 @@ async fn no_trigger_of_the_workers_runs_with_the_rights_of_whoever_deletes_an_ag
         assert_eq!(admin.one::<i64>("select count(*) from public.agents").await, 0);
         drop(db);
     }
+}
+
+/// A table that refers to `agents` in another way than by a statement that only adds the key.
+const INLINE: &str = "\ncreate table public.{prefix}_notes (
+    id int primary key, agent_id bigint references public.agents (id) on delete cascade);
+alter table public.{prefix}_notes enable row level security";
+const PLAIN: &str = "create table public.{prefix}_notes (id int primary key, agent_id bigint);
+alter table public.{prefix}_notes enable row level security";
+const ADDED: &str = "
+-- As a person writes it.
+ALTER TABLE {prefix}_notes
+    ADD CONSTRAINT {prefix}_belongs FOREIGN KEY (agent_id) REFERENCES agents ON DELETE CASCADE;
+alter table public.{prefix}_notes add foreign key (agent_id) references public.agents (id) not valid;";
+
+#[tokio::test]
+async fn a_key_inside_another_statement_needs_a_grant_and_the_error_says_what_else_works() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let files = Files::new(&[("0001_notes.sql", INLINE)]);
+    let run = || async {
+        let templates = ("PROVISIONER_TEMPLATES", files.path());
+        finish(provisioner(&db.url(WORKER)).envs([templates]).arg("run")).await
+    };
+    let way_out = "references public.agents (id) …; (docs/security.md, Foreign keys)";
+    expect(&run().await, 2, &["cannot run 0001_notes.sql:2 \"create table public.", way_out]);
+    files.write("0001_notes.sql", PLAIN);
+    let two = format!("{}, add check (id > 0)", ADDED.trim_end().trim_end_matches([';']));
+    files.write("foreign_key.sql", &two);
+    expect(&run().await, 2, &["cannot run foreign_key.sql:5 \"alter table public.", way_out]);
+
+    files.write("foreign_key.sql", ADDED);
+    let _service = db.service_with(&[("TEMPLATES", files.path())]).await;
+    let id = admin.create("agt_a").await;
+    admin.settled().await;
+    let keys = "select conname, convalidated, pg_get_constraintdef(oid) from pg_constraint
+                where conrelid = 'public.agt_a_notes'::regclass and contype = 'f' order by 1";
+    assert_eq!(
+        admin.rows(keys).await,
+        [
+            "agt_a_belongs|t|FOREIGN KEY (agent_id) REFERENCES agents(id) ON DELETE CASCADE",
+            "agt_a_notes_agent_id_fkey|f|FOREIGN KEY (agent_id) REFERENCES agents(id) NOT VALID"
+        ]
+    );
+    let verified = || async {
+        let templates = ("PROVISIONER_TEMPLATES", files.path());
+        finish(provisioner(&db.url(ADMIN)).envs([templates]).args(["agents", "verify"])).await
+    };
+    expect(&verified().await, 0, &[]);
+    // Nobody sees how a key came to be.
+    admin
+        .run(
+            "alter table public.agt_a_notes drop constraint agt_a_belongs,
+                 add constraint agt_a_belongs foreign key (agent_id) references public.agents on delete cascade",
+        )
+        .await;
+    expect(&verified().await, 0, &[]);
+    admin.run(&format!("delete from public.agents where id = {id}")).await;
+    admin.settled().await;
+    assert_eq!(admin.tables("agt_a").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn the_owner_of_the_schema_makes_its_keys_itself() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    admin
+        .run(
+            "revoke execute on function provisioning.refer_to_agents(jsonb) from agent_provisioner",
+        )
+        .await;
+    let service = Service::start(&db.url(ADMIN), &[]);
+    service.logged("running").await;
+    admin.create("agt_a").await;
+    admin.settled().await;
+    let key =
+        "select convalidated from pg_constraint where conname = 'agt_a_customers_agent_id_fkey'";
+    assert!(admin.one::<bool>(key).await);
+    admin.run("delete from public.agents").await;
+    admin.settled().await;
+    assert_eq!(admin.tables("agt_a").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_an_older_script_granted_is_seen_and_taken_back() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    for granted in ["references", "references (id)"] {
+        admin.run(&format!("grant {granted} on public.agents to {WORKER}")).await;
+        let found = ask(&db.url(WORKER), &["doctor"]).await;
+        expect(&found, 0, &["WARN  role", "references on public.agents"]);
+        admin.run(ROLES).await;
+        let left =
+            "select has_any_column_privilege('agent_provisioner', 'public.agents', 'references')";
+        assert!(!admin.one::<bool>(left).await, "{granted}");
+    }
+    let sound = ask(&db.url(WORKER), &["doctor"]).await;
+    assert!(sound.status.success() && !said(&sound).contains("WARN"), "{}", said(&sound));
 }
