@@ -57,6 +57,7 @@ create function provisioning.refuse_foreign_code() returns trigger
     language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     found_code text;
+    found_rows text;
 begin
     if current_setting('server_version_num')::integer >= 180000 then
         return null;
@@ -69,25 +70,35 @@ begin
         join pg_catalog.pg_class a on a.oid = t.tgrelid
         where t.tgrelid = tg_relid and not pg_has_role(c.relowner, a.relowner, 'usage')
     )
-    select min(f.code) into found_code
+    select min(f.code), min(f.rows) into found_code, found_rows
     from (
-        select format('function %s of role %s', p.oid::regprocedure, p.proowner::regrole) as code
+        select format('function %s of role %s', p.oid::regprocedure, p.proowner::regrole) as code, null as rows
         from pg_catalog.pg_proc p
         where p.prorettype = 'trigger'::regtype and p.proowner in (select d.relowner from tied d)
         union all
+        -- One on a table that is reached sets off what hangs on a table that is not.
+        select format('rule %I on %s', r.rulename, r.ev_class::regclass), null
+        from pg_catalog.pg_rewrite r
+        join pg_catalog.pg_class c on c.oid = r.ev_class and c.relkind in ('r', 'p')
+        where c.relowner in (select d.relowner from tied d)
+        union all
         -- It writes to a table that an argument names.
-        select format('trigger %I on %s', t.tgname, t.tgrelid::regclass)
+        select format('trigger %I on %s', t.tgname, t.tgrelid::regclass), null
         from tied d
         join pg_catalog.pg_trigger t on t.tgrelid = d.oid and not t.tgisinternal
         join pg_catalog.pg_proc p on p.oid = t.tgfoid and p.proname = 'total_orders'
         union all
         -- A function of ours deletes the row for the worker, whose tables have no rows of that agent any more.
-        select format('role %s, which has rows that go with the agent in table %s', session_user, d.oid::regclass)
+        -- The server counts the rows that went a moment ago, too.
+        select null, d.oid::regclass::text
         from tied d
         where pg_has_role(session_user, d.relowner, 'usage') and not pg_has_role(session_user, d.agents_owner, 'usage')
           and pg_has_role(current_user, d.agents_owner, 'usage') and pg_stat_get_xact_tuples_deleted(d.oid) > 0
     ) f;
-    if found_code is not null then
+    if found_rows is not null then
+        raise exception 'rows of % go with an agent, or went a moment ago', found_rows
+            using errcode = 'serialization_failure';
+    elsif found_code is not null then
         raise exception 'DELETE on public.agents would run code of others with the rights of role %', current_user
             using errcode = 'object_not_in_prerequisite_state', detail = format('There is %s.', found_code),
                   hint = 'Drop it, or have tables refer to agents by a check: agents convert --reference check. From '
