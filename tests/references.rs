@@ -172,8 +172,8 @@ const FIRE: &str = "create table public.later (id int);
         'begin insert into public.later values (1); return old; end'";
 
 /// Where the totals go, and what a function of ours does with them. No function here is the worker's.
-const TOTALS: &str =
-    "alter table public.trap add order_id int default 1, add total numeric default 1;
+const TOTALS: &str = "drop function public.cast_it(public.mine), public.spy() cascade;
+    alter table public.trap add order_id int default 1, add total numeric default 1;
     create table public.victims (id bigint, total_amount numeric
         check (current_user = 'agent_provisioner' or nextval('public.seen') > 0));
     insert into public.victims values (1, 5);
@@ -253,6 +253,7 @@ async fn the_function_that_ends_a_deletion_runs_nothing_of_its_callers() {
 #[tokio::test]
 async fn a_deletion_takes_no_rows_of_the_worker_who_ends_it() {
     let (db, admin, worker) = armed().await;
+    worker.run("drop function public.cast_it(public.mine), public.spy() cascade").await;
     let key = entry("trap", "plain", ", \"on_delete\": \"c\"");
     worker.run(&format!("select provisioning.make_key({key})")).await;
     worker.run("insert into public.trap (id, plain) values (1, 1)").await;
@@ -365,4 +366,43 @@ async fn what_an_older_script_granted_is_seen_and_taken_back() {
     }
     let sound = ask(&db.url(WORKER), &["doctor"]).await;
     assert!(sound.status.success() && !said(&sound).contains("WARN"), "{}", said(&sound));
+}
+
+/// An operator's session, in the role of the tables' owner, gives keys back. It must run nothing of that role's.
+#[tokio::test]
+async fn an_operator_who_gives_a_key_back_checks_no_rows_of_a_partitioned_table() {
+    let (_db, admin, worker) = armed().await;
+    admin
+        .run(
+            "create table public.colours (id bigint primary key);
+             grant select, references on public.colours to agent_provisioner",
+        )
+        .await;
+    worker
+        .run(
+            "create function public.evil() returns boolean language plpgsql as $$
+             begin
+                 if session_user <> 'agent_provisioner' then
+                     reset role;
+                     perform public.spy();
+                 end if;
+                 return true;
+             end $$;
+             create table public.parts (id bigint) partition by hash (id);
+             create table public.parts_0 partition of public.parts for values with (modulus 1, remainder 0);
+             create policy evil on public.parts using (public.evil());
+             create policy evil on public.parts_0 using (public.evil());
+             alter table public.parts enable row level security, force row level security;
+             alter table public.parts_0 enable row level security, force row level security;
+             insert into public.parts values (1)",
+        )
+        .await;
+    admin.run("insert into public.colours values (1)").await;
+    let key = entry("parts", "id", ", \"key\": \"k\"").replace("agents", "colours");
+    let add = format!("select provisioning.add_key({key})");
+    let added = code(&admin, &format!("begin; set local role {WORKER}; {add}; commit")).await;
+    admin.run("rollback; reset role").await;
+    assert!(!admin.one::<bool>(SEEN).await, "{added}");
+    code(&worker, "alter table public.parts drop constraint k").await;
+    assert_eq!(code(&worker, &add).await, "");
 }

@@ -378,6 +378,12 @@ begin
     begin
         execute provisioning.regain_statement(entry);
     exception when wrong_object_type then
+        -- The check may run policies and indexes of the owner's, as in provisioning.validate_key.
+        if not exists (select from pg_catalog.pg_class c
+                       where c.oid = relation and pg_has_role(c.relowner, session_user, 'usage')) then
+            raise exception 'only the owner of % may check the rows behind constraint %', relation, entry ->> 'key'
+                using errcode = 'insufficient_privilege';
+        end if;
         execute regexp_replace(provisioning.regain_statement(entry), ' NOT VALID$', '');
     end;
 end $$;

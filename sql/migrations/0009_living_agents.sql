@@ -73,8 +73,7 @@ begin
     select min(f.code), min(f.rows) into found_code, found_rows
     from (
         select format('function %s of role %s', p.oid::regprocedure, p.proowner::regrole) as code, null as rows
-        from pg_catalog.pg_proc p
-        where p.prorettype = 'trigger'::regtype and p.proowner in (select d.relowner from tied d)
+        from pg_catalog.pg_proc p where p.proowner in (select d.relowner from tied d)
         union all
         -- One on a table that is reached sets off what hangs on a table that is not.
         select format('rule %I on %s', r.rulename, r.ev_class::regclass), null
