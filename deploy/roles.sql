@@ -39,9 +39,11 @@ begin
         alter role agent_provisioner set idle_in_transaction_session_timeout = '60s';
     end if;
 
-    -- So that Studio and migrations, as postgres, may alter the tables that the worker builds.
+    -- So that Studio and migrations, as postgres, may alter the tables that the worker builds, and
+    -- provisioning.refer_to_agents, too.
     if not pg_has_role('postgres', 'agent_provisioner', 'usage') then
-        grant agent_provisioner to postgres;
+        execute 'grant agent_provisioner to postgres' || case
+            when current_setting('server_version_num')::integer >= 160000 then ' with inherit true' else '' end;
     end if;
 
     execute format('grant connect on database %I to agent_provisioner', current_database());

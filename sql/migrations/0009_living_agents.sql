@@ -68,7 +68,8 @@ begin
         join pg_catalog.pg_constraint k on k.oid = t.tgconstraint and k.confrelid = t.tgrelid
         join pg_catalog.pg_class c on c.oid = k.conrelid
         join pg_catalog.pg_class a on a.oid = t.tgrelid
-        where t.tgrelid = tg_relid and not pg_has_role(c.relowner, a.relowner, 'usage')
+        where t.tgrelid = tg_relid and (t.tgtype & 8) <> 0      -- for DELETE; each key has another one for UPDATE
+          and not pg_has_role(c.relowner, a.relowner, 'usage')
     )
     select min(f.code), min(f.rows) into found_code, found_rows
     from (
