@@ -269,6 +269,77 @@ async fn a_deletion_takes_no_rows_of_the_worker_who_ends_it() {
     assert_eq!(admin.one::<i64>("select count(*) from public.agents").await, 0);
 }
 
+/// What was there when a transaction began says nothing about what is there now.
+#[tokio::test]
+async fn an_old_snapshot_hides_nothing() {
+    let (db, admin, worker) = armed().await;
+    let other = Admin(db.connect(WORKER).await);
+    worker.run("begin isolation level repeatable read; select 1").await;
+    other.run("alter table public.trap alter plain type public.mine using 'x'").await;
+    let add = format!("select provisioning.refer_to_agents({})", entry("trap", "plain", ""));
+    assert_eq!(code(&worker, &add).await, "25001");
+    worker.run("rollback").await;
+
+    other.run("drop function public.cast_it(public.mine), public.spy() cascade").await;
+    let key = entry("trap", "short", ", \"on_delete\": \"c\"");
+    other.run(&format!("select provisioning.make_key({key})")).await;
+    admin.run("update provisioning.jobs set state = 'cancelled', finished_at = now()").await;
+    admin.run("select from public.delete_agent(1)").await;
+    worker.run("begin isolation level repeatable read; select 1").await;
+    other
+        .run(
+            "create function public.fire() returns trigger language plpgsql as $$
+             begin
+                 if current_user <> 'agent_provisioner' then
+                     perform nextval('public.seen');
+                 end if;
+                 return null;
+             end $$;
+             create trigger t after delete on public.trap for each statement execute function public.fire()",
+        )
+        .await;
+    code(&worker, "select * from provisioning.remove_agent(1, null)").await;
+    assert!(!admin.one::<bool>(SEEN).await);
+}
+
+/// While a cascade waits for a lock, there is time to arm the table behind it.
+#[tokio::test]
+async fn nothing_is_attached_to_a_table_between_the_check_and_the_cascade() {
+    let (db, admin, worker) = armed().await;
+    let key = entry("trap", "plain", ", \"on_delete\": \"c\"");
+    worker
+        .run(&format!(
+            "drop function public.cast_it(public.mine), public.spy() cascade;
+             create table public.below (id int references public.trap on delete cascade);
+             select provisioning.make_key({key});
+             insert into public.trap (id, plain) values (1, 1);
+             insert into public.below values (1)"
+        ))
+        .await;
+    let old: bool = admin.one("select current_setting('server_version_num')::int < 180000").await;
+    worker
+        .run(
+            "begin; lock table public.below in access exclusive mode;
+             create function public.fire() returns trigger language plpgsql as $$
+             begin
+                 if current_user <> 'agent_provisioner' then
+                     perform nextval('public.seen');
+                 end if;
+                 return null;
+             end $$;
+             create trigger t after delete on public.below for each row execute function public.fire()",
+        )
+        .await;
+    let watcher = db.admin().await;
+    let waits = "select exists (select from pg_locks where relation = 'public.below'::regclass and not granted)";
+    let (operator, ()) = tokio::join!(code(&admin, "delete from public.agents"), async {
+        watcher.holds(waits).await;
+        worker.run("commit").await;
+    });
+    assert_eq!(operator, if old { "55000" } else { "" });
+    assert!(!watcher.one::<bool>(SEEN).await);
+}
+
 /// A table that refers to `agents` in another way than by a statement that only adds the key.
 const INLINE: &str = "\ncreate table public.{prefix}_notes (
     id int primary key, agent_id bigint references public.agents (id) on delete cascade);

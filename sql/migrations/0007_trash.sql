@@ -294,6 +294,10 @@ begin
        or (entry ->> 'refers_to_schema', entry ->> 'refers_to') is distinct from ('public', 'agents') then
         raise exception 'this is no plain foreign key to public.agents' using errcode = 'invalid_foreign_key';
     end if;
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'isolation level % may not see what the columns are now', current_setting('transaction_isolation')
+            using errcode = 'active_sql_transaction';
+    end if;
     for locked in 0..1 loop
         select c.oid, c.relkind, c.relowner into found_table
         from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
