@@ -39,9 +39,11 @@ begin
         alter role agent_provisioner set idle_in_transaction_session_timeout = '60s';
     end if;
 
-    -- So that Studio and migrations, as postgres, may alter the tables that the worker builds.
+    -- So that Studio and migrations, as postgres, may alter the tables that the worker builds, and
+    -- provisioning.refer_to_agents, too.
     if not pg_has_role('postgres', 'agent_provisioner', 'usage') then
-        grant agent_provisioner to postgres;
+        execute 'grant agent_provisioner to postgres' || case
+            when current_setting('server_version_num')::integer >= 160000 then ' with inherit true' else '' end;
     end if;
 
     execute format('grant connect on database %I to agent_provisioner', current_database());
@@ -140,7 +142,8 @@ grant execute on function provisioning.publish(regclass, name) to agent_provisio
 grant execute on function provisioning.regain_statement(jsonb),
     provisioning.key_definition(jsonb), provisioning.keys_off(bigint[]),
     provisioning.forget_keys(bigint), provisioning.require_plain_key(regclass, smallint[], regclass, smallint[]),
-    provisioning.add_key(jsonb), provisioning.validate_key(regclass, text) to agent_provisioner;
+    provisioning.refer_to_agents(jsonb), provisioning.make_key(jsonb), provisioning.add_key(jsonb),
+    provisioning.validate_key(regclass, text) to agent_provisioner;
 
 drop policy if exists worker on provisioning.migrations;
 create policy worker on provisioning.migrations for select to agent_provisioner
@@ -187,8 +190,9 @@ create policy worker on provisioning.purge_holds for select to agent_provisioner
     using ((select current_user = 'agent_provisioner'));
 
 -- UPDATE of one column (which a trigger keeps as it is) allows the row lock. provisioning.remove_agent deletes
--- the row, and switches the WhatsApp configuration off.
-grant select, references, update (id) on public.agents to agent_provisioner;
+-- the row, and switches the WhatsApp configuration off. No REFERENCES: with that the role could run code as the
+-- owner of the table. provisioning.refer_to_agents adds the foreign keys.
+grant select, update (id) on public.agents to agent_provisioner;
 drop policy if exists worker_select on public.agents;
 create policy worker_select on public.agents for select to agent_provisioner
     using ((select current_user = 'agent_provisioner'));

@@ -51,6 +51,7 @@ mod poolers;
 mod provision;
 mod public_schema;
 mod queue;
+mod references;
 mod refusals;
 mod repair;
 mod replay;

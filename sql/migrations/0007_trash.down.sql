@@ -20,6 +20,8 @@ drop function provisioning.leaving_tables(bigint);
 drop function provisioning.require_deletion(bigint);
 drop function provisioning.validate_key(regclass, text);
 drop function provisioning.add_key(jsonb);
+drop function provisioning.make_key(jsonb);
+drop function provisioning.refer_to_agents(jsonb);
 drop function provisioning.require_plain_key(regclass, smallint[], regclass, smallint[]);
 drop function provisioning.forget_keys(bigint);
 drop function provisioning.keys_off(bigint[]);

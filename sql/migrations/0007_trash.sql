@@ -175,7 +175,7 @@ create function provisioning.regain_statement(entry jsonb) returns text
             || case when (entry ->> 'option')::boolean then ' with grant option' else '' end
         when 'key' then
             -- Rows are checked later, by provisioning.validate_key: no lock on the other table lasts until then.
-            'alter table ' || o.relation || ' add constraint ' || quote_ident(entry ->> 'key') || ' '
+            'alter table ' || o.relation || ' add ' || coalesce('constraint ' || quote_ident(entry ->> 'key') || ' ', '')
             || provisioning.key_definition(entry) || case when entry ? 'definition' then '' else ' NOT VALID' end
         when 'publication' then
             case when entry ->> 'columns' is null and entry ->> 'filter' is null
@@ -235,7 +235,11 @@ returns table (
     cross join lateral (
         select count(a.attnum) < count(*) or count(b.attnum) < count(*) or count(*) = 0 as gone,
             coalesce(bool_or(a.atttypid >= 16384 and a.atttypid <> b.atttypid), false) as strange,
-            coalesce(bool_or(not has_column_privilege(c.relowner, f.oid, b.attnum, 'references')), false) as refused
+            coalesce(bool_or(
+                not has_column_privilege(c.relowner, f.oid, b.attnum, 'references')
+                and not (f.oid = 'public.agents'::regclass and c.relkind = 'r'
+                         and has_function_privilege(c.relowner, 'provisioning.refer_to_agents(jsonb)', 'execute'))
+            ), false) as refused
         from rows from (
             jsonb_array_elements_text(e.entry -> 'columns'), jsonb_array_elements_text(e.entry -> 'refers_to_columns')
         ) name (own, other)
@@ -274,6 +278,79 @@ begin
     end if;
 end $$;
 
+-- Adds a foreign key to public.agents to a table of the caller's, and says what it is called. Checks no row: that is for
+-- the caller. The worker's role has no REFERENCES on public.agents, because who has that can run code as its owner: the
+-- server looks for the other row in the owner's role, and a type of one's own may have a cast that is a function.
+create function provisioning.refer_to_agents(entry jsonb) returns text
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    caller    constant name := coalesce(nullif(current_setting('role'), 'none'), session_user);
+    relation  constant text := format('%I.%I', entry ->> 'schema', entry ->> 'name');
+    statement constant text := provisioning.regain_statement(entry);
+    keys      oid[];
+    found_table record;
+begin
+    if statement is null or entry ->> 'what' is distinct from 'key' or entry ? 'definition'
+       or (entry ->> 'refers_to_schema', entry ->> 'refers_to') is distinct from ('public', 'agents') then
+        raise exception 'this is no plain foreign key to public.agents' using errcode = 'invalid_foreign_key';
+    end if;
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'isolation level % may not see what the columns are now', current_setting('transaction_isolation')
+            using errcode = 'active_sql_transaction';
+    end if;
+    for locked in 0..1 loop
+        select c.oid, c.relkind, c.relowner into found_table
+        from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = entry ->> 'schema' and c.relname = entry ->> 'name'
+          and pg_has_role(caller, c.relowner, 'usage');
+        if not found then
+            raise exception '% is no table of role %', relation, caller using errcode = 'insufficient_privilege';
+        elsif found_table.relkind <> 'r' then
+            raise exception '% is no plain table', relation
+                using errcode = 'feature_not_supported',
+                      hint = format('Of a partitioned table the server checks the rows at once. Whoever trusts role %s '
+                          'with the rights of the owner of public.agents may: grant references on public.agents to %1$s;', caller);
+        elsif not pg_has_role(current_user, found_table.relowner, 'usage') then
+            raise exception 'role % is no member of role %', current_user, found_table.relowner::regrole
+                using errcode = 'insufficient_privilege', hint = 'Run deploy/roles.sql as postgres.';
+        end if;
+        -- Its columns keep their types from here on.
+        if locked = 0 then
+            execute format('lock table only %s in share row exclusive mode', relation);
+        end if;
+    end loop;
+    if exists (
+        select from jsonb_array_elements_text(entry -> 'columns') c (name)
+        join pg_catalog.pg_attribute a on a.attrelid = found_table.oid and a.attname = c.name
+        join pg_catalog.pg_type y on y.oid = a.atttypid
+        where y.oid >= 16384 or y.typtype <> 'b' or y.typnamespace <> 'pg_catalog'::regnamespace)
+    then
+        raise exception 'a column of % has a type that is not built in, and cannot refer to public.agents', relation
+            using errcode = 'datatype_mismatch';
+    end if;
+    keys := array(select k.oid from pg_catalog.pg_constraint k where k.conrelid = found_table.oid);
+    execute statement;
+    return (select k.conname from pg_catalog.pg_constraint k
+            where k.conrelid = found_table.oid and k.contype = 'f' and k.oid <> all (keys));
+end $$;
+
+-- Makes a foreign key to public.agents as a template asks for it, and checks the rows unless that says NOT VALID.
+create function provisioning.make_key(entry jsonb) returns void
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    valid constant boolean := coalesce((entry ->> 'valid')::boolean, true);
+    made  text;
+begin
+    if has_any_column_privilege('public.agents', 'references') then
+        execute regexp_replace(provisioning.regain_statement(entry), case when valid then ' NOT VALID$' else '^$' end, '');
+        return;
+    end if;
+    made := provisioning.refer_to_agents(entry);
+    if valid then
+        execute format('alter table %I.%I validate constraint %I', entry ->> 'schema', entry ->> 'name', made);
+    end if;
+end $$;
+
 -- Adds a foreign key back. It holds for new rows; those that are there are not checked, so nobody waits for that. Of a
 -- partitioned table PostgreSQL before 18 has no such key, and it checks the rows at once.
 create function provisioning.add_key(entry jsonb) returns void
@@ -297,9 +374,20 @@ begin
                      order by c.place))
     from pg_catalog.pg_class f join pg_catalog.pg_namespace n on n.oid = f.relnamespace
     where n.nspname = entry ->> 'refers_to_schema' and f.relname = entry ->> 'refers_to';
+    if (entry ->> 'refers_to_schema', entry ->> 'refers_to') = ('public', 'agents')
+       and not has_any_column_privilege('public.agents', 'references') then
+        perform provisioning.refer_to_agents(entry);
+        return;
+    end if;
     begin
         execute provisioning.regain_statement(entry);
     exception when wrong_object_type then
+        -- The check may run policies and indexes of the owner's, as in provisioning.validate_key.
+        if not exists (select from pg_catalog.pg_class c
+                       where c.oid = relation and pg_has_role(c.relowner, session_user, 'usage')) then
+            raise exception 'only the owner of % may check the rows behind constraint %', relation, entry ->> 'key'
+                using errcode = 'insufficient_privilege';
+        end if;
         execute regexp_replace(provisioning.regain_statement(entry), ' NOT VALID$', '');
     end;
 end $$;
@@ -632,6 +720,8 @@ revoke all on function provisioning.keys_off(bigint[]) from public, anon, authen
 revoke all on function provisioning.forget_keys(bigint) from public, anon, authenticated, service_role;
 revoke all on function provisioning.require_plain_key(regclass, smallint[], regclass, smallint[])
     from public, anon, authenticated, service_role;
+revoke all on function provisioning.refer_to_agents(jsonb) from public, anon, authenticated, service_role;
+revoke all on function provisioning.make_key(jsonb) from public, anon, authenticated, service_role;
 revoke all on function provisioning.add_key(jsonb) from public, anon, authenticated, service_role;
 revoke all on function provisioning.validate_key(regclass, text) from public, anon, authenticated, service_role;
 revoke all on function provisioning.require_deletion(bigint) from public, anon, authenticated, service_role;

@@ -1,3 +1,5 @@
+drop trigger refuse_foreign_code on public.agents;
+drop function provisioning.refuse_foreign_code();
 drop trigger refuse_truncate on public.agents;
 drop function provisioning.refuse_truncate();
 drop function provisioning.remove_agent(bigint, bigint);

@@ -48,6 +48,100 @@ end $$;
 create trigger refuse_truncate before truncate on public.agents
     for each statement execute function provisioning.refuse_truncate();
 
+-- Before PostgreSQL 18 a trigger that a foreign key's cascade sets off runs with the rights of whoever deletes the agent,
+-- once the statement or the transaction ends. It must not be code of the tables' owner, who may be the worker's role.
+--
+-- The cascades into the tables that refer to agents are done by now. Their triggers are not: those come after this one.
+-- So what is to run is there to be seen, and nothing more comes to the tables that are still to be reached: they are locked
+-- against that.
+create function provisioning.refuse_foreign_code() returns trigger
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    found_code text;
+    found_rows text;
+    held       oid[] := '{}';
+    reached    oid[];
+    name       text;
+begin
+    if current_setting('server_version_num')::integer >= 180000 then
+        return null;
+    end if;
+    loop
+        with recursive below as (
+            select k.conrelid as oid
+            from pg_catalog.pg_trigger t
+            join pg_catalog.pg_constraint k on k.oid = t.tgconstraint and k.confrelid = t.tgrelid
+            where t.tgrelid = tg_relid and (t.tgtype & 8) <> 0 and pg_stat_get_xact_tuples_deleted(k.conrelid) > 0
+            union
+            select k.conrelid
+            from below b
+            join pg_catalog.pg_trigger t on t.tgrelid = b.oid and (t.tgtype & 8) <> 0
+            join pg_catalog.pg_constraint k on k.oid = t.tgconstraint and k.confrelid = t.tgrelid
+        )
+        select array_agg(c.oid order by c.oid) into reached
+        from below b
+        join pg_catalog.pg_class c on c.oid = b.oid and c.oid <> all (held)
+        join pg_catalog.pg_class a on a.oid = tg_relid
+        where not pg_has_role(c.relowner, a.relowner, 'usage') and pg_has_role(current_user, c.relowner, 'usage');
+        exit when reached is null;
+        foreach name in array reached::regclass[]::text[] loop
+            execute format('lock table only %s in share update exclusive mode', name);
+            held := held || to_regclass(name)::oid;
+        end loop;
+    end loop;
+    with tied as materialized (
+        select c.oid, c.relowner, a.relowner as agents_owner
+        from pg_catalog.pg_trigger t
+        join pg_catalog.pg_constraint k on k.oid = t.tgconstraint and k.confrelid = t.tgrelid
+        join pg_catalog.pg_class c on c.oid = k.conrelid
+        join pg_catalog.pg_class a on a.oid = t.tgrelid
+        where t.tgrelid = tg_relid and (t.tgtype & 8) <> 0      -- for DELETE; each key has another one for UPDATE
+          and not pg_has_role(c.relowner, a.relowner, 'usage')
+    )
+    select min(f.code), min(f.rows) into found_code, found_rows
+    from (
+        select format('function %s of role %s', p.oid::regprocedure, p.proowner::regrole) as code, null as rows
+        from pg_catalog.pg_proc p where p.proowner in (
+            select d.relowner from tied d union all select c.relowner from pg_catalog.pg_class c where c.oid = any (held))
+        union all
+        select format('isolation level %s, which sees no code that is new', i.level), null
+        from (select current_setting('transaction_isolation') as level) i
+        where i.level <> 'read committed' and exists (select from tied)
+        union all
+        -- One on a table that is reached sets off what hangs on a table that is not.
+        select format('rule %I on %s', r.rulename, r.ev_class::regclass), null
+        from pg_catalog.pg_rewrite r
+        join pg_catalog.pg_class c on c.oid = r.ev_class and c.relkind in ('r', 'p')
+        where c.relowner in (select d.relowner from tied d)
+        union all
+        -- It writes to a table that an argument names.
+        select format('trigger %I on %s', t.tgname, t.tgrelid::regclass), null
+        from tied d
+        join pg_catalog.pg_trigger t on t.tgrelid = d.oid and not t.tgisinternal
+        join pg_catalog.pg_proc p on p.oid = t.tgfoid and p.proname = 'total_orders'
+        union all
+        -- A function of ours deletes the row for the worker, whose tables have no rows of that agent any more.
+        -- The server counts the rows that went a moment ago, too.
+        select null, d.oid::regclass::text
+        from tied d
+        where pg_has_role(session_user, d.relowner, 'usage') and not pg_has_role(session_user, d.agents_owner, 'usage')
+          and pg_stat_get_xact_tuples_deleted(d.oid) > 0
+    ) f;
+    if found_rows is not null then
+        raise exception 'rows of % go with an agent, or went a moment ago', found_rows
+            using errcode = 'serialization_failure';
+    elsif found_code is not null then
+        raise exception 'DELETE on public.agents would run code of others with the rights of whoever deletes'
+            using errcode = 'object_not_in_prerequisite_state', detail = format('There is %s.', found_code),
+                  hint = 'Drop it, or have tables refer to agents by a check: agents convert --reference check. From '
+                      'PostgreSQL 18 on a trigger runs with the rights of the table''s owner.';
+    end if;
+    return null;
+end $$;
+
+create trigger refuse_foreign_code after delete on public.agents
+    for each statement execute function provisioning.refuse_foreign_code();
+
 -- The end of a deletion. Row security hides nothing from these functions, and they check that what they did is done.
 
 -- What is known of an agent that is being deleted: from its row, else from what the deleted row left, else
@@ -166,4 +260,5 @@ revoke all on function provisioning.leaving_agent(bigint) from public, anon, aut
 revoke all on function provisioning.remove_agent(bigint, bigint) from public, anon, authenticated, service_role;
 revoke all on function provisioning.living_agents(bigint[]) from public, anon, authenticated, service_role;
 revoke all on function provisioning.hold_agent(bigint, text) from public, anon, authenticated, service_role;
+revoke all on function provisioning.refuse_foreign_code() from public, anon, authenticated, service_role;
 revoke all on function provisioning.refuse_truncate() from public, anon, authenticated, service_role;

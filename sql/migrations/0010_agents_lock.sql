@@ -94,7 +94,10 @@ begin
     from unnest(tables) t
     join pg_class c on c.oid = t and c.relkind in ('r', 'p')
     join pg_namespace n on n.oid = c.relnamespace
-    where (has_any_column_privilege(caller, t, 'references') or exists (
+    where (has_any_column_privilege(caller, t, 'references')
+           or t = 'public.agents'::regclass
+              and has_function_privilege(caller, 'provisioning.refer_to_agents(jsonb)', 'execute')
+           or exists (
             select from pg_constraint k join pg_class o on o.oid = k.conrelid
             where k.confrelid = t and k.contype = 'f' and pg_has_role(caller, o.relowner, 'usage')))
       and (has_table_privilege(t, 'update') or has_table_privilege(t, 'delete')

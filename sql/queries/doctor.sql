@@ -37,7 +37,9 @@ select
                       "differing_instances(bigint, jsonb)", "is_current(timestamptz)"}'::text[]) f
     ) as may_notify,
     has_table_privilege('public.agents', 'select')
-        and has_table_privilege('public.agents', 'references') as may_use_agents,
+        and (has_any_column_privilege('public.agents', 'references') or (
+            select bool_and(coalesce(has_function_privilege(to_regprocedure('provisioning.' || f), 'execute'), false))
+            from unnest('{refer_to_agents(jsonb),make_key(jsonb),add_key(jsonb)}'::text[]) f)) as may_use_agents,
     array(
         select t from unnest($3::text[] || $1::text[]) with ordinality n (t, place)
         where not has_table_privilege(t, 'select')
@@ -59,6 +61,8 @@ select
             select t.relation, v.privilege, v.place
             from unnest($3::text[] || '{public.agents,public.whatsapp_configuration}'::text[]) t (relation)
             cross join unnest('{insert,update,delete,truncate}'::text[]) with ordinality v (privilege, place)
+            union all
+            select 'public.agents', 'references', 5
         ) r
         where p.polrelid = 'provisioning.jobs'::regclass and p.polname = 'worker'
           and case
@@ -66,7 +70,7 @@ select
                   then has_column_privilege(w.oid, r.relation, 'agent_id', 'update')
               when r.privilege = 'update' and r.relation = 'public.agents'
                   then has_column_privilege(w.oid, r.relation, 'user_id', 'update')
-              when r.privilege in ('insert', 'update') then has_any_column_privilege(w.oid, r.relation, r.privilege)
+              when r.privilege in ('insert', 'update', 'references') then has_any_column_privilege(w.oid, r.relation, r.privilege)
               else has_table_privilege(w.oid, r.relation, r.privilege)
           end
         group by r.relation

@@ -19,6 +19,21 @@ pub enum Error {
         #[source]
         source: tokio_postgres::Error,
     },
+    /// A statement of a template refers to `agents`, and the role may not.
+    #[error(
+        "cannot run {at}{}\"{head}\": the role may not refer to public.agents in this statement. Add the foreign key by one \
+         that adds nothing else: alter table public.{{prefix}}_x add constraint … foreign key (…) references \
+         public.agents (id) …; (docs/security.md, Foreign keys)", if at.is_empty() { "" } else { " " }
+    )]
+    Refers {
+        /// `file:line`; empty where it is from no file.
+        at: String,
+        /// Its first line.
+        head: String,
+        /// What the server said.
+        #[source]
+        source: tokio_postgres::Error,
+    },
     /// Another statement failed.
     #[error("cannot {doing}")]
     Query {
@@ -166,6 +181,7 @@ impl Error {
     pub fn code(&self) -> Option<&SqlState> {
         match self {
             Self::Statement { source, .. }
+            | Self::Refers { source, .. }
             | Self::Query { source, .. }
             | Self::Unproven { source } => source.code(),
             Self::InTheWay(_) => Some(&SqlState::DUPLICATE_TABLE),
@@ -199,7 +215,9 @@ impl Error {
     /// Whether configuration or templates have to be mended, and the server is not to blame.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::NoTables | Self::Stray { .. } | Self::Realtime { .. } => true,
+            Self::NoTables | Self::Stray { .. } | Self::Realtime { .. } | Self::Refers { .. } => {
+                true
+            }
             Self::Statement { .. }
             | Self::Query { .. }
             | Self::Kept { .. }
@@ -227,6 +245,7 @@ impl Error {
             Self::NoTables
             | Self::Stray { .. }
             | Self::Realtime { .. }
+            | Self::Refers { .. }
             | Self::Pooled
             | Self::Kept { .. }
             | Self::Swallowed(_)

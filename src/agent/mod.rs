@@ -4,6 +4,7 @@
 //! caller opened.
 
 mod adopt;
+mod agents_key;
 mod built;
 mod catalog;
 mod concurrent;

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use tokio_postgres::error::{DbError, ErrorPosition};
+use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
+use super::agents_key::AgentsKey;
 use super::error::{Error, query};
 use super::script::{Place, Script};
-use super::shared_lock::{AGENTS, LockMode, lock, outside};
+use super::shared_lock::{self, AGENTS, LockMode, lock, outside};
 use super::{Agent, AgentId, Manifest, Prefix, Reference, Templates, built, trial};
 
 /// What every new agent gets.
@@ -222,7 +223,8 @@ const PUBLIC_PATH: &str = "set local search_path = public, pg_temp;";
 /// What [`PUBLIC_PATH`] replaces. A single statement of a template comes without its semicolon.
 const OWN_PATH: &str = ";set local search_path = pg_catalog, pg_temp;";
 
-/// Sends rendered templates as one message; an error names the statement that failed.
+/// Sends rendered templates as one message; an error names the statement that failed. What adds foreign keys to
+/// `agents` is sent as a call.
 ///
 /// Schema public is in the path only while templates run that may have names without a schema.
 pub(super) async fn apply(client: &Client, script: &Script) -> Result<(), Error> {
@@ -235,9 +237,10 @@ pub(super) async fn apply(client: &Client, script: &Script) -> Result<(), Error>
         all.append(script.clone());
         all.append(Script::of(OWN_PATH));
     }
+    let sent = all.with_agents_keys();
     let mut done = 0;
     let ran = async {
-        let messages = client.simple_query_raw(&all.to_string()).await?;
+        let messages = client.simple_query_raw(&sent.to_string()).await?;
         messages
             .try_for_each(|message| {
                 done += usize::from(matches!(message, SimpleQueryMessage::CommandComplete(_)));
@@ -251,8 +254,16 @@ pub(super) async fn apply(client: &Client, script: &Script) -> Result<(), Error>
             Some(ErrorPosition::Original(character)) => usize::try_from(*character).ok(),
             Some(ErrorPosition::Internal { .. }) | None => None,
         };
-        let Place { at, text } = all.culprit(done, character).unwrap_or_default();
-        let head = text.lines().next().unwrap_or_default().trim_end().to_owned();
-        Error::Statement { at, head, source }
+        let place =
+            character.map_or_else(|| all.culprit(done, None), |_| sent.culprit(done, character));
+        blame(place.unwrap_or_default(), source)
     })
+}
+
+fn blame(Place { at, text }: Place, source: tokio_postgres::Error) -> Error {
+    let head = text.lines().next().unwrap_or_default().trim_end().to_owned();
+    let refers = source.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE)
+        && shared_lock::refers_to(&text, AGENTS)
+        && AgentsKey::parse(&text).is_none();
+    if refers { Error::Refers { at, head, source } } else { Error::Statement { at, head, source } }
 }

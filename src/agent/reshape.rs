@@ -1,5 +1,6 @@
 //! What somebody else built in almost the same way: by another name, or a little looser.
 
+use super::agents_key::AgentsKey;
 use super::drift::{Change, Drift};
 use super::keys::NOT_VALID;
 use super::object::{Kind, Object};
@@ -38,9 +39,13 @@ pub(super) fn replace(missing: &Object, old: &Object, outside: bool) -> String {
 /// [`check`].
 pub(super) fn key(object: &Object, old: Option<&str>, outside: bool) -> String {
     let Object { relation, part, definition, .. } = object;
-    let old = old.map(|old| format!("drop constraint {old}, ")).unwrap_or_default();
+    let drop = old.map(|old| format!("drop constraint {old}"));
+    let old = drop.as_ref().map(|drop| format!("{drop}, ")).unwrap_or_default();
     let make = format!("alter table {relation} {old}add constraint {part} {definition}");
-    let make = if outside {
+    let make = if let Some(key) = AgentsKey::of(object) {
+        let drop = drop.map(|drop| format!("alter table {relation} {drop}; ")).unwrap_or_default();
+        format!("{drop}perform {}", key.add())
+    } else if outside {
         later(&make)
     } else {
         format!("begin {make}; exception when foreign_key_violation then {make} not valid; end")
@@ -54,6 +59,9 @@ pub(super) fn key(object: &Object, old: Option<&str>, outside: bool) -> String {
 
 /// Makes a foreign key to a table outside, which is locked until the commit: its rows are checked later.
 pub(super) fn unchecked(key: &Object) -> String {
+    if let Some(key) = AgentsKey::of(key) {
+        return format!("select {}", key.add());
+    }
     if key.definition.ends_with(NOT_VALID) {
         return key.create();
     }

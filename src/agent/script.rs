@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::agents_key;
 use super::statement::{self, Statement};
 
 /// Rendered files, in order.
@@ -50,6 +51,15 @@ impl Script {
 
     pub(super) fn is_empty(&self) -> bool {
         self.pieces.iter().all(|piece| piece.sql.is_empty())
+    }
+
+    /// The same with foreign keys to `agents` as calls, see [`agents_key`]; statements and lines stay.
+    pub(super) fn with_agents_keys(&self) -> Self {
+        let mut script = self.clone();
+        for piece in &mut script.pieces {
+            piece.sql = agents_key::rewrite(&piece.sql);
+        }
+        script
     }
 
     /// Every statement.

@@ -113,17 +113,24 @@ pub(super) async fn lock_patiently(
 
 /// The tables other than the agent's own that SQL refers to by foreign keys, qualified.
 pub(super) fn outside(sql: &str, prefix: &Prefix) -> Vec<String> {
-    let words = statement::words(sql);
-    let pairs = words.iter().zip(words.iter().skip(1));
-    let referred = pairs.filter(|(word, _)| word.eq_ignore_ascii_case("references"));
     let own = format!("public.{prefix}_");
-    let mut names: Vec<String> = referred
-        .filter_map(|(_, name)| qualified(name))
-        .filter(|name| !name.replace('"', "").starts_with(&own))
-        .collect();
+    let mut names = referred(sql);
+    names.retain(|name| !name.replace('"', "").starts_with(&own));
     names.sort_unstable();
     names.dedup();
     names
+}
+
+/// Whether SQL refers to a table by a foreign key.
+pub(super) fn refers_to(sql: &str, table: &str) -> bool {
+    referred(sql).iter().any(|name| name == table)
+}
+
+fn referred(sql: &str) -> Vec<String> {
+    let words = statement::words(sql);
+    let pairs = words.iter().zip(words.iter().skip(1));
+    let referred = pairs.filter(|(word, _)| word.eq_ignore_ascii_case("references"));
+    referred.filter_map(|(_, name)| qualified(name)).collect()
 }
 
 /// `None` for what cannot be a table's name.

@@ -29,7 +29,8 @@ const WRITTEN: [&str; 4] = [
     "provisioning.templates",
     "provisioning.instances",
 ];
-const TRIGGERS: [&str; 3] = ["enqueue_provision", "enqueue_deprovision", "refuse_truncate"];
+const TRIGGERS: [&str; 4] =
+    ["enqueue_provision", "enqueue_deprovision", "refuse_truncate", "refuse_foreign_code"];
 
 /// One row of `sql/queries/doctor.sql`.
 pub(super) struct Facts(Row);
@@ -137,7 +138,10 @@ impl Facts {
             );
         }
         if !self.0.get::<_, bool>("may_use_agents") {
-            lacks.push("select, references on public.agents".to_owned());
+            lacks.push(
+                "select on public.agents, or execute on provisioning.refer_to_agents, make_key and add_key"
+                    .to_owned(),
+            );
         }
         if !lacks.is_empty() {
             let found = format!("{role} lacks rights or policies: {}", lacks.join(", "));
@@ -149,8 +153,9 @@ impl Facts {
             return ok("role", format!("{role} may do what a worker does"));
         }
         let found = format!(
-            "the worker's role may write what decides which agents are deleted, or what a restore gives back: \
-             {}. Whoever knows its password can delete any agent",
+            "the worker's role may write what decides which agents are deleted, or what a restore gives back, or \
+             refer to public.agents: {}. Whoever knows its password can delete any agent, or run code as the \
+             owner of that table",
             excessive.join("; ")
         );
         warning("role", found, "run deploy/roles.sql as postgres")
@@ -163,7 +168,8 @@ impl Facts {
         }
         let found = format!(
             "missing or disabled on public.agents: {}. Without the first two only \
-                             reconcile finds what changes there; without the last TRUNCATE passes",
+                             reconcile finds what changes there; without refuse_truncate TRUNCATE passes; without \
+             refuse_foreign_code a delete may run code of the worker's role with the rights of whoever deletes",
             off.join(", ")
         );
         let fix: Vec<_> =
