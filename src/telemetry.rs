@@ -18,7 +18,7 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::{Log, LogFormat};
-use crate::printable::Printable;
+use crate::printable::{Printable, is_printable};
 
 /// Lines that may wait for a slow reader: a megabyte or two.
 const WAITING: usize = 4096;
@@ -76,7 +76,11 @@ pub fn init(log: &Log) -> Result<Logs, Error> {
             let text = subscriber.with_ansi(terminal).with_target(false).fmt_fields(fields);
             text.finish().try_init()?;
         }
-        LogFormat::Json => subscriber.json().flatten_event(true).finish().try_init()?,
+        LogFormat::Json => {
+            let lines = logs.0.clone();
+            let json = subscriber.with_writer(move || Escaped(lines.clone())).json();
+            json.flatten_event(true).finish().try_init()?;
+        }
     }
     Ok(logs)
 }
@@ -115,6 +119,29 @@ impl Lines {
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.take(line.to_vec());
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Lines of JSON: what would act on a terminal is written as JSON's own escapes, which mean the same.
+struct Escaped(Lines);
+
+impl Write for Escaped {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut escaped = String::with_capacity(line.len());
+        for c in String::from_utf8_lossy(line).chars() {
+            if c == '\n' || is_printable(c) {
+                escaped.push(c);
+            } else {
+                let units = c.encode_utf16(&mut [0; 2]).to_vec();
+                escaped.extend(units.iter().map(|unit| format!("\\u{unit:04x}")));
+            }
+        }
+        self.0.take(escaped.into_bytes());
         Ok(line.len())
     }
 

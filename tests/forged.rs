@@ -316,3 +316,112 @@ async fn role_finding(url: &str) -> (String, String) {
     let text = |key: &str| role.unwrap()[key].as_str().unwrap().to_owned();
     (text("severity"), text("found"))
 }
+
+#[tokio::test]
+async fn code_of_the_workers_that_an_operator_sets_off_has_none_of_his_rights() {
+    let (db, admin) = crm().await;
+    let worker = Admin(db.connect(WORKER).await);
+    // A trigger on a table of Ada's, with what her agent's end or anybody's row may set off.
+    worker
+        .run(
+            "set search_path = public, pg_temp;
+             create table public.tried (sqlstate text);
+             create function public.try() returns trigger language plpgsql as $$
+             declare
+                 call text;
+             begin
+                 foreach call in array array[
+                     'provisioning.replay(array[3], null, ''{paused}'', ''x'', null, false)',
+                     'provisioning.cancel(array[5], ''x'', null, false)',
+                     'provisioning.publish(''public.whatsapp_configuration'')',
+                     'provisioning.purge_item(1, false)']
+                 loop
+                     begin
+                         execute 'select ' || call;
+                         insert into public.tried values ('done');
+                     exception when others then
+                         insert into public.tried values (sqlstate);
+                     end;
+                 end loop;
+                 return null;
+             end $$;
+             create trigger try after insert on public.agt_ada_customers execute function public.try();
+             alter table public.agt_ada_customers no force row level security",
+        )
+        .await;
+    let before: String = admin.one(STATE).await;
+    admin.run("grant insert on public.tried to public; grant execute on function public.try() to public").await;
+    admin.run("insert into public.agt_ada_customers (name, phone) values ('x', 'y')").await;
+    assert_eq!(
+        admin.rows("select sqlstate, count(*) from public.tried group by 1").await,
+        ["42501|4"]
+    );
+    assert_eq!(admin.one::<String>(STATE).await, before);
+}
+
+#[tokio::test]
+async fn a_row_that_was_put_back_outlives_the_deletion_whatever_is_cancelled() {
+    let (db, admin) = crm().await;
+    let worker = Admin(db.connect(WORKER).await);
+    let user = format!("update public.agents set user_id = '{}' where id = 1", BEN.id);
+    admin.run("update public.agents set user_id = null where id = 2").await;
+    admin.run("delete from public.agents where id = 1").await;
+    admin.run("insert into public.agents (id, agent_prefix) values (1, 'agt_ada')").await;
+    admin.run(&user).await;
+    let provision = "select id from provisioning.jobs where agent_id = 1 and kind = 'provision' and state = 'pending'";
+    let id = admin.rows(provision).await.remove(0);
+    worker.run(&format!("select provisioning.cancel(array[{id}], null, null, false)")).await;
+    worker
+        .run(
+            "drop table public.agt_ada_customers, public.agt_ada_messages, public.agt_ada_orders,
+                public.agt_ada_orders_items; select provisioning.remove_agent(1, null)",
+        )
+        .await;
+    assert_eq!(admin.rows("select id from public.agents where id = 1").await, ["1"]);
+    let active =
+        format!("select is_active from public.whatsapp_configuration where user_id = '{}'", BEN.id);
+    assert_eq!(admin.rows(&active).await, ["t"]);
+    let deletion = "select id from provisioning.jobs where agent_id = 1 and kind = 'deprovision' and state = 'pending'";
+    let id = admin.rows(deletion).await.remove(0);
+    worker.run(&format!("select provisioning.settle({id}, 'deprovisioned', 0)")).await;
+}
+
+#[tokio::test]
+async fn a_cancelled_deletion_is_queued_again_by_nobody_but_an_operator() {
+    let (db, admin) = crm().await;
+    let worker = Admin(db.connect(WORKER).await);
+    admin.run("alter table public.agents disable trigger refuse_foreign_code; delete from public.agents where id = 2").await;
+    worker.run("select provisioning.cancel(array[3], null, null, false)").await;
+    admin.run("insert into public.agents (agent_prefix) values ('agt_ben')").await;
+    let provision =
+        "select max(id) from provisioning.jobs where kind = 'provision' and state = 'pending'";
+    let job: i64 = admin.one(provision).await;
+    let call = format!("select provisioning.requeue_behind_former({job}, 2)");
+    assert_eq!(worker.attempt("begin", &call).await.unwrap_err().code().code(), "55000");
+    assert_eq!(admin.one::<i64>(provision).await, job);
+}
+
+#[tokio::test]
+async fn ids_of_tables_that_are_no_agents_are_not_drawn_for_the_worker() {
+    let (db, admin) = crm().await;
+    let worker = Admin(db.connect(WORKER).await);
+    admin.run("create sequence public.of_the_project").await;
+    for sequence in ["public.of_the_project", "public.agents_id_seq", "provisioning.jobs_id_seq"] {
+        for caller in ["'postgres'", "null"] {
+            let draw = format!("select provisioning.next_id(1, '{sequence}', {caller})");
+            assert_eq!(
+                worker.attempt("begin", &draw).await.unwrap_err().code().code(),
+                "42501",
+                "{draw}"
+            );
+        }
+    }
+    assert!(!admin.one::<bool>("select is_called from public.of_the_project").await);
+    admin
+        .run(&format!(
+            "{}; insert into public.agt_ada_customers (name, phone) values ('x', 'y'); commit",
+            ADA.begin()
+        ))
+        .await;
+    admin.run("begin; set local role service_role; insert into public.agt_ada_customers (name, phone) values ('x', 'y'); commit").await;
+}

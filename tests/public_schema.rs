@@ -79,6 +79,24 @@ async fn operators_and_functions_of_others_are_never_run() {
     drop(ask(&url, &["agents", "purge", "agt_b", "--yes"]).await);
     admin.settled().await;
     drop(service);
+    // Nor by templates of one's own whose names are qualified: their expressions mean the built-in operators.
+    let files = Files::new(&[(
+        "0001_x.sql",
+        "create table public.{prefix}_x (id int, status varchar(10) default 'a' check (status = 'a'));
+         alter table public.{prefix}_x enable row level security;
+         revoke all on public.{prefix}_x from public, anon, authenticated, service_role;
+         insert into public.{prefix}_x default values;",
+    )]);
+    let service = files.service(&db, &[("REFERENCE", "check")]).await;
+    admin.create("agt_e").await;
+    admin.settled().await;
+    drop(files.ask(&db, &["agents", "verify"]).await);
+    drop(service);
+    let used = "select count(*) from pg_depend d join pg_operator o on o.oid = d.refobjid
+        join pg_constraint k on k.oid = d.objid where k.conrelid = 'public.agt_e_x'::regclass
+        and d.refclassid = 'pg_operator'::regclass and o.oprnamespace = 'public'::regnamespace";
+    assert_eq!(admin.one::<i64>(used).await, 0);
+    assert_eq!(admin.rows(OURS).await, [] as [&str; 0]);
     // Names without a schema go on meaning schema public in templates of one's own, and only there.
     let files = Files::new(&[(
         "0001_x.sql",

@@ -20,7 +20,7 @@ async fn a_dead_job_says_what_to_do_and_comes_back_when_that_is_done() {
     let shown = jobs(&db, &["show", "1"]).await;
     expect(&shown, 0, &["Job 1: provision of agt_6f78 (agent 1) is dead", "SQLSTATE", "42P07"]);
     expect(&shown, 0, &["public.agt_6f78_messages already exists and is not managed"]);
-    let rename = "alter table public.agt_6f78_messages rename to \"agt_6f78_messages_old\";";
+    let rename = "alter table public.agt_6f78_messages rename to agt_6f78_messages_old;";
     expect(&shown, 0, &[rename, "agent-provisioner jobs replay 1"]);
 
     let again = jobs(&db, &["replay", "1", "--wait"]).await;

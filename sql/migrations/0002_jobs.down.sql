@@ -7,6 +7,7 @@ drop trigger enqueue_deprovision on public.agents;
 drop function provisioning.enqueue_provision();
 drop function provisioning.enqueue_deprovision();
 drop function provisioning.notify(text, text, double precision);
+drop function provisioning.refuse_in_trigger();
 drop table provisioning.sweep_gate;
 drop table provisioning.limit_gate;
 drop table provisioning.deleted_agents;

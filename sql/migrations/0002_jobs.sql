@@ -113,6 +113,18 @@ revoke all on provisioning.jobs, provisioning.agents, provisioning.agent_tables
     from public, anon, authenticated, service_role;
 revoke all on sequence provisioning.jobs_id_seq from public, anon, authenticated, service_role;
 
+-- Refuses a call from a trigger. A function that goes by the session's role would take the code of a table's owner, which
+-- runs when somebody else writes to that table or to one that it refers to, for the session's.
+create function provisioning.refuse_in_trigger() returns void
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if pg_trigger_depth() > 0 then
+        raise exception 'this cannot be called by a trigger' using errcode = 'insufficient_privilege';
+    end if;
+end $$;
+
+revoke all on function provisioning.refuse_in_trigger() from public, anon, authenticated, service_role;
+
 -- Sends a notification, unless the server's queue of notifications is nearly full. Returns whether it did.
 -- All databases of a server share that queue. A session that listens and stays in a transaction fills it.
 -- While it is full, every transaction that notifies fails at its COMMIT (54000). A notification is a hint,

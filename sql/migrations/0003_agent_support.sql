@@ -20,12 +20,21 @@ end $$;
 -- The next id of an agent's table: the default of its serial columns. A bare nextval() needs USAGE on the sequence
 -- for all of authenticated, and runs before the policies look at the row: every user could use up the ids of every
 -- agent. Whoever has USAGE draws as ever: owner, service_role, a definer of the project's. The caller is an
--- argument, since in here current_user is the schema's owner. That cannot be forged: nobody of the API has USAGE on
--- this schema, so the default is the only way in.
+-- argument, since in here current_user is the schema's owner. Nobody of the API has USAGE on this schema, so for them the
+-- default is the only way in. A role that may call this by name could forge the argument: it draws from sequences of
+-- registered tables only, or from those that it may draw from anyway.
 create function provisioning.next_id(agent_id bigint, sequence regclass, caller name) returns bigint
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    if not has_sequence_privilege(caller, sequence, 'usage')
+    if not has_sequence_privilege(session_user, sequence, 'usage') and not exists (
+        select from pg_depend d
+        join provisioning.agent_tables t on t.relation = d.refobjid and t.agent_id = next_id.agent_id
+        where d.classid = 'pg_class'::regclass and d.objid = sequence and d.refclassid = 'pg_class'::regclass
+          and d.deptype in ('a', 'i'))
+    then
+        raise exception '% fills no column of agent %', sequence, agent_id using errcode = 'insufficient_privilege';
+    end if;
+    if not coalesce(has_sequence_privilege(caller, sequence, 'usage'), false)
        and provisioning.owned_agent(agent_id) is null then
         raise exception 'only the agent''s user and admins may add rows here'
             using errcode = 'insufficient_privilege';

@@ -28,6 +28,7 @@ returns void
 declare
     target record;
 begin
+    perform provisioning.refuse_in_trigger();
     select c.oid, c.relowner, n.nspname, c.relname into target
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.oid = relation and c.relkind in ('r', 'p');

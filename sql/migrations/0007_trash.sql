@@ -81,6 +81,7 @@ create function provisioning.unpublish(relation regclass)
 returns table (publication name, columns text[], filter text)
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
+    perform provisioning.refuse_in_trigger();
     if not exists (select from pg_catalog.pg_class c
                    where c.oid = relation and pg_has_role(session_user, c.relowner, 'USAGE')) then
         raise exception '% is no table of role %', relation, session_user
@@ -290,6 +291,7 @@ declare
     keys      oid[];
     found_table record;
 begin
+    perform provisioning.refuse_in_trigger();
     if statement is null or entry ->> 'what' is distinct from 'key' or entry ? 'definition'
        or (entry ->> 'refers_to_schema', entry ->> 'refers_to') is distinct from ('public', 'agents') then
         raise exception 'this is no plain foreign key to public.agents' using errcode = 'invalid_foreign_key';
@@ -461,6 +463,7 @@ declare
     found_table record;
     tables oid[] := '{}';
 begin
+    perform provisioning.refuse_in_trigger();
     for found_table in
         select c.oid, c.relowner
         from provisioning.agent_tables t
@@ -682,6 +685,7 @@ returns table (agent_id bigint, agent_prefix text, gone boolean, oids oid[], tab
     language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 begin
+    perform provisioning.refuse_in_trigger();
     if not due and not has_table_privilege(session_user, 'provisioning.trash', 'delete') then
         raise exception 'role % may purge only what is due', session_user using errcode = 'insufficient_privilege';
     end if;

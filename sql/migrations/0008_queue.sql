@@ -323,7 +323,10 @@ begin
     where j.id = job and j.kind = 'provision' and j.state || '' = 'pending' and j.agent_id <> former
       and exists (select from provisioning.agents p where p.agent_id = former and p.agent_prefix = j.agent_prefix)
     returning j.* into old;
-    if not found or exists (select from provisioning.living_agents(array[former])) then
+    if not found or exists (select from provisioning.living_agents(array[former])) or exists (
+        select from provisioning.jobs k
+        where k.agent_id = former and k.kind = 'deprovision' and k.state = 'cancelled')
+    then
         raise exception 'job % does not wait for the tables of a former agent %', job, former
             using errcode = 'object_not_in_prerequisite_state';
     end if;

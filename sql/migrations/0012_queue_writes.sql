@@ -21,15 +21,13 @@ declare
     settled provisioning.jobs;
     holds   boolean := true;
 begin
-    update provisioning.jobs j
-    set state = 'succeeded', outcome = settle.outcome, finished_at = clock_timestamp(),
-        duration = settle.seconds * interval '1 second'
+    select j.* into settled from provisioning.jobs j
     where j.id = settle.job and j.state || '' = 'pending'
-    returning j.* into settled;
+    for update;
     if not found then
         raise exception 'job % is not pending', settle.job using errcode = 'object_not_in_prerequisite_state';
     end if;
-    if settled.kind = 'deprovision' and settled.outcome = 'superseded' then
+    if settled.kind = 'deprovision' and settle.outcome = 'superseded' then
         holds := settled.unreported;
     elsif settled.kind = 'deprovision' then
         holds := not exists (select from provisioning.agents p where p.agent_id = settled.agent_id)
@@ -39,7 +37,14 @@ begin
         raise exception 'the deletion of agent % is not done', settled.agent_id
             using errcode = 'object_not_in_prerequisite_state';
     end if;
-    if settled.kind = 'provision' and settled.outcome in ('provisioned', 'unchanged') then
+    update provisioning.jobs j
+    set state = 'succeeded', outcome = settle.outcome, finished_at = clock_timestamp(),
+        duration = settle.seconds * interval '1 second'
+    where j.id = settle.job;
+    if settled.kind = 'deprovision' and settle.outcome <> 'superseded' then
+        delete from provisioning.deleted_agents d where d.agent_id = settled.agent_id;
+    end if;
+    if settled.kind = 'provision' and settle.outcome in ('provisioned', 'unchanged') then
         delete from provisioning.deleted_agents d
         where d.agent_id = settled.agent_id and d.deleted_at < settled.created_at;
     end if;
@@ -245,6 +250,7 @@ declare
     meant    constant text[] := case when operator then array(select unnest(states) intersect values ('dead'), ('paused'))
                                      else array(select unnest(states) intersect values ('dead')) end;
 begin
+    perform provisioning.refuse_in_trigger();
     if not operator and (not 'dead' = any (states) or exists (
         select from provisioning.jobs j where j.id = any (ids) and j.state = 'paused'))
     then
@@ -322,6 +328,7 @@ returns table (id bigint, kind text, agent_prefix text, state text, picked boole
 declare
     caller constant name := coalesce(nullif(current_setting('role'), 'none'), session_user);
 begin
+    perform provisioning.refuse_in_trigger();
     return query
     with picked as materialized (
         -- Skips what a worker is on.
@@ -409,6 +416,7 @@ create function provisioning.enter_agent(agent bigint, version integer, referenc
     language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 begin
+    perform provisioning.require_present();
     insert into provisioning.agents (agent_id, agent_prefix, user_id, template_version, reference)
     select a.id, a.agent_prefix, a.user_id, version, enter_agent.reference
     from provisioning.peek_agent(agent) a;

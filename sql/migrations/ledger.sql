@@ -14,12 +14,15 @@ returns table (object text, owner text, fix text)
         from pg_namespace n where n.nspname in ('provisioning', 'provisioning_trash')
         union all
         select case c.relkind when 'v' then 'view' when 'm' then 'materialized view' when 'S' then 'sequence'
-                   when 'f' then 'foreign table' else 'table' end,
+                   when 'f' then 'foreign table' when 'i' then 'index' when 'I' then 'index' when 'c' then 'type'
+                   else 'table' end,
             format('%I.%I', n.nspname, c.relname), c.relowner
         from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
-          and (n.nspname = 'provisioning'
-               or n.nspname = 'public' and c.relname in ('users', 'agents', 'whatsapp_configuration'))
+        where n.nspname = 'provisioning' and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
+           or n.nspname = 'public' and c.relname in (
+               'users', 'agents', 'whatsapp_configuration', 'agents_id_seq', 'whatsapp_configuration_id_seq',
+               'users_role_idx', 'agents_created_by_idx', 'whatsapp_configuration_is_active_idx',
+               'whatsapp_configuration_user_id_is_active_idx')
         union all
         select case y.typtype when 'd' then 'domain' else 'type' end, format('public.%I', y.typname), y.typowner
         from pg_type y join pg_namespace n on n.oid = y.typnamespace

@@ -1,5 +1,6 @@
 -- What is open of the tables that the templates have made: row security that is off, and what anon or everybody may
--- do to a table or to columns of it, whether the files grant it or the project's default privileges do.
+-- do to a table or to columns of it, whether the files grant it or the project's default privileges do; and parents
+-- outside, through which its rows are read.
 -- $1 the head of their names
 with tables as materialized (
     select c.oid, c.relname, c.relacl, c.relowner, c.relrowsecurity
@@ -21,6 +22,11 @@ with tables as materialized (
 )
 select t.relname::text as name, format('public.%I', t.relname) as relation, t.relrowsecurity as row_security,
     array(select format('%s: %s', g.grantee, g.privileges) from granted g where g.oid = t.oid
-          order by g.grantee) as rights
+          union all
+          -- Rows of a child are read through its parent, past the child's own policies.
+          select format('whoever may read %s, its parent', i.inhparent::regclass)
+          from pg_catalog.pg_inherits i
+          where i.inhrelid = t.oid and i.inhparent not in (select o.oid from tables o)
+          order by 1) as rights
 from tables t
 order by t.oid

@@ -1,4 +1,4 @@
--- What this transaction has made that no agent may have. All but three kinds of object leave rows
+-- What this transaction has made that no agent may have. All but four kinds of object leave rows
 -- in pg_depend; and a row that is seen although its transaction is in progress is one's own, made
 -- under a savepoint or not. (age() is counted from this transaction: later ones are negative.)
 -- $1 the head of an agent's names
@@ -12,6 +12,8 @@ with written as materialized (
         select 'pg_catalog.pg_publication'::regclass, oid, xmin from pg_catalog.pg_publication
         union all
         select 'pg_catalog.pg_event_trigger'::regclass, oid, xmin from pg_catalog.pg_event_trigger
+        union all
+        select 'pg_catalog.pg_default_acl'::regclass, oid, xmin from pg_catalog.pg_default_acl
     ) w
     where case when age(w.xid) <= 0 then
         pg_xact_status((pg_current_xact_id()::text::bigint - age(w.xid))::text::xid8) = 'in progress'

@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::error::{Error, query};
-use super::{Agent, statement};
+use super::{Agent, Template, statement};
 
 /// Each look finds what somebody's attempt has left meanwhile.
 const TRIES: u32 = 3;
@@ -17,13 +17,14 @@ const TRIES: u32 = 3;
 pub async fn run_concurrently(
     client: &Client,
     agent: &Agent,
-    statements: &[String],
+    file: &Template,
 ) -> Result<(), Error> {
-    run(client, "set lock_timeout = 0").await?;
-    for statement in statements {
+    let path = if file.public_path { "public" } else { "pg_catalog" };
+    run(client, &format!("set lock_timeout = 0; set search_path = {path}, pg_temp")).await?;
+    for statement in &file.statements(&agent.prefix, agent.id) {
         match index_name(statement) {
             Some(name) => build(client, agent, &name, statement).await?,
-            None => run_of_template(client, statement).await?,
+            None => run(client, statement).await?,
         }
     }
     Ok(())
@@ -38,7 +39,7 @@ async fn build(client: &Client, agent: &Agent, name: &str, statement: &str) -> R
             }
             None => {}
         }
-        run_of_template(client, statement).await?;
+        run(client, statement).await?;
         // It may have been skipped: `if not exists` looks at the name alone.
         if find(client, agent, name).await?.is_none() {
             return Err(Error::InTheWay(vec![name.to_owned()]));
@@ -60,14 +61,6 @@ async fn find(client: &Client, agent: &Agent, name: &str) -> Result<Option<(Stri
     let rows = client.query_typed(sql, &[(&agent.id.0, Type::INT8), (&name, Type::TEXT)]).await;
     let rows = rows.map_err(query("look for the index"))?;
     Ok(rows.first().map(|row| (row.get(0), row.get(1))))
-}
-
-/// Its names without a schema mean schema public. Such a statement has to be a message of its own.
-async fn run_of_template(client: &Client, statement: &str) -> Result<(), Error> {
-    run(client, "set search_path = public, pg_temp").await?;
-    let ran = run(client, statement).await;
-    run(client, "set search_path = pg_catalog, pg_temp").await?;
-    ran
 }
 
 async fn run(client: &Client, statement: &str) -> Result<(), Error> {

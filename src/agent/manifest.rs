@@ -9,7 +9,7 @@ use tokio_postgres::Client;
 use super::error::{Error, query};
 use super::exposure::Public;
 use super::rehearsal::{Rehearsal, Variant};
-use super::{Agent, Object, Prefix, Reference, Templates};
+use super::{Agent, Object, Prefix, Reference, Templates, search_path};
 use crate::db;
 
 /// Everything that an agent has to have.
@@ -27,6 +27,7 @@ pub struct Manifest {
 impl Manifest {
     /// Runs the templates and takes the result back.
     pub async fn prepare(client: &mut Client, templates: Templates) -> Result<Self, Error> {
+        let templates = search_path::settle(client, templates).await?;
         let tx = db::begin(client).await.map_err(query("begin"))?;
         let plain = Rehearsal::run(tx.client(), &templates, Variant::PLAIN).await?;
         tx.rollback().await.map_err(query("take the rehearsal back"))?;

@@ -28,6 +28,7 @@ mod repair;
 mod reshape;
 mod restore;
 mod script;
+mod search_path;
 mod shared_lock;
 pub mod statement;
 mod template;

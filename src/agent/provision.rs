@@ -11,7 +11,7 @@ use super::agents_key::AgentsKey;
 use super::error::{Error, query};
 use super::script::{Place, Script};
 use super::shared_lock::{self, AGENTS, LockMode, lock, outside};
-use super::{Agent, AgentId, Manifest, Prefix, Reference, Templates, built, trial};
+use super::{Agent, AgentId, Manifest, Prefix, Reference, Templates, built, search_path, trial};
 
 /// What every new agent gets.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ impl Blueprint {
         reference: Reference,
         retention: Duration,
     ) -> Result<Self, Error> {
+        let templates = search_path::settle(client, templates).await?;
         trial::run(client, &templates, reference).await?;
         Ok(Self { manifest: Manifest::prepare(client, templates).await?, reference, retention })
     }

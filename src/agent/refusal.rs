@@ -68,6 +68,24 @@ pub(super) fn directives(sql: &str, statements: &[Statement<'_>]) -> Result<Dire
     Ok(found)
 }
 
+/// The file with the foreign key runs last and not for every agent. What opens a table would be looked at too early.
+pub(super) fn check_foreign_key(statements: &[Statement<'_>]) -> Result<(), Refusal> {
+    let fits = |statement: &&Statement<'_>| {
+        let text = statement.text.to_ascii_lowercase();
+        statement.starts_with("alter table")
+            && text.contains("references")
+            && !text.contains("security")
+    };
+    match statements.iter().find(|statement| !fits(statement)) {
+        Some(other) => {
+            let reason = "only \"alter table … add constraint … foreign key … references …\" may stand here: \
+                          put the rest into a numbered file";
+            Err((other.line, reason.to_owned()))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Transaction control would commit half an agent; COPY from the client kills the connection.
 fn breaks_transaction(statement: &Statement<'_>) -> Option<String> {
     const CONTROL: [&str; 10] = [

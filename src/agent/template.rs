@@ -20,8 +20,8 @@ pub struct Template {
     /// The same as it runs in a transaction.
     sql: String,
     directives: Directives,
-    /// Whether names without a schema mean schema public.
-    public_path: bool,
+    /// Whether schema public is in the path while it runs.
+    pub(super) public_path: bool,
 }
 
 impl Template {
@@ -41,17 +41,15 @@ impl Template {
             return Err(refuse((1, reason)));
         }
         refusal::check(text, &statements, concurrent).map_err(refuse)?;
+        if version == 0 {
+            refusal::check_foreign_key(&statements).map_err(refuse)?;
+        }
         let mut sql = if concurrent { plain(text, &statements) } else { text.to_owned() };
         if !is_terminated(text, statements.last()) {
             sql.push_str("\n;"); // or it would run on into the next file
         }
         let (name, text) = (name.to_owned(), text.to_owned());
         Ok(Self { version, name, text, sql, directives, public_path: false })
-    }
-
-    /// Names without a schema are to mean schema public.
-    pub(super) fn with_public_path(self) -> Self {
-        Self { public_path: true, ..self }
     }
 
     /// Whether its statements build or drop indexes concurrently, which no transaction may.

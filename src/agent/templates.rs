@@ -15,6 +15,8 @@ pub struct Templates {
     foreign_key: Option<Template>,
     /// The tables that are added to the publication `supabase_realtime`, without their prefix.
     realtime: Vec<String>,
+    /// Whether it is known which files need schema public in their path.
+    settled: bool,
 }
 
 /// A template set that cannot be used.
@@ -60,7 +62,7 @@ impl Templates {
         let crm = Template::parse("0001_crm.sql", include_str!("../../sql/agent/0001_crm.sql"))?;
         let key = include_str!("../../sql/agent/foreign_key.sql");
         let key = Template::parse(FOREIGN_KEY, key)?;
-        Ok(Self { files: vec![crm], foreign_key: Some(key), realtime: Vec::new() })
+        Ok(Self { files: vec![crm], foreign_key: Some(key), realtime: Vec::new(), settled: true })
     }
 
     /// An operator's own set: every `.sql` file of the directory.
@@ -69,7 +71,8 @@ impl Templates {
             let path = path.to_owned();
             |source| Error::Read { path, source }
         };
-        let mut set = Self { files: Vec::new(), foreign_key: None, realtime: Vec::new() };
+        let (files, realtime) = (Vec::new(), Vec::new());
+        let mut set = Self { files, foreign_key: None, realtime, settled: false };
         for entry in fs::read_dir(directory).map_err(failed(directory))? {
             let path = entry.map_err(failed(directory))?.path();
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
@@ -77,7 +80,8 @@ impl Templates {
                 continue;
             }
             let text = fs::read_to_string(&path).map_err(failed(&path))?;
-            let template = Template::parse(name, &text)?.with_public_path();
+            let mut template = Template::parse(name, &text)?;
+            template.public_path = true; // unless it runs without
             if name == FOREIGN_KEY {
                 set.foreign_key = Some(template);
             } else {
@@ -126,6 +130,11 @@ impl Templates {
     pub(super) fn declares_public(&self, table: &str) -> Option<String> {
         let mut declared = self.files.iter().chain(&self.foreign_key).flat_map(Template::public);
         declared.find_map(|(at, declared)| (declared == table).then_some(at))
+    }
+
+    /// The numbered files, once, for somebody to find out which of them need schema public in their path.
+    pub(super) fn unsettled(&mut self) -> Option<&mut [Template]> {
+        (!std::mem::replace(&mut self.settled, true)).then_some(self.files.as_mut_slice())
     }
 
     /// What ties an agent's tables to `agents`.

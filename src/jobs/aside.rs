@@ -79,10 +79,9 @@ impl Aside {
         stay(client).await?;
         let connected = self.solo.connect(&format!("agent-provisioner job {job}")).await;
         let (other, wire) = connected.map_err(|error| agent::Error::Connect(Box::new(error)))?;
-        let statements = file.statements(&agent.prefix, agent.id);
         let working = crate::db::drive(other, wire, async |other| {
             wait_for_predecessor(other).await?;
-            agent::run_concurrently(other, agent, &statements).await
+            agent::run_concurrently(other, agent, file).await
         });
         tokio::select! {
             worked = working => worked,

@@ -6,6 +6,8 @@ use serde::Serialize;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Row};
 
+use crate::printable::Printable;
+
 /// A session, or a prepared transaction, with a lock that a job cannot have beside it. None of our own workers, which
 /// give way by themselves.
 #[derive(Clone, Debug, Serialize)]
@@ -77,9 +79,7 @@ impl LockHolder {
 /// Names are its own choice: they do not steer a terminal.
 impl fmt::Display for LockHolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let clean = |text: &str| -> String {
-            text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-        };
+        let clean = |text: &str| Printable(text).to_string();
         match self.pid {
             Some(pid) => write!(f, "backend {pid} (")?,
             None => f.write_str("a prepared transaction (")?,

@@ -184,13 +184,15 @@ fn in_the_way(job: &Entry, error: &str) -> String {
     let Some((names, _)) = error.split_once(" already exists and is not managed") else {
         return "Something bears a name that the template gives: rename or drop it.".to_owned();
     };
-    let renames: Vec<String> = names
-        .split(", ")
-        .map(|name| {
-            let old = name.strip_prefix("public.").unwrap_or(name);
-            format!("alter table {name} rename to \"{}_old\";", old.trim_matches('"'))
-        })
-        .collect();
+    // An error is text that the worker's role has written.
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let rename = |name: &str| {
+        let bare = name.strip_prefix("public.").filter(|bare| bare.chars().all(plain))?;
+        Some(format!("alter table public.{bare} rename to {bare}_old;"))
+    };
+    let Some(renames) = names.split(", ").map(rename).collect::<Option<Vec<_>>>() else {
+        return "Something bears a name that the template gives: rename or drop it.".to_owned();
+    };
     // A repair's agent is registered, so it cannot be adopted.
     let adopt = if job.kind == "provision" {
         let prefix = &job.agent_prefix;
@@ -252,7 +254,7 @@ mod tests {
             (
                 Some("42P07"),
                 taken,
-                "alter table public.agt_6f78_orders rename to \"agt_6f78_orders_old\";",
+                "alter table public.agt_6f78_orders rename to agt_6f78_orders_old;",
             ),
             (Some("42P07"), "relation \"x\" already exists", "rename or drop it"),
             (Some("2BP01"), "", "the detail names it"),
