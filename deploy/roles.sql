@@ -113,7 +113,8 @@ grant select on provisioning.trash, provisioning.trash_relations, provisioning.p
 grant execute on function provisioning.note_keys(bigint, oid[]),
     provisioning.trash_agent(bigint, double precision, double precision),
     provisioning.purge_due(double precision), provisioning.purge_item(bigint, boolean) to agent_provisioner;
-grant execute on function provisioning.objects_of_others(name) to agent_provisioner;
+grant execute on function provisioning.objects_of_others(name),
+    provisioning.agent_state(boolean, boolean, text, text) to agent_provisioner;
 grant execute on function provisioning.touch_updated_at(), provisioning.total_orders()
     to agent_provisioner;       -- to create triggers with
 grant execute on function provisioning.next_id(bigint, regclass, name)

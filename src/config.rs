@@ -44,6 +44,9 @@ pub struct Config {
     pub http: Http,
     /// What is logged.
     pub log: Log,
+    /// Keys that have another name by now: the old name and the new one.
+    #[serde(skip)]
+    pub renamed: Vec<(&'static str, &'static str)>,
 }
 
 /// Section `worker`.
@@ -60,9 +63,9 @@ pub struct Worker {
     pub reconcile_interval: Duration,
     /// Failed attempts until a job is dead.
     pub max_attempts: i32,
-    /// For running jobs to end in when the service is stopped.
-    #[serde(deserialize_with = "duration")]
-    pub grace: Duration,
+    /// For running jobs to end in when the service is stopped. Until 0.2 it was called `grace`.
+    #[serde(deserialize_with = "duration", alias = "grace")]
+    pub shutdown_timeout: Duration,
 }
 
 /// Section `http`.
@@ -109,7 +112,7 @@ impl Default for Worker {
             poll_interval: Duration::from_secs(10),
             reconcile_interval: Duration::from_secs(60),
             max_attempts: 10,
-            grace: Duration::from_secs(30),
+            shutdown_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -119,6 +122,9 @@ impl Default for Http {
         Self { listen: Some((Ipv4Addr::LOCALHOST, 9187).into()) }
     }
 }
+
+/// Keys that are still taken under their old names.
+const RENAMED: [(&str, &str); 1] = [("worker.grace", "worker.shutdown_timeout")];
 
 /// Reads file and environment and checks every value; unknown keys are errors.
 ///
@@ -141,10 +147,13 @@ pub fn load(
         .list_separator(",")
         .with_list_parse_key("realtime")
         .source(Some(own));
-    let read = builder.add_source(own).build().and_then(config::Config::try_deserialize);
+    let built = builder.add_source(own).build();
+    let is_set = |key| built.as_ref().is_ok_and(|built| built.get::<config::Value>(key).is_ok());
+    let renamed = RENAMED.into_iter().filter(|(old, _)| is_set(old)).collect();
+    let read = built.and_then(config::Config::try_deserialize);
     let config: Config = read.map_err(|error| Error::of(&error, file, &variables))?;
     config.check()?;
-    Ok(config)
+    Ok(Config { renamed, ..config })
 }
 
 fn own(

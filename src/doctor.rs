@@ -1,4 +1,4 @@
-//! Everything that would keep `run` from working, each with the way to mend it.
+//! Everything that would keep `run` from working, each with the way to fix it.
 
 mod absence;
 mod facts;
@@ -37,7 +37,7 @@ pub struct Finding {
     /// What was seen, and why it matters.
     pub found: String,
     /// What to run or to change; `None` where nothing is to be mended.
-    pub mend: Option<String>,
+    pub fix: Option<String>,
 }
 
 /// Looks at everything that can be looked at; what cannot be reached is a finding too.
@@ -47,28 +47,28 @@ pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Findi
     let mut client = match db.get().await {
         Ok(client) => client,
         Err(error) => {
-            let mend = "check the URL, the network and the password; the service needs no more";
-            return vec![failure("connection", Chain(&error).to_string(), mend)];
+            let fix = "check the URL, the network and the password; the service needs no more";
+            return vec![failure("connection", Chain(&error).to_string(), fix)];
         }
     };
     let mut findings = vec![ok("connection", "the database answers".to_owned())];
     findings.push(if listener.source.is_pooled() {
         let found = "a transaction-mode pooler, by port 6543 or pgbouncer=true: no notification \
                      arrives there";
-        let mend = "set database.listen_url to the direct connection or the session pooler (5432)";
-        warning("pooler", found.to_owned(), mend)
+        let fix = "set database.listen_url to the direct connection or the session pooler (5432)";
+        warning("pooler", found.to_owned(), fix)
     } else {
         ok("pooler", "none that would swallow notifications, by the URL".to_owned())
     });
     if let Err(error) = db::require_writable(&client).await {
-        let mend = "give the service the URL of a server that takes writes";
-        findings.push(failure("writes", Chain(&error).to_string(), mend));
+        let fix = "give the service the URL of a server that takes writes";
+        findings.push(failure("writes", Chain(&error).to_string(), fix));
         return findings; // what else the service needs is to be asked there
     }
     findings.push(ok("writes", "the server takes them".to_owned()));
     if let Err(error) = db::require_current(&mut client).await {
-        let mend = "run `agent-provisioner migrate` as postgres, then deploy/roles.sql";
-        findings.push(failure("schema", Chain(&error).to_string(), mend));
+        let fix = "run `agent-provisioner migrate` as postgres, then deploy/roles.sql";
+        findings.push(failure("schema", Chain(&error).to_string(), fix));
         return findings;
     }
     findings.push(ok("schema", "is this program's version".to_owned()));
@@ -96,8 +96,8 @@ pub async fn examine(config: &Config, db: &Db, listener: &Listener) -> Vec<Findi
         }
         Err(Unheard::Broken(reason)) => {
             let found = format!("{reason}; the service polls every second instead");
-            let mend = "set database.listen_url to a direct or session-mode connection (port 5432)";
-            warning("notifications", found, mend)
+            let fix = "set database.listen_url to a direct or session-mode connection (port 5432)";
+            warning("notifications", found, fix)
         }
     });
     findings
@@ -122,13 +122,13 @@ fn secrets(config: &Config) -> Finding {
 }
 
 fn ok(what: &'static str, found: String) -> Finding {
-    Finding { severity: Severity::Ok, what, found, mend: None }
+    Finding { severity: Severity::Ok, what, found, fix: None }
 }
 
-fn warning(what: &'static str, found: String, mend: &str) -> Finding {
-    Finding { severity: Severity::Warning, what, found, mend: Some(mend.to_owned()) }
+fn warning(what: &'static str, found: String, fix: &str) -> Finding {
+    Finding { severity: Severity::Warning, what, found, fix: Some(fix.to_owned()) }
 }
 
-fn failure(what: &'static str, found: String, mend: &str) -> Finding {
-    Finding { severity: Severity::Failure, what, found, mend: Some(mend.to_owned()) }
+fn failure(what: &'static str, found: String, fix: &str) -> Finding {
+    Finding { severity: Severity::Failure, what, found, fix: Some(fix.to_owned()) }
 }

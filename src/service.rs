@@ -59,6 +59,9 @@ pub enum Error {
 /// Runs until a signal, `end`, or the death of a part.
 pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, Error> {
     let mut shutdown = Shutdown::new()?;
+    for (old, new) in &config.renamed {
+        tracing::warn!(old, new, "a configuration key has a new name: rename it");
+    }
     let (source, patience) = (config.database.source()?, config.database.patience());
     let listen = config.database.listen_source(&source)?;
     let templates = Templates::from(config.templates.as_deref(), &config.realtime)?;
@@ -117,7 +120,7 @@ pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, 
     let heard = heard(config.worker.poll_interval, wake, sweep, metrics, watch);
     shutdown.vital("listener", listener.run(heard, shutdown.stop.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "running");
-    Ok(shutdown.wait(end, config.worker.grace).await)
+    Ok(shutdown.wait(end, config.worker.shutdown_timeout).await)
 }
 
 fn limits(config: &Config, source: Source) -> Limits {

@@ -30,7 +30,7 @@ pub struct Shutdown {
 pub enum End {
     /// Everything ended by itself after the first signal.
     Drained,
-    /// Work was rolled back: a second signal came, or the grace was over.
+    /// Work was rolled back: a second signal came, or the shutdown timeout was over.
     Aborted,
     /// A task ended that nobody had told to.
     Died,
@@ -63,8 +63,8 @@ impl Shutdown {
         Self::signalled(&mut self.interrupt, &mut self.terminate).await;
     }
 
-    /// Waits for a signal (or `end`, or a death) and then for the tasks, at most for `grace`.
-    pub async fn wait(mut self, end: impl Future<Output = ()>, grace: Duration) -> End {
+    /// Waits for a signal (or `end`, or a death) and then for the tasks, at most for `timeout`.
+    pub async fn wait(mut self, end: impl Future<Output = ()>, timeout: Duration) -> End {
         tokio::select! {
             () = Self::signalled(&mut self.interrupt, &mut self.terminate) => {}
             () = end => {}
@@ -83,7 +83,7 @@ impl Shutdown {
         let why = tokio::select! {
             () = self.tasks.wait() => None,
             () = second => Some("second signal"),
-            () = tokio::time::sleep(grace) => Some("worker.grace is over"),
+            () = tokio::time::sleep(timeout) => Some("worker.shutdown_timeout is over"),
         };
         if let Some(why) = why {
             tracing::warn!(

@@ -44,7 +44,7 @@ async fn found(db: &Database) -> (String, String) {
     let report = json(&ask(&db.url(WORKER), &["doctor", "--json"]).await);
     let finding = report.as_array().unwrap().iter().find(|f| f["what"] == "agents").unwrap();
     let text = |key: &str| finding[key].as_str().unwrap_or_default().to_owned();
-    (text("severity"), text("mend"))
+    (text("severity"), text("fix"))
 }
 
 #[tokio::test]

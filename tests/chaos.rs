@@ -164,7 +164,12 @@ async fn lost(admin: &Admin, slots: &[Slot], pattern: &str) -> Vec<String> {
         let found = admin.rows(&sql).await;
         let told: Vec<_> = agent.iter().map(ToString::to_string).collect();
         if found != told {
-            lost.push(format!("{prefix}: agents {found:?}, told {told:?}"));
+            let jobs = format!(
+                "select id, kind, agent_id, state, outcome, unreported, created_at, finished_at
+                 from provisioning.jobs where agent_prefix = '{prefix}' order by id desc limit 8"
+            );
+            let jobs = admin.rows(&jobs).await;
+            lost.push(format!("{prefix}: agents {found:?}, told {told:?}, jobs {jobs:#?}"));
             continue;
         }
         let Some(id) = agent else {

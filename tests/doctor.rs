@@ -41,11 +41,11 @@ async fn what_it_says_about_triggers_mends_them() {
     let (said, sound) = doctor(&db.url(WORKER), &[]);
     assert!(!sound);
     assert!(said.contains("WARN  old functions  public.build()"), "{said}");
-    let mends = said.lines().filter_map(|line| line.trim().strip_prefix("mend: alter "));
-    let mends: Vec<_> = mends.map(|mend| format!("alter {mend}")).collect();
-    assert_eq!(mends.len(), 2, "{said}");
-    for mend in mends {
-        admin.run(&mend).await;
+    let fixes = said.lines().filter_map(|line| line.trim().strip_prefix("fix: alter "));
+    let fixes: Vec<_> = fixes.map(|fix| format!("alter {fix}")).collect();
+    assert_eq!(fixes.len(), 2, "{said}");
+    for fix in fixes {
+        admin.run(&fix).await;
     }
     assert!(doctor(&db.url(WORKER), &[]).1);
 }
@@ -77,7 +77,7 @@ async fn what_would_stop_the_service_is_a_failure() {
 
     root.batch_execute("delete from provisioning.migrations where version = 4").await.unwrap();
     let (said, sound) = doctor(&db.url(WORKER), &[]);
-    assert!(!sound && said.contains("mend: run `agent-provisioner migrate`"), "{said}");
+    assert!(!sound && said.contains("fix: run `agent-provisioner migrate`"), "{said}");
 }
 
 #[tokio::test]

@@ -291,7 +291,7 @@ async fn who_holds_the_lock_is_named_everywhere_while_it_lasts_and_nowhere_after
     named_by_commands(&db, pid, &way_out).await;
     let found = findings(&db).await;
     assert_eq!(found[0]["severity"], "warning", "{found:?}");
-    assert!(found[0]["mend"].as_str().unwrap().ends_with(&way_out), "{found:?}");
+    assert!(found[0]["fix"].as_str().unwrap().ends_with(&way_out), "{found:?}");
     counted(&http, "1").await;
     service.logged("\"times\":4").await;
     let log = service.log();

@@ -110,7 +110,7 @@ async fn doctor_names_who_may_create_in_schema_public_and_what_takes_our_names()
             let finding = found.as_array().unwrap().iter().find(|f| f["what"] == what).unwrap();
             (
                 finding["severity"].as_str().unwrap().to_owned(),
-                finding["mend"].as_str().map(str::to_owned),
+                finding["fix"].as_str().map(str::to_owned),
             )
         };
         [of("schema public"), of("owners")]

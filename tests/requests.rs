@@ -186,8 +186,7 @@ async fn a_configuration_is_made_changed_and_switched_off_without_losing_what_is
     }
 }
 
-/// A sweep that cannot see a deletion yet must not ask for the agent's tables behind it: the worker
-/// would take that for a new agent, and keep the row.
+/// A sweep that cannot see a deletion yet asks for the agent's tables behind it. That is no new agent: the row goes.
 #[tokio::test]
 async fn a_deletion_is_kept_when_a_sweep_overlaps_it() {
     let db = Database::new().await;
@@ -227,5 +226,35 @@ async fn a_deletion_is_kept_when_a_sweep_overlaps_it() {
     holder.run("commit").await;
     admin.settled().await;
     assert_eq!(admin.rows("select agent_prefix from public.agents").await, ["agt_busy"]);
+    assert_eq!(admin.tables("agt_6f78").await, [""; 0]);
+}
+
+/// A build that met a former agent's tables goes back into the queue, and so behind a deletion that was asked for
+/// meanwhile. That is no new agent either.
+#[tokio::test]
+async fn a_build_that_went_back_into_the_queue_keeps_no_agent_from_being_deleted() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let former = 999;
+    admin
+        .run(&format!(
+            "insert into provisioning.agents (agent_id, agent_prefix, template_version, reference)
+                 values ({former}, 'agt_6f78', 1, 'check')"
+        ))
+        .await;
+    let agent = admin.create("agt_6f78").await;
+    // What a worker does with the build, just before and just after somebody asks for the deletion.
+    admin.run("create table public.built as select id from provisioning.jobs").await;
+    assert!(admin.one::<bool>(&format!("select success from public.delete_agent({agent})")).await);
+    let requeue = format!(
+        "select provisioning.requeue_behind_former((select id from public.built), {former})"
+    );
+    admin.run(&requeue).await;
+    let order =
+        "select kind, agent_id = 999 from provisioning.jobs where state = 'pending' order by id";
+    assert_eq!(admin.rows(order).await, ["deprovision|f", "deprovision|t", "provision|f"]);
+    let _service = db.service_with(&[("REFERENCE", "check")]).await;
+    admin.settled().await;
+    assert_eq!(admin.one::<i64>("select count(*) from public.agents").await, 0);
     assert_eq!(admin.tables("agt_6f78").await, [""; 0]);
 }

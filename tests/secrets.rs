@@ -29,7 +29,7 @@ fn no_slip_with_the_url_shows_it() {
         (format!("reference = \"x, expected {URL}\"\n"), "expected `foreign_key` or `check`"),
         (format!("realtime = [\"{URL}\"]\n"), "realtime"),
         (format!("[worker]\nconcurrency = \"{URL}\"\n"), "worker.concurrency"),
-        (format!("[worker]\ngrace = \"{URL}\"\n"), "worker.grace"),
+        (format!("[worker]\nshutdown_timeout = \"{URL}\"\n"), "worker.shutdown_timeout"),
         (format!("[http]\nlisten = \"{URL}\"\n"), "http.listen"),
     ];
     for (text, place) in slips {
@@ -147,7 +147,7 @@ async fn a_file_that_everybody_can_read_is_warned_of() {
         let expected = if exposed { "warning" } else { "ok" };
         assert_eq!(secrets.unwrap()["severity"], expected, "{mode:o}");
         let fix = if exposed { format!("chmod 600 '{file}'").into() } else { Value::Null };
-        assert_eq!(secrets.unwrap()["mend"], fix);
+        assert_eq!(secrets.unwrap()["fix"], fix);
     }
 }
 

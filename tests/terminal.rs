@@ -62,7 +62,7 @@ async fn verify_and_doctor_show_names_without_obeying_them() {
     // What doctor and repair print to be pasted does what it says.
     let found = json(&ask(&url, &["doctor", "--json"]).await);
     let fixes: Vec<&str> =
-        found.as_array().unwrap().iter().filter_map(|found| found["mend"].as_str()).collect();
+        found.as_array().unwrap().iter().filter_map(|found| found["fix"].as_str()).collect();
     let fixes: Vec<&str> = fixes.into_iter().filter(|fix| fix.contains("U&")).collect();
     assert_eq!(fixes.len(), 3, "{found}");
     for fix in fixes {

@@ -25,7 +25,7 @@ create table provisioning.jobs (
     replayed_by   text,
     replayed_at   timestamptz,
     replay_reason text,
-    -- A deletion that nobody asked for: reconcile or a provision found the tables without their agent.
+    -- Nobody asked for it and no trigger reported it: reconcile or a provision found what was missing or left over.
     unreported    boolean not null default false,
     constraint jobs_finished_check check ((state = 'pending') = (finished_at is null)),
     constraint jobs_paused_check check (state <> 'paused' or kind = 'deprovision')
@@ -93,7 +93,7 @@ create table provisioning.deleted_agents (
 );
 
 -- Locks of ours, as tables that stay empty: anybody may take an advisory lock.
--- A sweep has this one exclusively. Whoever asks for a job by a function shares it.
+-- A sweep has this one exclusively. An adoption shares it.
 create table provisioning.sweep_gate (id boolean primary key);
 -- One look at the deletion limits at a time: each sees what the last one let through.
 create table provisioning.limit_gate (id boolean primary key);

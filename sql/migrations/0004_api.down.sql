@@ -15,6 +15,7 @@ drop function public.delete_whatsapp_config(uuid);
 drop function provisioning.update_agent_details(bigint, jsonb, jsonb, uuid);
 drop function provisioning.delete_agent(bigint);
 drop function provisioning.agent_status(bigint);
+drop function provisioning.agent_state(boolean, boolean, text, text);
 drop function provisioning.create_agent_tables(text, bigint);
 drop function provisioning.drop_agent_tables(text);
 drop function provisioning.create_agent_indexes(text);

@@ -50,15 +50,6 @@ create function provisioning.request(
     language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 #variable_conflict use_column
 begin
-    -- No sweep runs until this request can be seen. One that had missed a deletion would ask for the agent's
-    -- tables behind it, which the worker takes for a new agent of the same id, and keeps. A sweep takes
-    -- milliseconds. One that hangs adds nothing any more, and is no reason for a caller to wait.
-    begin
-        lock table provisioning.sweep_gate in share mode;
-    exception when lock_not_available then
-        null;
-    end;
-
     -- Without a lock: the worker may hold the row for as long as the work takes. A paused deletion
     -- stays as it is, with the record of who asked first: to ask again does not approve it.
     if exists (select from provisioning.jobs j
@@ -82,8 +73,9 @@ begin
         return 'replayed';
     end if;
 
-    insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id)
-    values (request.kind, request.agent_id, request.agent_prefix, request.user_id)
+    -- A provision says nothing of a new row: only the INSERT's own does.
+    insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id, unreported)
+    values (request.kind, request.agent_id, request.agent_prefix, request.user_id, request.kind = 'provision')
     on conflict (agent_id, kind) where state = 'pending' do nothing;
     if found then
         perform provisioning.notify('agent_provisioning');
@@ -382,6 +374,24 @@ begin atomic
     select r.success, r.message from provisioning.delete_agent(agent_id) r;
 end;
 
+-- How far an agent's tables are.
+-- alive: its row is in public.agents; built: it is registered
+-- deletion, build: the state of its last job of that kind; null: there is none
+create function provisioning.agent_state(alive boolean, built boolean, deletion text, build text) returns text
+    language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when deletion = 'pending' then 'deleting'
+        when deletion = 'paused' then 'paused'
+        when deletion = 'dead' then 'failed'
+        when not alive and not built then 'gone'
+        when not alive and deletion = 'cancelled' then 'kept'
+        when not alive then 'deleting'
+        when built then 'ready'
+        when build = 'dead' then 'failed'
+        else 'pending'
+    end
+$$;
+
 -- How far an agent's tables are: pending, ready, failed, deleting, paused, kept or gone. For the owner, admins
 -- and the backend. The message may be shown to anybody of these: no server error is in it.
 create function provisioning.agent_status(agent_id bigint)
@@ -421,43 +431,30 @@ begin
     order by j.state = 'dead' desc, j.id desc limit 1;
 
     template_version := version;
-    if deletion.state = 'pending' then
-        state := 'deleting';
-        message := case when deletion.attempts = 0 then 'The agent is being deleted.'
-            else format('Deleting the agent has failed %s times; it is tried again.',
-                        deletion.attempts) end;
-    elsif deletion.state = 'paused' then
-        state := 'paused';
-        message := format('The deletion waits for an operator''s approval, as job %s.', deletion.id);
-    elsif deletion.state = 'dead' then
-        state := 'failed';
-        message := format('Deleting the agent failed; an operator has to look at job %s.',
-                          deletion.id);
-    elsif not alive then
-        state := case when version is null then 'gone'
-            when deletion.state = 'cancelled' then 'kept' else 'deleting' end;
-        message := case state when 'gone' then 'There is no such agent.'
-            when 'kept' then format('The agent is gone; its tables are kept, since job %s was cancelled.', deletion.id)
-            else 'The agent is gone; its tables are being dropped.' end;
-    elsif version is not null then
-        state := 'ready';
-        message := case
+    state := provisioning.agent_state(alive, version is not null, deletion.state, build.state);
+    message := case state
+        when 'gone' then 'There is no such agent.'
+        when 'kept' then format('The agent is gone; its tables are kept, since job %s was cancelled.', deletion.id)
+        when 'paused' then format('The deletion waits for an operator''s approval, as job %s.', deletion.id)
+        when 'deleting' then case
+            when deletion.state is distinct from 'pending' then 'The agent is gone; its tables are being dropped.'
+            when deletion.attempts = 0 then 'The agent is being deleted.'
+            else format('Deleting the agent has failed %s times; it is tried again.', deletion.attempts) end
+        when 'failed' then case
+            when deletion.state = 'dead' then format(
+                'Deleting the agent failed; an operator has to look at job %s.', deletion.id)
+            else format('Building the tables failed; an operator has to look at job %s.', build.id) end
+        when 'ready' then case
             when change.state = 'dead' then format(
                 'The tables are ready. Their last %s failed; an operator has to look at job %s.',
                 change.kind, change.id)
             when change.state = 'pending' then format(
                 'The tables are ready. Their %s is under way.', change.kind)
-            else 'The tables are ready.' end;
-    elsif build.state = 'dead' then
-        state := 'failed';
-        message := format('Building the tables failed; an operator has to look at job %s.',
-                          build.id);
-    else
-        state := 'pending';
-        message := case when coalesce(build.attempts, 0) = 0 then 'The tables are being built.'
-            else format('Building the tables has failed %s times; it is tried again.',
-                        build.attempts) end;
-    end if;
+            else 'The tables are ready.' end
+        else case
+            when coalesce(build.attempts, 0) = 0 then 'The tables are being built.'
+            else format('Building the tables has failed %s times; it is tried again.', build.attempts) end
+    end;
     return next;
 end $$;
 
@@ -763,11 +760,11 @@ declare
 begin
     for fn in
         select p.oid::regprocedure as signature,
-               p.proname in ('is_backend', 'request', 'unexpected') as internal
+               p.proname in ('is_backend', 'request', 'unexpected', 'agent_state') as internal
         from pg_catalog.pg_proc p
         where p.pronamespace in ('public'::regnamespace, 'provisioning'::regnamespace)
           and p.proname in (
-              'is_backend', 'request', 'unexpected',
+              'is_backend', 'request', 'unexpected', 'agent_state',
               'create_agent', 'update_agent_details', 'delete_agent', 'agent_status',
               'create_whatsapp_config', 'get_whatsapp_config', 'update_whatsapp_config',
               'delete_whatsapp_config',

@@ -89,6 +89,22 @@ begin
     complete := cardinality(near) < reach;
 end $$;
 
+-- Which job waits for which, for people and metrics: the same rule as in due. A pending job waits for every earlier open
+-- one of its prefix; but the deprovision of the prefix's first open job's agent waits for none.
+create view provisioning.job_waits with (security_invoker = true) as
+select w.id as job, e.id as earlier, e.kind as earlier_kind, e.state as earlier_state
+from provisioning.jobs w
+join provisioning.jobs e
+    on e.agent_prefix = w.agent_prefix and e.id < w.id and e.state in ('pending', 'dead', 'paused')
+where w.state = 'pending'
+  and not (w.kind = 'deprovision' and w.agent_id = (
+      select h.agent_id from provisioning.jobs h
+      where h.agent_prefix = w.agent_prefix and h.state in ('pending', 'dead', 'paused') order by h.id limit 1));
+
+-- It shows nobody more than the table does.
+revoke all on provisioning.job_waits from anon, authenticated, service_role;
+grant select on provisioning.job_waits to public;
+
 -- The first due job that nothing holds up and nobody else has in hands; it and its prefix are locked until
 -- the transaction ends. A definer: a row lock asks for the right to write, which the worker's role does not have.
 -- kinds and templates: as above
@@ -318,8 +334,8 @@ begin
         select from provisioning.jobs o
         where o.agent_id = former and o.kind = 'deprovision' and o.state in ('pending', 'dead', 'paused'))
     on conflict (agent_id, kind) where state = 'pending' do nothing;
-    insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id, priority)
-    values (old.kind, old.agent_id, old.agent_prefix, old.user_id, old.priority)
+    insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id, priority, unreported)
+    values (old.kind, old.agent_id, old.agent_prefix, old.user_id, old.priority, true)
     on conflict (agent_id, kind) where state = 'pending' do nothing;
 end $$;
 

@@ -145,7 +145,8 @@ create trigger refuse_foreign_code after delete on public.agents
 -- The end of a deletion. Row security hides nothing from these functions, and they check that what they did is done.
 
 -- What is known of an agent that is being deleted: from its row, else from what the deleted row left, else
--- nothing. A row that was put back under the same id and waits for its own provision is another agent's.
+-- nothing. A row that was put back under the same id and waits for its own provision is another agent's: its INSERT
+-- reported that. What reconcile or a former agent's tables have queued says nothing of a new row.
 create function provisioning.leaving_agent(agent bigint)
 returns table (
     present boolean,                -- its row is there, and goes with the deletion
@@ -159,7 +160,7 @@ begin
     select true, true, a.user_id, a.created_by, a.created_at from public.agents a
     where a.id = agent and not exists (
         select from provisioning.jobs j
-        where j.agent_id = agent and j.kind = 'provision' and j.state = 'pending');
+        where j.agent_id = agent and j.kind = 'provision' and j.state = 'pending' and not j.unreported);
     if not found then
         return query
         select false, true, d.user_id, d.created_by, d.created_at from provisioning.deleted_agents d

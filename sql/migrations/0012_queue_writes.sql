@@ -173,7 +173,7 @@ begin
 end $$;
 
 -- Queues jobs for what no trigger reported: agents without tables, and tables without an agent. How many; no row
--- while another sweep is under way, or a function of the API asks for a job (provisioning.request).
+-- while another sweep or an adoption is under way.
 -- A dead, paused or cancelled job is somebody's decision to take, so it counts as reported.
 -- Who exists is asked by living_agents, which raises where row security would hide a row: then nothing is
 -- queued. The snapshot is taken behind the lock, so what the last holder added is seen.
@@ -191,8 +191,8 @@ begin
     with living as materialized (
         select l.id, l.agent_prefix, l.user_id from provisioning.living_agents() l
     ), unbuilt as (
-        insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id)
-        select 'provision', l.id, l.agent_prefix, l.user_id
+        insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id, unreported)
+        select 'provision', l.id, l.agent_prefix, l.user_id, true
         from living l
         where not exists (select from provisioning.agents p where p.agent_id = l.id)
           and not exists (

@@ -1,17 +1,10 @@
--- What has become of jobs; `blocked`: pending behind a dead or paused one (as in
--- provisioning.due), so it will stay.
+-- What has become of jobs; `blocked`: pending behind a dead or paused one, so it will stay.
 -- $1 ids
 select
     j.id,
     case
-        when j.state = 'pending' and exists (
-            select from provisioning.jobs e
-            where e.agent_prefix = j.agent_prefix
-              and e.id < j.id
-              and e.state in ('dead', 'paused')
-              and not (j.kind = 'deprovision' and j.agent_id = (
-                  select h.agent_id from provisioning.jobs h
-                  where h.agent_prefix = j.agent_prefix and h.state in ('pending', 'dead', 'paused') order by h.id limit 1))
+        when exists (
+            select from provisioning.job_waits w where w.job = j.id and w.earlier_state in ('dead', 'paused')
         ) then 'blocked'
         else j.state
     end as state,

@@ -55,17 +55,11 @@ select
     e.state as waits_for_state
 from page p
 left join lateral (
-    -- As in provisioning.due; a dead or paused one is named first, because it needs a person.
-    select e.id, e.state
-    from provisioning.jobs e
-    where p.state = 'pending'
-      and e.agent_prefix = p.agent_prefix
-      and e.id < p.id
-      and e.state in ('pending', 'dead', 'paused')
-      and not (p.kind = 'deprovision' and p.agent_id = (
-          select h.agent_id from provisioning.jobs h
-          where h.agent_prefix = p.agent_prefix and h.state in ('pending', 'dead', 'paused') order by h.id limit 1))
-    order by e.state = 'pending', e.id
+    -- A dead or paused one is named first, because it needs a person.
+    select w.earlier as id, w.earlier_state as state
+    from provisioning.job_waits w
+    where w.job = p.id
+    order by w.earlier_state = 'pending', w.earlier
     limit 1
 ) e on true
 order by

@@ -1,5 +1,5 @@
 -- Agents with what stands for them: the rows in public.agents, tables that outlived their agent,
--- and agents of which only open jobs are left. The state is that of public.agent_status.
+-- and agents of which only open jobs are left.
 -- Who exists is asked in a way that row security cannot filter.
 -- $1 prefix; null is any
 with living as materialized (
@@ -32,16 +32,7 @@ select
             join pg_catalog.pg_constraint c on c.conrelid = t.relation and c.contype = 'f'
                 and c.confrelid = 'public.agents'::regclass
             where t.agent_id = b.agent_id), false) as key_removed,
-    case
-        when deletion.state = 'pending' then 'deleting'
-        when deletion.state = 'paused' then 'paused'
-        when deletion.state = 'dead' then 'failed'
-        when not k.alive and b.agent_id is null then 'gone'
-        when not k.alive then case when deletion.state = 'cancelled' then 'kept' else 'deleting' end
-        when b.agent_id is not null then 'ready'
-        when build.state = 'dead' then 'failed'
-        else 'pending'
-    end as state,
+    provisioning.agent_state(k.alive, b.agent_id is not null, deletion.state, build.state) as state,
     coalesce(to_char(b.provisioned_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), b.provisioned_at::text) as provisioned_at,
     (select count(*) from provisioning.agent_tables t
      join pg_catalog.pg_class c on c.oid = t.relation

@@ -8,14 +8,9 @@ with live as materialized (
     select l.agent_prefix, l.run_at, before.waits, before.stuck
     from live l
     cross join lateral (
-        select count(*) > 0 as waits, coalesce(bool_or(e.state in ('dead', 'paused')), false) as stuck
-        from provisioning.jobs e
-        where e.agent_prefix = l.agent_prefix
-          and e.id < l.id
-          and e.state in ('pending', 'dead', 'paused')
-          and not (l.kind = 'deprovision' and l.agent_id = (
-              select h.agent_id from provisioning.jobs h
-              where h.agent_prefix = l.agent_prefix and h.state in ('pending', 'dead', 'paused') order by h.id limit 1))
+        select count(*) > 0 as waits, coalesce(bool_or(w.earlier_state in ('dead', 'paused')), false) as stuck
+        from provisioning.job_waits w
+        where w.job = l.id
     ) before
     where l.state = 'pending'
 )

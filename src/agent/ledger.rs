@@ -20,7 +20,7 @@ pub struct Changed {
 
 impl Changed {
     /// What a person does about it.
-    pub fn mend(&self) -> String {
+    pub fn fix(&self) -> String {
         format!(
             "put {} back as it was, and the change into a file with the next number; or, once \
              `agents verify` finds every agent as the new text makes it, accept that: delete from \

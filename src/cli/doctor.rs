@@ -37,8 +37,8 @@ pub(super) async fn main(args: &Args, config: &Config) -> Result<ExitCode, Error
                 Severity::Failure => "FAIL",
             };
             writeln!(out, "{mark}  {:<14} {}", finding.what, Printable(&finding.found))?;
-            if let Some(mend) = &finding.mend {
-                writeln!(out, "{:21}mend: {}", "", Printable(mend))?;
+            if let Some(fix) = &finding.fix {
+                writeln!(out, "{:21}fix: {}", "", Printable(fix))?;
             }
         }
     }

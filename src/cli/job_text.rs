@@ -127,7 +127,8 @@ pub(super) fn show(out: &mut impl Write, job: &Entry, cause: &Cause, next: &str)
     facts.fact(label, job.argument.as_ref());
     facts.fact(
         "asked for",
-        job.unreported.then_some("by nobody: the tables were found without their agent"),
+        (job.unreported && job.kind == "deprovision")
+            .then_some("by nobody: the tables were found without their agent"),
     );
     facts.fact("priority", Some(job.priority));
     facts.fact("failures", Some(job.attempts));

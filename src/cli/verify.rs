@@ -162,7 +162,7 @@ impl Report {
         for changed in &self.changed_templates {
             let how = if changed.gone { "is gone" } else { "was changed" };
             writeln!(out, "{} {how} after agents were built from it", clean(&changed.file))?;
-            writeln!(out, "  mend: {}", clean(&changed.mend()))?;
+            writeln!(out, "  fix: {}", clean(&changed.fix()))?;
         }
         let (checked, drifted) = (self.checked, self.drifted.len());
         writeln!(

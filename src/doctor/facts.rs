@@ -101,18 +101,18 @@ impl Facts {
     fn encryption(&self, sslmode: SslMode) -> Finding {
         let (encrypted, local): (bool, bool) = (self.0.get("encrypted"), self.0.get("local"));
         let verified = matches!(sslmode, SslMode::VerifyCa | SslMode::VerifyFull);
-        let mend =
+        let fix =
             "download the project's root certificate, set sslmode=verify-full and sslrootcert";
         match (encrypted, local, verified) {
             (true, _, true) => ok("encryption", "TLS, and the server is verified".to_owned()),
             (_, true, _) => ok("encryption", "a connection within this machine".to_owned()),
             (true, false, false) => {
                 let found = "TLS, but whoever is in between may pose as the server".to_owned();
-                warning("encryption", found, mend)
+                warning("encryption", found, fix)
             }
             (false, false, _) => {
                 let found = "none: password and data cross the network in plain text".to_owned();
-                warning("encryption", found, mend)
+                warning("encryption", found, fix)
             }
         }
     }
@@ -172,9 +172,9 @@ impl Facts {
              refuse_foreign_code a delete may run code of the worker's role with the rights of whoever deletes",
             off.join(", ")
         );
-        let mend: Vec<_> =
+        let fix: Vec<_> =
             off.iter().map(|t| format!("alter table public.agents enable trigger {t};")).collect();
-        failure("triggers", found, &mend.join(" "))
+        failure("triggers", found, &fix.join(" "))
     }
 
     fn old_triggers(&self) -> Finding {
@@ -187,11 +187,11 @@ impl Facts {
                              service then finds them in its way",
             old.join(", ")
         );
-        let mend: Vec<_> = old
+        let fix: Vec<_> = old
             .iter()
             .map(|t| format!("alter table public.agents disable trigger {};", pasteable(t)))
             .collect();
-        failure("old triggers", found, &mend.join(" "))
+        failure("old triggers", found, &fix.join(" "))
     }
 
     fn old_functions(&self) -> Finding {
@@ -203,8 +203,8 @@ impl Facts {
             "{} in schema public may build tables that this service does not know of",
             old.join(", ")
         );
-        let mend: Vec<_> = old.iter().map(|f| format!("drop routine {};", pasteable(f))).collect();
-        warning("old functions", found, &format!("if nothing else needs it: {}", mend.join(" ")))
+        let fix: Vec<_> = old.iter().map(|f| format!("drop routine {};", pasteable(f))).collect();
+        warning("old functions", found, &format!("if nothing else needs it: {}", fix.join(" ")))
     }
 
     fn locks(&self, config: &Config) -> Finding {
@@ -230,8 +230,8 @@ impl Facts {
             "{relations} relations need more than the {slots} lock slots there are: \
                              pg_dump fails with \"out of shared memory\""
         );
-        let mend = format!("raise max_locks_per_transaction to {}", 64 * (1 + relations / slots));
-        warning("pg_dump", found, &mend)
+        let fix = format!("raise max_locks_per_transaction to {}", 64 * (1 + relations / slots));
+        warning("pg_dump", found, &fix)
     }
 
     fn reference(&self) -> Finding {
@@ -309,9 +309,9 @@ impl Facts {
              From 90 % on nothing is sent, and workers poll; a full queue makes others' transactions fail",
             used * 100.0
         );
-        let mend = "look for the session: select pid, usename, application_name, state, xact_start from \
+        let fix = "look for the session: select pid, usename, application_name, state, xact_start from \
                     pg_stat_activity where xact_start is not null order by xact_start; \
                     then end it: select pg_terminate_backend(PID);";
-        warning("notification queue", found, mend)
+        warning("notification queue", found, fix)
     }
 }

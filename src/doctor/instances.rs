@@ -21,18 +21,18 @@ pub(super) async fn judge(client: &Client, config: &Config) -> Vec<Finding> {
     let rows = match client.query_typed(sql, &[(&settings, Type::TEXT)]).await {
         Ok(rows) => rows,
         Err(error) => {
-            let mend = "run deploy/roles.sql as postgres and log in as agent_provisioner";
-            return vec![warning(WHAT, Chain(&error).to_string(), mend)];
+            let fix = "run deploy/roles.sql as postgres and log in as agent_provisioner";
+            return vec![warning(WHAT, Chain(&error).to_string(), fix)];
         }
     };
     let Some(row) = rows.first() else { return Vec::new() };
     let differ: Vec<String> = row.get("differ");
     if !differ.is_empty() {
-        let mend = "give all instances the same configuration and restart them";
+        let fix = "give all instances the same configuration and restart them";
         let finding = |differs| {
             let found =
                 format!("{differs}: which instance takes a job decides what becomes of the agent");
-            warning(WHAT, found, mend)
+            warning(WHAT, found, fix)
         };
         return differ.into_iter().map(finding).collect();
     }

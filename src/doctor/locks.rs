@@ -13,12 +13,12 @@ pub(super) async fn judge(client: &Client) -> Vec<Finding> {
     let holders = match lock_holders(client).await {
         Ok(holders) => holders,
         Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
-            let mend = "run deploy/roles.sql as postgres and log in as agent_provisioner";
-            return vec![failure(WHAT, Chain(&error).to_string(), mend)];
+            let fix = "run deploy/roles.sql as postgres and log in as agent_provisioner";
+            return vec![failure(WHAT, Chain(&error).to_string(), fix)];
         }
         Err(error) => {
-            let mend = "see the server's log";
-            return vec![warning(WHAT, Chain(&error).to_string(), mend)];
+            let fix = "see the server's log";
+            return vec![warning(WHAT, Chain(&error).to_string(), fix)];
         }
     };
     if holders.is_empty() {
@@ -26,11 +26,11 @@ pub(super) async fn judge(client: &Client) -> Vec<Finding> {
     }
     let finding = |holder: &LockHolder| {
         let found = format!("jobs are held up by {holder}");
-        let mend = format!(
+        let fix = format!(
             "wait until that transaction is over, or, if nobody needs it: {}",
             holder.way_out
         );
-        warning(WHAT, found, &mend)
+        warning(WHAT, found, &fix)
     };
     holders.iter().map(finding).collect()
 }

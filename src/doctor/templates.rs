@@ -36,12 +36,12 @@ pub(super) async fn judge(client: &mut Client, config: &Config) -> Vec<Finding> 
             "{} {how} after agents were built from it: new agents may differ from those",
             changed.file
         );
-        warning(WHAT, found, &changed.mend())
+        warning(WHAT, found, &changed.fix())
     };
     changed.iter().map(finding).collect()
 }
 
 fn unusable(error: &(dyn std::error::Error + 'static)) -> Finding {
-    let mend = "mend what the error names, in the configuration or in the file";
-    failure(WHAT, Chain(error).to_string(), mend)
+    let fix = "fix what the error names, in the configuration or in the file";
+    failure(WHAT, Chain(error).to_string(), fix)
 }

@@ -15,8 +15,8 @@ pub(super) async fn judge(client: &Client, config: &Config) -> Vec<Finding> {
     let rows = match client.query_typed(SQL, &[]).await {
         Ok(rows) => rows,
         Err(error) => {
-            let mend = "run deploy/roles.sql as postgres and log in as agent_provisioner";
-            return vec![failure("trash", Chain(&error).to_string(), mend)];
+            let fix = "run deploy/roles.sql as postgres and log in as agent_provisioner";
+            return vec![failure("trash", Chain(&error).to_string(), fix)];
         }
     };
     let Some(row) = rows.first() else { return Vec::new() };
@@ -36,9 +36,9 @@ fn undo(config: &Config, keyed: i64) -> Finding {
         "{keyed} agents have a foreign key to public.agents: a plain DELETE of an agent empties its tables \
          before the service hears of it, and `agents restore` brings empty tables back"
     );
-    let mend = "delete agents by select * from public.delete_agent(ID), or give the keys up: \
+    let fix = "delete agents by select * from public.delete_agent(ID), or give the keys up: \
                 agent-provisioner agents convert --reference check, and reference = \"check\" in the configuration";
-    warning(WHAT, found, mend)
+    warning(WHAT, found, fix)
 }
 
 fn purge(held: Option<&str>) -> Finding {
@@ -49,7 +49,7 @@ fn purge(held: Option<&str>) -> Finding {
     let found = format!(
         "nothing is purged from the trash: the database's clock moved against the service's (seen {held})"
     );
-    let mend = "see that both clocks are right, look at agent-provisioner agents trash, then run \
+    let fix = "see that both clocks are right, look at agent-provisioner agents trash, then run \
                 agent-provisioner agents purge --resume --yes";
-    warning(WHAT, found, mend)
+    warning(WHAT, found, fix)
 }
