@@ -21,7 +21,7 @@ use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
     Timeouts,
 };
-use tokio_postgres::{Client, Connection, Socket, Transaction};
+use tokio_postgres::{Client, Connection, IsolationLevel, Socket, Transaction};
 
 use crate::error::Chain;
 use heard::Heard;
@@ -169,7 +169,9 @@ impl Db {
 
 /// Begins a transaction in which all that we depend on is set, whatever the session has.
 pub(crate) async fn begin(client: &mut Client) -> Result<Transaction<'_>, tokio_postgres::Error> {
-    let tx = client.transaction().await?;
+    // What is checked has to be what is there now, not what was there at the beginning.
+    let begin = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted);
+    let tx = begin.start().await?;
     tx.batch_execute(&settings::local()).await?;
     Ok(tx)
 }
