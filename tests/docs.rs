@@ -5,6 +5,7 @@
 mod commands;
 mod database;
 mod markdown;
+mod paths;
 mod samples;
 
 use std::collections::{BTreeMap, BTreeSet};

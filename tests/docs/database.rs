@@ -26,7 +26,7 @@ const RUN: [&str; 4] = ["alter ", "grant ", "revoke ", "set "];
 const SOMEBODY: &str = "00000000-0000-0000-0000-00000000000a";
 
 /// The statements of code blocks, and those in prose that are whole, with placeholders filled in.
-fn statements(text: &str) -> Vec<String> {
+pub fn statements(text: &str) -> Vec<String> {
     let begins = |text: &str| BEGINNINGS.iter().any(|beginning| text.starts_with(beginning));
     let mut found: Vec<String> = Vec::new();
     let mut open = false;
