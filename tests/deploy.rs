@@ -77,7 +77,7 @@ fn full_name(section: &str, line: &str) -> String {
 }
 
 /// The keys of a section that the program knows: it lists them when it meets another.
-fn known(section: &str) -> Vec<String> {
+pub fn known(section: &str) -> Vec<String> {
     let bogus = full_name(section, "bogus").replace('.', "__").to_uppercase();
     let error = config::load(None, [(format!("PROVISIONER_{bogus}"), "1".to_owned())]);
     let message = Chain(&error.unwrap_err()).to_string();

@@ -23,6 +23,7 @@ mod convert;
 mod deletion;
 mod deploy;
 mod dev;
+mod docs;
 mod doctor;
 mod failover;
 mod faults;
