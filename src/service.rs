@@ -59,9 +59,6 @@ pub enum Error {
 /// Runs until a signal, `end`, or the death of a part.
 pub async fn run(config: &Config, end: impl Future<Output = ()>) -> Result<End, Error> {
     let mut shutdown = Shutdown::new()?;
-    for (old, new) in &config.renamed {
-        tracing::warn!(old, new, "a configuration key has a new name: rename it");
-    }
     let (source, patience) = (config.database.source()?, config.database.patience());
     let listen = config.database.listen_source(&source)?;
     let templates = Templates::from(config.templates.as_deref(), &config.realtime)?;

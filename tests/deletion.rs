@@ -337,8 +337,15 @@ async fn an_agent_whose_old_tables_nobody_adopted_is_not_deleted() {
     admin.run(AGAIN).await;
     let service = db.service_with(&settings).await;
     admin.settled().await;
+    // What no template makes was not adopted, and is not emptied either.
+    let dead: String = admin.one(DEAD).await;
+    let untie = "alter table public.agt_old_notes drop constraint agt_old_notes_agent_fkey";
+    assert!(dead.contains(untie), "{dead}");
+    admin.run(&format!("{untie}; {AGAIN}")).await;
+    admin.settled().await;
     let done = "select outcome from provisioning.jobs where kind = 'deprovision'";
     assert_eq!(admin.rows(done).await, ["trashed"]);
+    assert_eq!(admin.one::<i64>("select count(*) from public.agt_old_notes").await, 1);
     expect(&agents(&db, &["restore", "agt_old"]).await, 0, &["with 4 tables"]);
     assert_eq!(admin.one::<i64>("select count(*) from public.agt_old_customers").await, 1);
     drop(service);

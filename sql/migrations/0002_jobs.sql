@@ -169,6 +169,9 @@ begin
     on conflict (agent_id) do update set
         agent_prefix = excluded.agent_prefix, user_id = excluded.user_id,
         created_by = excluded.created_by, created_at = excluded.created_at, deleted_at = excluded.deleted_at;
+    -- One that reconcile had found is asked for from now on; that approves nothing.
+    update provisioning.jobs j set unreported = false
+    from deleted d where j.agent_id = d.id and j.kind = 'deprovision' and j.state = 'paused' and j.unreported;
     insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id)
     select 'deprovision', d.id, d.agent_prefix, d.user_id from deleted d order by d.id
     on conflict (agent_id, kind) where state = 'pending' do nothing;

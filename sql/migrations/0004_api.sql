@@ -50,6 +50,10 @@ create function provisioning.request(
     language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' as $$
 #variable_conflict use_column
 begin
+    -- One that reconcile had found is asked for from now on; that approves nothing.
+    update provisioning.jobs j set unreported = false
+    where j.agent_id = request.agent_id and j.kind = 'deprovision' and request.kind = 'deprovision'
+      and j.state = 'paused' and j.unreported;
     -- Without a lock: the worker may hold the row for as long as the work takes. A paused deletion
     -- stays as it is, with the record of who asked first: to ask again does not approve it.
     if exists (select from provisioning.jobs j
@@ -406,6 +410,7 @@ declare
     deletion provisioning.jobs;
     build    provisioning.jobs;
     change   provisioning.jobs;
+    held_by  bigint;
 begin
     select true, a.user_id into alive, owner
     from public.agents a where a.id = agent_status.agent_id;
@@ -432,6 +437,10 @@ begin
 
     template_version := version;
     state := provisioning.agent_state(alive, version is not null, deletion.state, build.state);
+    if state = 'pending' then
+        select min(w.earlier) into held_by from provisioning.job_waits w
+        where w.job = build.id and w.earlier_state in ('dead', 'paused');
+    end if;
     message := case state
         when 'gone' then 'There is no such agent.'
         when 'kept' then format('The agent is gone; its tables are kept, since job %s was cancelled.', deletion.id)
@@ -452,6 +461,8 @@ begin
                 'The tables are ready. Their %s is under way.', change.kind)
             else 'The tables are ready.' end
         else case
+            when held_by is not null then format(
+                'The tables are not built yet: an operator has to look at job %s first.', held_by)
             when coalesce(build.attempts, 0) = 0 then 'The tables are being built.'
             else format('Building the tables has failed %s times; it is tried again.', build.attempts) end
     end;

@@ -472,7 +472,9 @@ begin
     loop
         if not pg_has_role(session_user, found_table.relowner, 'USAGE') then
             raise exception '% is no table of role %', found_table.oid::regclass, session_user
-                using errcode = 'insufficient_privilege';
+                using errcode = 'insufficient_privilege',
+                      hint = format('As the owner or as postgres: alter table %s owner to %I;',
+                          found_table.oid::regclass, session_user);
         end if;
         tables := tables || found_table.oid;
     end loop;

@@ -6,3 +6,4 @@ drop function provisioning.remove_agent(bigint, bigint);
 drop function provisioning.leaving_agent(bigint);
 drop function provisioning.hold_agent(bigint, text);
 drop function provisioning.living_agents(bigint[]);
+drop function provisioning.require_agents();

@@ -5,6 +5,23 @@
 -- policy would hide a row from the owner too (row security is forced), they raise 42501 and do not
 -- answer. So an answer is a proof.
 
+-- Refuses where public.agents is not the table that the first migration made or took over: the rows of a view, or of a
+-- table that somebody has put in its place, say nothing of which agents are gone. That table has a trigger of ours.
+create function provisioning.require_agents() returns void
+    language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if not exists (
+        select from pg_class c
+        join pg_trigger t on t.tgrelid = c.oid and t.tgname = 'enqueue_deprovision'
+        where c.oid = 'public.agents'::regclass and c.relkind in ('r', 'p'))
+    then
+        raise exception 'public.agents is not the table of agents: it is a view, or lacks the trigger enqueue_deprovision'
+            using errcode = 'insufficient_privilege';
+    end if;
+end $$;
+
+revoke all on function provisioning.require_agents() from public, anon, authenticated, service_role;
+
 -- The agents that exist: those of these ids, or all where `ids` is null.
 create function provisioning.living_agents(ids bigint[] default null)
 returns table (id bigint, agent_prefix text, user_id uuid, created_by uuid, created_at timestamptz)
@@ -12,6 +29,7 @@ returns table (id bigint, agent_prefix text, user_id uuid, created_by uuid, crea
     set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 begin
+    perform provisioning.require_agents();
     if ids is null then
         return query
         select a.id, a.agent_prefix::text, a.user_id, a.created_by, a.created_at from public.agents a;
@@ -28,6 +46,7 @@ create function provisioning.hold_agent(agent_id bigint, prefix text) returns bo
     set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_variable
 begin
+    perform provisioning.require_agents();
     perform from public.agents a where a.id = agent_id and a.agent_prefix = prefix for key share;
     return found;
 end $$;
@@ -197,6 +216,7 @@ declare
     switched_off boolean := false;
 begin
     perform provisioning.require_present();
+    perform provisioning.require_agents();
     select j.* into deletion from provisioning.jobs j
     where j.agent_id = agent and j.kind = 'deprovision' and j.state = 'pending'
     for update skip locked;

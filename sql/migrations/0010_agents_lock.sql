@@ -201,6 +201,10 @@ begin
         end if;
     end loop;
     perform set_config('lock_timeout', before, true);
+    -- A worker that is frozen from now on, with its machine or its network, keeps these locks no longer than that.
+    if shared <> '{}' then
+        perform set_config('idle_in_transaction_session_timeout', '2s', true);
+    end if;
     if waits and ended - asked > interval '5 ms' then
         perform provisioning.pause_lock_waits(ended - asked);
     end if;

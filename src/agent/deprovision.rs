@@ -52,8 +52,8 @@ pub async fn deprovision(
     if alive {
         holdings.require_untied()?;
     }
-    let left = !holdings.registered
-        && unmanaged::has_old_tables(client, &blueprint.manifest, prefix, alive).await?;
+    let left = unmanaged::has_old_tables(client, &blueprint.manifest, prefix, alive).await?
+        && !holdings.registered;
     if keys::take_off(client, id, &keys?).await? {
         return Ok(Outcome::Unfinished);
     }

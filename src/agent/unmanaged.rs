@@ -6,8 +6,8 @@ use tokio_postgres::types::Type;
 use super::error::{Error, query};
 use super::{Manifest, adopt};
 
-/// Whether unregistered tables bear the names of this agent's; it has no registration. While its row is there this
-/// refuses where one has a foreign key to `agents`: the end of the row would reach into it.
+/// Whether unregistered tables bear the names of this agent's. While its row is there this refuses where one has a
+/// foreign key to `agents`: the end of the row would reach into it.
 pub(super) async fn has_old_tables(
     client: &Client,
     manifest: &Manifest,

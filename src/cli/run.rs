@@ -18,6 +18,9 @@ pub(super) struct Args {
 
 pub(super) async fn main(args: &Args, config: &Config) -> Result<ExitCode, Error> {
     let hangups = shutdown::outlive_hangups().map_err(service::Error::from)?;
+    for (old, new) in &config.renamed {
+        tracing::warn!(old, new, "a configuration key has a new name: rename it");
+    }
     if args.migrate {
         let mut client = connect(config).await?;
         for migration in db::migrate(&mut client).await? {

@@ -76,12 +76,12 @@ pub(crate) fn next(job: &Entry) -> String {
 
 fn cancelled_deletion(job: &Entry) -> String {
     let kept = format!(
-        "It does not come back by itself. If the agent's row is gone, its tables are kept. To delete them after \
-         all: agent-provisioner jobs replay {}",
+        "It does not come back by itself. If the agent's row is gone, its tables are kept, and \
+         `agent-provisioner jobs replay {}` deletes them after all.",
         job.id
     );
     if job.argument.as_deref() == Some(KEYS_REMOVED) {
-        format!("{} {kept}", give_keys_back(&job.agent_prefix))
+        format!("{kept} {}", give_keys_back(&job.agent_prefix))
     } else {
         kept
     }
@@ -197,8 +197,8 @@ fn in_the_way(job: &Entry, error: &str) -> String {
     let adopt = if job.kind == "provision" {
         let prefix = &job.agent_prefix;
         format!(
-            "If an older trigger built it for this agent, take it over, which ends this job too: \
-             agent-provisioner agents adopt {prefix} "
+            "If an older trigger built it for this agent, `agent-provisioner agents adopt {prefix}` takes it over, \
+             which ends this job too. "
         )
     } else {
         String::new()
