@@ -165,3 +165,37 @@ async fn truncate_of_agents_is_refused_and_names_the_ways() {
     );
     assert_eq!(admin.tables("agt_a").await.len(), 0);
 }
+
+/// A soft deletion by a view, and a table that somebody has put in the place of ours.
+#[tokio::test]
+async fn what_stands_in_place_of_agents_proves_nothing() {
+    for instead in [
+        "create view public.agents as select * from public.agents_all where deleted_at is null",
+        "create table public.agents (like public.agents_all including all)",
+    ] {
+        let db = Database::new().await;
+        let (admin, service) = crm(&db).await;
+        admin
+            .run(&format!(
+                "alter table public.agents add column deleted_at timestamptz;
+                 begin; alter table public.agents rename to agents_all; {instead};
+                 update public.agents_all set deleted_at = now(); commit"
+            ))
+            .await;
+        let http = service.http().await;
+        answers(&http, "absence_unproven").await;
+        assert_eq!(admin.one::<i64>(DROPPED).await, 0, "{instead}");
+        assert_eq!(found(&db).await.0, "failure");
+        let kind = if instead.contains("view") { "view" } else { "table" };
+        admin
+            .run(&format!(
+                "drop {kind} public.agents; alter table public.agents_all rename to agents"
+            ))
+            .await;
+        until("the probe to be content", || async {
+            (get(&http, "/readyz").0 == 200).then_some(())
+        })
+        .await;
+        assert_eq!(admin.one::<i64>("select count(*) from public.agt_a_customers").await, 1);
+    }
+}

@@ -236,3 +236,39 @@ async fn an_agent_that_is_put_back_under_its_id_has_no_deletion_behind_it() {
     assert_eq!(admin.one::<i64>(known).await, 0);
     assert_eq!(admin.tables("agt_1").await.len(), 4);
 }
+
+#[tokio::test]
+async fn a_deletion_that_reconcile_had_found_is_somebodys_once_he_asks() {
+    let (db, admin, _service) = fleet(2, "0").await;
+    admin.run("select from public.delete_agent(1)").await;
+    admin.settled().await;
+    // As reconcile would have queued it.
+    admin.run("update provisioning.jobs set unreported = true where kind = 'deprovision'").await;
+    admin.run("select from public.delete_agent(1)").await;
+    let job =
+        "select id::text, state, unreported from provisioning.jobs where kind = 'deprovision'";
+    let found = admin.rows(job).await;
+    assert!(found[0].ends_with("|paused|f"), "{found:?}");
+    let id = found[0].split('|').next().unwrap().to_owned();
+    expect(
+        &ask(&db.url(ADMIN), &["jobs", "approve", &id, "--wait"]).await,
+        0,
+        &["1 job succeeded"],
+    );
+    assert_eq!(admin.rows("select id from public.agents").await, ["2"]);
+}
+
+#[tokio::test]
+async fn who_waits_behind_a_paused_deletion_is_told_so() {
+    let (_db, admin, _service) = fleet(1, "0").await;
+    admin.run("delete from public.agents").await;
+    admin.settled().await;
+    let agent = admin.create("agt_1").await;
+    let status = format!("select state, message from public.agent_status({agent})");
+    let told = admin.rows(&status).await;
+    let paused: i64 = admin.one("select id from provisioning.jobs where state = 'paused'").await;
+    assert!(
+        told[0].starts_with("pending|") && told[0].contains(&format!("job {paused} ")),
+        "{told:?}"
+    );
+}

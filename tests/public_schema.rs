@@ -79,7 +79,33 @@ async fn operators_and_functions_of_others_are_never_run() {
     drop(ask(&url, &["agents", "purge", "agt_b", "--yes"]).await);
     admin.settled().await;
     drop(service);
-    // Nor by templates of one's own whose names are qualified: their expressions mean the built-in operators.
+    // Names without a schema go on meaning schema public in templates of one's own, and only there.
+    let files = Files::new(&[(
+        "0001_x.sql",
+        "create table {prefix}_x (id int);
+         alter table {prefix}_x enable row level security;
+         revoke all on {prefix}_x from public, anon, authenticated, service_role;",
+    )]);
+    let _service = files.service(&db, &[("REFERENCE", "check")]).await;
+    admin.create("agt_d").await;
+    admin.settled().await;
+    assert!(admin.one::<bool>("select to_regclass('public.agt_d_x') is not null").await);
+    assert_eq!(admin.rows(OURS).await, [] as [&str; 0]);
+    // The trap is set.
+    let walk_in = "set application_name = 'agent-provisioner'; set search_path = public; select 'a'::varchar = 'a'::text";
+    admin.run(walk_in).await;
+    assert_eq!(admin.rows(OURS).await, ["agent-provisioner"]);
+}
+
+#[tokio::test]
+async fn expressions_in_qualified_templates_mean_the_built_in_operators() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    db.connect(SUPERUSER)
+        .await
+        .batch_execute(&STRANGER.replace("public_creator", "public_maker"))
+        .await
+        .unwrap();
     let files = Files::new(&[(
         "0001_x.sql",
         "create table public.{prefix}_x (id int, status varchar(10) default 'a' check (status = 'a'));
@@ -97,22 +123,6 @@ async fn operators_and_functions_of_others_are_never_run() {
         and d.refclassid = 'pg_operator'::regclass and o.oprnamespace = 'public'::regnamespace";
     assert_eq!(admin.one::<i64>(used).await, 0);
     assert_eq!(admin.rows(OURS).await, [] as [&str; 0]);
-    // Names without a schema go on meaning schema public in templates of one's own, and only there.
-    let files = Files::new(&[(
-        "0001_x.sql",
-        "create table {prefix}_x (id int);
-         alter table {prefix}_x enable row level security;
-         revoke all on {prefix}_x from public, anon, authenticated, service_role;",
-    )]);
-    let _service = files.service(&db, &[("REFERENCE", "check")]).await;
-    admin.create("agt_d").await;
-    admin.settled().await;
-    assert!(admin.one::<bool>("select to_regclass('public.agt_d_x') is not null").await);
-    assert_eq!(admin.rows(OURS).await, [] as [&str; 0]);
-    // The trap is set.
-    let walk_in = "set application_name = 'agent-provisioner'; set search_path = public; select 'a'::varchar = 'a'::text";
-    admin.run(walk_in).await;
-    assert_eq!(admin.rows(OURS).await, ["agent-provisioner"]);
 }
 
 const OURS: &str =
