@@ -131,6 +131,8 @@ async fn what_render_prints_runs_in_psql_and_makes_the_same_tables() {
     drop(service);
     admin.run("alter table public.agents disable trigger user").await;
     admin.run("insert into public.agents (id, agent_prefix) values (72, 'agt_b')").await;
+    // The service sends the key as a call of a function; whoever runs the statement itself needs this right.
+    admin.run("grant references on public.agents to agent_provisioner").await;
     let sql = run("", &["render", "agt_b", "--agent-id", "72"], &[]);
     let script = std::env::temp_dir().join(format!("render-{}.sql", std::process::id()));
     fs::write(&script, &sql.stdout).unwrap();

@@ -336,8 +336,10 @@ async fn an_agent_whose_old_tables_nobody_adopted_is_not_deleted() {
     expect(&agents(&db, &["adopt", "agt_old", "--yes"]).await, 0, &[]);
     admin.run(AGAIN).await;
     let service = db.service_with(&settings).await;
-    admin.settled().await;
-    // What no template makes was not adopted, and is not emptied either.
+    // What no template makes was not adopted, and is not emptied either. The repair waits for that.
+    admin
+        .holds("select exists (select from provisioning.jobs where state = 'dead' and id = 3)")
+        .await;
     let dead: String = admin.one(DEAD).await;
     let untie = "alter table public.agt_old_notes drop constraint agt_old_notes_agent_fkey";
     assert!(dead.contains(untie), "{dead}");
