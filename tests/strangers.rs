@@ -111,3 +111,28 @@ async fn who_keeps_a_migration_waiting_is_named() {
     let (migrated, ()) = tokio::join!(migrating, ending);
     expect(&migrated, 1, &[&format!("of role {role}")]);
 }
+
+/// Without a key to agents a deletion asks for no lock on the table beforehand.
+#[tokio::test]
+async fn who_keeps_a_deletion_from_the_agents_row_is_named() {
+    let db = Database::new().await;
+    let (admin, holder) = (db.admin().await, db.admin().await);
+    let service =
+        db.service_with(&[("REFERENCE", "check"), ("DATABASE__LOCK_TIMEOUT", "50ms")]).await;
+    admin.create("agt_6f78").await;
+    admin.settled().await;
+    holder.run("begin; lock table public.agents in share mode").await;
+    let pid: i32 = holder.one("select pg_backend_pid()").await;
+    assert!(admin.one::<bool>("select success from public.delete_agent(1)").await);
+    service.logged(&format!("backend {pid} (")).await;
+    let id: i64 = admin.one("select max(id) from provisioning.jobs").await;
+    let job: Value =
+        json(&ask(&db.url(WORKER), &["jobs", "show", &id.to_string(), "--json"]).await);
+    assert_eq!(job["blocked_by"][0]["pid"], pid, "{job}");
+    let found: Value = json(&ask(&db.url(ADMIN), &["doctor", "--json"]).await);
+    let locks = found.as_array().unwrap().iter().find(|f| f["what"] == "locks").unwrap();
+    assert_eq!(locks["severity"], "warning");
+    holder.run("commit").await;
+    admin.settled().await;
+    assert_eq!(admin.one::<i64>("select count(*) from public.agents").await, 0);
+}

@@ -329,15 +329,16 @@ returns table (
     prefix text,                -- the prefix that it has locked; null: none
     agent_id bigint,            -- whose table that is; null: all agents share it
     writers boolean,            -- whether it holds up 'share row exclusive', too
+    rows boolean,               -- whether it holds up who deletes a row, too
     way_out text                -- the statement that ends it
 )
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
     return query
-    select s.pid, s.role, s.application, s.state, s.seconds, null, h.agent_prefix, null::bigint, true, s.way_out
+    select s.pid, s.role, s.application, s.state, s.seconds, null, h.agent_prefix, null::bigint, true, true, s.way_out
     from (
-        select distinct l.pid, j.agent_prefix
+        select distinct l.pid, l.virtualtransaction, j.agent_prefix
         from pg_locks l
         join provisioning.jobs j
             on j.state = 'pending'
@@ -345,7 +346,7 @@ begin
         where l.locktype = 'advisory' and l.objsubid = 1 and l.granted and l.pid is distinct from pg_backend_pid()
           and l.database = (select d.oid from pg_database d where d.datname = current_database())
     ) h
-    cross join lateral provisioning.lock_holder(h.pid, null) s
+    cross join lateral provisioning.lock_holder(h.pid, h.virtualtransaction) s
     order by s.seconds desc nulls last, s.pid;
 
     if not exists (select from provisioning.jobs j where j.state = 'pending' and j.lock_wanted is not null) then
@@ -357,7 +358,8 @@ begin
         where j.state = 'pending' and j.lock_wanted is not null
     ), held as materialized (
         select l.pid, l.virtualtransaction, l.relation, a.agent_id,
-            l.mode not in ('AccessShareLock', 'RowShareLock') as writers
+            l.mode not in ('AccessShareLock', 'RowShareLock') as writers,
+            l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock') as rows
         from pg_locks l
         left join provisioning.agent_tables a on a.relation = l.relation
         where l.locktype = 'relation' and l.pid is distinct from pg_backend_pid()
@@ -371,12 +373,13 @@ begin
           end
     )
     select s.pid, s.role, s.application, s.state, s.seconds, min(h.relation::regclass::text), null, h.agent_id,
-        bool_or(h.writers), s.way_out
+        bool_or(h.writers), bool_or(h.rows), s.way_out
     from held h
     cross join lateral provisioning.lock_holder(h.pid, h.virtualtransaction) s
     where h.agent_id is not null
        or exists (select from waiting w where w.lock_wanted = 'access exclusive')
        or h.writers and exists (select from waiting w where w.lock_wanted = 'share row exclusive')
+       or h.rows and exists (select from waiting w where w.lock_wanted = 'own tables')
     group by s.pid, s.role, s.application, s.state, s.seconds, s.way_out, h.agent_id
     order by s.seconds desc nulls last, s.pid;
 end $$;

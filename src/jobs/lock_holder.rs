@@ -31,6 +31,9 @@ pub(crate) struct LockHolder {
     /// Whether it keeps writers off, too.
     #[serde(skip)]
     writers: bool,
+    /// Whether it keeps off even who deletes a row.
+    #[serde(skip)]
+    rows: bool,
 }
 
 /// All of them, the oldest transaction first. Nobody where no job is pending.
@@ -55,7 +58,9 @@ impl LockHolder {
             _ if self.prefix.is_some() => false, // nobody has taken the job
             Some(own) => own == agent,
             None => {
-                wanted == "access exclusive" || (wanted == "share row exclusive" && self.writers)
+                wanted == "access exclusive"
+                    || (wanted == "share row exclusive" && self.writers)
+                    || (wanted == "own tables" && self.rows)
             }
         }
     }
@@ -72,6 +77,7 @@ impl LockHolder {
             way_out: row.try_get("way_out")?,
             agent: row.try_get("agent_id")?,
             writers: row.try_get("writers")?,
+            rows: row.try_get("rows")?,
         })
     }
 }
