@@ -93,7 +93,7 @@ async fn of_a_prefix_that_was_deleted_again_and_again_each_comes_back() {
         admin.settled().await;
         assert_eq!(customers(&admin, "agt_ada").await, 0);
         let present = agents(&db, &["restore", "agt_ada"]).await;
-        expect(&present, 1, &["agt_ada is agent ", "so delete it first"]);
+        expect(&present, 1, &["agt_ada is agent ", "Delete it first"]);
     }
     admin.run("delete from public.agents where agent_prefix = 'agt_ada'").await;
     admin.settled().await;

@@ -120,7 +120,8 @@ enum Error {
     #[error(
         "{prefix} is agent {id}{}",
         if *alive {
-            ": a deleted agent comes back only under its own prefix, so delete it first"
+            ", which has the prefix now. Delete it first; where the trash then holds several of the prefix, \
+             `agents trash` lists them and --item chooses"
         } else {
             ", which is being deleted; see: agents show"
         }
