@@ -81,13 +81,7 @@ async fn nothing_is_lost_doubled_or_misordered_whatever_breaks() {
     let admin = stage.db.admin().await;
     // Waiting is tested elsewhere: here nobody has ten minutes for a fifth attempt.
     admin.run("update provisioning.jobs set run_at = now() where state = 'pending'").await;
-    admin
-        .holds(
-            "select not exists (select from provisioning.jobs where state = 'pending')
-                and not exists (select from public.agents a full join provisioning.agents p
-                    on p.agent_id = a.id where a.id is null or p.agent_id is null)",
-        )
-        .await;
+    settled(&admin).await;
     for mut worker in workers {
         worker.signal("TERM");
         assert_eq!(worker.ended().await.code(), Some(0));
@@ -110,6 +104,33 @@ async fn nothing_is_lost_doubled_or_misordered_whatever_breaks() {
     let states = "select distinct state from provisioning.jobs order by 1";
     assert_eq!(admin.rows(states).await.join(" ").replace("cancelled ", ""), "succeeded");
     assert_eq!(touched, [""; 0], "somebody else's tables");
+}
+
+/// Waits until nothing is left to do; says what is left where that takes long.
+async fn settled(admin: &Admin) {
+    const LEFT: &str =
+        "select a.id as alive, p.agent_id as built, j.id, j.kind, j.state, j.outcome, j.unreported,
+            j.attempts, j.run_at, j.created_at, j.lock_wanted, j.last_error, d.deleted_at
+        from public.agents a full join provisioning.agents p on p.agent_id = a.id
+        left join provisioning.jobs j on j.agent_id = coalesce(a.id, p.agent_id)
+        left join provisioning.deleted_agents d on d.agent_id = coalesce(a.id, p.agent_id)
+        where a.id is null or p.agent_id is null or exists (
+            select from provisioning.jobs o where o.agent_id = a.id and o.state = 'pending')
+        order by j.id";
+    let done = admin.holds(
+        "select not exists (select from provisioning.jobs where state = 'pending')
+            and not exists (select from public.agents a full join provisioning.agents p
+                on p.agent_id = a.id where a.id is null or p.agent_id is null)",
+    );
+    let told = async {
+        tokio::time::sleep(Duration::from_secs(45)).await;
+        eprintln!("chaos: left after 45 s: {:#?}", admin.rows(LEFT).await);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = done => {}
+        () = told => {}
+    }
 }
 
 fn clients(seed: u64) -> Vec<Client> {
