@@ -79,8 +79,14 @@ async fn nothing_is_lost_doubled_or_misordered_whatever_breaks() {
     let slots: Vec<Slot> = running.join_all().await.into_iter().flatten().collect();
 
     let admin = stage.db.admin().await;
-    // Waiting is tested elsewhere: here nobody has ten minutes for a fifth attempt.
-    admin.run("update provisioning.jobs set run_at = now() where state = 'pending'").await;
+    // Waiting is tested elsewhere: here nobody has ten minutes for a fifth attempt, or a minute for the next turn at
+    // a lock that somebody had for long.
+    admin
+        .run(
+            "select setval('provisioning.lock_writers_since', 0), setval('provisioning.lock_all_since', 0);
+             update provisioning.jobs set run_at = now() where state = 'pending'",
+        )
+        .await;
     settled(&admin).await;
     for mut worker in workers {
         worker.signal("TERM");
