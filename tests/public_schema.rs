@@ -113,6 +113,13 @@ async fn expressions_in_qualified_templates_mean_the_built_in_operators() {
          revoke all on public.{prefix}_x from public, anon, authenticated, service_role;
          insert into public.{prefix}_x default values;",
     )]);
+    // One that needs the schema changes nothing for the others.
+    files.write(
+        "0002_y.sql",
+        "create table {prefix}_y (id int);
+         alter table {prefix}_y enable row level security;
+         revoke all on {prefix}_y from public, anon, authenticated, service_role;",
+    );
     let service = files.service(&db, &[("REFERENCE", "check")]).await;
     admin.create("agt_e").await;
     admin.settled().await;

@@ -6,7 +6,7 @@ use tokio_postgres::types::Type;
 
 use super::error::{Error, query};
 use super::provision::{apply, reach};
-use super::script::{Place, Script};
+use super::script::Script;
 use super::{Prefix, Templates, rehearsal};
 
 /// A table that a file declares public, and how far it is.
@@ -66,8 +66,7 @@ async fn maker(
     let back = format!("rollback to savepoint {savepoint}");
     client.batch_execute(&back).await.map_err(query("try the templates again"))?;
     reach(client, script, scratch).await?;
-    for Place { at, text } in script.places() {
-        let statement = Script::of(text).with_public_path(script.public_path);
+    for (at, statement) in script.singles() {
         apply(client, &statement).await?;
         let (tables, _) = rehearsal::made(client, scratch).await?;
         if tables.names.iter().any(|name| name == table) {

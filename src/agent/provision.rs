@@ -220,10 +220,6 @@ pub(super) async fn hold(client: &Client, agent: &Agent, locked: bool) -> Result
     Ok(rows.first().is_some_and(|row| row.get(0)))
 }
 
-const PUBLIC_PATH: &str = "set local search_path = public, pg_temp;";
-/// What [`PUBLIC_PATH`] replaces. A single statement of a template comes without its semicolon.
-const OWN_PATH: &str = ";set local search_path = pg_catalog, pg_temp;";
-
 /// Sends rendered templates as one message; an error names the statement that failed. What adds foreign keys to
 /// `agents` is sent as a call.
 ///
@@ -232,12 +228,7 @@ pub(super) async fn apply(client: &Client, script: &Script) -> Result<(), Error>
     if script.is_empty() {
         return Ok(());
     }
-    let mut all = script.clone();
-    if script.public_path {
-        all = Script::of(PUBLIC_PATH);
-        all.append(script.clone());
-        all.append(Script::of(OWN_PATH));
-    }
+    let all = script.with_paths();
     let sent = all.with_agents_keys();
     let mut done = 0;
     let ran = async {

@@ -9,15 +9,19 @@ use super::statement::{self, Statement};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Script {
     pieces: Vec<Piece>,
-    /// Whether names without a schema mean schema public.
-    pub(super) public_path: bool,
 }
+
+const PUBLIC_PATH: &str = "set local search_path = public, pg_temp;";
+/// What [`PUBLIC_PATH`] replaces. A single statement of a template comes without its semicolon.
+const OWN_PATH: &str = ";set local search_path = pg_catalog, pg_temp;";
 
 #[derive(Clone, Debug)]
 struct Piece {
     /// Empty where it is from none.
     file: String,
     sql: String,
+    /// Whether schema public is in the path while it runs.
+    public_path: bool,
 }
 
 /// A statement and where it stands.
@@ -36,16 +40,44 @@ impl Script {
     }
 
     pub(super) fn of_file(file: &str, sql: String) -> Self {
-        Self { pieces: vec![Piece { file: file.to_owned(), sql }], public_path: false }
+        Self { pieces: vec![Piece { file: file.to_owned(), sql, public_path: false }] }
     }
 
-    /// Whether names without a schema are to mean schema public.
-    pub(super) fn with_public_path(self, public_path: bool) -> Self {
-        Self { public_path, ..self }
+    /// Whether schema public is to be in the path.
+    pub(super) fn with_public_path(mut self, public_path: bool) -> Self {
+        self.pieces.iter_mut().for_each(|piece| piece.public_path = public_path);
+        self
+    }
+
+    /// The same with what sets the path before and after each file that needs another one.
+    pub(super) fn with_paths(&self) -> Self {
+        let mut script = Self::default();
+        for piece in &self.pieces {
+            let only = Self { pieces: vec![piece.clone()] };
+            if piece.public_path {
+                script.append(Self::of(PUBLIC_PATH));
+                script.append(only);
+                script.append(Self::of(OWN_PATH));
+            } else {
+                script.append(only);
+            }
+        }
+        script
+    }
+
+    /// Each statement by itself, after its `file:line`.
+    pub(super) fn singles(&self) -> Vec<(String, Self)> {
+        let of = |piece: &Piece| {
+            let single = |statement: &Statement<'_>| {
+                let place = piece.place(statement, statement.line);
+                (place.at, Self::of(place.text).with_public_path(piece.public_path))
+            };
+            statement::split(&piece.sql).iter().map(single).collect::<Vec<_>>()
+        };
+        self.pieces.iter().flat_map(of).collect()
     }
 
     pub(super) fn append(&mut self, other: Self) {
-        self.public_path |= other.public_path;
         self.pieces.extend(other.pieces);
     }
 

@@ -5,7 +5,7 @@ use tokio_postgres::{Client, Row};
 
 use super::error::{Error, query};
 use super::provision::{apply, reach, tie};
-use super::script::{Place, Script};
+use super::script::Script;
 use super::{AgentId, Prefix, Reference, Templates, exposure, rehearsal};
 use crate::db;
 use crate::retry_policy::RetryPolicy;
@@ -66,8 +66,7 @@ async fn check(
     let back = "rollback to savepoint trial";
     client.batch_execute(back).await.map_err(query("try the templates again"))?;
     reach(client, &script, scratch).await?;
-    for Place { at, text } in script.places() {
-        let statement = Script::of(text).with_public_path(script.public_path);
+    for (at, statement) in script.singles() {
         apply(client, &statement).await?;
         if let Some(reason) = stray(client, scratch, &script).await? {
             return Err(Error::Stray { at, reason });
