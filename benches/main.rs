@@ -25,6 +25,7 @@ mod bulk;
 mod fleet;
 mod growth;
 mod insert;
+mod loader;
 mod locks;
 mod queue;
 mod recovery;
@@ -64,6 +65,7 @@ enum Row {
     Fleet,
     Rest,
     Recovery,
+    Loader,
 }
 
 /// What a row is given.
@@ -101,6 +103,7 @@ async fn main() {
                 queue::run(&mut bench).await;
             }
             Row::Recovery => recovery::run(&mut bench).await,
+            Row::Loader => loader::run(&mut bench).await,
         }
         bench.report.save();
     }

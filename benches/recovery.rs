@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use agent_provisioner::cluster::Stop;
+use agent_provisioner::dev_server::Stop;
 use tokio::time::sleep;
 use tokio_postgres::Client;
 

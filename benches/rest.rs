@@ -3,8 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use agent_provisioner::agent::statement;
-use agent_provisioner::cluster::SUPERUSER;
+use agent_provisioner::dev_server::SUPERUSER;
+use agent_provisioner::sql_text;
 use tokio::time::sleep;
 
 use super::Bench;
@@ -16,7 +16,7 @@ const AGENTS: usize = 100;
 /// For the last job's echoes to fade.
 const SETTLE: Duration = Duration::from_secs(5);
 /// One round of everything that recurs.
-const REST: Duration = Duration::from_secs(60);
+const REST: Duration = Duration::from_mins(1);
 
 pub async fn run(bench: &mut Bench) {
     let admin = bench.server.database("rest", AGENTS).await;
@@ -50,6 +50,6 @@ fn count(log: &str) -> u32 {
     let one = log.matches("LOG:  execute <unnamed>: ").count();
     let batches = log.split("LOG:  statement: ").skip(1);
     let in_them: usize =
-        batches.map(|sql| statement::split(sql.lines().next().unwrap()).len()).sum();
+        batches.map(|sql| sql_text::split(sql.lines().next().unwrap()).len()).sum();
     u32::try_from(one + in_them).unwrap()
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use agent_provisioner::cluster::SUPERUSER;
+use agent_provisioner::dev_server::SUPERUSER;
 use tokio_postgres::Client;
 
 use super::Bench;

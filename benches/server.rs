@@ -2,8 +2,8 @@
 
 use std::future::poll_fn;
 
-use agent_provisioner::cluster::{Cluster, SUPERUSER, Stop};
-use agent_provisioner::db;
+use agent_provisioner::dev_server::{DevServer, SUPERUSER, Stop};
+use agent_provisioner::postgres;
 use tokio::sync::mpsc;
 use tokio_postgres::{AsyncMessage, Client, NoTls};
 
@@ -21,19 +21,19 @@ const DURABLE: [(&str, &str); 3] =
 ///
 /// No database is dropped before the end: for minutes after thousands of files were deleted, some
 /// file systems (ext4 without a journal) are slow to create others.
-pub struct Server(Cluster);
+pub struct Server(DevServer);
 
 impl Server {
     /// Takes a few seconds.
     pub async fn start() -> Self {
-        let server = Self(Cluster::start(&DURABLE).unwrap());
+        let server = Self(DevServer::start(&DURABLE).unwrap());
         let root = server.connect(SUPERUSER, "postgres").await;
         root.batch_execute(SHIM).await.unwrap();
         let password = |role| format!("alter role {role} password '{}'", server.0.password());
         root.batch_execute(&password(ADMIN)).await.unwrap();
         server.shim("migrated").await;
         let mut admin = server.connect(ADMIN, "migrated").await;
-        db::migrate(&mut admin).await.unwrap();
+        postgres::migrate(&mut admin).await.unwrap();
         admin.batch_execute(include_str!("../deploy/roles.sql")).await.unwrap();
         admin.batch_execute(&password(WORKER)).await.unwrap();
         server.shim("documented").await;

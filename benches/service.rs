@@ -12,7 +12,7 @@ use super::server::{ADMIN, Heard, Server, WORKER};
 /// What is measured.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_agent-provisioner");
 /// Nothing that is measured takes as long; a run that hangs should end.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// A running service, and an ear for what it has done. Killed when dropped.
 pub struct Service {

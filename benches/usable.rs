@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use agent_provisioner::agent::{AgentId, Reference, Templates};
+use agent_provisioner::agent::{AgentId, Reference};
+use agent_provisioner::templates::Templates;
 use tokio_postgres::Client;
 
 use super::Bench;

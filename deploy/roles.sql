@@ -23,7 +23,7 @@ declare
 begin
     if to_regrole('agent_provisioner') is null then
         begin
-            create role agent_provisioner login connection limit 20
+            create role agent_provisioner login connection limit 50
                 nosuperuser nocreatedb nocreaterole noreplication nobypassrls;
         exception when duplicate_object or unique_violation then
             null;
@@ -63,7 +63,7 @@ begin
             -- Whoever comes behind us waits, too: briefly, and seldom.
             set local lock_timeout = '20ms';
             lock table public.agents, public.whatsapp_configuration, provisioning.migrations,
-                provisioning.jobs, provisioning.agents, provisioning.agent_tables,
+                provisioning.repeatables, provisioning.jobs, provisioning.agents, provisioning.agent_tables,
                 provisioning.agent_types, provisioning.deleted_agents in access exclusive mode;
             exit;
         exception when lock_not_available then
@@ -80,7 +80,7 @@ grant usage, create on schema public to agent_provisioner;
 grant usage on schema provisioning to agent_provisioner;
 grant usage, create on schema provisioning_trash to agent_provisioner;
 
-grant select on provisioning.migrations to agent_provisioner;
+grant select on provisioning.migrations, provisioning.repeatables to agent_provisioner;
 
 -- What decides which agents go: written by functions, which prove what they write. An older version of this
 -- script granted more.
@@ -95,16 +95,17 @@ grant select on provisioning.jobs, provisioning.agents, provisioning.deleted_age
 grant update (template_version, reference) on provisioning.agents to agent_provisioner;
 grant execute on function provisioning.settle(bigint, text, double precision),
     provisioning.begin_deletion(bigint), provisioning.cancel_earlier(bigint),
-    provisioning.record_failure(bigint, integer, integer, text, double precision, text, text, double precision,
-        boolean, text, boolean),
-    provisioning.is_free(bigint), provisioning.enqueue(text, bigint[], text, smallint),
+    provisioning.record_failure(bigint, integer, integer, text, double precision, double precision, boolean,
+        text, boolean, jsonb),
+    provisioning.is_free(bigint), provisioning.enqueue(text, bigint[], boolean, integer, text, text, smallint),
     provisioning.reconcile(), provisioning.replay(bigint[], text, text[], text, text, boolean),
-    provisioning.cancel(bigint[], text, text, boolean), provisioning.end_provision(bigint),
+    provisioning.cancel(bigint[], text, text, boolean), provisioning.end_blocked(bigint),
     provisioning.prune(double precision, bigint, bigint, boolean),
     provisioning.enter_agent(bigint, integer, text) to agent_provisioner;
 
 grant select, insert, update, delete
-    on provisioning.agent_tables, provisioning.agent_types, provisioning.templates
+    on provisioning.agent_tables, provisioning.agent_types, provisioning.templates,
+    provisioning.verified_agents, provisioning.drifted_agents, provisioning.verify_turn
     to agent_provisioner;
 -- Functions write there, and read in the catalog what they write.
 revoke all on provisioning.trash, provisioning.trash_relations, provisioning.purge_holds from agent_provisioner;
@@ -114,13 +115,15 @@ grant execute on function provisioning.note_keys(bigint, oid[]),
     provisioning.trash_agent(bigint, double precision, double precision),
     provisioning.purge_due(double precision), provisioning.purge_item(bigint, boolean) to agent_provisioner;
 grant execute on function provisioning.objects_of_others(name),
-    provisioning.agent_state(boolean, boolean, text, text) to agent_provisioner;
+    provisioning.agent_state(boolean, boolean, text, text, boolean, boolean),
+    provisioning.no_worker(timestamptz) to agent_provisioner;
 grant execute on function provisioning.touch_updated_at(), provisioning.total_orders()
     to agent_provisioner;       -- to create triggers with
 grant execute on function provisioning.next_id(bigint, regclass, name)
     to agent_provisioner;       -- for the rows that templates begin with
-grant execute on function provisioning.due(text[], integer, integer),
+grant execute on function provisioning.claimable_jobs(text[], integer, integer),
     provisioning.next_due(text[], integer), provisioning.claim(text[], integer, integer),
+    provisioning.made_here(regclass, oid),
     provisioning.register(bigint, text[], text[]), provisioning.requeue_behind_former(bigint, bigint),
     provisioning.living_agents(bigint[]), provisioning.hold_agent(bigint, text),
     provisioning.remove_agent(bigint, bigint) to agent_provisioner;
@@ -128,7 +131,7 @@ grant select, insert, update, delete on provisioning.instances to agent_provisio
 grant execute on function provisioning.notify(text, text, double precision),
     provisioning.end_clock_waits(),
     provisioning.is_current(timestamptz), provisioning.differing_instances(bigint, jsonb),
-    provisioning.show_instance(bigint, text, integer, text, jsonb, text, text) to agent_provisioner;
+    provisioning.show_instance(bigint, text, integer, text, jsonb, jsonb, text, text) to agent_provisioner;
 -- What paces locks on shared tables. DELETE allows the locks on the gates, which are empty.
 grant delete on provisioning.lock_gate, provisioning.sweep_gate, provisioning.limit_gate to agent_provisioner;
 grant select, update on sequence provisioning.lock_budget, provisioning.lock_writers_since,
@@ -139,7 +142,7 @@ grant execute on function provisioning.lock_pace(text), provisioning.require_loc
     provisioning.pause_lock_waits(interval), provisioning.free_lock_waiters(boolean),
     provisioning.lock_holders() to agent_provisioner;
 grant execute on function provisioning.publish(regclass, name) to agent_provisioner;
-grant execute on function provisioning.regain_statement(jsonb),
+grant execute on function provisioning.restore_statement(jsonb),
     provisioning.key_definition(jsonb), provisioning.keys_off(bigint[]),
     provisioning.forget_keys(bigint), provisioning.require_plain_key(regclass, smallint[], regclass, smallint[]),
     provisioning.refer_to_agents(jsonb), provisioning.make_key(jsonb), provisioning.add_key(jsonb),
@@ -147,6 +150,9 @@ grant execute on function provisioning.regain_statement(jsonb),
 
 drop policy if exists worker on provisioning.migrations;
 create policy worker on provisioning.migrations for select to agent_provisioner
+    using ((select current_user = 'agent_provisioner'));
+drop policy if exists worker on provisioning.repeatables;
+create policy worker on provisioning.repeatables for select to agent_provisioner
     using ((select current_user = 'agent_provisioner'));
 drop policy if exists worker on provisioning.jobs;
 create policy worker on provisioning.jobs for select to agent_provisioner
@@ -171,6 +177,18 @@ create policy worker on provisioning.agent_types for all to agent_provisioner
     ));
 drop policy if exists worker on provisioning.templates;
 create policy worker on provisioning.templates for all to agent_provisioner
+    using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
+
+-- What it found. An operator's own findings it does not see.
+drop policy if exists worker on provisioning.verified_agents;
+create policy worker on provisioning.verified_agents for all to agent_provisioner
+    using ((select current_user = 'agent_provisioner') and verified_by = 'agent_provisioner')
+    with check ((select current_user = 'agent_provisioner') and verified_by = 'agent_provisioner');
+drop policy if exists worker on provisioning.drifted_agents;
+create policy worker on provisioning.drifted_agents for all to agent_provisioner
+    using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
+drop policy if exists worker on provisioning.verify_turn;
+create policy worker on provisioning.verify_turn for all to agent_provisioner
     using ((select current_user = 'agent_provisioner')) with check ((select current_user = 'agent_provisioner'));
 
 drop policy if exists worker on provisioning.deleted_agents;
@@ -201,3 +219,51 @@ create policy worker_update on public.agents for update to agent_provisioner
     using ((select current_user = 'agent_provisioner')) with check (false);
 
 commit;
+
+-- After a restore without owners, or of another login, agents' tables are not the worker's: it could neither change nor
+-- drop them. So many at a time that their locks fit.
+do $$
+declare
+    worker  constant oid := to_regrole('agent_provisioner');
+    foreign_object record;
+    left_over bigint;
+begin
+    set local search_path = pg_catalog, pg_temp;
+    set local lock_timeout = '5s';
+    for foreign_object in
+        with ours as (
+            select c.oid, false as is_type
+            from provisioning.agent_tables t
+            join provisioning.agents a on a.agent_id = t.agent_id
+            join pg_catalog.pg_class c on c.oid = t.relation and c.relname ^@ (a.agent_prefix || '_')
+            union
+            select c.oid, false from pg_catalog.pg_class c
+            where c.relnamespace = 'provisioning_trash'::regnamespace and c.relkind in ('r', 'p')
+            union
+            select y.oid, true
+            from provisioning.agent_types t
+            join provisioning.agents a on a.agent_id = t.agent_id
+            join pg_catalog.pg_type y on y.oid = t.type and y.typname ^@ (a.agent_prefix || '_')
+        ), owned as (
+            select o.oid, o.is_type, coalesce(c.relowner, y.typowner) as owner
+            from ours o
+            left join pg_catalog.pg_class c on c.oid = o.oid and not o.is_type
+            left join pg_catalog.pg_type y on y.oid = o.oid and o.is_type
+        )
+        select o.oid, o.is_type, count(*) over () as objects
+        from owned o
+        where not pg_has_role(worker, o.owner, 'usage') and pg_has_role(o.owner, 'usage')
+        order by o.oid
+        limit 500
+    loop
+        left_over := foreign_object.objects - 500;
+        if foreign_object.is_type then
+            execute format('alter type %s owner to agent_provisioner', foreign_object.oid::regtype);
+        else
+            execute format('alter table %s owner to agent_provisioner', foreign_object.oid::regclass);
+        end if;
+    end loop;
+    if left_over > 0 then
+        raise warning '% tables and types of agents are left: run this file again', left_over;
+    end if;
+end $$;

@@ -1,6 +1,6 @@
 //! An agent is gone when its row is, and not when somebody cannot see its row.
 
-use agent_provisioner::cluster::SUPERUSER;
+use agent_provisioner::dev_server::SUPERUSER;
 
 use crate::http::answers;
 use crate::support::{

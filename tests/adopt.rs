@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use agent_provisioner::cluster::SUPERUSER;
+use agent_provisioner::dev_server::SUPERUSER;
 use serde_json::{Value, json as value};
 
 use crate::support::{
     ADA, ADMIN, Admin, BEN, CALLERS, Caller, Database, Files, WORKER, ask, expect, finish, json,
-    provisioner,
+    provisioner, sound,
 };
 
 const LEGACY: &str = include_str!("adopt/legacy.sql");
@@ -184,9 +184,13 @@ async fn three_generations_are_taken_over_under_live_traffic() {
     only_the_owner_reads(&admin, &[(ADA, "agt_1"), (BEN, "agt_40")]).await;
     // Again: nothing.
     let catalog = schema(&admin).await;
-    expect(&adopt(&db, &["--yes"]).await, 0, &["0 adopted, 0 repairs queued, 0 failed"]);
-    expect(&adopt(&db, &["--yes", "agt_1"]).await, 0, &["agt_1: nothing to adopt"]);
-    expect(&adopt(&db, &["agt_none"]).await, 1, &["no agent has the prefix \"agt_none\""]);
+    for args in [&["--yes", "--json"][..], &["--yes", "--json", "agt_1"]] {
+        let again = adopt(&db, args).await;
+        expect(&again, 0, &[]);
+        let done = json(&again);
+        assert_eq!([&done["adopted"], &done["jobs"], &done["failed"]], [&value!([]); 3]);
+    }
+    expect(&adopt(&db, &["agt_none"]).await, 1, &["\"agt_none\""]);
     assert_eq!(schema(&admin).await, catalog);
     drop(service);
 }
@@ -374,16 +378,23 @@ async fn whoever_is_not_adopted_is_a_failure_each_time_it_is_asked_for() {
         "agt_8 was not adopted: public.agt_8_messages is no table",
     ];
     let adopted = adopt(&db, &["--yes"]).await;
-    expect(&adopted, 1, &[&refused[..], &["6 adopted, 6 repairs queued, 5 failed"]].concat());
+    expect(&adopted, 1, &refused);
+    let repairs = "select count(*) from provisioning.jobs where kind = 'repair'";
+    assert_eq!(admin.one::<i64>(repairs).await, 6);
     let again = adopt(&db, &["--yes"]).await;
-    expect(&again, 1, &[&refused[..], &["0 adopted, 0 repairs queued, 5 failed"]].concat());
+    expect(&again, 1, &refused);
     let done = json(&adopt(&db, &["--yes", "--json"]).await);
     assert_eq!(done["failed"].as_array().unwrap().len(), 5);
-    expect(&adopt(&db, &["--yes", "agt_1", "agt_7"]).await, 0, &["agt_7: nothing to adopt"]);
+    assert_eq!([&done["adopted"], &done["jobs"]], [&value!([]); 2]);
+    let named = adopt(&db, &["--yes", "--json", "agt_1", "agt_7"]).await;
+    expect(&named, 0, &[]);
+    assert_eq!(json(&named)["adopted"], value!([]));
     // Who is registered is not adopted again, whatever has taken a table's place.
     let stand_in = "alter table public.agt_1_messages rename to agt_1_kept; create table public.agt_1_messages ()";
     admin.run(stand_in).await;
-    expect(&adopt(&db, &[]).await, 0, &["\n0 agents to adopt, 5 not adoptable\n"]);
+    let plan = json(&adopt(&db, &["--json"]).await);
+    assert_eq!(plan["agents"], value!([]));
+    assert_eq!(admin.one::<i64>(repairs).await, 6);
 }
 
 #[tokio::test]
@@ -416,7 +427,7 @@ async fn killed_midway_it_goes_on_where_it_was_and_one_locked_agent_holds_up_no_
     // It comes back to who is in use, and does not do so for ever.
     let mut impatient = provisioner(&db.url(ADMIN));
     impatient.env("PROVISIONER_DATABASE__LOCK_TIMEOUT", "5ms").args(["agents", "adopt", "--yes"]);
-    let given_up = ["agt_3 was not adopted: ", "55P03", "0 adopted, 0 repairs queued, 1 failed"];
+    let given_up = ["agt_3 ", "55P03"];
     expect(&finish(&mut impatient).await, 1, &given_up);
     let mut child = start(&db, "500ms");
     admin.holds(waits).await;
@@ -426,11 +437,7 @@ async fn killed_midway_it_goes_on_where_it_was_and_one_locked_agent_holds_up_no_
     assert!(admin.one::<bool>(&format!("select {registered} = 20")).await);
     let _service = db.service().await;
     admin.settled().await;
-    expect(
-        &ask(&db.url(ADMIN), &["agents", "verify"]).await,
-        0,
-        &["20 compared: 20 as they should be"],
-    );
+    sound(&ask(&db.url(ADMIN), &["agents", "verify", "--json"]).await, 20);
 }
 
 fn start(db: &Database, lock_timeout: &str) -> Child {
@@ -549,11 +556,11 @@ async fn rows_of_another_agent_keep_the_old_policies_until_somebody_decides() {
         ask(&db.url(ADMIN), &["jobs", "show", &admin.one::<i64>(job).await.to_string()]).await;
     expect(&shown, 0, &["agent-provisioner agents adopt agt_1"]);
     let adopted = adopt(&db, &["--yes", "--wait"]).await;
-    expect(
-        &adopted,
-        1,
-        &["agt_1_customers_agent_id_check", "is violated by some row", "agt_2 still differs"],
-    );
+    expect(&adopted, 1, &["agt_1_customers_agent_id_check", "agt_2"]);
+    let repairs = "select state || ' ' || outcome from provisioning.jobs
+                   where kind = 'repair' and agent_prefix in ('agt_1', 'agt_2')";
+    assert_eq!(admin.rows(repairs).await, ["succeeded drifted"; 2]);
+    service.logged("create policy agt_1_customers_owner on").await;
     let policies = "select count(*) from pg_policies where tablename = 'agt_1_customers' and policyname ~ 'policy'";
     assert_eq!(admin.one::<i64>(policies).await, 1);
     let verified = json(&ask(&db.url(ADMIN), &["agents", "verify", "agt_2", "--json"]).await);
@@ -564,7 +571,83 @@ async fn rows_of_another_agent_keep_the_old_policies_until_somebody_decides() {
     ];
     assert_eq!(left["agt_2"], expected.map(str::to_owned).into());
     admin.run("delete from public.agt_1_customers where agent_id = 2").await;
-    let replayed = ask(&db.url(ADMIN), &["jobs", "replay", "--prefix", "agt_1", "--wait"]).await;
-    expect(&replayed, 0, &[]);
+    let repaired = ask(&db.url(ADMIN), &["agents", "repair", "--force", "agt_1", "--wait"]).await;
+    expect(&repaired, 0, &[]);
     expect(&ask(&db.url(ADMIN), &["agents", "verify", "agt_1"]).await, 0, &[]);
+}
+
+#[tokio::test]
+async fn a_plan_tells_what_hangs_on_the_tables_and_what_differs_in_name_only() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    admin.run("insert into public.agents (agent_prefix) values ('agt_a'), ('agt_b')").await;
+    let built = include_str!("../sql/agent/0001_crm.sql");
+    for (prefix, id) in [("agt_a", "1"), ("agt_b", "2")] {
+        admin.run(&built.replace("{prefix}", prefix).replace("{agent_id}", id)).await;
+        let old = format!(
+            "alter index public.{prefix}_orders_status_idx rename to idx_{prefix}_orders_status;
+             alter table public.{prefix}_customers alter agent_id set default '{id}'::bigint + 0;
+             alter policy {prefix}_customers_owner on public.{prefix}_customers using (agent_id = {id});
+             alter policy {prefix}_orders_owner on public.{prefix}_orders rename to owner_only;
+             alter trigger touch_updated_at on public.{prefix}_orders rename to touch"
+        );
+        admin.run(&old).await;
+    }
+    admin
+        .run(
+            "create table public.agt_a_broadcasts (customer_id bigint references public.agt_a_customers (id));
+             create table public.agt_a_log (agent bigint references public.agents (id));
+             create view public.agt_a_view as select * from public.agt_a_orders;
+             create table public.agt_a_notes ();
+             create table public.log_of_all (agent bigint references public.agents (id) on delete cascade);
+             create schema crm;
+             create table crm.notes (customer_id bigint references public.agt_b_customers (id));
+             create table crm.plain ()",
+        )
+        .await;
+    let plan = json(&adopt(&db, &["--json"]).await);
+    let (first, second) = (&plan["agents"][0], &plan["agents"][1]);
+    let hanging = first["hanging"].as_array().unwrap().iter();
+    let hanging: Vec<_> = hanging.map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(hanging, ["agt_a_broadcasts", "agt_a_log", "agt_a_view"]);
+    assert_eq!(first["other_tables"].as_array().unwrap().len(), 4);
+    assert_eq!(second["hanging"][0]["name"], "crm.notes");
+    assert_eq!([&second["hanging"][1], &second["other_tables"]], [&Value::Null, &value!([])]);
+    let because = "log_of_all_agent_fkey refers to public.agents";
+    assert_eq!(plan["hanging"], value!([{ "name": "log_of_all", "because": because }]));
+    let of_kinds = |kinds: &[&str]| {
+        let all = second["differences"].as_array().unwrap().iter();
+        let named = all.filter(|one| kinds.contains(&one["kind"].as_str().unwrap()));
+        Value::Array(named.filter(|one| one["change"] != "differs").cloned().collect())
+    };
+    let renamed = |kind: &str, object: &str, found: &str| value!({ "change": "renamed", "kind": kind, "object": object, "found": found });
+    let on = "on public.agt_b_orders";
+    let expected = [
+        renamed("index", "public.agt_b_orders_status_idx", "public.idx_agt_b_orders_status"),
+        renamed("policy", &format!("agt_b_orders_owner {on}"), &format!("owner_only {on}")),
+        renamed("trigger", &format!("touch_updated_at {on}"), &format!("touch {on}")),
+    ];
+    assert_eq!(of_kinds(&["index", "policy", "trigger"]), value!(expected));
+    let text = String::from_utf8(adopt(&db, &[]).await.stdout).unwrap();
+    assert!(text.contains("2 agents: agt_a, agt_b\n"), "one group: {text}");
+    for told in ["agt_a_broadcasts", "crm.notes", "log_of_all"] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn an_old_index_that_is_the_same_is_taken_and_not_doubled() {
+    let (db, admin) = legacy([(1, 2)]).await;
+    db.migrate().await;
+    let index = async |name: &str| {
+        admin.one::<u32>(&format!("select 'public.{name}'::regclass::oid")).await
+    };
+    let old = index("idx_agt_1_orders_customer_id_status").await;
+    let _service = db.service().await;
+    expect(&adopt(&db, &["--yes", "--wait"]).await, 0, &[]);
+    assert_eq!(index("agt_1_orders_customer_id_status_idx").await, old);
+    let twice = "select count(*) from pg_index a join pg_index b
+            on a.indrelid = b.indrelid and a.indexrelid < b.indexrelid and a.indkey::text = b.indkey::text
+        where a.indrelid::regclass::text ^@ 'agt_1_'";
+    assert_eq!(admin.one::<i64>(twice).await, 0);
 }

@@ -4,7 +4,7 @@ use std::process::Output;
 
 use serde_json::{Value, json as value};
 
-use crate::support::{ADMIN, Database, WORKER, ask, expect, json};
+use crate::support::{ADA, ADMIN, BEN, BOSS, Database, WORKER, ask, expect, json};
 
 async fn agents(url: &str, args: &[&str]) -> Output {
     ask(url, &[&["agents"], args].concat()).await
@@ -22,7 +22,8 @@ async fn list_knows_every_agent_by_the_state_that_agent_status_gives_it() {
     drop(service);
     admin
         .run(
-            "insert into public.agents (agent_prefix)
+            "delete from provisioning.instances;
+             insert into public.agents (agent_prefix)
              values ('agt_broken'), ('agt_pending'), ('agt_brief');
              update provisioning.jobs set state = 'dead', finished_at = now(), last_error = 'no'
              where agent_prefix = 'agt_broken';
@@ -48,11 +49,11 @@ async fn list_knows_every_agent_by_the_state_that_agent_status_gives_it() {
             "agt_brief deleting 0",
             "agt_broken failed 0",
             "agt_deleting deleting 4",
-            "agt_left deleting 4",
+            "agt_left orphaned 4",
             "agt_pending pending 0",
             "agt_ready ready 4",
             "agt_stuck failed 4",
-            "agt_unseen pending 0",
+            "agt_unseen waiting 0",
         ];
         assert_eq!(states, expected, "{role}");
         let ready = &listed[5];
@@ -97,7 +98,56 @@ async fn show_measures_the_tables_and_names_what_is_missing_or_locked() {
     expect(&text, 0, &["Agent agt_6f78 (1) is ready", "1234", " kB", "missing", "provision"]);
 
     holder.run("begin; lock table public.agt_6f78_messages").await;
-    expect(&agents(&url, &["show", "agt_6f78"]).await, 0, &["locked just now", "1234"]);
+    expect(&agents(&url, &["show", "agt_6f78"]).await, 0, &["locked", "1234"]);
+}
+
+#[tokio::test]
+async fn list_show_and_agent_status_tell_of_renamed_and_moved_tables_in_the_same_words() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    admin.populate().await;
+    let service = db.service().await;
+    admin.settled().await;
+    drop(service);
+    admin
+        .run(
+            "alter table public.agt_ada_orders_items rename to agt_ada_order_items;
+             create schema archive; alter table public.agt_ada_orders set schema archive;
+             alter table public.agt_ada_messages set schema archive;
+             alter table archive.agt_ada_messages rename to \"Chats\"",
+        )
+        .await;
+    let words = [
+        ("agt_ada_messages", "moved to schema archive and renamed to \"Chats\""),
+        ("agt_ada_orders", "moved to schema archive"),
+        ("agt_ada_orders_items", "renamed to agt_ada_order_items"),
+    ];
+    let displaced = words.map(|(table, said)| value!({ "table": table, "displacement": said }));
+    for role in [WORKER, ADMIN] {
+        let listed = json(&agents(&db.url(role), &["list", "--json"]).await);
+        assert_eq!(listed[0]["displaced"], value!(displaced), "{role}");
+        assert_eq!(listed[1]["displaced"], value!([]), "{role}");
+        let shown = json(&agents(&db.url(role), &["show", "agt_ada", "--json"]).await);
+        for table in shown[0]["tables"].as_array().unwrap() {
+            let said = words.iter().find(|(name, _)| table["name"] == *name).map(|(_, said)| said);
+            assert_eq!(table["displacement"], value!(said), "{table}");
+            assert_eq!(table["present"], said.is_none(), "{table}");
+        }
+        for command in [&["list"][..], &["show", "agt_ada"]] {
+            expect(&agents(&db.url(role), command).await, 0, &words.map(|(_, said)| said));
+        }
+    }
+    let status = "select message from public.agent_status(1)";
+    let told = words.map(|(table, said)| format!(" The table {table} was {said}.")).concat();
+    for caller in [ADA, BOSS] {
+        let message = admin.ask(&caller, status).await.unwrap().rows;
+        assert_eq!(message, [format!("The tables are ready.{told}")]);
+    }
+    let others = "select message from public.agent_status(2)";
+    assert_eq!(admin.ask(&BEN, others).await.unwrap().rows, ["The tables are ready."]);
+    for sql in [status, "select * from provisioning.displaced_tables"] {
+        assert_eq!(admin.ask(&BEN, sql).await.unwrap_err().code().code(), "42501", "{sql}");
+    }
 }
 
 #[tokio::test]
@@ -115,14 +165,14 @@ async fn a_prefix_that_stands_for_two_agents_shows_both() {
     let brief = |agent: &Value| value!([agent["id"], agent["state"], agent["alive"]]);
     let all: Vec<_> = shown.as_array().unwrap().iter().map(brief).collect();
     assert_eq!(value!(all), value!([[2, "pending", true], [1, "deleting", false]]));
-    expect(&agents(&url, &["show", "agt_6f78"]).await, 0, &["whose row in public.agents is gone"]);
+    expect(&agents(&url, &["show", "agt_6f78"]).await, 0, &["(2)", "(1)", "public.agents"]);
 }
 
 #[tokio::test]
 async fn a_prefix_that_nobody_has_ends_with_1_and_wrong_usage_with_2() {
     let db = Database::new().await;
     let url = db.url(WORKER);
-    expect(&agents(&url, &["show", "agt_x"]).await, 1, &["no agent has the prefix \"agt_x\""]);
+    expect(&agents(&url, &["show", "agt_x"]).await, 1, &["\"agt_x\""]);
     expect(&agents(&url, &["show"]).await, 2, &["error: "]);
     expect(&agents(&url, &["list"]).await, 0, &["no agents"]);
     assert_eq!(json(&agents(&url, &["list", "--json"]).await), value!([]));

@@ -1,6 +1,6 @@
 //! public.users follows auth.users, and nothing that happens there keeps anybody from signing up.
 
-use agent_provisioner::cluster::SUPERUSER;
+use agent_provisioner::dev_server::SUPERUSER;
 
 use crate::support::{ADA, Admin, BOSS, CAT, Database};
 
@@ -36,7 +36,7 @@ const BROKEN: [&str; 7] = [
     "create function public.boom() returns trigger language plpgsql as
          $$ begin raise exception 'boom'; end $$;
      create trigger boom before insert on public.users for each row execute function public.boom()",
-    "drop function provisioning.put_user(uuid, text, text, text)",
+    "drop function provisioning.upsert_public_user(uuid, text, text, text)",
     "alter type public.role rename value 'agent' to 'member'",
 ];
 

@@ -1,9 +1,11 @@
 //! What a deletion may take for granted: nothing. That somebody asked for it, that the agent is gone, whose
 //! it was, and that each statement did what it was to do.
 
-use agent_provisioner::cluster::SUPERUSER;
+use agent_provisioner::dev_server::SUPERUSER;
 
-use crate::support::{ADA, ADMIN, Admin, BEN, Database, Files, Server, ask, expect, json, until};
+use crate::support::{
+    ADA, ADMIN, Admin, BEN, Database, Files, Server, WORKER, ask, expect, json, until,
+};
 use crate::trash::{AT_ONCE, CHECKED, KEPT, KEYED, LAST, TRASH, agents, contents, crm};
 
 /// What an operator's replay does.
@@ -23,7 +25,7 @@ async fn what_a_rule_or_a_trigger_swallows_fails_the_deletion() {
     let nothing = "create function public.nothing() returns trigger language plpgsql as
         $$ begin return null; end $$;
         create trigger nothing before";
-    for (reference, table, make, mend) in [
+    for (reference, table, make, fix) in [
         (
             CHECKED,
             "public.agents",
@@ -72,7 +74,7 @@ async fn what_a_rule_or_a_trigger_swallows_fails_the_deletion() {
         assert!(dead.contains(table), "{table}: {dead}");
         assert_eq!(contents(&admin, "agt_ada").await, before, "{table}");
         assert_eq!(admin.one::<i64>(TRASH).await, 0, "{table}");
-        admin.run(&format!("{mend}; {AGAIN}")).await;
+        admin.run(&format!("{fix}; {AGAIN}")).await;
         admin.settled().await;
         assert_eq!(admin.rows(LAST).await, ["deprovision|succeeded|trashed"], "{table}");
         assert_eq!(admin.rows(ACTIVE).await, ["+1|f", "+2|t"], "{table}");
@@ -358,9 +360,9 @@ async fn an_agent_whose_old_tables_nobody_adopted_is_not_deleted() {
     let _service = db.service_with(&settings).await;
     admin.settled().await;
     let dead: String = admin.one(DEAD).await;
-    let (_, mend) = dead.split_once("run alter ").unwrap();
-    let (mend, _) = mend.split_once(". Then").unwrap();
-    admin.run(&format!("alter {mend}; {AGAIN}")).await;
+    let (_, fix) = dead.split_once("run alter ").unwrap();
+    let (fix, _) = fix.split_once(". Then").unwrap();
+    admin.run(&format!("alter {fix}; {AGAIN}")).await;
     admin.settled().await;
     assert_eq!(admin.rows(done).await, ["row_deleted"]);
     assert_eq!(admin.one::<i64>("select count(*) from public.agt_old_customers").await, 1);
@@ -431,12 +433,12 @@ async fn a_partition_or_a_child_that_nobody_registered_stops_the_deletion() {
         admin.run("select from public.delete_agent(1)").await;
         admin.settled().await;
         let dead: String = admin.one(DEAD).await;
-        assert!(dead.contains("public.ab_events_2025 is a part of public.ab_events"), "{dead}");
+        assert!(dead.contains("public.ab_events_2025 "), "{dead}");
         assert_eq!(root.one::<i64>("select count(*) from public.ab_events").await, 2);
         assert_eq!(admin.one::<i64>("select count(*) from public.agents").await, 1);
-        let (_, mend) = dead.split_once("Run ").unwrap();
-        let (mend, _) = mend.split_once("; then").unwrap();
-        root.run(mend).await;
+        let (_, fix) = dead.split_once("Run ").unwrap();
+        let (fix, _) = fix.split_once("; then").unwrap();
+        root.run(fix).await;
         admin.run(AGAIN).await;
         admin.settled().await;
         assert_eq!(admin.one::<i64>("select count(*) from public.agents").await, 0);
@@ -451,7 +453,7 @@ async fn a_partition_or_a_child_that_nobody_registered_stops_the_deletion() {
 
 #[tokio::test]
 async fn a_parent_that_would_show_the_trashed_rows_keeps_them_from_the_trash() {
-    let (_db, admin, _service) = crm(CHECKED).await;
+    let (db, admin, _service) = crm(CHECKED).await;
     admin
         .run(
             "create table public.everybody (like public.agt_ada_customers);
@@ -461,10 +463,15 @@ async fn a_parent_that_would_show_the_trashed_rows_keeps_them_from_the_trash() {
         .await;
     admin.settled().await;
     let dead: String = admin.one(DEAD).await;
-    assert!(dead.contains("public.agt_ada_customers is a part of public.everybody"), "{dead}");
-    let (_, mend) = dead.split_once("Run ").unwrap();
-    let (mend, _) = mend.split_once("; then").unwrap();
-    admin.run(&format!("{mend}; {AGAIN}")).await;
+    assert!(dead.contains("public.everybody"), "{dead}");
+    let job = json(&ask(&db.url(ADMIN), &["jobs", "list", "--state", "dead", "--json"]).await);
+    assert_eq!(job[0]["relations"], serde_json::json!(["public.everybody"]));
+    let job =
+        json(&ask(&db.url(ADMIN), &["jobs", "show", &job[0]["id"].to_string(), "--json"]).await);
+    let next = job["next"].as_str().unwrap();
+    let fix = "alter table public.agt_ada_customers no inherit public.everybody;";
+    assert!(next.contains(fix), "{next}");
+    admin.run(&format!("{fix} {AGAIN}")).await;
     admin.settled().await;
     assert_eq!(admin.rows(LAST).await, ["deprovision|succeeded|trashed"]);
     assert_eq!(admin.one::<i64>("select count(*) from public.everybody").await, 0);
@@ -493,28 +500,93 @@ async fn no_view_that_was_made_while_the_worker_waited_shows_the_rows() {
 }
 
 #[tokio::test]
-async fn a_renamed_table_that_hangs_on_the_row_is_not_emptied_with_it() {
-    let (db, admin, _service) = crm(KEYED).await;
-    let rename = "alter table public.agt_ada_customers rename to people";
-    admin.run(&format!("{rename}; select from public.delete_agent(1)")).await;
+async fn a_renamed_table_holds_up_the_deletion_until_it_has_its_name_again() {
+    for (table, alive) in [("customers", true), ("orders", true), ("orders_items", false)] {
+        let (db, admin, _service) = crm(KEYED).await;
+        let moved = table == "customers";
+        let mut rename = format!("alter table public.agt_ada_{table} rename to people");
+        if moved {
+            rename += "; create schema archive; grant usage on schema archive to agent_provisioner;
+                       alter table public.people set schema archive";
+        }
+        let schema = if moved { "archive" } else { "public" };
+        let delete = if alive {
+            "select from public.delete_agent(1)"
+        } else {
+            "delete from public.agents where id = 1"
+        };
+        admin.run(&format!("{rename}; {delete}")).await;
+        admin.settled().await;
+        // The record of the error does not count.
+        admin.run("update provisioning.jobs set last_error = 'x' where state = 'dead'").await;
+        let dead = json(&ask(&db.url(ADMIN), &["jobs", "list", "--state", "dead", "--json"]).await);
+        assert_eq!(dead[0]["error_code"], "tables_renamed", "{table}: {dead}");
+        assert_eq!(dead[0]["relations"], serde_json::json!([format!("{schema}.people")]));
+        assert_eq!(admin.tables("agt_ada").await.len(), 3, "{table}");
+        let registered = "select count(*) from provisioning.agent_tables where agent_id = 1";
+        assert_eq!(admin.one::<i64>(registered).await, 4);
+        let id = dead[0]["id"].to_string();
+        let shown = json(&ask(&db.url(ADMIN), &["jobs", "show", &id, "--json"]).await);
+        let mut back = format!("alter table public.people rename to agt_ada_{table};");
+        if moved {
+            back = format!("alter table archive.people set schema public; {back}");
+        }
+        assert!(shown["next"].as_str().unwrap().contains(&back), "{shown}");
+        admin.run(&format!("{back} {AGAIN}")).await;
+        admin.settled().await;
+        assert_eq!(admin.rows(LAST).await, ["deprovision|succeeded|trashed"], "{table}");
+        expect(&agents(&db, &["restore", "agt_ada"]).await, 0, &["with 4 tables"]);
+    }
+}
+
+#[tokio::test]
+async fn what_has_taken_a_renamed_tables_name_makes_way_before_the_deletion_and_stays() {
+    let moved = "set schema auth; alter table auth.agt_ada_orders rename to people";
+    for (owner, away) in [(ADMIN, moved), (WORKER, "rename to agt_ada_orders_old")] {
+        let (db, admin, _service) = crm(KEYED).await;
+        let twin = format!(
+            "alter table public.agt_ada_orders {away}; create table public.agt_ada_orders (note text);
+             insert into public.agt_ada_orders values ('precious');
+             alter table public.agt_ada_orders owner to {owner};"
+        );
+        let root = Admin(db.connect(SUPERUSER).await);
+        root.run(&twin).await;
+        ask(&db.url(ADMIN), &["agents", "repair", "--wait", "agt_ada"]).await;
+        admin.run("select from public.delete_agent(1)").await;
+        admin.settled().await;
+        let dead = json(&ask(&db.url(ADMIN), &["jobs", "list", "--state", "dead", "--json"]).await);
+        assert_eq!(dead[0]["error_code"], "tables_renamed", "{owner}: {dead}");
+        let error: String =
+            admin.one("select last_error from provisioning.jobs where state = 'dead'").await;
+        let named = format!("in whose place now stands public.agt_ada_orders of role {owner}");
+        assert!(error.contains(&named), "{error}");
+        let id = dead[0]["id"].to_string();
+        let shown = json(&ask(&db.url(ADMIN), &["jobs", "show", &id, "--json"]).await);
+        let next = shown["next"].as_str().unwrap();
+        let statements = next.get(next.find("alter table").unwrap()..).unwrap();
+        let (statements, _) = statements.rsplit_once(';').unwrap();
+        assert!(statements.starts_with("alter table public.agt_ada_orders rename to "), "{next}");
+        root.run(&format!("{statements}; {AGAIN}")).await;
+        admin.settled().await;
+        assert_eq!(admin.rows(LAST).await, ["deprovision|succeeded|trashed"], "{owner}: {next}");
+        let left = "select note from public.agt_ada_orders_old";
+        let left = if owner == ADMIN { left.to_owned() } else { format!("{left}2") };
+        assert_eq!(root.rows(&left).await, ["precious"]);
+    }
+}
+
+#[tokio::test]
+async fn an_owner_that_lost_its_rights_on_one_agents_table_holds_up_no_other_deletion() {
+    let (_db, admin, _service) = crm(KEYED).await;
+    admin.run("insert into public.agents (agent_prefix) values ('agt_b')").await;
     admin.settled().await;
-    let dead: String = admin.one(DEAD).await;
-    assert!(dead.contains("public.people, once agt_ada_customers"), "{dead}");
-    assert_eq!(admin.one::<i64>("select count(*) from public.people").await, 1);
-    assert_eq!(admin.tables("agt_ada").await.len(), 3);
-    let (_, mend) = dead.split_once("or run ").unwrap();
-    let (mend, _) = mend.split_once("; then").unwrap();
-    admin.run(&format!("{mend}; {AGAIN}")).await;
+    admin
+        .run(&format!(
+            "revoke all on public.agt_b_customers from {WORKER}; select from public.delete_agent(1)"
+        ))
+        .await;
     admin.settled().await;
     assert_eq!(admin.rows(LAST).await, ["deprovision|succeeded|trashed"]);
-    assert_eq!(admin.one::<i64>("select count(*) from public.people").await, 1);
-    // The keys to it are back. An operator's session does not read tables that are both the worker's.
-    let restored = agents(&db, &["restore", "agt_ada"]).await;
-    expect(
-        &restored,
-        1,
-        &["with 3 tables", "only role agent_provisioner", "agents repair agt_ada"],
-    );
-    let keys = "select count(*) from pg_constraint where contype = 'f' and confrelid = 'public.people'::regclass";
-    assert_eq!(admin.one::<i64>(keys).await, 2);
+    let counts = "select has_table_privilege(relowner, oid, 'select') from pg_class where relname = 'agt_b_customers'";
+    assert!(admin.one::<bool>(counts).await, "its owner has its rights again");
 }

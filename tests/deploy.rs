@@ -7,12 +7,13 @@ use std::time::Duration;
 use std::{fs, iter};
 
 use agent_provisioner::config::{self, Config};
-use agent_provisioner::db::{SslMode, Target};
-use agent_provisioner::error::Chain;
+use agent_provisioner::postgres::{SslMode, Target};
+use agent_provisioner::telemetry::ErrorReport;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tokio_postgres::config::ChannelBinding;
 
-use crate::support::{provisioner, said};
+use crate::support::{have, provisioner, said};
 
 /// Keys of which the example shows a value that is not what happens without them.
 const NO_DEFAULT: &str = "templates reference database.url database.url_file database.listen_url \
@@ -35,7 +36,7 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("deploy-{}-{name}", std::process::id()));
+        let path = crate::support::temp_dir().join(format!("deploy-{}-{name}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }
@@ -80,7 +81,7 @@ fn full_name(section: &str, line: &str) -> String {
 pub fn known(section: &str) -> Vec<String> {
     let bogus = full_name(section, "bogus").replace('.', "__").to_uppercase();
     let error = config::load(None, [(format!("PROVISIONER_{bogus}"), "1".to_owned())]);
-    let message = Chain(&error.unwrap_err()).to_string();
+    let message = ErrorReport(&error.unwrap_err()).to_string();
     assert!(message.contains("expected"), "{message}");
     let (_, list) = message.split_once("expected").unwrap();
     let list = list.split(" for key").next().unwrap();
@@ -105,7 +106,7 @@ fn the_example_names_every_key_and_shows_its_default() {
         let name = full_name(section, line);
         let header = if section.is_empty() { String::new() } else { format!("[{section}]\n") };
         let config = load(&format!("{header}{line}\n"));
-        let config = config.unwrap_or_else(|error| panic!("{name}: {}", Chain(&error)));
+        let config = config.unwrap_or_else(|error| panic!("{name}: {}", ErrorReport(&error)));
         let same = shown(&config) == default;
         assert_eq!(same, !NO_DEFAULT.split(' ').any(|key| key == name), "{name}: {config:?}");
     }
@@ -159,8 +160,7 @@ fn manifest(kind: &str) -> Value {
 
 #[test]
 fn the_pods_find_their_settings_and_their_secret() {
-    let (settings, secret, pods) =
-        (manifest("ConfigMap"), manifest("Secret"), manifest("Deployment"));
+    let (settings, pods, job) = (manifest("ConfigMap"), manifest("Deployment"), manifest("Job"));
     let (name, text) = settings["data"].as_object().unwrap().iter().next().unwrap();
     let text = text.as_str().unwrap();
     let scratch = Scratch::new("pods");
@@ -174,10 +174,19 @@ fn the_pods_find_their_settings_and_their_secret() {
         mount["mountPath"].as_str().unwrap()
     };
     let file = format!("{}/{name}", mount("config"));
-    assert!(container["args"].as_array().unwrap().iter().any(|arg| *arg == *file), "{file}");
-    let key = secret["stringData"].as_object().unwrap().keys().next().unwrap();
-    let file = format!("url_file = \"{}/{key}\"", mount("secret"));
-    assert!(text.contains(&file), "{file}");
+    let variables = container["env"].as_array().unwrap();
+    let named =
+        |variable: &Value| variable["name"] == "PROVISIONER_CONFIG" && variable["value"] == *file;
+    assert!(variables.iter().any(named), "{file}");
+    let url = format!("{}/database_url", mount("secret"));
+    assert!(text.contains(&format!("url_file = \"{url}\"")), "{url}");
+    let migrates = &job["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(migrates["env"][0]["value"], *url);
+    assert_eq!(migrates["image"], container["image"]);
+    let checksum = &pods["spec"]["template"]["metadata"]["annotations"];
+    let digest = Sha256::digest(text);
+    let hex = digest.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    assert_eq!(checksum["agent-provisioner/config-checksum"], *hex);
 
     let labels = &pods["spec"]["template"]["metadata"]["labels"];
     for selector in
@@ -185,6 +194,7 @@ fn the_pods_find_their_settings_and_their_secret() {
     {
         assert_eq!(&selector["matchLabels"], labels);
     }
+    assert_eq!(&manifest("Service")["spec"]["selector"], labels);
 }
 
 #[test]
@@ -218,9 +228,12 @@ fn nobody_else_can_read_the_secrets() {
     assert!(compose.contains(&format!("chown {user} ")), "{user} reads them");
 }
 
-/// Whether a program is content and what it says, where it is installed.
+/// Whether a program is content, and what it says. `None` if the test is to end without it.
 pub fn tool(name: &str, args: &[&str]) -> Option<(bool, String)> {
-    let output = Command::new(name).args(args).output().ok()?;
+    if !have(&[name]) {
+        return None;
+    }
+    let output = Command::new(name).args(args).output().unwrap();
     Some((output.status.success(), said(&output)))
 }
 

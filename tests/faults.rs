@@ -5,9 +5,9 @@
 
 use std::process::Command;
 
-use agent_provisioner::cluster::Stop;
+use agent_provisioner::dev_server::Stop;
 
-use crate::support::{Admin, Database, Server, WORKER, ask, expect, until};
+use crate::support::{Admin, Database, Server, WORKER, ask, sound, until};
 
 /// Long enough for a job to stay where a lock holds it up.
 const PATIENT: (&str, &str) = ("DATABASE__LOCK_TIMEOUT", "50s");
@@ -129,10 +129,12 @@ async fn a_job_that_waits_for_the_agents_row_finds_it_gone() {
     admin.run("alter table public.agents disable trigger enqueue_provision").await;
     let agent = admin.create("agt_6f78").await;
     holder.run(&format!("begin; delete from public.agents where id = {agent}")).await;
+    // The sweep at the start may have found it, too.
     admin
         .run(&format!(
             "insert into provisioning.jobs (kind, agent_id, agent_prefix)
-             values ('provision', {agent}, 'agt_6f78'); notify agent_provisioning"
+             values ('provision', {agent}, 'agt_6f78') on conflict do nothing;
+             notify agent_provisioning"
         ))
         .await;
     admin.held_up("agt_6f78").await;
@@ -238,8 +240,7 @@ async fn a_crash_before_the_log_is_flushed_has_a_build_done_again_and_a_deletion
     signal("KILL", flusher);
     server.restart(Stop::Immediate, || {});
     done("provision", 2).await;
-    let verified = ask(&db.url(WORKER), &["agents", "verify"]).await;
-    expect(&verified, 0, &["1 compared: 1 as they should be"]);
+    sound(&ask(&db.url(WORKER), &["agents", "verify", "--json"]).await, 1);
     let admin = db.admin().await;
     assert_eq!(admin.rows(JOBS).await, ["provision|succeeded|provisioned|0"]);
 

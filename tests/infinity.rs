@@ -20,9 +20,9 @@ async fn a_job_that_is_put_off_for_good_disturbs_nobody() {
     let before: Vec<i32> = admin.one(SESSIONS).await;
     admin
         .run(
-            "insert into provisioning.jobs (kind, agent_id, agent_prefix, run_at, argument) values
+            "insert into provisioning.jobs (kind, agent_id, agent_prefix, run_at, template_version) values
                  ('repair', 1, 'agt_a', 'infinity', null),
-                 ('upgrade', 7, 'agt_x', '-infinity', '999');
+                 ('upgrade', 7, 'agt_x', '-infinity', 999);
              notify agent_provisioning",
         )
         .await;

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use crate::support::{
-    ADMIN, Admin, Database, Files, Pooler, Service, WORKER, finish, get, json, provisioner, until,
+    ADMIN, Admin, Database, Files, Pooler, Service, WORKER, finish, get, have, json, provisioner,
+    until,
 };
 
 const DIFFERS: &str = "another instance is configured differently";
@@ -162,6 +163,9 @@ async fn an_instance_is_compared_in_the_settings_that_both_know() {
 /// There the listener sends no proof that could carry it.
 #[tokio::test]
 async fn an_instance_that_does_not_listen_is_seen_as_well() {
+    if !have(&["pgbouncer"]) {
+        return;
+    }
     let db = Database::new().await;
     let admin = db.admin().await;
     let pooler = Pooler::before(&db, "transaction").await;

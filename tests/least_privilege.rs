@@ -1,6 +1,6 @@
 //! The worker's role does its work and reaches nothing else. (All services of these tests run as it.)
 
-use agent_provisioner::cluster::SUPERUSER;
+use agent_provisioner::dev_server::SUPERUSER;
 
 use crate::support::{ADMIN, Admin, Database, ROLES, Server, WORKER};
 
@@ -77,15 +77,15 @@ async fn the_worker_reads_no_customer_and_deletes_no_agent_unasked() {
 
 /// What is given back to a deleted agent an operator's session gives back.
 const BOOKS: [(&str, &str); 20] = [
-    ("update provisioning.trash set regain = '[]'", "42501"),
+    ("update provisioning.trash set restore_actions = '[]'", "42501"),
     ("update provisioning.trash set purge_at = now()", "42501"),
     ("delete from provisioning.trash", "42501"),
     (
         "insert into provisioning.trash (agent_id, agent_prefix, template_version, reference, provisioned_at, \
-         regain, purge_at) values (9, 'agt_x', 1, 'check', now(), '[]', now())",
+         restore_actions, purge_at) values (9, 'agt_x', 1, 'check', now(), '[]', now())",
         "42501",
     ),
-    ("update provisioning.trash_relations set home = 'x'", "42501"),
+    ("update provisioning.trash_relations set original_schema = 'x'", "42501"),
     ("delete from provisioning.trash_relations", "42501"),
     (
         "insert into provisioning.trash_relations values ('x', 1, 'table', 'public', 'users')",
@@ -199,7 +199,7 @@ async fn the_script_that_makes_the_role_may_run_again() {
     assert_eq!(admin.one::<String>(granted).await, before);
     let role = "select concat_ws(' ', rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin,
         rolreplication, rolbypassrls, rolconnlimit) from pg_roles where rolname = 'agent_provisioner'";
-    assert_eq!(admin.one::<String>(role).await, "f t f f t f f 20");
+    assert_eq!(admin.one::<String>(role).await, "f t f f t f f 50");
     let _service = db.service().await;
     admin.create("agt_x").await;
     admin.settled().await;

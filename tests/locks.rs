@@ -524,5 +524,88 @@ async fn a_migration_behind_an_open_sign_up_holds_nobody_up_and_goes_through() {
         sign_up.run("commit").await;
     };
     let (migrated, ()) = tokio::join!(migrating, watching);
-    expect(&migrated, 0, &["applied 0001 base"]);
+    expect(&migrated, 0, &["applied 0001 crm tables"]);
+}
+
+const LOSE_A_POLICY: &str = "drop policy agents_insert on public.agents";
+
+#[tokio::test]
+async fn a_repair_behind_a_report_holds_nobody_up_and_goes_through() {
+    let db = Database::new().await;
+    let (admin, report) = (db.admin().await, db.admin().await);
+    admin.run(LOSE_A_POLICY).await;
+    report.run("begin; lock table public.agents in access share mode").await;
+    let url = db.url(ADMIN);
+    let repairing = ask(&url, &["migrate", "repair"]);
+    let watching = async {
+        READERS.go_on(&db).await;
+        report.run("commit").await;
+    };
+    let (repaired, ()) = tokio::join!(repairing, watching);
+    expect(&repaired, 0, &["agents_insert"]);
+}
+
+#[tokio::test]
+async fn a_repair_that_gives_up_names_who_holds_the_lock() {
+    let db = Database::new().await;
+    let (admin, writer) = (db.admin().await, db.admin().await);
+    admin.run(LOSE_A_POLICY).await;
+    writer.run("begin; lock table public.agents in row exclusive mode").await;
+    let pid: i32 = writer.one("select pg_backend_pid()").await;
+    let refused = ask(&db.url(ADMIN), &["migrate", "repair"]).await;
+    let way_out = format!("select pg_terminate_backend({pid});");
+    expect(&refused, 1, &["public.agents", &way_out]);
+    writer.run("commit").await;
+    // Nothing of it is there.
+    let verified = json(&ask(&db.url(WORKER), &["migrate", "verify", "--json"]).await);
+    assert_eq!(verified["differences"].as_array().unwrap().len(), 1, "{verified}");
+}
+
+#[tokio::test]
+async fn a_repair_that_needs_no_lock_on_a_table_waits_for_nobody() {
+    let db = Database::new().await;
+    let (admin, report) = (db.admin().await, db.admin().await);
+    admin
+        .run("drop function public.agent_status(bigint); grant select on public.users to anon")
+        .await;
+    report.run("begin; lock table public.agents in access share mode").await;
+    let repaired = ask(&db.url(ADMIN), &["migrate", "repair", "--force"]).await;
+    expect(&repaired, 0, &["agent_status", "anon"]);
+    report.run("commit").await;
+}
+
+#[tokio::test]
+async fn a_worker_waits_for_no_lock_behind_another_worker_that_waits_for_one() {
+    let db = Database::new().await;
+    let (admin, other) = (db.admin().await, db.admin().await);
+    admin.run("create table public.shop (id int); grant select on public.shop to public").await;
+    let table = "create table public.{prefix}_t (id int primary key);
+                 alter table public.{prefix}_t enable row level security;
+                 revoke all on public.{prefix}_t from public, anon, authenticated, service_role;
+                 do $$ begin perform from public.shop; end $$";
+    let files = Files::new(&[("0001_t.sql", table)]);
+    let patient = [("DATABASE__LOCK_TIMEOUT", "1min"), ("DATABASE__STATEMENT_TIMEOUT", "2min")];
+    let service = files.service(&db, &patient).await;
+    admin.create("agt_a").await;
+    admin.create("agt_b").await;
+    admin.settled().await;
+    admin.run("drop table public.agt_a_t, public.agt_b_t").await;
+    service.signal("STOP");
+    expect(&files.ask(&db, &["agents", "repair"]).await, 0, &[]);
+    other.run("begin; lock table public.shop").await;
+    service.signal("CONT");
+    // What made the table is learnt by both, and neither is idle meanwhile.
+    admin
+        .holds(
+            "select count(*) = 2 from pg_stat_activity where usename = 'agent_provisioner'
+             and datname = current_database() and wait_event_type = 'Lock'",
+        )
+        .await;
+    other.run("rollback").await;
+    admin.settled().await;
+    assert_eq!(
+        admin.rows("select outcome from provisioning.jobs where kind = 'repair'").await,
+        ["repaired"; 2]
+    );
+    drop(service);
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::MetadataExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
@@ -9,7 +10,7 @@ use std::thread;
 
 use serde_json::Value;
 
-use crate::support::{Admin, Database, Files, WORKER, provisioner, until};
+use crate::support::{Admin, Database, Files, WORKER, provisioner, temp_dir, until};
 
 /// For one prefix it fails on its own row, as an upgrade of a large table can.
 const TEMPLATE: &str = "\
@@ -173,4 +174,28 @@ async fn whoever_reads_nothing_does_not_keep_a_service_that_cannot_start() {
         log.read_to_end(&mut said).unwrap();
         assert!(said.iter().all(|byte| *byte == 0));
     }
+}
+
+/// In systemd's journal each line has its priority; elsewhere none has one. What ends the service is a line as the others.
+#[test]
+fn the_journal_gets_priorities_and_the_last_line_is_as_the_others() {
+    let directory = temp_dir().join("journal");
+    fs::create_dir_all(&directory).unwrap();
+    for (in_journal, head) in [(true, "<3>{"), (false, "{")] {
+        let path = directory.join(format!("log-{in_journal}"));
+        let file = fs::File::create(&path).unwrap();
+        let it = file.metadata().unwrap();
+        let stream = if in_journal { it.ino() } else { it.ino() + 1 };
+        let mut command = provisioner("postgres://me@127.0.0.1:9/x");
+        command.env("JOURNAL_STREAM", format!("{}:{stream}", it.dev()));
+        command.env("PROVISIONER_TEMPLATES", "/nowhere").arg("run").stderr(file);
+        assert_eq!(command.status().unwrap().code(), Some(2));
+        let text = fs::read_to_string(&path).unwrap();
+        let line = text.lines().last().unwrap();
+        assert!(line.starts_with(head), "{line}");
+        let event: Value = serde_json::from_str(line.trim_start_matches("<3>")).unwrap();
+        assert_eq!(event.get("level").unwrap(), "ERROR");
+        assert!(event.get("error").unwrap().as_str().unwrap().contains("/nowhere"), "{line}");
+    }
+    fs::remove_dir_all(directory).unwrap();
 }

@@ -13,6 +13,19 @@ fn each_alert_fires_when_it_should_and_says_what_to_run() {
     for alert in alerts["groups"][0]["rules"].as_array().unwrap() {
         assert!(alert["for"].is_string(), "{alert}");
         assert!(alert["annotations"]["summary"].is_string(), "{alert}");
+        let runbook = alert["annotations"]["runbook_url"].as_str().unwrap();
+        let anchor = runbook.strip_prefix("docs/operate.md#").unwrap();
+        let title = |line: &str| {
+            line.starts_with('#')
+                && line
+                    .trim_start_matches('#')
+                    .trim()
+                    .to_lowercase()
+                    .replace(' ', "-")
+                    .replace('?', "")
+                    == anchor
+        };
+        assert!(read("docs/operate.md").lines().any(title), "{alert}");
         let text = alert["annotations"]["description"].as_str().unwrap();
         assert!(text.contains("`agent-provisioner "), "{alert}");
     }

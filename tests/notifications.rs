@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 
-use agent_provisioner::cluster::SUPERUSER;
+use agent_provisioner::dev_server::SUPERUSER;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_postgres::{AsyncMessage, Client, NoTls, Notification};
 

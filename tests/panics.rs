@@ -31,9 +31,9 @@ async fn a_panic_in_a_job_is_a_failed_attempt_of_that_job() {
     admin.create("agt_b").await;
     admin.settled().await;
     let jobs = "select agent_prefix, kind, state, attempts, last_error ^@ 'the program panicked: ', \
-                last_sqlstate from provisioning.jobs order by id";
-    let done = "agt_b|provision|succeeded|0|-|-";
-    let dead = "agt_a|deprovision|dead|2|t|-";
+                last_error_code, last_sqlstate from provisioning.jobs order by id";
+    let done = "agt_b|provision|succeeded|0|-|-|-";
+    let dead = "agt_a|deprovision|dead|2|t|panic|-";
     assert_eq!(admin.rows(jobs).await[1..], [dead, done]);
     assert_eq!(admin.tables("agt_a").await.len(), 4, "nothing of it was committed");
     let log = service.log();
@@ -44,7 +44,7 @@ async fn a_panic_in_a_job_is_a_failed_attempt_of_that_job() {
         assert_eq!((&line["level"], &line["job.id"]), (&"ERROR".into(), &2.into()));
         assert!(line["error"].as_str().unwrap().starts_with("the program panicked: "));
     }
-    assert_eq!(log.matches("src/agent/trash.rs").count(), 2, "the place is told");
+    assert_eq!(log.matches("src/provisioning/trash.rs").count(), 2, "the place is told");
     assert_eq!(get(&service.http().await, "/readyz").0, 200);
 
     admin

@@ -1,10 +1,11 @@
 //! Behind a pooler, in both of the modes that platforms offer.
 
-use agent_provisioner::cluster::SUPERUSER;
+use agent_provisioner::dev_server::SUPERUSER;
 
 use crate::settings::{FILES, HOSTILE, spoil};
 use crate::support::{
-    Admin, Database, Files, Pooler, SHARED, Service, WORKER, ask, expect, finish, json, provisioner,
+    Admin, Database, Files, Pooler, SHARED, Service, WORKER, ask, expect, finish, have, json,
+    provisioner,
 };
 
 const HOUR: [(&str, &str); 2] =
@@ -53,6 +54,9 @@ async fn left(pooler: &Pooler, db: &Database) -> Vec<String> {
 
 #[tokio::test]
 async fn in_session_mode_notifications_arrive() {
+    if !have(&["pgbouncer"]) {
+        return;
+    }
     let db = Database::new().await;
     let admin = db.admin().await;
     let pooler = Pooler::before(&db, "session").await;
@@ -69,6 +73,9 @@ async fn in_session_mode_notifications_arrive() {
 
 #[tokio::test]
 async fn in_transaction_mode_it_polls_and_leaves_nothing_to_other_clients() {
+    if !have(&["pgbouncer"]) {
+        return;
+    }
     let db = Database::new().await;
     let admin = db.admin().await;
     let pooler = Pooler::before(&db, "transaction").await;
@@ -88,6 +95,9 @@ async fn in_transaction_mode_it_polls_and_leaves_nothing_to_other_clients() {
 /// No session has our settings there: each transaction of ours makes its own.
 #[tokio::test]
 async fn in_transaction_mode_settings_of_the_database_change_nothing_of_what_is_built() {
+    if !have(&["pgbouncer"]) {
+        return;
+    }
     let (plain, db) = (Database::new().await, Database::new().await);
     let (usual, admin, files) = (plain.admin().await, db.admin().await, Files::new(&FILES));
     let _reference = files.service(&plain, &[]).await;
@@ -116,6 +126,9 @@ async fn in_transaction_mode_settings_of_the_database_change_nothing_of_what_is_
 
 #[tokio::test]
 async fn a_transaction_mode_pooler_that_nobody_named_is_noticed() {
+    if !have(&["pgbouncer"]) {
+        return;
+    }
     let db = Database::new().await;
     let admin = db.admin().await;
     let pooler = Pooler::before(&db, "transaction").await;
@@ -129,6 +142,9 @@ async fn a_transaction_mode_pooler_that_nobody_named_is_noticed() {
 
 #[tokio::test]
 async fn in_transaction_mode_a_listen_url_restores_notifications() {
+    if !have(&["pgbouncer"]) {
+        return;
+    }
     let db = Database::new().await;
     let admin = db.admin().await;
     let pooler = Pooler::before(&db, "transaction").await;
@@ -144,6 +160,9 @@ async fn in_transaction_mode_a_listen_url_restores_notifications() {
 
 #[tokio::test]
 async fn a_worker_that_is_killed_behind_a_pooler_leaves_its_job_to_the_next_one() {
+    if !have(&["pgbouncer"]) {
+        return;
+    }
     for mode in ["session", "transaction"] {
         let db = Database::new().await;
         let (admin, holder) = (db.admin().await, db.admin().await);

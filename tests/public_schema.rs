@@ -1,6 +1,6 @@
 //! Whoever may create in schema public has nothing of his run by the service, by a command or by a migration.
 
-use agent_provisioner::cluster::SUPERUSER;
+use agent_provisioner::dev_server::SUPERUSER;
 use serde_json::Value;
 
 use crate::support::{ADMIN, Database, Files, WORKER, ask, expect, json};
@@ -148,7 +148,7 @@ async fn doctor_names_who_may_create_in_schema_public_and_what_takes_our_names()
                 finding["fix"].as_str().map(str::to_owned),
             )
         };
-        [of("schema public"), of("owners")]
+        [of("schema public"), of("base schema")]
     };
     for url in [db.url(ADMIN), db.url(WORKER)] {
         assert_eq!(findings(url).await, [("ok".to_owned(), None), ("ok".to_owned(), None)]);
@@ -165,11 +165,10 @@ async fn doctor_names_who_may_create_in_schema_public_and_what_takes_our_names()
         let fix = creators.1.unwrap();
         assert!(fix.contains("from \"Public creator\";") && fix.contains("from public;"), "{fix}");
         let fix = objects.1.unwrap();
-        assert!(
-            fix.contains("alter function public.delete_agent(agent_id integer) owner to"),
-            "{fix}"
-        );
+        assert!(fix.contains("drop routine public.delete_agent(integer);"), "{fix}");
     }
+    let verified = json(&ask(&db.url(WORKER), &["migrate", "verify", "--json"]).await);
+    assert_eq!(verified["differences"][0]["owner"], "\"Public creator\"");
     // A migration refuses it, too, before anything of it is run.
     expect(
         &ask(&db.url(ADMIN), &["migrate"]).await,
@@ -177,13 +176,12 @@ async fn doctor_names_who_may_create_in_schema_public_and_what_takes_our_names()
         &["public.delete_agent(agent_id integer)", "Public creator"],
     );
     let [creators, objects] = findings(db.url(ADMIN)).await;
-    for fix in
-        [creators.1.unwrap(), objects.1.unwrap().split_once("superuser: ").unwrap().1.to_owned()]
+    for fix in [creators.1.unwrap(), objects.1.unwrap().split_once("does: ").unwrap().1.to_owned()]
     {
         root.batch_execute(&fix).await.unwrap();
     }
     assert_eq!(findings(db.url(WORKER)).await, [("ok".to_owned(), None), ("ok".to_owned(), None)]);
-    expect(&ask(&db.url(ADMIN), &["migrate"]).await, 0, &["up to date"]);
+    expect(&ask(&db.url(ADMIN), &["migrate", "status"]).await, 0, &[]);
     drop(admin);
 }
 

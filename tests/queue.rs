@@ -172,8 +172,8 @@ async fn an_upgrade_waits_for_a_worker_with_its_files_however_they_are_numbered(
     let admin = Database::new().await.admin().await;
     admin
         .run(
-            "insert into provisioning.jobs (kind, agent_id, agent_prefix, argument)
-             values ('upgrade', 1, 'agt_a', '2026112101')",
+            "insert into provisioning.jobs (kind, agent_id, agent_prefix, template_version)
+             values ('upgrade', 1, 'agt_a', 2026112101)",
         )
         .await;
     for (version, claimed) in [("20261121", 0), ("2026112100", 0), ("2026112101", 1)] {

@@ -355,7 +355,7 @@ ALTER TABLE {prefix}_notes
 alter table public.{prefix}_notes add foreign key (agent_id) references public.agents (id) not valid;";
 
 #[tokio::test]
-async fn a_key_inside_another_statement_needs_a_grant_and_the_error_says_what_else_works() {
+async fn a_key_inside_another_statement_is_refused_and_the_error_says_what_works() {
     let db = Database::new().await;
     let admin = db.admin().await;
     let files = Files::new(&[("0001_notes.sql", INLINE)]);
@@ -364,7 +364,11 @@ async fn a_key_inside_another_statement_needs_a_grant_and_the_error_says_what_el
         finish(provisioner(&db.url(WORKER)).envs([templates]).arg("run")).await
     };
     let way_out = "references public.agents (id) …; (docs/security.md, Foreign keys)";
-    expect(&run().await, 2, &["cannot run 0001_notes.sql:2 \"create table public.", way_out]);
+    expect(
+        &run().await,
+        2,
+        &["template 0001_notes.sql:3: a foreign key to public.agents", way_out],
+    );
     files.write("0001_notes.sql", PLAIN);
     let two = format!("{}, add check (id > 0)", ADDED.trim_end().trim_end_matches([';']));
     files.write("foreign_key.sql", &two);

@@ -1,6 +1,6 @@
 //! A server that answers, and refuses.
 
-use agent_provisioner::cluster::SUPERUSER;
+use agent_provisioner::dev_server::SUPERUSER;
 
 use crate::support::{
     ADMIN, Admin, Database, Server, Service, Standby, WORKER, ask, expect, get, json, until,
@@ -61,9 +61,9 @@ async fn a_standby_is_called_one() {
     standby.caught_up(&db.admin().await).await;
     let text = "the server is a standby, which is read-only: connect to the primary";
     let (worker, owner) = (standby.url(&db, WORKER), standby.url(&db, ADMIN));
-    let mut service = Service::start(&worker, &[]);
-    assert_eq!(service.ended().await.code(), Some(1));
+    let service = Service::start(&worker, &[]);
     service.logged(text).await;
+    answers(&service.http().await, "server_read_only").await;
     for args in [&["migrate"][..], &["migrate", "down", "--to", "0"]] {
         expect(&ask(&owner, args).await, 1, &[text]);
     }
@@ -103,8 +103,7 @@ async fn a_server_that_is_set_to_read_only_is_called_that() {
     root.create("agt_a").await;
     answers(&http, "server_read_only").await;
     service.logged("cannot look at the queue: the server is read-only").await;
-    let mut second = Service::start(&db.url(WORKER), &[]);
-    assert_eq!(second.ended().await.code(), Some(1));
+    let second = Service::start(&db.url(WORKER), &[]);
     second.logged("the server is read-only: default_transaction_read_only is on").await;
     let doctor = json(&ask(&db.url(WORKER), &["doctor", "--json"]).await);
     let of_writes = doctor.as_array().unwrap().iter().find(|finding| finding["what"] == "writes");

@@ -23,7 +23,7 @@ update provisioning.jobs set attempts = 3, last_error = 'secret' where kind = 'd
 update provisioning.jobs set state = 'dead', finished_at = now() where kind = 'deprovision'
     | failed 3 | Deleting the agent failed; an operator has to look at job 3.
 update provisioning.jobs set state = 'succeeded'; delete from public.agents; update provisioning.jobs set state = 'succeeded', finished_at = now()
-    | deleting 3 | The agent is gone; its tables are being dropped.
+    | orphaned 3 | The agent is gone, and nobody has asked for the deletion of its tables yet.
 delete from provisioning.agents
     | gone - | There is no such agent.";
 

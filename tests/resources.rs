@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use agent_provisioner::cluster::Stop;
+use agent_provisioner::dev_server::Stop;
 
 use crate::failover::{bounded, since, waits};
 use crate::support::{
@@ -47,7 +47,7 @@ async fn a_job_holds_no_more_lock_slots_than_doctor_reckons_with() {
     holder.run("commit").await;
     admin.settled().await;
     eprintln!("lock slots: a build {build}, a drop {drop}");
-    assert!((20..=80).contains(&build), "{build}");
+    assert!((20..=150).contains(&build), "{build}");
     assert!((20..=150).contains(&drop), "{drop}");
     let doctor = ["1 jobs at a time take up to 150 of"];
     let one = [("PROVISIONER_WORKER__CONCURRENCY", "1")];
@@ -138,7 +138,7 @@ async fn an_outage_is_logged_once_for_each_try_and_tries_become_rare() {
     // Not awaited inside: the server is locked until it is back.
     server.restart(Stop::Immediate, || {
         while waits(&since(&service, before)).len() < 25 || started.elapsed() < outage {
-            assert!(started.elapsed() < outage + Duration::from_secs(60), "{}", service.log());
+            assert!(started.elapsed() < outage + Duration::from_mins(1), "{}", service.log());
             std::thread::sleep(Duration::from_millis(20));
         }
     });

@@ -1,6 +1,6 @@
 //! What a login that may do nothing can do to the service: nothing without being named.
 
-use agent_provisioner::cluster::SUPERUSER;
+use agent_provisioner::dev_server::SUPERUSER;
 use serde_json::Value;
 
 use crate::support::{ADMIN, Admin, Database, WORKER, ask, expect, json};

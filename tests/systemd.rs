@@ -17,7 +17,7 @@ pub struct Manager {
 
 impl Manager {
     pub fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("notify-{name}-{}", std::process::id()));
+        let path = crate::support::temp_dir().join(format!("notify-{name}-{}", std::process::id()));
         fs::remove_file(&path).ok();
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_nonblocking(true).unwrap();
@@ -64,7 +64,13 @@ async fn the_service_is_ready_after_its_first_look_and_says_when_it_stops() {
         command.env("DATABASE_URL", db.url(WORKER)).env("NOTIFY_SOCKET", &manager.path);
         command.env("WATCHDOG_USEC", "200000").env("PROVISIONER_DATABASE__LOCK_TIMEOUT", "9s");
     });
-    service.logged("running").await;
+    // The manager reads all the while, as systemd does.
+    until("running", || async {
+        let before = manager.heard().unwrap_or_default();
+        assert!(!before.contains("READY"), "{before:?}");
+        service.log().contains(r#""message":"running""#).then_some(())
+    })
+    .await;
     for _ in 0..3 {
         let before = manager.heard_until("WATCHDOG=1").await;
         assert!(!before.concat().contains("READY"), "{before:?}");

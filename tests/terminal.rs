@@ -3,8 +3,8 @@
 
 use std::process::Output;
 
-use agent_provisioner::cluster::SUPERUSER;
-use agent_provisioner::printable::is_printable;
+use agent_provisioner::dev_server::SUPERUSER;
+use agent_provisioner::telemetry::is_printable;
 
 use crate::support::{
     ADMIN, Admin, Database, Files, Impostor, WORKER, ask, finish, json, provisioner, said,
@@ -113,7 +113,7 @@ async fn lists_of_jobs_and_the_log_show_errors_within_their_lines() {
 #[tokio::test]
 async fn a_servers_answer_stays_within_the_line_of_the_error() {
     let impostor = Impostor::refusing(EVIL);
-    for args in [&["jobs", "list"][..], &["doctor"], &["run"]] {
+    for args in [&["jobs", "list"][..], &["doctor"], &["status"]] {
         let mut command = provisioner(&impostor.url);
         let output = finish(command.args(args).env("PROVISIONER_LOG__FORMAT", "text")).await;
         assert_eq!(output.status.code(), Some(1));

@@ -7,9 +7,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use agent_provisioner::cluster::{self, Cluster};
-use agent_provisioner::db::{self, SslMode, Target};
-use agent_provisioner::error::Chain;
+use agent_provisioner::dev_server::{self, DevServer};
+use agent_provisioner::postgres::{self, SslMode, Target};
+use agent_provisioner::telemetry::ErrorReport;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tokio_postgres::Row;
 
@@ -52,7 +52,7 @@ fn signed(ca: &Ca, names: &[&str]) -> Outcome<(String, String)> {
 }
 
 /// A file next to the server's own, readable for it alone.
-fn write(cluster: &Cluster, name: &str, text: &str) -> Outcome<PathBuf> {
+fn write(cluster: &DevServer, name: &str, text: &str) -> Outcome<PathBuf> {
     let path = cluster.data_dir().join(name);
     fs::write(&path, text)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
@@ -62,7 +62,7 @@ fn write(cluster: &Cluster, name: &str, text: &str) -> Outcome<PathBuf> {
 }
 
 async fn ask(target: &Target, statement: &str) -> Outcome<Option<Row>> {
-    let connector = db::Connector::new(target)?;
+    let connector = postgres::Connector::new(target)?;
     let (client, connection) = target.config.connect(connector).await?;
     tokio::select! {
         row = client.query_opt(statement, &[]) => Ok(row?),
@@ -71,10 +71,10 @@ async fn ask(target: &Target, statement: &str) -> Outcome<Option<Row>> {
 }
 
 /// Returns once every new session is served with the certificate.
-async fn present(cluster: &Cluster, name: &str, (certificate, key): (&str, &str)) -> Outcome<()> {
+async fn present(cluster: &DevServer, name: &str, (certificate, key): (&str, &str)) -> Outcome<()> {
     write(cluster, &format!("{name}.crt"), certificate)?;
     write(cluster, &format!("{name}.key"), key)?;
-    let url = cluster.url(cluster::SUPERUSER, "postgres");
+    let url = cluster.url(dev_server::SUPERUSER, "postgres");
     let plain = Target::parse(&url, Some(SslMode::Disable), None)?;
     ask(&plain, &format!("alter system set ssl_cert_file = '{name}.crt'")).await?;
     ask(&plain, &format!("alter system set ssl_key_file = '{name}.key'")).await?;
@@ -91,8 +91,8 @@ async fn present(cluster: &Cluster, name: &str, (certificate, key): (&str, &str)
     Ok(())
 }
 
-async fn session(cluster: &Cluster, mode: SslMode, root: Option<&Path>) -> Outcome<Session> {
-    let target = Target::parse(&cluster.url(cluster::SUPERUSER, "postgres"), Some(mode), root)?;
+async fn session(cluster: &DevServer, mode: SslMode, root: Option<&Path>) -> Outcome<Session> {
+    let target = Target::parse(&cluster.url(dev_server::SUPERUSER, "postgres"), Some(mode), root)?;
     match ask(&target, "select ssl from pg_stat_ssl where pid = pg_backend_pid()").await {
         Ok(row) => Ok(if row.ok_or("no session")?.try_get(0)? { Tls } else { Plain }),
         Err(error) if error.to_string().contains("TLS handshake") => Ok(Refused),
@@ -101,7 +101,7 @@ async fn session(cluster: &Cluster, mode: SslMode, root: Option<&Path>) -> Outco
 }
 
 async fn check(
-    cluster: &Cluster,
+    cluster: &DevServer,
     server: &str,
     root: &Path,
     expected: [Session; 7],
@@ -115,7 +115,7 @@ async fn check(
 
 #[tokio::test]
 async fn a_session_is_as_encrypted_and_as_verified_as_the_mode_says() -> Outcome<()> {
-    let cluster = Cluster::start(&[])?;
+    let cluster = DevServer::start(&[])?;
     let (ours, other, own) = (ca("ours")?, ca("other")?, ca("own")?);
     let our_root = write(&cluster, "ours.pem", &ours.pem())?;
     let own_root = write(&cluster, "own.pem", &own.pem())?;
@@ -189,19 +189,19 @@ async fn who_is_not_verified_gets_no_password_unless_told_to() {
 
 #[tokio::test]
 async fn a_verified_server_may_ask_for_the_password() -> Outcome<()> {
-    let cluster = Cluster::start(&[])?;
+    let cluster = DevServer::start(&[])?;
     let ours = ca("ours")?;
     let root = write(&cluster, "ours.pem", &ours.pem())?;
     let (certificate, key) = signed(&ours, &["127.0.0.1", "localhost"])?;
     present(&cluster, "right", (&certificate, &key)).await?;
-    let url = cluster.url(cluster::SUPERUSER, "postgres");
+    let url = cluster.url(dev_server::SUPERUSER, "postgres");
     let ssl = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
     let bound = format!("{url}?channel_binding=require");
     for (mode, root) in [(SslMode::Require, None), (SslMode::VerifyFull, Some(&*root))] {
         ask(&Target::parse(&bound, Some(mode), root)?, ssl).await?;
     }
     let plain = ask(&Target::parse(&bound, Some(SslMode::Disable), None)?, ssl).await;
-    assert!(Chain(&*plain.unwrap_err()).to_string().contains("channel binding"));
+    assert!(ErrorReport(&*plain.unwrap_err()).to_string().contains("channel binding"));
 
     write(&cluster, "pg_hba.conf", "host all all 127.0.0.1/32 password\n")?;
     let open = Target::parse(&url, Some(SslMode::Disable), None)?;
@@ -210,7 +210,7 @@ async fn a_verified_server_may_ask_for_the_password() -> Outcome<()> {
     until("the server to ask for it", || async { ask(&asks, ssl).await.ok() }).await;
     for mode in [SslMode::Prefer, SslMode::Require] {
         let refused = ask(&Target::parse(&url, Some(mode), None)?, ssl).await.unwrap_err();
-        let refused = Chain(&*refused).to_string();
+        let refused = ErrorReport(&*refused).to_string();
         assert!(
             refused.contains("authentication by password") && refused.contains("verify-full"),
             "{mode:?}: {refused}"

@@ -1,4 +1,5 @@
--- What `migrate` has applied here. Run before every migration, so each statement may run again.
+-- What `migrate` has applied here. Runs before everything else, so each statement may run again. The function is here
+-- and not in sql/base because it guards what follows.
 create schema if not exists provisioning;
 
 -- What bears the name of an object of ours, and belongs to a role that is neither `trusted` nor a superuser. Its
@@ -42,9 +43,6 @@ returns table (object text, owner text, fix text)
     order by 1
 $$;
 
-revoke all on schema provisioning from public, anon, authenticated, service_role;
-revoke all on function provisioning.objects_of_others(name) from public, anon, authenticated, service_role;
-
 do $$
 declare
     found text;
@@ -69,5 +67,34 @@ create table if not exists provisioning.migrations (
     applied_by  text not null default current_user
 );
 
-alter table provisioning.migrations enable row level security;
-revoke all on provisioning.migrations from public, anon, authenticated, service_role;
+-- The files of sql/base, as they were applied last.
+create table if not exists provisioning.repeatables (
+    name       text primary key,
+    checksum   text not null,       -- sha256 of the file, in hex
+    program    text not null,       -- the version of the program that applied it
+    applied_at timestamptz not null default now(),
+    applied_by text not null default current_user
+);
+
+-- Who may do what is in sql/base. But a database whose ledger was lost is recorded by `migrate baseline`, which runs no
+-- other file than this. Only where something is missing: this locks the tables, and workers read them.
+do $$
+declare
+    ours record;
+begin
+    for ours in
+        select c.oid::regclass as name, c.relrowsecurity,
+            exists (select from pg_catalog.pg_policy p
+                    where p.polrelid = c.oid and p.polname = 'no_api_access') as closed
+        from pg_catalog.pg_class c
+        where c.oid in ('provisioning.migrations'::regclass, 'provisioning.repeatables'::regclass)
+    loop
+        if not ours.relrowsecurity then
+            execute format('alter table %s enable row level security', ours.name);
+            execute format('revoke all on %s from public, anon, authenticated, service_role', ours.name);
+        end if;
+        if not ours.closed then
+            execute format('create policy no_api_access on %s for all to authenticated using (false)', ours.name);
+        end if;
+    end loop;
+end $$;

@@ -1,72 +1,13 @@
-//! One agent: its tables, how they are built and how they go.
-//!
-//! Nothing here knows of jobs or of the service; everything works inside a transaction that the
-//! caller opened.
+//! An agent's identity: its key, its prefix, and what ties it to `agents`.
 
-mod adopt;
-mod agents_key;
-mod built;
-mod catalog;
-mod concurrent;
-mod convert;
-mod deprovision;
-mod drift;
-mod echo;
-mod error;
-mod exposure;
-mod keys;
-mod ledger;
-mod manifest;
-mod mend;
-mod object;
-mod paste;
 mod prefix;
-mod provision;
-mod refusal;
-mod rehearsal;
-mod repair;
-mod reshape;
-mod restore;
-mod script;
-mod search_path;
-mod shared_lock;
-pub mod statement;
-mod template;
-mod templates;
-mod trash;
-mod trial;
-mod unmanaged;
-mod upgrade;
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::Deserialize;
 
-pub use adopt::{Candidate, Found, Refused, Taken, candidates, others, take};
-pub use built::{Built, drift};
-pub use concurrent::run_concurrently;
-pub use convert::{check_keys, convert};
-pub use deprovision::{Leaving, deprovision};
-pub use drift::{Change, Drift, headlines};
-pub use error::Error;
-pub use exposure::Public;
-pub use keys::{KeyOff, keys_off};
-pub use ledger::{Changed, changed, record};
-pub use manifest::Manifest;
-pub use mend::{Mend, mend};
-pub use object::{Kind, Object};
-pub use paste::pasteable;
 pub use prefix::{InvalidPrefix, Prefix};
-pub use provision::{Blueprint, Outcome, Registered, provision};
-pub use rehearsal::worker_role;
-pub use repair::repair;
-pub use restore::{Restored, Trashed, restore};
-pub use shared_lock::{LockMode, Refusal, require_turn};
-pub use template::Template;
-pub use templates::{Error as TemplateError, Templates};
-pub use trash::{purge, service_clock};
-pub use upgrade::{Stage, require_own, upgrade};
 
 /// The key of a row of `agents`; never used again for another agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

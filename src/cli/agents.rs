@@ -4,18 +4,17 @@ use std::io::{self, Write, stdout};
 use std::process::ExitCode;
 
 use clap::{Args as Clap, Subcommand};
-use tokio_postgres::Client;
 
-use super::jobs::print_json;
-use super::table::{Table, clean, or_dash};
-use super::{
-    Error, adopt, connect_current, convert, failed, purge, repair, restore, trash, upgrade, verify,
-};
-use crate::config::Config;
-use crate::jobs::desk;
+use super::table::{Table, clean, or_dash, print_json};
+use super::{By, Error, adopt, convert, purge, repair, restore, trash, upgrade, verify};
+use crate::operations::Actor;
+use crate::operations::agents::{self, Agent, Displaced, Shown};
+use crate::service::Instance;
 
 #[derive(Debug, Clap)]
 pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) by: By,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -30,6 +29,7 @@ enum Verb {
     },
     /// Print what stands for a prefix: agent, tables, last job
     Show {
+        /// The agent's prefix
         prefix: String,
         /// As a JSON array: a prefix stands for two agents while the former one is being dropped
         #[arg(long)]
@@ -39,7 +39,7 @@ enum Verb {
     Verify(verify::Args),
     /// Have the worker bring agents back to what the templates make; no row is lost
     Repair(repair::Args),
-    /// Take over agents whose tables an older trigger built: without --yes, print the plan
+    /// Take over agents' tables that an older trigger or another tool built: without --yes, print the plan
     Adopt(adopt::Args),
     /// Have the worker run the template files that agents lack, behind all new agents
     Upgrade(upgrade::Args),
@@ -53,37 +53,28 @@ enum Verb {
     Purge(purge::Args),
 }
 
-/// An agent with all that `show` tells of it.
-#[derive(serde::Serialize)]
-struct Shown {
-    #[serde(flatten)]
-    agent: desk::Agent,
-    tables: Vec<desk::Table>,
-}
-
-pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error> {
+pub(super) async fn main(
+    args: Args,
+    actor: &Actor,
+    instance: &Instance,
+) -> Result<ExitCode, Error> {
     match args.verb {
-        Verb::Verify(args) => return verify::main(args, config).await,
-        Verb::Repair(args) => return repair::main(args, config).await,
-        Verb::Adopt(args) => return adopt::main(args, config).await,
-        Verb::Upgrade(args) => return upgrade::main(args, config).await,
-        Verb::Convert(args) => return convert::main(args, config).await,
-        Verb::Trash(args) => return trash::list(&args, config).await,
-        Verb::Restore(args) => return restore::main(args, config).await,
-        Verb::Purge(args) => return purge::main(args, config).await,
+        Verb::Verify(args) => return verify::main(args, instance).await,
+        Verb::Repair(args) => return repair::main(args, actor, instance).await,
+        Verb::Adopt(args) => return adopt::main(args, actor, instance).await,
+        Verb::Upgrade(args) => return upgrade::main(args, actor, instance).await,
+        Verb::Convert(args) => return convert::main(args, actor, instance).await,
+        Verb::Trash(args) => return trash::list(&args, instance).await,
+        Verb::Restore(args) => return restore::main(args, actor, instance).await,
+        Verb::Purge(args) => return purge::main(args, actor, instance).await,
         Verb::List { json } => {
-            let client = connect_current(config).await?;
+            let agents = agents::list(instance).await?;
             let mut out = stdout().lock();
-            let agents = desk::agents(&client, None).await.map_err(failed("listing the agents"))?;
             if json { print_json(&mut out, &agents)? } else { list(&mut out, &agents)? }
         }
         Verb::Show { prefix, json } => {
-            let client = connect_current(config).await?;
+            let agents = agents::show(instance, &prefix).await?;
             let mut out = stdout().lock();
-            let agents = read(&client, &prefix).await.map_err(failed("reading the agent"))?;
-            if agents.is_empty() {
-                return Err(Error::NoAgent(prefix));
-            }
             if json {
                 print_json(&mut out, &agents)?;
             } else {
@@ -94,21 +85,21 @@ pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error>
     Ok(ExitCode::SUCCESS)
 }
 
-async fn read(client: &Client, prefix: &str) -> Result<Vec<Shown>, tokio_postgres::Error> {
-    let mut shown = Vec::new();
-    for agent in desk::agents(client, Some(prefix)).await? {
-        let tables = desk::tables(client, agent.id).await?;
-        shown.push(Shown { agent, tables });
-    }
-    Ok(shown)
-}
-
-fn list(out: &mut impl Write, agents: &[desk::Agent]) -> io::Result<()> {
+fn list(out: &mut impl Write, agents: &[Agent]) -> io::Result<()> {
     if agents.is_empty() {
         return writeln!(out, "no agents");
     }
-    let headings =
-        ["PREFIX", "ID", "STATE", "TEMPLATE", "REFERENCE", "TABLES", "PROVISIONED", "LAST JOB"];
+    let headings = [
+        "PREFIX",
+        "ID",
+        "STATE",
+        "TEMPLATE",
+        "REFERENCE",
+        "TABLES",
+        "PROVISIONED",
+        "DRIFTED SINCE",
+        "LAST JOB",
+    ];
     let mut table = Table::list(&headings);
     for agent in agents {
         let job = agent.last_job.as_ref();
@@ -120,13 +111,22 @@ fn list(out: &mut impl Write, agents: &[desk::Agent]) -> io::Result<()> {
             or_dash(reference(agent)),
             agent.tables.to_string(),
             or_dash(agent.provisioned_at.as_ref()),
+            or_dash(agent.drifted_since.as_ref()),
             or_dash(job.map(|job| format!("{} {} {}", job.id, job.kind, job.state))),
         ]);
     }
-    table.print(out, 0)
+    table.print(out, 0)?;
+    for Agent { prefix, displaced, .. } in agents {
+        for Displaced { table, displacement } in displaced {
+            let [prefix, table, displacement] =
+                [prefix, table, displacement].map(|text| clean(text));
+            writeln!(out, "{prefix}: the table {table} was {displacement}")?;
+        }
+    }
+    Ok(())
 }
 
-fn reference(agent: &desk::Agent) -> Option<String> {
+fn reference(agent: &Agent) -> Option<String> {
     let removed = if agent.key_removed { ", taken off by a deletion" } else { "" };
     agent.reference.as_ref().map(|reference| format!("{reference}{removed}"))
 }
@@ -140,6 +140,8 @@ fn show(out: &mut impl Write, shown: &Shown) -> io::Result<()> {
     facts.fact("template", agent.template_version);
     facts.fact("reference", reference(agent));
     facts.fact("provisioned", agent.provisioned_at.as_ref());
+    let drifted = agent.drifted_since.as_ref();
+    facts.fact("drifted since", drifted.map(|at| format!("{at}; see: agents verify {prefix}")));
     if let Some(job) = &agent.last_job {
         let (id, kind, state) = (job.id, &job.kind, &job.state);
         facts.fact("last job", Some(format!("{id}, {kind}, {state}; see: jobs show {id}")));
@@ -153,7 +155,11 @@ fn show(out: &mut impl Write, shown: &Shown) -> io::Result<()> {
     }
     let mut list = Table::list(&["TABLE", "SIZE", "ROWS (ESTIMATE)"]);
     for table in tables {
-        let size = if table.present { size(table.bytes) } else { "missing".to_owned() };
+        let size = match &table.displacement {
+            Some(displacement) => displacement.clone(),
+            None if table.present => size(table.bytes),
+            None => "missing".to_owned(),
+        };
         list.row([table.name.clone(), size, or_dash(table.rows)]);
     }
     list.print(out, 2)

@@ -5,16 +5,11 @@ use std::process::ExitCode;
 
 use clap::Args as Clap;
 
-use super::rollout::{Pace, Rollout};
-use super::upgrade::hold_back;
-use super::verify::select;
-use super::{Error, database, failed, job_text};
-use crate::agent::{Prefix, Reference, Templates};
-use crate::config::Config;
-use crate::db;
-use crate::jobs::desk::{self, BEHIND_NEW_AGENTS, Work};
-
-const STALLED: &str = "nothing has moved for 30 s: is `agent-provisioner run` up?";
+use super::progress::Reporter;
+use super::{Error, job_text};
+use crate::agent::{Prefix, Reference};
+use crate::operations::{Actor, convert};
+use crate::service::Instance;
 
 #[derive(Debug, Clap)]
 pub(super) struct Args {
@@ -31,48 +26,37 @@ pub(super) struct Args {
     wait: bool,
 }
 
-pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error> {
+pub(super) async fn main(
+    args: Args,
+    actor: &Actor,
+    instance: &Instance,
+) -> Result<ExitCode, Error> {
     let to = args.reference;
-    let templates = Templates::from(config.templates.as_deref(), &config.realtime)?;
-    if to == Reference::ForeignKey && !templates.has_foreign_key() {
-        return Err(Error::NoForeignKey);
-    }
-    let db = database(config, 1)?;
-    db::require_current(&mut *db.get().await?).await?;
-    let mut agents = select(&db, &args.prefixes).await?;
-    agents.retain(|built| built.reference != to);
-    let client = db.get().await?;
-    let held_back = hold_back(&client, &mut agents, None).await?;
-    let ids: Vec<i64> = agents.iter().map(|built| built.agent.id.0).collect();
-    let clean = if ids.is_empty() {
+    let plan = convert::plan(instance, &args.prefixes, to).await?;
+    job_text::held_back(&plan.held_back)?;
+    let agents = plan.prefixes.len();
+    let mut clean = plan.held_back.is_empty();
+    if agents == 0 {
         writeln!(stdout(), "no agent to convert to {}", to.as_str())?;
-        true
     } else if args.dry_run {
-        writeln!(stdout(), "would convert {} agents to {}:", ids.len(), to.as_str())?;
-        agents.iter().try_for_each(|built| writeln!(stdout(), "{}", built.agent.prefix))?;
-        true
+        writeln!(stdout(), "would convert {agents} agents to {}:", to.as_str())?;
+        plan.prefixes.iter().try_for_each(|prefix| writeln!(stdout(), "{prefix}"))?;
+    } else if args.wait {
+        let mut reporter = Reporter::new(agents);
+        let tell = |progress| reporter.tell(progress);
+        let summary = convert::follow(actor, instance, &plan, tell).await?;
+        job_text::summary(&mut stdout().lock(), &summary)?;
+        clean &= summary.is_clean();
     } else {
-        let argument = Some(to.as_str());
-        let work = Work { kind: "convert", argument, priority: BEHIND_NEW_AGENTS };
-        if args.wait {
-            let pace = Pace { canaries: 0, max_failures: usize::MAX, at_a_time: usize::MAX };
-            let toll = Rollout::new(&client, work, ids, STALLED).run(pace).await?;
-            toll.print(&mut stdout().lock())?;
-            toll.is_clean()
-        } else {
-            let jobs = desk::ask(&client, work, &ids).await;
-            let jobs = jobs.map_err(failed("queueing the conversions"))?.len();
-            writeln!(stdout(), "queued {}", job_text::count(jobs.try_into().unwrap_or(i64::MAX)))?;
-            true
-        }
-    };
-    if config.reference != to {
-        let theirs = config.reference.as_str();
+        job_text::queued(&convert::request(actor, instance, &plan).await?)?;
+    }
+    let theirs = instance.config.reference;
+    if theirs != to {
+        let (theirs, to) = (theirs.as_str(), to.as_str());
         writeln!(
             stdout(),
-            "new agents still get {theirs}: set reference = \"{}\" and restart the service",
-            to.as_str()
+            "new agents still get {theirs}: set reference = \"{to}\" and restart the service"
         )?;
     }
-    Ok(if clean && !held_back { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,24 +1,40 @@
 //! `agent-provisioner dev`
 
+use std::env;
 use std::future::pending;
 use std::io::{Write, stdout};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args as Clap;
-use tokio_postgres::types::Type;
 
-use super::{Error, connect, demo, failed, runtime};
-use crate::cluster::{Cluster, SUPERUSER, draw_password};
-use crate::config::{self, Config};
-use crate::db;
-use crate::shutdown::End;
-use crate::{service, telemetry};
+use super::{Error, demo, runtime};
+use crate::dev_server::{DevServer, SUPERUSER, draw_password};
+use crate::operations::dev;
+use crate::service::{self, End, Instance};
+use crate::{config, telemetry};
 
 const DATABASE: &str = "postgres";
 const ADMIN: &str = "postgres";
 const WORKER: &str = "agent_provisioner";
+
+/// Works after the demonstration.
+const TO_TRY: &str = r#"
+1. Bring Ada's agent back from the trash, with its rows:
+  agent-provisioner agents restore agt_ada
+  psql "$DATABASE_URL" -c 'select * from public.agt_ada_orders_items'
+
+2. Create an agent yourself. One row is enough:
+  psql "$DATABASE_URL" -c "insert into public.agents (agent_prefix) values ('agt_mine')"
+  agent-provisioner agents show agt_mine
+
+3. Damage an agent, see what is wrong with it, and have it repaired:
+  psql "$DATABASE_URL" -c 'alter table public.agt_ben_orders disable row level security'
+  agent-provisioner agents verify
+  agent-provisioner agents repair --wait agt_ben
+"#;
 
 #[derive(Debug, Clap)]
 pub(super) struct Args {
@@ -39,10 +55,10 @@ struct Passwords {
 /// Needs no configuration: server, roles and passwords live as long as the command.
 pub(super) fn main(args: &Args) -> Result<ExitCode, Error> {
     let started = Instant::now();
-    let cluster = Cluster::start(&[])?;
+    let server = DevServer::start(&[])?;
     let mut out = stdout().lock();
     let took = started.elapsed().as_millis();
-    writeln!(out, "A throwaway PostgreSQL on 127.0.0.1:{} ({took} ms)", cluster.port())?;
+    writeln!(out, "A throwaway PostgreSQL on 127.0.0.1:{} ({took} ms)", server.port())?;
     let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?; // free for the service
     let passwords = Passwords { admin: draw_password()?, worker: draw_password()? };
     let settings = |url| {
@@ -54,15 +70,17 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Error> {
         ]
         .map(|(key, value)| (key.to_owned(), value))
     };
-    let admin_url = cluster.url_with(ADMIN, &passwords.admin, DATABASE);
-    let worker = cluster.url_with(WORKER, &passwords.worker, DATABASE);
-    let worker = config::load(None, settings(worker))?;
-    let admin = config::load(None, settings(admin_url.clone()))?;
-    let superuser = config::load(None, settings(cluster.url(SUPERUSER, DATABASE)))?;
-    let _logs = telemetry::init(&worker.log)?;
+    let admin_url = server.url_with(ADMIN, &passwords.admin, DATABASE);
+    let worker = server.url_with(WORKER, &passwords.worker, DATABASE);
+    let worker = instance(settings(worker))?;
+    let admin = instance(settings(admin_url.clone()))?;
+    let superuser = instance(settings(server.url(SUPERUSER, DATABASE)))?;
+    let log = &worker.config.log;
+    let _logs = telemetry::init(log.format, &log.level)?;
     runtime()?.block_on(async {
         let started = Instant::now();
-        prepare(&superuser, &admin, &passwords).await?;
+        dev::prepare(&superuser, &admin, [(ADMIN, &passwords.admin), (WORKER, &passwords.worker)])
+            .await?;
         writeln!(
             out,
             "Migrated, with the worker's own role ({} ms)",
@@ -80,47 +98,53 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Error> {
 async fn show(
     out: &mut impl Write,
     args: &Args,
-    admin: &Config,
+    admin: &Instance,
     url: &str,
     http: SocketAddr,
 ) -> Result<(), Error> {
     if args.demo {
-        let client = connect(admin).await?;
+        let client = admin.connect().await?;
         demo::show(out, &client).await?;
     }
-    if !args.once {
-        writeln!(out, "\nThe service runs. To play with it:\n  psql '{url}'")?;
-        writeln!(out, "Probes and metrics:\n  curl http://{http}/readyz http://{http}/metrics")?;
-        writeln!(out, "Ctrl-C ends both and leaves nothing behind.")?;
-        pending::<()>().await;
+    if args.once {
+        writeln!(out, "\nThe service and its database end here, and nothing is left behind.")?;
+        if args.demo {
+            writeln!(out, "Without --once they stay up, and you are shown three things to try:")?;
+            writeln!(out, "  {} dev --demo", program().display())?;
+        }
+        return Ok(());
     }
+    writeln!(out, "\nThe service runs. To look into its database:\n  psql '{url}'")?;
+    writeln!(out, "Probes and metrics:\n  curl http://{http}/readyz http://{http}/metrics")?;
+    if args.demo {
+        suggest(out, url)?;
+    }
+    writeln!(out, "\nCtrl-C ends both and leaves nothing behind.")?;
+    pending::<()>().await;
     Ok(())
 }
 
-/// What Supabase and an operator would have done: platform roles, schema, the worker's role.
-async fn prepare(superuser: &Config, admin: &Config, passwords: &Passwords) -> Result<(), Error> {
-    let client = connect(superuser).await?;
-    db::install_shim(&client).await?;
-    set_password(&client, ADMIN, &passwords.admin).await?;
-    let mut client = connect(admin).await?;
-    db::migrate(&mut client).await?;
-    let roles = client.batch_execute(include_str!("../../deploy/roles.sql")).await;
-    roles.map_err(failed("deploy/roles.sql"))?;
-    set_password(&client, WORKER, &passwords.worker).await
+fn instance(settings: [(String, String); 4]) -> Result<Instance, Error> {
+    let config = config::load(None, settings)?;
+    let connections = config.database.pool_size;
+    Ok(Instance::new(config, connections)?)
 }
 
-/// The server quotes both: a role's password cannot be a bind parameter.
-async fn set_password(
-    client: &tokio_postgres::Client,
-    role: &str,
-    password: &str,
-) -> Result<(), Error> {
-    let doing = "setting a password";
-    let quote = "select format('alter role %I password %L', $1, $2)";
-    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
-        [(&role, Type::TEXT), (&password, Type::TEXT)];
-    for row in client.query_typed(quote, &parameters).await.map_err(failed(doing))? {
-        client.batch_execute(row.get(0)).await.map_err(failed(doing))?;
-    }
+/// Each line can be pasted into a shell as it stands.
+fn suggest(out: &mut impl Write, url: &str) -> Result<(), Error> {
+    let program = program();
+    let directory = program.parent().unwrap_or(Path::new("")).display().to_string();
+    writeln!(
+        out,
+        "\nThree things to try in another terminal. Paste these two lines first. The commands"
+    )?;
+    writeln!(out, "that are shown above work there, too, but for agents that are deleted by now.")?;
+    writeln!(out, "  export PATH='{}':\"$PATH\"", directory.replace('\'', r"'\''"))?;
+    writeln!(out, "  export DATABASE_URL='{url}'\n")?;
+    writeln!(out, "{}", TO_TRY.trim())?;
     Ok(())
+}
+
+fn program() -> PathBuf {
+    env::current_exe().unwrap_or_else(|_| PathBuf::from("agent-provisioner"))
 }

@@ -6,10 +6,9 @@ use std::process::ExitCode;
 use clap::Args as Clap;
 
 use super::Error;
-use crate::config::Config;
-use crate::db::{Db, Listener, Presence};
-use crate::doctor::{self, Severity};
-use crate::printable::Printable;
+use crate::operations::doctor::{self, Severity};
+use crate::service::Instance;
+use crate::telemetry::Printable;
 
 #[derive(Debug, Clap)]
 pub(super) struct Args {
@@ -19,13 +18,8 @@ pub(super) struct Args {
 }
 
 /// Exit code 1 where `run` could not work; warnings are no failure.
-pub(super) async fn main(args: &Args, config: &Config) -> Result<ExitCode, Error> {
-    let patience = config.database.patience();
-    let source = config.database.source()?;
-    let db = Db::new(&source, &patience, 2)?;
-    let source = config.database.listen_source(&source)?;
-    let listener = Listener { source, patience, presence: Presence::new(db.clone(), None) };
-    let findings = doctor::examine(config, &db, &listener).await;
+pub(super) async fn main(args: &Args, instance: &Instance) -> Result<ExitCode, Error> {
+    let findings = doctor::examine(instance).await?;
     let mut out = stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::json!(findings))?;
@@ -38,7 +32,8 @@ pub(super) async fn main(args: &Args, config: &Config) -> Result<ExitCode, Error
             };
             writeln!(out, "{mark}  {:<14} {}", finding.what, Printable(&finding.found))?;
             if let Some(fix) = &finding.fix {
-                writeln!(out, "{:21}fix: {}", "", Printable(fix))?;
+                let lines: Vec<_> = fix.lines().map(|line| Printable(line).to_string()).collect();
+                writeln!(out, "{:21}fix: {}", "", lines.join(&format!("\n{:21}", "")))?;
             }
         }
     }

@@ -2,8 +2,13 @@
 
 use std::io::{self, Write};
 
+use super::age::age;
 use super::table::{Table, clean, or_dash};
-use crate::jobs::desk::{Answer, Blocked, Cause, End, Entry, Followed, Running, State, Verdict};
+use crate::operations::jobs::{
+    COUNTED, Cause, End, Followed, JobResult, JobView, Kind, Listed, ResultKind, Running, Shown,
+    State,
+};
+use crate::operations::{HeldBack, Queued, RolloutSummary};
 
 /// More jobs than this are counted and not named.
 const NAMED: usize = 20;
@@ -11,30 +16,32 @@ const NAMED: usize = 20;
 const HIDDEN: &str = "How long a job has been running is hidden from this role; \
                       `grant pg_read_all_stats to …` shows it.";
 
-pub(super) fn list(
-    out: &mut impl Write,
-    jobs: &[Entry],
-    blocked: &[Blocked],
-    limit: Option<i64>,
-) -> io::Result<()> {
+pub(super) fn list(out: &mut impl Write, listed: &Listed) -> io::Result<()> {
+    let Listed { jobs, total, blocked } = listed;
     if jobs.is_empty() {
         return writeln!(out, "no jobs");
     }
-    let mut table = Table::list(&["ID", "STATE", "KIND", "PREFIX", "FAILED", "CREATED", "NOTE"]);
+    let mut table =
+        Table::list_with_notes(&["ID", "STATE", "KIND", "PREFIX", "FAILED", "AGE", "NOTE"]);
     for job in jobs {
         table.row([
             job.id.to_string(),
             job.state.as_str().to_owned(),
-            job.kind.clone(),
+            clean(&job.kind),
             job.agent_prefix.clone(),
             job.attempts.to_string(),
-            or_dash(job.created_at.as_ref()),
+            or_dash(job.age_seconds.map(age)),
             note(job),
         ]);
     }
     table.print(out, 0)?;
-    if usize::try_from(limit.unwrap_or(i64::MAX)).is_ok_and(|limit| jobs.len() >= limit) {
-        writeln!(out, "\nThere may be more: --limit, --state, --prefix and --kind say which.")?;
+    let shown = i64::try_from(jobs.len()).unwrap_or(i64::MAX);
+    if shown < *total {
+        let more = if *total < COUNTED { "" } else { " or more" };
+        writeln!(
+            out,
+            "\n{shown} of {total} jobs{more}: --limit shows more, other filters choose."
+        )?;
     }
     if jobs.iter().filter_map(|job| job.running.as_ref()).any(|running| running.seconds.is_none()) {
         writeln!(out, "\n{HIDDEN}")?;
@@ -44,7 +51,7 @@ pub(super) fn list(
     }
     for by in blocked {
         let waiting = count(by.waiting);
-        let (prefix, kind, id) = (clean(&by.agent_prefix), &by.kind, by.id);
+        let (prefix, kind, id) = (clean(&by.agent_prefix), clean(&by.kind), by.id);
         let (state, verb) = (by.state.as_str(), if by.waiting == 1 { "waits" } else { "wait" });
         writeln!(
             out,
@@ -55,8 +62,8 @@ pub(super) fn list(
 }
 
 /// What matters about a job in its state.
-fn note(job: &Entry) -> String {
-    let error = || job.error.clone().unwrap_or_default();
+fn note(job: &JobView) -> String {
+    let error = || job.cause.error.clone().unwrap_or_default();
     match job.state {
         State::Running => {
             let on = job.running.as_ref().map_or_else(String::new, |running| on(running, job));
@@ -73,6 +80,9 @@ fn note(job: &Entry) -> String {
                 format!("waits for {} job {}", earlier.state.as_str(), earlier.id)
             }
             (None, _) if !job.blocked_by.is_empty() => held_up(job).unwrap_or_default(),
+            (None, Some(at)) if at == "infinity" => {
+                format!("put off for good; to have it run: jobs replay {}", job.id)
+            }
             (None, Some(at)) if job.lock_wanted.is_some() => {
                 format!("gave way to a lock; next at {at}")
             }
@@ -83,7 +93,7 @@ fn note(job: &Entry) -> String {
 }
 
 /// Who, and how many others.
-fn held_up(job: &Entry) -> Option<String> {
+fn held_up(job: &JobView) -> Option<String> {
     let (first, others) = job.blocked_by.split_first()?;
     let others = match others.len() {
         0 => String::new(),
@@ -92,7 +102,7 @@ fn held_up(job: &Entry) -> Option<String> {
     Some(format!("held up by {first}{others}"))
 }
 
-fn on(running: &Running, job: &Entry) -> String {
+fn on(running: &Running, job: &JobView) -> String {
     let long = running.seconds.map_or_else(String::new, |seconds| format!("for {seconds} s "));
     let pids: Vec<String> = running.blocked_by_pids.iter().map(ToString::to_string).collect();
     let lock = if pids.is_empty() || !job.blocked_by.is_empty() {
@@ -103,9 +113,16 @@ fn on(running: &Running, job: &Entry) -> String {
     format!("{long}on backend {}{lock}", running.pid)
 }
 
-pub(super) fn show(out: &mut impl Write, job: &Entry, cause: &Cause, next: &str) -> io::Result<()> {
+pub(super) fn show(out: &mut impl Write, shown: &Shown) -> io::Result<()> {
+    let Shown { job, next } = shown;
     let (state, prefix) = (job.state.as_str(), clean(&job.agent_prefix));
-    writeln!(out, "Job {}: {} of {prefix} (agent {}) is {state}", job.id, job.kind, job.agent_id)?;
+    writeln!(
+        out,
+        "Job {}: {} of {prefix} (agent {}) is {state}",
+        job.id,
+        clean(&job.kind),
+        job.agent_id
+    )?;
     let mut facts = Table::facts();
     facts.fact("running", job.running.as_ref().map(|running| on(running, job)));
     if job.running.as_ref().is_some_and(|running| running.seconds.is_none()) {
@@ -122,12 +139,12 @@ pub(super) fn show(out: &mut impl Write, job: &Entry, cause: &Cause, next: &str)
         facts.fact("", Some(format!("to end it: {}", holder.way_out)));
     }
     facts.fact("user", job.user_id.as_ref());
-    // Of a deletion it is what is done so far, and is wanted of no other job.
-    let label = if job.kind == "deprovision" { "so far" } else { "wanted" };
-    facts.fact(label, job.argument.as_ref());
+    facts.fact("requested by", job.requested_by.as_ref());
+    facts.fact("wanted", wanted(job));
+    facts.fact("so far", job.keys_removed.then_some("foreign keys are taken off"));
     facts.fact(
         "asked for",
-        (job.unreported && job.kind == "deprovision")
+        (job.unreported && job.is(Kind::Deprovision))
             .then_some("by nobody: the tables were found without their agent"),
     );
     facts.fact("priority", Some(job.priority));
@@ -143,18 +160,33 @@ pub(super) fn show(out: &mut impl Write, job: &Entry, cause: &Cause, next: &str)
         State::Paused => "why",
         State::Running | State::Pending | State::Succeeded | State::Cancelled => "last error",
     };
-    facts.fact(label, job.error.as_ref());
-    facts.fact("SQLSTATE", job.sqlstate.as_ref());
-    facts.fact("file", cause.place.as_ref());
-    facts.fact("statement", cause.statement.as_ref());
-    facts.fact("detail", cause.detail.as_ref());
-    facts.fact("hint", cause.hint.as_ref());
+    cause(&mut facts, label, &job.cause);
     facts.fact("approved", job.deletion_confirmed.then_some("yes"));
     facts.fact("replayed by", job.replayed_by.as_ref());
     facts.fact("replayed at", job.replayed_at.as_ref());
     facts.fact("reason", job.replay_reason.as_ref());
     facts.fact("next", Some(next));
     facts.print(out, 2)
+}
+
+/// What the kind alone does not say.
+fn wanted(job: &JobView) -> Option<String> {
+    let version = job.template_version.map(|version| format!("template version {version}"));
+    let reference = job.reference.as_ref().map(|reference| format!("reference {reference}"));
+    version.or(reference).or_else(|| job.force.then(|| "to replace what differs, too".to_owned()))
+}
+
+/// The error, and its parts.
+fn cause(facts: &mut Table, label: &'static str, cause: &Cause) {
+    let Cause { error, error_code, sqlstate, file, line, statement, detail, hint, .. } = cause;
+    facts.fact(label, error.as_ref());
+    facts.fact("code", error_code.as_ref());
+    facts.fact("SQLSTATE", sqlstate.as_ref());
+    let line = line.map(|line| format!(":{line}")).unwrap_or_default();
+    facts.fact("file", file.as_ref().map(|file| format!("{file}{line}")));
+    facts.fact("statement", statement.as_ref());
+    facts.fact("detail", detail.as_ref());
+    facts.fact("hint", hint.as_ref());
 }
 
 fn times(times: i32) -> String {
@@ -166,7 +198,7 @@ pub(super) fn answers(
     out: &mut impl Write,
     err: &mut impl Write,
     verb: &str,
-    answers: &[Answer],
+    answers: &[JobResult],
 ) -> io::Result<()> {
     let with = |verdict| answers.iter().filter(move |answer| answer.result == verdict);
     let past = match verb {
@@ -174,8 +206,8 @@ pub(super) fn answers(
         "approve" => "approved",
         _ => "cancelled",
     };
-    let would: Vec<_> = with(Verdict::DryRun).collect();
-    let done: Vec<_> = with(Verdict::Done).map(|answer| answer.id).collect();
+    let would: Vec<_> = with(ResultKind::DryRun).collect();
+    let done: Vec<_> = with(ResultKind::Done).map(|answer| answer.id).collect();
     let total = i64::try_from(done.len() + would.len()).unwrap_or(i64::MAX);
     if !would.is_empty() {
         writeln!(out, "would {verb} {}", count(total))?;
@@ -233,4 +265,42 @@ pub(super) fn failures(out: &mut impl Write, jobs: &[Followed]) -> io::Result<()
 /// In words, with the right number of the noun.
 pub(super) fn count(jobs: i64) -> String {
     format!("{jobs} job{}", if jobs == 1 { "" } else { "s" })
+}
+
+/// How many jobs were queued.
+pub(super) fn queued(queued: &Queued) -> io::Result<()> {
+    writeln!(io::stdout(), "queued {}", count(queued.jobs.len().try_into().unwrap_or(i64::MAX)))
+}
+
+/// Which agents were left out, and why.
+pub(super) fn held_back(held_back: &[HeldBack]) -> io::Result<()> {
+    let mut err = io::stderr().lock();
+    for HeldBack { prefix, job, kind } in held_back {
+        writeln!(
+            err,
+            "agent-provisioner: {prefix} is left out: its {kind} job {job} is dead; see: jobs show {job}"
+        )?;
+    }
+    Ok(())
+}
+
+/// What came of a rollout, and how to go on.
+pub(super) fn summary(out: &mut impl Write, summary: &RolloutSummary) -> io::Result<()> {
+    let count = |jobs: usize| count(i64::try_from(jobs).unwrap_or(i64::MAX));
+    failures(out, &summary.failed)?;
+    writeln!(out, "{} succeeded, {} failed", count(summary.succeeded), summary.failed.len())?;
+    let undone = summary.left + summary.cancelled;
+    if let Some(failures) = summary.stopped_after {
+        let noun = if failures == 1 { "failure" } else { "failures" };
+        writeln!(out, "stopped after {failures} {noun}: {undone} agents were not begun")?;
+    } else if undone > 0 {
+        writeln!(out, "{} cancelled", count(undone))?;
+    }
+    if !summary.is_clean() {
+        writeln!(
+            out,
+            "to go on: fix the cause, `jobs replay` what is dead, then run the same command again"
+        )?;
+    }
+    Ok(())
 }

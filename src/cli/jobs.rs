@@ -1,27 +1,36 @@
 //! `agent-provisioner jobs`
 
-use std::ffi::OsString;
 use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args as Clap, Subcommand};
-use tokio_postgres::Client;
+use clap::builder::PossibleValuesParser;
+use clap::{Args as Clap, Subcommand, ValueEnum};
 
-use super::{Error, connect_current, failed, job_text, wait};
-use crate::config::Config;
-use crate::jobs::desk::{self, Answer, By, Cause, End, Filter, State, Target, Verdict};
+use super::progress::Reporter;
+use super::table::print_json;
+use super::watch::watch;
+use super::{By, Error, job_text};
+use crate::operations::Actor;
+use crate::operations::jobs::{
+    self, Filter, JobResult, Kind, Request, ResultKind, Sort, State, Target,
+};
+use crate::service::Instance;
 
 #[derive(Debug, Clap)]
 pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) by: By,
     #[command(subcommand)]
     verb: Verb,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// List jobs: running, dead, paused, pending, finished; the newest first in each
+    /// List jobs: running, dead, paused, then pending ones as they will run, then finished ones
     List(List),
+    /// The same, again every two seconds, until Ctrl-C
+    Watch(List),
     /// Print everything about a job, and what to do next
     Show {
         #[arg(value_parser = clap::value_parser!(i64).range(1..))]
@@ -30,8 +39,8 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Queue dead jobs again, in the places they had; a paused deletion whose ID is given is approved, which needs
-    /// the role that `approve` needs
+    /// Queue dead jobs again, in the places they had, and have pending ones run now; a paused deletion whose ID is given is
+    /// approved, which needs the role that `approve` needs
     Replay(Replay),
     /// Approve deletions that are paused: they go through, and the deletion limit does not count them. Needs the role
     /// that owns schema provisioning, such as postgres
@@ -51,18 +60,42 @@ enum Verb {
 
 #[derive(Debug, Clap)]
 struct List {
-    #[arg(long)]
-    state: Option<State>,
-    #[arg(long)]
+    /// Any of these states, such as `dead,paused`. A job that a session is on is running, and pending, too
+    #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(State::ALL.map(State::as_str)))]
+    state: Vec<String>,
+    /// Of this agent only, or of all that fit a pattern such as `agt_6*`
+    #[arg(long, value_name = "PATTERN")]
     prefix: Option<String>,
-    #[arg(long, value_parser = ["provision", "deprovision", "upgrade", "repair", "convert"])]
-    kind: Option<String>,
+    /// Any of these kinds
+    #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(Kind::names()))]
+    kind: Vec<String>,
+    /// With this SQLSTATE in the last error, or with one of a class such as `53*`
+    #[arg(long, value_name = "PATTERN")]
+    sqlstate: Option<String>,
+    /// Created within this time, such as `2h`
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    since: Option<Duration>,
+    /// In which order
+    #[arg(long, value_enum, default_value = "state")]
+    sort: Order,
     /// At most so many [default: 50, and all with --json]
     #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
     limit: Option<i64>,
     /// As a JSON array
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Order {
+    /// Running, dead, paused, pending, finished
+    State,
+    /// The oldest first
+    Age,
+    /// By prefix
+    Prefix,
+    /// The most failures first
+    Failures,
 }
 
 #[derive(Debug, Clap)]
@@ -89,6 +122,7 @@ struct How {
 #[derive(Debug, Clap)]
 #[group(required = true, multiple = false)]
 struct Which {
+    /// The jobs' numbers
     #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
     ids: Vec<i64>,
     /// Every dead job; paused deletions stay paused
@@ -110,6 +144,7 @@ struct Approve {
 #[derive(Debug, Clap)]
 #[group(required = true, multiple = false)]
 struct WhichPaused {
+    /// The jobs' numbers
     #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
     ids: Vec<i64>,
     /// Every paused deletion
@@ -119,6 +154,7 @@ struct WhichPaused {
 
 #[derive(Debug, Clap)]
 struct Cancel {
+    /// The jobs' numbers
     #[arg(value_name = "ID", required = true, value_parser = clap::value_parser!(i64).range(1..))]
     ids: Vec<i64>,
     #[command(flatten)]
@@ -133,25 +169,25 @@ struct Record {
     /// Why, for the record
     #[arg(long)]
     reason: Option<String>,
-    /// Who, for the record, besides the database role
-    #[arg(long, env = "USER", hide_env_values = true)]
-    by: Option<OsString>,
     /// Change nothing, only say what would be done
     #[arg(long)]
     dry_run: bool,
 }
 
-pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error> {
-    let client = connect_current(config).await?;
+pub(super) async fn main(
+    args: Args,
+    actor: &Actor,
+    instance: &Instance,
+) -> Result<ExitCode, Error> {
     match args.verb {
-        Verb::List(args) => list(&client, args).await,
-        Verb::Show { id, json } => show(&client, id, json).await,
-        Verb::Replay(args) => replay(&client, args).await,
-        Verb::Approve(args) => approve(&client, args).await,
-        Verb::Cancel(args) => cancel(&client, args).await,
+        Verb::List(args) => list(instance, &args, &mut stdout()).await.map(|()| ExitCode::SUCCESS),
+        Verb::Watch(args) => watch(args.json, async |out| list(instance, &args, out).await).await,
+        Verb::Show { id, json } => show(instance, id, json).await,
+        Verb::Replay(args) => replay(actor, instance, args).await,
+        Verb::Approve(args) => approve(actor, instance, args).await,
+        Verb::Cancel(args) => cancel(actor, instance, args).await,
         Verb::Prune { older_than, dry_run } => {
-            let pruned = desk::prune(&client, older_than, dry_run).await;
-            let pruned = pruned.map_err(failed("pruning the jobs"))?;
+            let pruned = jobs::prune(actor, instance, older_than, dry_run).await?;
             let verb = if dry_run { "would delete" } else { "deleted" };
             writeln!(stdout(), "{verb} {}", job_text::count(pruned))?;
             Ok(ExitCode::SUCCESS)
@@ -159,105 +195,88 @@ pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error>
     }
 }
 
-async fn list(client: &Client, args: List) -> Result<ExitCode, Error> {
+async fn list(instance: &Instance, args: &List, out: &mut impl Write) -> Result<(), Error> {
     let limit = args.limit.or((!args.json).then_some(50));
-    let filter = Filter { state: args.state, prefix: args.prefix, kind: args.kind, limit };
-    let jobs = desk::list(client, &filter).await.map_err(failed("listing the jobs"))?;
-    let mut out = stdout().lock();
-    if args.json {
-        print_json(&mut out, &jobs)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let blocked = desk::blocked(client, filter.prefix.as_deref()).await;
-    let blocked = blocked.map_err(failed("looking for blocked prefixes"))?;
-    job_text::list(&mut out, &jobs, &blocked, limit)?;
-    Ok(ExitCode::SUCCESS)
+    let filter = Filter {
+        states: args.state.iter().map(|state| State::parse(state)).collect(),
+        prefix: args.prefix.clone(),
+        kinds: args.kind.iter().filter_map(|kind| Kind::parse(kind)).collect(),
+        sqlstate: args.sqlstate.clone(),
+        since: args.since,
+        sort: match args.sort {
+            Order::State => Sort::State,
+            Order::Age => Sort::Age,
+            Order::Prefix => Sort::Prefix,
+            Order::Failures => Sort::Failures,
+        },
+        limit,
+    };
+    let listed = jobs::list(instance, &filter).await?;
+    let printed =
+        if args.json { print_json(out, &listed.jobs) } else { job_text::list(out, &listed) };
+    Ok(printed?)
 }
 
-async fn show(client: &Client, id: i64, json: bool) -> Result<ExitCode, Error> {
-    let job = desk::find(client, id).await.map_err(failed("reading the job"))?;
-    let job = job.ok_or(Error::NoJob(id))?;
-    let cause = Cause::of(job.error.as_deref().unwrap_or_default());
-    let next = desk::next(&job);
+async fn show(instance: &Instance, id: i64, json: bool) -> Result<ExitCode, Error> {
+    let shown = jobs::show(instance, id).await?;
     let mut out = stdout().lock();
     if json {
-        #[derive(serde::Serialize)]
-        struct Shown<'a> {
-            #[serde(flatten)]
-            job: &'a desk::Entry,
-            #[serde(flatten)]
-            cause: &'a Cause,
-            next: &'a str,
-        }
-        print_json(&mut out, &Shown { job: &job, cause: &cause, next: &next })?;
+        print_json(&mut out, &shown)?;
     } else {
-        job_text::show(&mut out, &job, &cause, &next)?;
+        job_text::show(&mut out, &shown)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn replay(client: &Client, args: Replay) -> Result<ExitCode, Error> {
+async fn replay(actor: &Actor, instance: &Instance, args: Replay) -> Result<ExitCode, Error> {
     let Which { ids, prefix, .. } = args.which;
     let target = match prefix {
         Some(prefix) => Target::Prefix(prefix),
         None if ids.is_empty() => Target::AllDead,
         None => Target::Ids(ids),
     };
-    release(client, "replay", &target, args.how).await
+    release(actor, instance, "replay", &target, args.how).await
 }
 
-async fn approve(client: &Client, args: Approve) -> Result<ExitCode, Error> {
+async fn approve(actor: &Actor, instance: &Instance, args: Approve) -> Result<ExitCode, Error> {
     let WhichPaused { ids, .. } = args.which;
     let target = if ids.is_empty() { Target::AllPaused } else { Target::Paused(ids) };
-    release(client, "approve", &target, args.how).await
+    release(actor, instance, "approve", &target, args.how).await
 }
 
 /// Puts jobs back into the queue. A job that was named and cannot go back is a failure.
 async fn release(
-    client: &Client,
+    actor: &Actor,
+    instance: &Instance,
     verb: &str,
     target: &Target,
     how: How,
 ) -> Result<ExitCode, Error> {
     let How { record, wait, json } = how;
-    let mut answers = desk::replay(client, target, &record.by()).await?;
+    let mut answers = jobs::replay(actor, instance, target, record.into()).await?;
     let named = matches!(target, Target::Ids(_) | Target::Paused(_));
     let refused = named && answers.iter().any(refuses);
     if !json {
         job_text::answers(&mut stdout(), &mut stderr(), verb, &answers)?;
     }
-    let mut unwell = false;
+    let mut failed = false;
     if wait {
-        unwell = follow(client, &mut answers, json).await?;
+        let mut reporter = Reporter::new(answers.len());
+        let followed =
+            jobs::follow(instance, &mut answers, |progress| reporter.tell(progress)).await?;
+        if !json {
+            job_text::ends(&mut stdout(), &followed)?;
+        }
+        failed = jobs::any_failed(&followed);
     }
     if json {
         print_json(&mut stdout(), &answers)?;
     }
-    Ok(if refused || unwell { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if refused || failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Says whether any of them came to a bad end.
-async fn follow(client: &Client, answers: &mut [Answer], quiet: bool) -> Result<bool, Error> {
-    let open = |answer: &&Answer| matches!(answer.result, Verdict::Done | Verdict::Unchanged);
-    let ids: Vec<i64> = answers.iter().filter(open).map(|answer| answer.id).collect();
-    if ids.is_empty() {
-        return Ok(false);
-    }
-    let followed = wait::until_ended(client, &ids).await?;
-    for answer in answers {
-        // Both in the order of their ids.
-        let found = followed.binary_search_by_key(&answer.id, |job| job.id).ok();
-        answer.end = found.and_then(|index| followed.get(index)).and_then(|job| job.end);
-    }
-    if !quiet {
-        job_text::ends(&mut stdout(), &followed)?;
-    }
-    Ok(followed.iter().any(|job| matches!(job.end, Some(End::Dead | End::Paused | End::Blocked))))
-}
-
-async fn cancel(client: &Client, args: Cancel) -> Result<ExitCode, Error> {
-    let answers = desk::cancel(client, &args.ids, &args.record.by()).await;
-    let answers = answers.map_err(failed("cancelling the jobs"))?;
+async fn cancel(actor: &Actor, instance: &Instance, args: Cancel) -> Result<ExitCode, Error> {
+    let answers = jobs::cancel(actor, instance, &args.ids, args.record.into()).await?;
     if args.json {
         print_json(&mut stdout(), &answers)?;
     } else {
@@ -266,22 +285,12 @@ async fn cancel(client: &Client, args: Cancel) -> Result<ExitCode, Error> {
     Ok(if answers.iter().any(refuses) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-impl Record {
-    fn by(self) -> By {
-        let given = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
-        let who = self.by.map(|who| who.to_string_lossy().into_owned());
-        By { who: given(who), reason: given(self.reason), dry_run: self.dry_run }
+impl From<Record> for Request {
+    fn from(Record { reason, dry_run }: Record) -> Self {
+        Self { reason, dry_run }
     }
 }
 
-fn refuses(answer: &Answer) -> bool {
-    matches!(answer.result, Verdict::Skipped | Verdict::Missing)
-}
-
-pub(super) fn print_json(
-    out: &mut impl Write,
-    value: &impl serde::Serialize,
-) -> std::io::Result<()> {
-    serde_json::to_writer(&mut *out, value)?;
-    writeln!(out)
+fn refuses(answer: &JobResult) -> bool {
+    matches!(answer.result, ResultKind::Skipped | ResultKind::Missing)
 }

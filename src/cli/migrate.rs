@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Args as Clap, Subcommand};
 
-use super::{Error, connect};
-use crate::config::Config;
-use crate::db;
+use super::{Error, base_schema};
+use crate::operations::migrate;
+use crate::service::Instance;
 
 #[derive(Debug, Clap)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -45,19 +45,33 @@ enum Verb {
         #[arg(long)]
         yes: bool,
     },
-    /// Print all migrations as one SQL script, for psql or `supabase db push`
-    Print,
+    /// Compare the base schema with what this program makes; exit 1 where it differs
+    Verify {
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put functions, triggers, row security, policies and grants back; touches no row
+    Repair {
+        /// Also take additional policies and grants away
+        #[arg(long)]
+        force: bool,
+    },
+    /// Record a schema that was restored without its data, where it is this program's
+    Baseline,
+    /// Print migrations and the repeatable files as one SQL script, for psql or `supabase db push`
+    Print {
+        /// Only migrations above this version; the script is for a database that is at it
+        #[arg(long, value_name = "VERSION", default_value_t = 0)]
+        after: i32,
+    },
 }
 
-pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error> {
+pub(super) async fn main(args: Args, instance: &Instance) -> Result<ExitCode, Error> {
     let mut out = stdout().lock();
     match args.verb.unwrap_or(Verb::Up(args.up)) {
         Verb::Up(Up { shim }) => {
-            let mut client = connect(config).await?;
-            if shim {
-                db::install_shim(&client).await?;
-            }
-            let applied = db::migrate(&mut client).await?;
+            let applied = migrate::up(instance, shim).await?;
             for migration in &applied {
                 writeln!(out, "applied {migration}")?;
             }
@@ -66,39 +80,58 @@ pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error>
             }
         }
         Verb::Status { json } => {
-            let mut client = connect(config).await?;
-            let steps = db::status(&mut client).await?;
-            return status(&mut out, &steps, json);
+            let (steps, files) = migrate::status(instance).await?;
+            return status(&mut out, &steps, &files, json);
         }
         Verb::Down { to, yes } => {
-            let mut client = connect(config).await?;
-            for migration in db::down(&mut client, to, yes).await? {
+            for migration in migrate::down(instance, to, yes).await? {
                 writeln!(out, "took back {migration}")?;
             }
         }
-        Verb::Print => out.write_all(db::script().as_bytes())?,
+        Verb::Verify { json } => return base_schema::verify(&mut out, instance, json).await,
+        Verb::Repair { force } => return base_schema::repair(&mut out, instance, force).await,
+        Verb::Baseline => return base_schema::baseline(&mut out, instance).await,
+        Verb::Print { after } => out.write_all(migrate::script(after)?.as_bytes())?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn status(out: &mut impl Write, steps: &[db::Step], json: bool) -> Result<ExitCode, Error> {
-    let mut rows = Vec::new();
-    let mut current = true;
-    for step in steps {
-        let at = step.applied.as_ref().map(|(at, _)| at.as_str());
-        let state = match &step.applied {
-            Some((_, checksum)) if *checksum == step.checksum => "applied",
-            Some(_) => "changed",
-            None => "missing",
-        };
+/// Files first: of the text, the last line is the newest migration.
+fn status(
+    out: &mut impl Write,
+    steps: &[migrate::Step],
+    files: &[migrate::File],
+    json: bool,
+) -> Result<ExitCode, Error> {
+    let (mut rows, mut current) = (Vec::new(), true);
+    for migrate::File { name, checksum, applied } in files {
+        let (state, at) = state(applied.as_ref(), checksum);
         current &= state == "applied";
         if !json {
-            let at = at.unwrap_or("-");
-            let sum = step.checksum.get(..12).unwrap_or_default();
-            let (version, description) = (step.version, step.description);
-            writeln!(out, "{version:04}  {description:<16} {state:<8} {at:<21} {sum}")?;
+            line(out, "base", name, state, at, checksum)?;
         }
         rows.push(serde_json::json!({
+            "repeatable": name,
+            "state": state,
+            "applied_at": at,
+            "checksum": checksum,
+        }));
+    }
+    let mut versions = Vec::new();
+    for step in steps {
+        let (state, at) = state(step.applied.as_ref(), &step.checksum);
+        current &= state == "applied";
+        if !json {
+            line(
+                out,
+                &format!("{:04}", step.version),
+                step.description,
+                state,
+                at,
+                &step.checksum,
+            )?;
+        }
+        versions.push(serde_json::json!({
             "version": step.version,
             "description": step.description,
             "state": state,
@@ -107,7 +140,28 @@ fn status(out: &mut impl Write, steps: &[db::Step], json: bool) -> Result<ExitCo
         }));
     }
     if json {
-        writeln!(out, "{}", serde_json::Value::Array(rows))?;
+        versions.append(&mut rows);
+        writeln!(out, "{}", serde_json::Value::Array(versions))?;
     }
     Ok(if current { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn state<'a>(applied: Option<&'a (String, String)>, own: &str) -> (&'static str, Option<&'a str>) {
+    match applied {
+        Some((at, checksum)) if checksum == own => ("applied", Some(at)),
+        Some((at, _)) => ("changed", Some(at)),
+        None => ("missing", None),
+    }
+}
+
+fn line(
+    out: &mut impl Write,
+    number: &str,
+    name: &str,
+    state: &str,
+    at: Option<&str>,
+    checksum: &str,
+) -> std::io::Result<()> {
+    let (at, sum) = (at.unwrap_or("-"), checksum.get(..12).unwrap_or_default());
+    writeln!(out, "{number}  {name:<20} {state:<8} {at:<21} {sum}")
 }

@@ -1,41 +1,50 @@
 //! The command line: what can be asked for, and how an answer or an error leaves the program.
 
 mod adopt;
-mod adopt_plan;
+mod adopt_text;
+mod age;
 mod agents;
+mod audit;
+mod audit_text;
+mod base_schema;
 mod convert;
 mod demo;
 mod dev;
+mod difference_text;
 mod doctor;
 mod healthcheck;
 mod job_text;
 mod jobs;
-mod keys_back;
 mod migrate;
+mod progress;
 mod purge;
 mod render;
 mod repair;
 mod restore;
-mod rollout;
 mod run;
+mod shell;
+mod status;
 mod table;
 mod trash;
 mod upgrade;
 mod verify;
-mod wait;
+mod watch;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::agent::InvalidPrefix;
+use crate::audit::baseline;
 use crate::config::{self, Config};
-use crate::error::Chain;
-use crate::jobs::desk;
-use crate::printable::Printable;
-use crate::{agent, cluster, db, fleet, service, telemetry};
+use crate::dev_server;
+use crate::operations::{self, Actor};
+use crate::postgres::QueryError;
+use crate::service::{self, Instance};
+use crate::telemetry::{self, ErrorReport, Printable};
 
 /// Builds, keeps and drops each agent's tables in a WhatsApp CRM on Supabase or PostgreSQL.
 #[derive(Debug, Parser)]
@@ -46,6 +55,20 @@ struct Cli {
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
+}
+
+/// Of the commands that act for a person.
+#[derive(Debug, clap::Args)]
+struct By {
+    /// Who asks, for the record, besides the database role
+    #[arg(long, global = true, env = "USER", hide_env_values = true)]
+    by: Option<OsString>,
+}
+
+impl By {
+    fn actor(&self) -> Actor {
+        Actor::new(self.by.as_ref().map(|by| by.to_string_lossy().into_owned()))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -60,15 +83,22 @@ enum Command {
     Agents(agents::Args),
     /// Print the SQL that builds one agent
     Render(render::Args),
-    /// Look for everything that would keep `run` from working, and say how to mend it
+    /// Show workers, jobs, drift and trash on one screen
+    Status(status::Args),
+    /// Check the set-up, and print a fix for each problem
     Doctor(doctor::Args),
     /// Ask the service on this machine whether it is live: exit 0 for yes, 1 for no
     Healthcheck(healthcheck::Args),
+    /// Compare migrations, code and documents with a database and with each other
+    Audit(Box<audit::Args>),
     /// A throwaway real PostgreSQL with the service on it
     Dev(dev::Args),
+    /// Print a script that completes commands in a shell
+    Completions(shell::Completions),
+    /// Write manual pages, one for each command
+    Man(shell::Man),
 }
 
-/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
@@ -78,29 +108,21 @@ enum Error {
     )]
     Argument,
     #[error(transparent)]
-    Prefix(#[from] agent::InvalidPrefix),
-    #[error(transparent)]
-    Template(#[from] agent::TemplateError),
+    Prefix(#[from] InvalidPrefix),
     #[error(transparent)]
     Telemetry(#[from] telemetry::Error),
     #[error(transparent)]
-    Db(#[from] db::Error),
+    Instance(#[from] service::InstanceError),
     #[error(transparent)]
-    Migrate(#[from] db::MigrateError),
+    Operation(#[from] operations::Error),
     #[error(transparent)]
     Service(#[from] service::Error),
     #[error(transparent)]
-    Cluster(#[from] cluster::Error),
+    DevServer(#[from] dev_server::Error),
     #[error(transparent)]
-    Fleet(#[from] fleet::Error),
-    #[error("{doing} failed")]
-    Query {
-        doing: &'static str,
-        #[source]
-        source: tokio_postgres::Error,
-    },
-    #[error("the jobs do not go back into the queue")]
-    Replay(#[from] desk::ReplayError),
+    Query(#[from] QueryError),
+    #[error(transparent)]
+    Baseline(#[from] baseline::Error),
     #[error("the service did not do it within {0:?}")]
     Late(std::time::Duration),
     #[error("nobody answers at http://{address}")]
@@ -111,89 +133,51 @@ enum Error {
     },
     #[error("{0}")]
     Unhealthy(String),
-    #[error("there is no job {0}")]
-    NoJob(i64),
-    #[error("no agent has the prefix {0:?}, and none has left anything under it outside the trash")]
-    NoAgent(String),
-    #[error(transparent)]
-    Agent(#[from] agent::Error),
-    #[error(
-        "{prefix} is agent {id}{}",
-        if *alive {
-            ", which has the prefix now. Delete it first; where the trash then holds several of the prefix, \
-             `agents trash` lists them and --item chooses"
-        } else {
-            ", which is being deleted; see: agents show"
-        }
-    )]
-    Present { prefix: String, id: i64, alive: bool },
-    #[error("there is no such {0:?} in the trash; see: agents trash")]
-    NotInTrash(String),
-    #[error("there is no item {0} in the trash, or it is in use at this moment; see: agents trash")]
-    NoItem(i64),
-    #[error("the trash holds several agents {prefix:?}; choose one by --item: {items}")]
-    Several { prefix: String, items: String },
-    #[error("no tables are registered for an agent {0:?}; see: agents list")]
-    NotBuilt(String),
-    #[error("the templates have no foreign_key.sql: there is no key to create")]
-    NoForeignKey,
     #[error("cannot write the output")]
     Output(#[from] io::Error),
+    /// Of `audit`, whose exit code 1 means findings.
+    #[error(transparent)]
+    NoAudit(Box<Error>),
 }
 
 impl Error {
-    /// Bad input is the user's to mend, as bad usage is.
+    /// Bad input is the user's to correct, as bad usage is.
     fn exit_code(&self) -> u8 {
-        match self {
+        let is_bad_input = match self {
             Self::Config(_)
             | Self::Argument
             | Self::Prefix(_)
-            | Self::Template(_)
             | Self::Telemetry(_)
-            | Self::NoForeignKey
-            | Self::Service(service::Error::Config(_) | service::Error::Template(_)) => 2,
-            Self::Service(service::Error::Blueprint(error))
-            | Self::Fleet(fleet::Error::Agent(error))
-                if error.is_configuration() =>
-            {
-                2
-            }
-            Self::Db(_)
-            | Self::Migrate(_)
-            | Self::Service(_)
-            | Self::Cluster(_)
-            | Self::Fleet(_)
-            | Self::Query { .. }
-            | Self::Replay(_)
+            | Self::Baseline(_)
+            | Self::NoAudit(_) => true,
+            Self::Instance(error) => error.is_configuration(),
+            Self::Operation(error) => error.is_bad_input(),
+            Self::Service(error) => error.is_configuration(),
+            Self::DevServer(_)
+            | Self::Query(_)
             | Self::Late(_)
             | Self::Ask { .. }
             | Self::Unhealthy(_)
-            | Self::NoJob(_)
-            | Self::NoAgent(_)
-            | Self::NotBuilt(_)
-            | Self::Agent(_)
-            | Self::Present { .. }
-            | Self::NotInTrash(_)
-            | Self::NoItem(_)
-            | Self::Several { .. }
-            | Self::Output(_) => 1,
-        }
+            | Self::Output(_) => false,
+        };
+        if is_bad_input { 2 } else { 1 }
     }
-}
 
-/// What was being done on a connection when the server or the network refused.
-fn failed(doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Error {
-    move |source| Error::Query { doing, source }
+    /// Whether the reader of the output has seen enough.
+    fn is_broken_pipe(&self) -> bool {
+        let error = if let Self::NoAudit(error) = self { error } else { self };
+        matches!(error, Self::Output(io) if io.kind() == io::ErrorKind::BrokenPipe)
+    }
 }
 
 /// Runs the command that the process's arguments name.
 ///
-/// Exit codes: 0 done, 1 failed, 2 usage or configuration. An error is one line on standard error.
+/// Exit codes: 0 done, 1 failed, 2 usage or configuration; of `audit` 1 means findings, and 2 that there is no audit. An error is one line on standard error.
 pub fn main() -> ExitCode {
     let done = parse().and_then(dispatch);
     done.unwrap_or_else(|error| {
-        if matches!(&error, Error::Output(io) if io.kind() == io::ErrorKind::BrokenPipe) {
-            return ExitCode::SUCCESS; // the reader has seen enough
+        if error.is_broken_pipe() {
+            return ExitCode::SUCCESS;
         }
         // There is nobody left to tell when standard error is gone.
         let _gone = writeln!(io::stderr(), "{}", message(&error)).is_err();
@@ -202,7 +186,7 @@ pub fn main() -> ExitCode {
 }
 
 fn message(error: &Error) -> String {
-    format!("agent-provisioner: {}", Printable(Chain(error)))
+    format!("agent-provisioner: {}", Printable(ErrorReport(error)))
 }
 
 /// Usage errors quote the argument, and end the program here.
@@ -218,8 +202,14 @@ fn parse() -> Result<Cli, Error> {
 
 fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
     // A bad flag or setting never starts a runtime.
-    if let Command::Dev(args) = cli.command {
-        return dev::main(&args);
+    if let Command::Dev(args) = &cli.command {
+        return dev::main(args);
+    }
+    if let Command::Completions(args) = &cli.command {
+        return shell::completions(args);
+    }
+    if let Command::Man(args) = &cli.command {
+        return shell::man(args);
     }
     let config = config::load(cli.config.as_deref(), std::env::vars_os())?;
     if let Command::Render(args) = cli.command {
@@ -228,7 +218,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
     if let Command::Healthcheck(args) = cli.command {
         return healthcheck::main(&args, &config);
     }
-    let logs = telemetry::init(&config.log)?;
+    let logs = telemetry::init(config.log.format, &config.log.level)?;
     if !matches!(cli.command, Command::Doctor(_)) {
         for (key, file) in config.database.exposed() {
             let file = file.display();
@@ -240,52 +230,59 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
         match cli.command {
             Command::Run(args) => {
                 telemetry::log_panics();
-                let ended = run::main(&args, &config).await;
+                let ended = run::main(&args, config).await;
                 // Where nobody reads standard error, the service ends all the same.
                 Ok(ended.unwrap_or_else(|error| {
-                    logs.line(&message(&error));
+                    log_end(&logs, &error);
                     ExitCode::from(error.exit_code())
                 }))
             }
-            Command::Migrate(args) => migrate::main(args, &config).await,
-            Command::Doctor(args) => doctor::main(&args, &config).await,
-            Command::Jobs(args) => jobs::main(args, &config).await,
-            Command::Agents(args) => agents::main(args, &config).await,
-            Command::Render(_) | Command::Healthcheck(_) | Command::Dev(_) => {
+            Command::Audit(args) => {
+                let audited = audit::main(*args, config).await;
+                audited.map_err(|error| Error::NoAudit(Box::new(error)))
+            }
+            Command::Migrate(args) => migrate::main(args, &instance(config)?).await,
+            Command::Status(args) => status::main(&args, &instance(config)?).await,
+            Command::Doctor(args) => doctor::main(&args, &instance(config)?).await,
+            Command::Jobs(args) => {
+                let actor = args.by.actor();
+                jobs::main(args, &actor, &instance(config)?).await
+            }
+            Command::Agents(args) => {
+                let actor = args.by.actor();
+                agents::main(args, &actor, &instance(config)?).await
+            }
+            Command::Render(_)
+            | Command::Healthcheck(_)
+            | Command::Dev(_)
+            | Command::Completions(_)
+            | Command::Man(_) => {
                 Ok(ExitCode::SUCCESS) // done above
             }
         }
     })
 }
 
+/// The last line of a service that cannot go on; also where no error is logged.
+fn log_end(logs: &telemetry::Logs, error: &Error) {
+    if tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!(error = %ErrorReport(error), "the service ends");
+    } else {
+        logs.line(&message(error));
+    }
+}
+
+/// What a command works on. Who sits at a terminal is told which database that is.
+fn instance(config: Config) -> Result<Instance, Error> {
+    let instance = Instance::new(config, operations::MOST_CONNECTIONS)?;
+    let mut terminal = io::stderr();
+    if terminal.is_terminal() {
+        writeln!(terminal, "database: {}", Printable(instance.db.place()))?;
+    }
+    Ok(instance)
+}
+
 /// Two threads: the service waits for the database, it does not compute.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
-}
-
-/// A connection to a database of this program's version.
-async fn connect_current(config: &Config) -> Result<deadpool_postgres::Object, Error> {
-    let mut client = connect(config).await?;
-    db::require_current(&mut client).await?;
-    Ok(client)
-}
-
-/// A connection for one command.
-async fn connect(config: &Config) -> Result<deadpool_postgres::Object, Error> {
-    Ok(database(config, 1)?.get().await?)
-}
-
-/// What a command that looks at all agents needs: connections, and what the templates make.
-async fn connect_fleet(config: &Config) -> Result<(db::Db, agent::Manifest), Error> {
-    let templates = agent::Templates::from(config.templates.as_deref(), &config.realtime)?;
-    let db = database(config, fleet::CONNECTIONS)?;
-    let mut client = db.get().await?;
-    db::require_current(&mut client).await?;
-    let manifest = agent::Manifest::prepare(&mut client, templates).await;
-    drop(client);
-    Ok((db, manifest.map_err(fleet::Error::from)?))
-}
-
-fn database(config: &Config, connections: usize) -> Result<db::Db, Error> {
-    Ok(db::Db::new(&config.database.source()?, &config.database.patience(), connections)?)
 }

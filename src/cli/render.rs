@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use clap::Args as Clap;
 
 use super::Error;
-use crate::agent::{AgentId, Templates};
+use crate::agent::AgentId;
 use crate::config::Config;
+use crate::operations::render;
 
 #[derive(Debug, Clap)]
 pub(super) struct Args {
@@ -20,8 +21,6 @@ pub(super) struct Args {
 
 pub(super) fn main(args: &Args, config: &Config) -> Result<ExitCode, Error> {
     let prefix = args.prefix.parse()?;
-    let templates = Templates::from(config.templates.as_deref(), &config.realtime)?;
-    let sql = templates.render(&prefix, AgentId(args.agent_id), config.reference);
-    write!(stdout().lock(), "begin;\n\n{sql}\ncommit;\n")?;
+    write!(stdout().lock(), "{}", render::script(config, &prefix, AgentId(args.agent_id))?)?;
     Ok(ExitCode::SUCCESS)
 }

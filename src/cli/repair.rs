@@ -1,20 +1,20 @@
 //! `agent-provisioner agents repair`
 
-use std::io::{Write, stdout};
+use std::io::{self, Write, stdout};
 use std::process::ExitCode;
 
 use clap::Args as Clap;
 
-use super::table::one_line;
-use super::upgrade::hold_back;
-use super::verify::select;
-use super::{Error, connect_fleet, failed, job_text, wait};
-use crate::agent::{Change, Manifest, Prefix, mend, pasteable, worker_role};
-use crate::config::Config;
-use crate::db::Db;
-use crate::fleet::{self, Drifted};
-use crate::jobs::desk::{self, BEHIND_NEW_AGENTS, Work};
-use crate::printable::Printable;
+use super::progress::Reporter;
+use super::table::{clean, one_line, pasteable};
+use super::{Error, difference_text, job_text};
+use crate::agent::Prefix;
+use crate::operations::Actor;
+use crate::operations::repair::{self, Left, Plan};
+use crate::service::Instance;
+
+/// So many agents are told with what is left of their differences.
+const DETAILED: usize = 10;
 
 #[derive(Debug, Clap)]
 pub(super) struct Args {
@@ -32,72 +32,69 @@ pub(super) struct Args {
     wait: bool,
 }
 
-pub(super) async fn main(args: Args, config: &Config) -> Result<ExitCode, Error> {
-    let (db, manifest) = connect_fleet(config).await?;
-    let agents = select(&db, &args.prefixes).await?;
-    let drifted = fleet::verify(&db, &manifest, agents, |_| {}).await?;
-    if drifted.is_empty() {
-        writeln!(stdout(), "nothing to repair")?;
-        return Ok(ExitCode::SUCCESS);
-    }
+pub(super) async fn main(
+    args: Args,
+    actor: &Actor,
+    instance: &Instance,
+) -> Result<ExitCode, Error> {
+    const NOTHING: &str = "nothing to repair";
     if args.dry_run {
-        let role = worker_role(&*db.get().await?).await.map_err(fleet::Error::from)?;
-        drifted.iter().try_for_each(|drifted| show(drifted, args.force, &role))?;
+        let plans = repair::plan(instance, &args.prefixes, args.force).await?;
+        if plans.is_empty() {
+            writeln!(stdout(), "{NOTHING}")?;
+        }
+        plans.iter().try_for_each(|plan| show(plan, &mut stdout().lock()))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let client = db.get().await?;
-    let mut agents = drifted.iter().map(|drifted| drifted.built.clone()).collect();
-    let held_back = hold_back(&client, &mut agents, Some("repair")).await?;
-    if agents.is_empty() {
+    let requested = repair::request(actor, instance, &args.prefixes, args.force).await?;
+    let Some(queued) = requested.queued else {
+        writeln!(stdout(), "{NOTHING}")?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    job_text::held_back(&requested.held_back)?;
+    if queued.agents == 0 {
         writeln!(stdout(), "no agent to repair before its dead job is out of the way")?;
         return Ok(ExitCode::FAILURE);
     }
-    let agents: Vec<i64> = agents.iter().map(|built| built.agent.id.0).collect();
-    let argument = args.force.then_some("force");
-    let work = Work { kind: "repair", argument, priority: BEHIND_NEW_AGENTS };
-    let jobs = desk::ask(&client, work, &agents).await.map_err(failed("queueing the repairs"))?;
-    writeln!(stdout(), "queued {}", job_text::count(jobs.len().try_into().unwrap_or(i64::MAX)))?;
+    job_text::queued(&queued)?;
     if !args.wait {
+        let held_back = !requested.held_back.is_empty();
         return Ok(if held_back { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     }
-    let prefixes: Vec<Prefix> = drifted.into_iter().map(|d| d.built.agent.prefix).collect();
-    follow(&db, &manifest, &jobs, &prefixes).await
+    follow(instance, &queued.jobs, &requested.prefixes).await
 }
 
 /// Follows repairs to their ends, and names the agents that still differ.
 pub(super) async fn follow(
-    db: &Db,
-    manifest: &Manifest,
+    instance: &Instance,
     jobs: &[i64],
     prefixes: &[Prefix],
 ) -> Result<ExitCode, Error> {
-    let ended = wait::until_ended(&*db.get().await?, jobs).await?;
+    let mut reporter = Reporter::new(jobs.len());
+    let (ended, left) =
+        repair::follow(instance, jobs, prefixes, |progress| reporter.tell(progress)).await?;
     job_text::ends(&mut stdout(), &ended)?;
-    let left = fleet::verify(db, manifest, select(db, prefixes).await?, |_| {}).await?;
-    for Drifted { built, .. } in &left {
-        let prefix = &built.agent.prefix;
+    for (number, Left { prefix, differences }) in left.iter().enumerate() {
         writeln!(stdout(), "{prefix} still differs; see: agents verify {prefix}")?;
+        let told = differences.iter().filter(|_| number < DETAILED);
+        told.into_iter().try_for_each(|told| difference_text::print(told, &mut stdout().lock()))?;
     }
     Ok(if left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// As SQL that does what the worker would, whoever runs it, and as comments for what it leaves.
-fn show(drifted: &Drifted, force: bool, role: &str) -> std::io::Result<()> {
-    let mut out = stdout().lock();
-    let agent = &drifted.built.agent;
+fn show(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
+    let Plan { agent, role, statements, left } = plan;
     writeln!(out, "-- {} ({})", agent.prefix, agent.id)?;
-    let mend = mend(&agent.prefix, &drifted.drift, force);
-    let script = mend.script();
-    if !script.is_empty() {
+    if !statements.is_empty() {
         writeln!(out, "begin;\nset local role {};", pasteable(role))?;
-        script.iter().map(|sql| pasteable(sql)).try_for_each(|sql| writeln!(out, "{sql};"))?;
+        statements.iter().map(|sql| pasteable(sql)).try_for_each(|sql| writeln!(out, "{sql};"))?;
         writeln!(out, "commit;")?;
     }
-    for left in &mend.left {
-        let (kind, object) = (left.object.kind.as_str(), &left.object);
-        writeln!(out, "-- left as it is: {kind} {}", Printable(object))?;
-        if let Change::Removed { statement: Some(statement), .. } = &left.change {
-            writeln!(out, "--   by hand, as postgres: {};", one_line(statement))?;
+    for left in left {
+        writeln!(out, "-- left as it is: {} {}", left.kind, clean(&left.object))?;
+        if let Some(by_hand) = &left.by_hand {
+            writeln!(out, "--   by hand, as postgres: {};", one_line(by_hand))?;
         }
     }
     Ok(())

@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use clap::Args as Clap;
 
-use super::{Error, connect};
+use super::Error;
 use crate::config::Config;
-use crate::shutdown::{self, End};
-use crate::{db, service};
+use crate::operations::migrate;
+use crate::service::{self, End, Instance};
 
 #[derive(Debug, Clap)]
 pub(super) struct Args {
@@ -16,18 +16,19 @@ pub(super) struct Args {
     migrate: bool,
 }
 
-pub(super) async fn main(args: &Args, config: &Config) -> Result<ExitCode, Error> {
-    let hangups = shutdown::outlive_hangups().map_err(service::Error::from)?;
+pub(super) async fn main(args: &Args, config: Config) -> Result<ExitCode, Error> {
+    let hangups = service::ignore_sighup().map_err(service::Error::from)?;
     for (old, new) in &config.renamed {
         tracing::warn!(old, new, "a configuration key has a new name: rename it");
     }
+    let connections = config.database.pool_size;
+    let instance = Instance::new(config, connections)?;
     if args.migrate {
-        let mut client = connect(config).await?;
-        for migration in db::migrate(&mut client).await? {
+        for migration in migrate::up(&instance, false).await? {
             tracing::info!(migration = %migration, "applied");
         }
     }
-    Ok(match service::run(config, hangups).await? {
+    Ok(match service::run(&instance, hangups).await? {
         End::Drained => ExitCode::SUCCESS,
         End::Aborted | End::Died => ExitCode::FAILURE,
     })

@@ -2,11 +2,12 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{Cell, ContentArrangement, Row};
+use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Row};
 use terminal_size::{Width, terminal_size_of};
 
-use crate::agent::pasteable;
-use crate::printable::Printable;
+use crate::telemetry::Printable;
+
+pub(super) use crate::sql_text::pasteable;
 
 /// Fits a terminal's width; in a pipe every cell is whole and every row a line.
 pub(super) struct Table {
@@ -20,6 +21,16 @@ impl Table {
         let mut list = Self::facts();
         list.table.set_header(headings);
         list.one_line = true;
+        list
+    }
+
+    /// For lists whose last column is to be read whole: it takes as many lines as it needs.
+    pub(super) fn list_with_notes(headings: &[&str]) -> Self {
+        let mut list = Self::facts();
+        list.table.set_header(headings);
+        for column in list.table.column_iter_mut().rev().skip(1) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
         list
     }
 
@@ -75,4 +86,9 @@ pub(super) fn one_line(statement: &str) -> String {
 /// A dash where there is nothing.
 pub(super) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+pub(super) fn print_json(out: &mut impl Write, value: &impl serde::Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, value)?;
+    writeln!(out)
 }

@@ -8,8 +8,12 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::{Error, duration, optional_choice, path};
-use crate::db::{Patience, Source, SslMode, Target, UrlFile};
+use super::error::Error;
+use super::parse::{duration, optional_choice, path};
+use crate::postgres::{Source, SslMode, Target, Timeouts, UrlFile};
+
+/// Where a packaged or documented installation has its URL.
+const INSTALLED: &str = "/etc/agent-provisioner/database_url";
 
 /// The bit of a file's mode that lets everybody read it.
 const OTHERS: u32 = 0o004;
@@ -75,6 +79,25 @@ impl Database {
         }
     }
 
+    /// The environment goes over the file, also where the two say it by different keys. Where nobody says it, the file of an
+    /// installation does, if it is there.
+    pub(super) fn settle(&mut self, url_is_variable: bool, file_is_variable: bool) {
+        match (url_is_variable, file_is_variable) {
+            (true, false) => self.url_file = None,
+            (false, true) => self.url = None,
+            (true, true) | (false, false) => {}
+        }
+        let installed = Path::new(INSTALLED);
+        if self.url.is_none() && self.url_file.is_none() && installed.exists() {
+            self.url_file = Some(installed.to_owned());
+        }
+    }
+
+    /// Sets another place to work, over what was configured.
+    pub(crate) fn set_url(&mut self, url: SecretString) {
+        (self.url, self.url_file) = (Some(url), None);
+    }
+
     /// Where to listen: `listen_url`, or where to work.
     pub fn listen_source(&self, work: &Source) -> Result<Source, Error> {
         let key = "database.listen_url";
@@ -96,8 +119,8 @@ impl Database {
     }
 
     /// The bounds on every connection.
-    pub fn patience(&self) -> Patience {
-        Patience {
+    pub fn timeouts(&self) -> Timeouts {
+        Timeouts {
             connect: self.connect_timeout,
             statement: self.statement_timeout,
             lock: self.lock_timeout,

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Error, duration};
+use super::error::Error;
+use super::parse::duration;
 
 /// A date that far away still fits into the database's.
-const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+const LONGEST: Duration = Duration::from_hours(10 * 366 * 24);
 
 /// Section `deprovision`.
 #[derive(Debug, Deserialize)]
@@ -25,13 +26,13 @@ pub struct Deprovision {
 
 impl Default for Deprovision {
     fn default() -> Self {
-        let retention = Duration::from_secs(7 * 24 * 60 * 60);
+        let retention = Duration::from_hours(7 * 24);
         Self { retention, max_per_hour: None, max_unreported: 3 }
     }
 }
 
 impl Deprovision {
-    pub(super) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         if self.retention > LONGEST {
             let reason = "must be at most 10years".to_owned();
             return Err(Error::Value { key: "deprovision.retention", reason });

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use config::ConfigError;
 
-use crate::db::{TlsError, UrlError};
+use crate::postgres::{TlsError, UrlError};
 
 /// Begins the errors of our own deserializers; what is expected follows.
 const UNUSABLE: &str = "unusable, expected ";
@@ -77,7 +77,7 @@ pub enum Error {
 
 impl Error {
     /// Takes from the error what is no value.
-    pub(super) fn of(error: &ConfigError, file: Option<&Path>, variables: &[String]) -> Self {
+    pub(crate) fn of(error: &ConfigError, file: Option<&Path>, variables: &[String]) -> Self {
         if let (ConfigError::FileParse { cause, .. }, Some(file)) = (error, file) {
             let said = cause.to_string();
             let place = said.lines().next().and_then(|line| line.split_once("TOML parse error"));
@@ -162,11 +162,11 @@ fn secret_path(key: &str, file: &Path) -> String {
 }
 
 /// Whether the text looks like a URL or a connection string, where none belongs.
-pub(super) fn is_secret(text: &str) -> bool {
+pub(crate) fn is_secret(text: &str) -> bool {
     text.contains("://") || text.contains("password=")
 }
 
 /// For a deserializer: says what would be right.
-pub(super) fn expected<E: serde::de::Error>(what: &str) -> E {
+pub(crate) fn expected<E: serde::de::Error>(what: &str) -> E {
     E::custom(format_args!("{UNUSABLE}{what}"))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
-use tokio_postgres::{Error, NoTls};
+use tokio_postgres::{Error, NoTls, SimpleQueryMessage};
 
 use super::Stage;
 use crate::support::{ADMIN, Admin, until};
@@ -121,10 +121,21 @@ impl Client {
         self.phone += 1;
         let (prefix, phone) = (&slot.prefix, self.phone);
         let sql = format!(
-            "insert into public.{prefix}_customers (name, phone) values ('{id}', '{phone}')"
+            "insert into public.{prefix}_customers (name, phone) values ('{id}', '{phone}')
+             returning agent_id"
         );
-        match self.session(url).await.batch_execute(&sql).await {
-            Ok(()) => slot.rows.push(phone),
+        match self.session(url).await.simple_query(&sql).await {
+            Ok(answer) => {
+                let own = |message: &SimpleQueryMessage| {
+                    let of = Some(id.to_string());
+                    matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == of.as_deref())
+                };
+                // Else it is in a former agent's table: the deletion has taken the keys off and goes on.
+                if !answer.iter().any(own) {
+                    return Ok(false);
+                }
+                slot.rows.push(phone);
+            }
             Err(error) if error.code().is_some_and(|code| NOT_YET.contains(&code.code())) => {
                 return Ok(false);
             }

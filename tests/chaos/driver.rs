@@ -1,9 +1,10 @@
-//! Breaks things, one after the other, and mends them.
+//! Breaks things, one after the other, and repairs them.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use agent_provisioner::cluster::{SUPERUSER, Stop};
+use agent_provisioner::dev_server::{SUPERUSER, Stop};
 use fastrand::Rng;
 use futures_util::FutureExt;
 
@@ -137,10 +138,16 @@ impl Driver {
             }
             self.stage.dealt();
         }
+        let mut told = Instant::now() + Duration::from_secs(45);
         until("every worker to be up", || {
             self.supervise();
-            let listens = |worker: &Worker| worker.service.log().contains("\"listening\"");
-            let all = self.workers.iter().all(listens);
+            let down = |worker: &&Worker| !worker.service.log().contains("\"listening\"");
+            let mut down = self.workers.iter().filter(down).peekable();
+            let all = down.peek().is_none();
+            if Instant::now() > told {
+                told += Duration::from_mins(1);
+                down.for_each(|worker| eprintln!("chaos: not up: {}", worker.service.log()));
+            }
             async move { all.then_some(()) }
         })
         .await;

@@ -68,7 +68,12 @@ fn unknown(_: &str, text: &str) -> Vec<String> {
         (output.status.code() == Some(2)).then(text)
     };
     let (whole, mentioned) = commands(text);
-    let whole = whole.iter().filter_map(|args| refused(args, starts(args, "dev")));
+    // `dev` starts a server, `run` waits for one, `audit` reads files of the reader's, `man` writes some, and a watch goes on.
+    let help = |args: &[String]| {
+        ["dev", "run", "audit", "man"].iter().any(|verb| starts(args, verb))
+            || args.iter().any(|word| word.ends_with("watch"))
+    };
+    let whole = whole.iter().filter_map(|args| refused(args, help(args)));
     whole.chain(mentioned.iter().filter_map(|args| refused(args, !starts(args, "help")))).collect()
 }
 

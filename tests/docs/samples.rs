@@ -119,6 +119,9 @@ async fn paused(db: &Database, admin: &Admin) -> String {
     drop(service);
     // It counts for 30 seconds more.
     admin.run("delete from provisioning.instances").await;
+    admin.create("agt_d").await;
+    admin.create("agt_e").await;
+    admin.run("update provisioning.jobs set due_at = now() - interval '10 min' where state = 'pending'").await;
     printed + &print(db, &["doctor"]).await
 }
 
@@ -131,7 +134,7 @@ async fn the_runbook_shows_what_the_program_prints() {
             .concat();
     let text = read("docs/operate.md");
     assert!(samples(&text).len() > 15, "{:#?}", samples(&text));
-    let planted = "x\n\n    restored agt_6f78 (agent 1) with 5 tables of\n    ok    instances      none runs\n";
+    let planted = "x\n\n    restored agt_6f78 (agent 1) with 5 tables of\n    FAIL  workers        2 jobs are due, the oldest for 10 min, and no worker runs\n";
     assert_eq!(unlike(planted, &printed), ["restored agt_6f78 (agent 1) with 5 tables of"]);
     assert_eq!(unlike(&text, &printed), [""; 0], "{printed}");
 }

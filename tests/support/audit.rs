@@ -1,6 +1,6 @@
 //! The server's own record of what each job did to tables.
 
-use agent_provisioner::cluster::SUPERUSER;
+use agent_provisioner::dev_server::SUPERUSER;
 
 use super::{Admin, Database};
 

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use agent_provisioner::cluster::{SUPERUSER, Stop};
+use agent_provisioner::dev_server::{SUPERUSER, Stop};
 use tokio_postgres::NoTls;
 
 use super::{Admin, Server, until};

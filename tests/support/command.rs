@@ -36,11 +36,21 @@ fn read(mut from: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
 /// Checks how a command ended and what it said.
 #[track_caller]
 pub fn expect(output: &Output, code: i32, texts: &[&str]) {
-    let said = said(output);
+    // A service logs JSON.
+    let said = said(output).replace("\\\"", "\"");
     assert_eq!(output.status.code(), Some(code), "{said}");
     for text in texts {
         assert!(said.contains(text), "{text:?} is not in: {said}");
     }
+}
+
+/// Checks that `agents verify --json` compared so many agents, and found each as it should be.
+#[track_caller]
+pub fn sound(verified: &Output, agents: u64) {
+    expect(verified, 0, &[]);
+    let report = json(verified);
+    let found = (report.get("checked"), report.get("drifted"));
+    assert_eq!(found, (Some(&agents.into()), Some(&Value::Array([].into()))), "{report}");
 }
 
 /// What a command printed, which is one JSON value.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
 
-use agent_provisioner::cluster::{Cluster, SUPERUSER, Stop};
+use agent_provisioner::dev_server::{DevServer, SUPERUSER, Stop};
 use tokio_postgres::{Client, NoTls};
 
 use super::{Admin, Service, until};
@@ -21,7 +21,7 @@ pub const WORKER: &str = "agent_provisioner";
 
 /// A server with the platform's roles and a migrated database to copy.
 pub struct Server {
-    cluster: Mutex<Cluster>,
+    cluster: Mutex<DevServer>,
 }
 
 /// A migrated database of a test's own, and where it is.
@@ -38,7 +38,7 @@ impl Server {
     pub async fn start(settings: &[(&str, &str)]) -> Self {
         let mut all = vec![("max_connections", "300")];
         all.extend(settings);
-        let cluster = Cluster::start(&all).unwrap();
+        let cluster = DevServer::start(&all).unwrap();
         let server = Self { cluster: Mutex::new(cluster) };
         let root = server.connect(SUPERUSER, "postgres").await;
         root.batch_execute(SHIM).await.unwrap();
@@ -66,7 +66,7 @@ impl Server {
     /// As the documentation tells an operator to.
     async fn migrate(&self, name: &str) {
         let mut admin = self.connect(ADMIN, name).await;
-        agent_provisioner::db::migrate(&mut admin).await.unwrap();
+        agent_provisioner::postgres::migrate(&mut admin).await.unwrap();
         admin.batch_execute(ROLES).await.unwrap();
     }
 

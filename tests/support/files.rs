@@ -1,11 +1,11 @@
-//! Template files of a test's own.
+//! Files of a test's own: templates, or a project.
 
 use std::fs;
 use std::path::PathBuf;
 use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Database, Service, WORKER, finish, provisioner};
+use super::{Database, Service, WORKER, finish, provisioner, temp_dir};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -16,7 +16,7 @@ impl Files {
     /// Of these names and texts.
     pub fn new(files: &[(&str, &str)]) -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("templates-{}-{number}", std::process::id()));
+        let path = temp_dir().join(format!("files-{}-{number}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         let made = Self(path);
         for (name, text) in files {
@@ -26,7 +26,9 @@ impl Files {
     }
 
     pub fn write(&self, name: &str, text: &str) {
-        fs::write(self.0.join(name), text).unwrap();
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
     }
 
     pub fn remove(&self, name: &str) {

@@ -8,11 +8,13 @@ use std::thread;
 use std::time::Duration;
 
 use super::until;
+use super::watchdog::watched;
 
 /// The program with a clean environment, so that nothing of the tester's settings leaks in.
 pub fn provisioner(url: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_agent-provisioner"));
-    command.env_clear().env("DATABASE_URL", url).stdin(Stdio::null());
+    let mut command = watched();
+    command.env("DATABASE_URL", url).stdin(Stdio::null());
+    command.env("PROVISIONER_CONFIG", "/dev/null"); // and nothing of an installation's
     command.env("PROVISIONER_HTTP__LISTEN", "127.0.0.1:0"); // many at a time
     command
 }
@@ -57,6 +59,17 @@ impl Service {
     #[track_caller]
     pub fn logged<'a>(&'a self, text: &'a str) -> impl Future<Output = ()> + 'a {
         until(text, move || async move { self.log().contains(text).then_some(()) })
+    }
+
+    /// Waits until it works, or has refused to: then what it said.
+    pub async fn started(&mut self) -> Result<(), String> {
+        let (child, log) = (Mutex::new(&mut self.child), &self.log);
+        let text = || log.lock().unwrap().join("\n");
+        let ended = until("the service to run or to end", || async {
+            let ended = child.lock().unwrap().try_wait().unwrap();
+            (ended.is_some() || text().contains("running")).then_some(ended)
+        });
+        if ended.await.is_some() { Err(text()) } else { Ok(()) }
     }
 
     /// Where it answers probes and Prometheus.

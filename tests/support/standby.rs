@@ -5,21 +5,21 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-use agent_provisioner::cluster::{Cluster, SUPERUSER, Stop};
+use agent_provisioner::dev_server::{DevServer, SUPERUSER, Stop};
 use tokio_postgres::NoTls;
 
 use super::{ADMIN, Admin, Database, Server, until};
 
 /// Streams from a [`Server`] until it is promoted.
 pub struct Standby {
-    cluster: Cluster,
+    cluster: DevServer,
     password: String,
 }
 
 impl Standby {
     /// Copies the data while the primary is down for a moment, and follows it from there.
     pub fn of(primary: &Server) -> Self {
-        let mut cluster = Cluster::start(&[]).unwrap();
+        let mut cluster = DevServer::start(&[]).unwrap();
         cluster.stop(Stop::Fast).unwrap();
         let (from, port) = primary.place();
         primary.restart(Stop::Fast, || {

@@ -1,0 +1,71 @@
+//! Row 10: templates of many statements, loaded and run once on the server, as every command begins.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use agent_provisioner::templates::{ExpectedSchema, Templates};
+use tokio_postgres::Client;
+
+use super::Bench;
+use super::report::{Figure, ms, quantile};
+use super::server::WORKER;
+
+/// Statements of the smaller set, and of the larger one.
+const FEW: usize = 200;
+const MANY: usize = 2000;
+const TURNS: usize = 5;
+const TABLES: usize = 4;
+
+pub async fn run(bench: &mut Bench) {
+    bench.server.database("loader", 0).await;
+    let mut client = bench.server.connect(WORKER, "loader").await;
+    let sets = [FEW, MANY].map(|statements| (statements, write(statements)));
+    let (mut read, mut rehearsed) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    for _ in 0..TURNS {
+        for (n, (statements, path)) in sets.iter().enumerate() {
+            let (load, run) = turn(&mut client, path).await;
+            let each = f64::from(u32::try_from(*statements).unwrap());
+            read.get_mut(n).unwrap().push(load / each);
+            rehearsed.get_mut(n).unwrap().push(run / each);
+        }
+    }
+    for (what, times, goal) in [("read", read, 1.5), ("read and run on the server", rehearsed, 1.5)]
+    {
+        let [few, many] = times.map(|times| 1000.0 * quantile(&times, 50));
+        let what = format!("a template's statement is {what}: one of {MANY} against one of {FEW}");
+        bench.report.add(Figure::new(10, &what, "µs", many).floor(few).at_most(goal));
+    }
+}
+
+/// Milliseconds to read the files, and to read and run them.
+async fn turn(client: &mut Client, path: &Path) -> (f64, f64) {
+    let started = Instant::now();
+    let templates = Templates::from(Some(path), &[]).unwrap();
+    let read = ms(started.elapsed());
+    ExpectedSchema::prepare(client, templates).await.unwrap();
+    (read, ms(started.elapsed()))
+}
+
+/// A directory with one file of so many statements.
+fn write(statements: usize) -> PathBuf {
+    let mut text = String::new();
+    for n in 0..TABLES {
+        let table = format!("public.{{prefix}}_t{n}");
+        write!(
+            text,
+            "create table {table} (id int primary key, t text);\nalter table {table} enable row level security;\n"
+        )
+        .unwrap();
+    }
+    for n in 0..statements - 2 * TABLES {
+        let table = n % TABLES;
+        writeln!(text, "alter table public.{{prefix}}_t{table} alter t set default 'x{n}'; -- {n}")
+            .unwrap();
+    }
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("loader-{statements}"));
+    fs::create_dir_all(&path).unwrap();
+    fs::write(path.join("0001_many.sql"), text).unwrap();
+    path
+}

@@ -1,0 +1,458 @@
+-- What is written to the queue and to the registry of agents, as functions.
+--
+-- The worker's role has no right to write these tables. Whoever knows its password can ask for what these
+-- functions do, and they keep the rules of the queue. A job's kind, agent, prefix and user never change. Only a
+-- pending job is settled. A deletion comes from a trigger, from provisioning.enqueue_or_replay, or from a proof
+-- here that the agent is gone. Only the owner of the schema confirms a deletion.
+--
+-- A definer runs in the caller's transaction, so a claim and what follows it share their locks. Where row security
+-- would hide a row from the owner (it is forced), these functions raise and do nothing.
+
+-- Plans are kept for a session, as in 60_claim.sql: `state || ''` keeps what is looked up by id off the partial indexes.
+
+-- Who calls a definer, for the record: the role, and the person behind it. At most 170 characters.
+create or replace function provisioning.requester(who text) returns text
+    language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(nullif(current_setting('role'), 'none'), session_user) || coalesce(' (' || left(who, 100) || ')', '')
+$$;
+
+-- Records that a claimed job is done. A deletion is done when its agent is neither registered nor in public.agents.
+-- What is known of an earlier deletion of an agent that was put back under its id is forgotten: the agent
+-- may have another owner by now.
+create or replace function provisioning.settle(job bigint, outcome text, seconds double precision) returns void
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
+    set enable_seqscan = off as $$
+#variable_conflict use_column
+declare
+    settled provisioning.jobs;
+    holds   boolean := true;
+begin
+    select j.* into settled from provisioning.jobs j
+    where j.id = settle.job and j.state || '' = 'pending'
+    for update;
+    if not found then
+        raise exception 'job % is not pending', settle.job using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    if settled.kind = 'deprovision' and settle.outcome = 'superseded' then
+        holds := settled.unreported;
+    elsif settled.kind = 'deprovision' then
+        holds := not exists (select from provisioning.agents p where p.agent_id = settled.agent_id)
+            and not exists (select from provisioning.leaving_agent(settled.agent_id) l where l.present);
+    end if;
+    if holds is not true then
+        raise exception 'the deletion of agent % is not done', settled.agent_id
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    update provisioning.jobs j
+    set state = 'succeeded', outcome = settle.outcome, finished_at = clock_timestamp(),
+        duration = settle.seconds * interval '1 second'
+    where j.id = settle.job;
+    if settled.kind = 'deprovision' and settle.outcome <> 'superseded' then
+        delete from provisioning.deleted_agents d where d.agent_id = settled.agent_id;
+    end if;
+    if settled.kind = 'provision' and settle.outcome in ('provisioned', 'unchanged') then
+        delete from provisioning.deleted_agents d
+        where d.agent_id = settled.agent_id and d.deleted_at < settled.created_at;
+    end if;
+end $$;
+
+-- Records that the first part of a claimed deletion is done. The limits are not asked again.
+create or replace function provisioning.begin_deletion(job bigint) returns void
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
+    set enable_seqscan = off as $$
+begin
+    update provisioning.jobs j set keys_removed = true
+    where j.id = job and j.kind = 'deprovision' and j.state || '' = 'pending';
+    if not found then
+        raise exception 'job % is no pending deletion', job using errcode = 'object_not_in_prerequisite_state';
+    end if;
+end $$;
+
+-- Cancels what a claimed deletion makes pointless: its agent's earlier open jobs.
+create or replace function provisioning.cancel_earlier(job bigint) returns void
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
+    set enable_seqscan = off as $$
+declare
+    leaving bigint;
+begin
+    select j.agent_id into leaving from provisioning.jobs j
+    where j.id = job and j.kind = 'deprovision' and j.state || '' = 'pending';
+    if not found then
+        raise exception 'job % is no pending deletion', job using errcode = 'object_not_in_prerequisite_state';
+    end if;
+    update provisioning.jobs j
+    set state = 'cancelled', finished_at = clock_timestamp(), outcome = 'superseded by job ' || job
+    where j.agent_id = leaving and j.id < job and j.state || '' in ('pending', 'dead', 'paused');
+end $$;
+
+-- Records a failed attempt, if the job is still as it was claimed. How often it gave way by now; null where it is not.
+-- In the claim's own transaction it always is. After a lost connection the attempt may have been
+-- committed after all, or another worker may have failed since: then nothing changes. While another
+-- worker has it this waits, and is tried again, so a job that ends every connection it is tried on
+-- does run out of attempts.
+-- claimed: attempts as claimed
+-- used: attempts to add
+-- state: from now on
+-- wait: seconds until the next attempt
+-- gave_way: whether it gave way to a lock
+-- wanted: the lock on shared tables that was not to be had
+-- waited: whether it waited for that in vain
+-- error: in parts, an object with the keys text, sqlstate, code, file, line, statement, detail, hint and relations.
+--   What is too long is cut off: whoever knows the worker's password calls this.
+create or replace function provisioning.record_failure(
+    job bigint, claimed integer, used integer, state text, wait double precision,
+    seconds double precision, gave_way boolean, wanted text, waited boolean, error jsonb
+) returns integer
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
+    set enable_seqscan = off as $$
+#variable_conflict use_column
+declare
+    times integer;
+begin
+    if record_failure.state not in ('pending', 'dead', 'paused') or used not in (0, 1) then
+        raise exception 'no failed job becomes %', record_failure.state using errcode = 'invalid_parameter_value';
+    end if;
+    update provisioning.jobs j
+    set attempts = j.attempts + used,
+        state = record_failure.state,
+        finished_at = case when record_failure.state <> 'pending' then clock_timestamp() end,
+        run_at = case
+            when wanted is not null then provisioning.lock_run_at(wanted, waited)
+            -- Each try holds up whoever uses the agent's tables for as long as it waits.
+            when gave_way then clock_timestamp() + least(60, wait * power(1.5, least(j.give_ways, 20))) * interval '1 second'
+            else clock_timestamp() + wait * interval '1 second'
+        end,
+        give_ways = j.give_ways + gave_way::int,
+        lock_wanted = coalesce(wanted, case when gave_way then 'own tables' end),
+        last_error = left(error ->> 'text', 20000),
+        last_sqlstate = left(error ->> 'sqlstate', 5),
+        last_error_code = error ->> 'code',
+        last_error_file = left(error ->> 'file', 255),
+        last_error_line = (error ->> 'line')::integer,
+        last_error_statement = left(error ->> 'statement', 1000),
+        last_error_detail = left(error ->> 'detail', 8000),
+        last_error_hint = left(error ->> 'hint', 2000),
+        last_error_relations = (
+            select array_agg(left(r.name, 300) order by r.place)
+            from jsonb_array_elements_text(error -> 'relations') with ordinality r (name, place)
+            where r.place <= 100),
+        duration = seconds * interval '1 second'
+    where j.id = job and j.state || '' = 'pending' and j.attempts = claimed
+    returning j.give_ways into times;
+    return times;
+end $$;
+
+-- Whether no transaction holds a job: the one that had claimed it is over.
+create or replace function provisioning.is_free(job bigint) returns boolean
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+begin
+    perform from provisioning.jobs j where j.id = job for key share skip locked;
+    return found;
+end $$;
+
+-- Queues jobs of one kind for registered agents, in the order given, and tells workers. Where such a job is
+-- pending or dead already, that one does: it is due now and learns what is wanted, unless a worker
+-- is on it. Their ids. Never a deletion.
+-- force, template_version, reference: what is wanted of a repair, an upgrade, a conversion
+-- who: the person who asks, besides the role
+create or replace function provisioning.enqueue(
+    kind text, agents bigint[], force boolean, template_version integer, reference text, who text, priority smallint
+)
+returns table (id bigint, told bigint)
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
+    set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+declare
+    requester constant text := provisioning.requester(who);
+begin
+    if enqueue.kind is null or enqueue.kind not in ('repair', 'upgrade', 'convert') then
+        raise exception 'nobody may queue a % like this', enqueue.kind using errcode = 'insufficient_privilege';
+    end if;
+    return query
+    with open as materialized (
+        select distinct on (j.agent_id) j.agent_id, j.id
+        from provisioning.jobs j
+        where j.kind = enqueue.kind and j.state in ('pending', 'dead') and j.agent_id = any (enqueue.agents)
+        order by j.agent_id, j.state desc, j.id
+    ), free as materialized (
+        select j.id from provisioning.jobs j join open using (id)
+        where j.state in ('pending', 'dead')
+        for update of j skip locked
+    ), revived as (
+        update provisioning.jobs j
+        set force = j.force or coalesce(enqueue.force, false),
+            template_version = coalesce(enqueue.template_version, j.template_version),
+            reference = coalesce(enqueue.reference, j.reference),
+            requested_by = requester, state = 'pending', finished_at = null, run_at = now(), attempts = 0,
+            due_at = case j.state when 'dead' then now() else j.due_at end
+        from free f
+        where f.id = j.id
+    ), queued as (
+        insert into provisioning.jobs (
+            kind, agent_id, agent_prefix, user_id, force, template_version, reference, requested_by, priority)
+        select enqueue.kind, p.agent_id, p.agent_prefix, p.user_id, coalesce(enqueue.force, false),
+            enqueue.template_version, enqueue.reference, requester, enqueue.priority
+        from unnest(enqueue.agents) with ordinality w (agent_id, place)
+        join provisioning.agents p using (agent_id)
+        where not exists (select from open o where o.agent_id = p.agent_id)
+        order by w.place
+        on conflict (agent_id, kind) where state = 'pending' do nothing
+        returning id
+    ), told as materialized (
+        select provisioning.notify('agent_provisioning') from (select from queued union select from free limit 1) q
+    )
+    select j.id, (select count(*) from told)
+    from (select o.id from open o union all select q.id from queued q) j
+    order by 1;
+end $$;
+
+-- Queues jobs for what no trigger reported: agents without tables, and tables without an agent. How many; no row
+-- while another sweep or an adoption is under way.
+-- A dead, paused or cancelled job is somebody's decision to take, so it counts as reported.
+-- Who exists is asked by living_agents, which raises where row security would hide a row: then nothing is
+-- queued. The snapshot is taken behind the lock, so what the last holder added is seen.
+create or replace function provisioning.reconcile() returns table (missing bigint, orphaned bigint)
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
+    set plan_cache_mode = force_custom_plan as $$
+begin
+    perform provisioning.require_present();
+    begin
+        lock table provisioning.sweep_gate in exclusive mode nowait;
+    exception when lock_not_available then
+        return;
+    end;
+    return query
+    with living as materialized (
+        select l.id, l.agent_prefix, l.user_id from provisioning.living_agents() l
+    ), unbuilt as (
+        insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id, unreported)
+        select 'provision', l.id, l.agent_prefix, l.user_id, true
+        from living l
+        where not exists (select from provisioning.agents p where p.agent_id = l.id)
+          and not exists (
+              select from provisioning.jobs j
+              where j.agent_id = l.id
+                and j.kind in ('provision', 'deprovision')
+                and j.state <> 'succeeded'
+          )
+        order by l.id
+        on conflict (agent_id, kind) where state = 'pending' do nothing
+        returning 1
+    ), abandoned as (
+        insert into provisioning.jobs (kind, agent_id, agent_prefix, unreported)
+        select 'deprovision', p.agent_id, p.agent_prefix, not exists (
+            select from provisioning.deleted_agents d where d.agent_id = p.agent_id)
+        from provisioning.agents p
+        where not exists (select from living l where l.id = p.agent_id)
+          and not exists (
+              select from provisioning.jobs j
+              where j.agent_id = p.agent_id and j.kind = 'deprovision' and j.state <> 'succeeded'
+          )
+        order by p.agent_id
+        on conflict (agent_id, kind) where state = 'pending' do nothing
+        returning 1
+    )
+    select (select count(*) from unbuilt), (select count(*) from abandoned);
+end $$;
+
+-- Puts dead or paused jobs back into the queue, each in its old place: per prefix the order is that of the ids. A pending
+-- one, where those are meant, is due now.
+-- Of an agent's jobs of one kind a single one may be pending. The others stay dead and come back
+-- with the twin that goes first: the latest deprovision, because it cancels the rest, and the
+-- earliest of any other kind, because the rest waits for it.
+-- With that the owner of the schema confirms a paused deletion, and a deletion whose id is given. He may also take
+-- up a cancelled deletion, while the agent's row is gone and its tables are there. Nobody else puts
+-- a paused or cancelled deletion back; what others put back stays unconfirmed.
+-- ids, prefix: both null: every job in those states
+-- states: those that are meant: dead, paused, pending
+-- who: besides the role
+create or replace function provisioning.replay(
+    ids bigint[], prefix text, states text[], reason text, who text, dry_run boolean
+) returns table (
+    id bigint, kind text, agent_prefix text, state text, twin bigint, twin_state text, picked boolean, told bigint
+)
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
+    set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+declare
+    caller   constant name := coalesce(nullif(current_setting('role'), 'none'), session_user);
+    operator constant boolean := pg_has_role(caller, current_user, 'usage');
+    meant    constant text[] := case when operator then array(select unnest(states) intersect values ('dead'), ('paused'), ('pending'))
+                                     else array(select unnest(states) intersect values ('dead'), ('pending')) end;
+begin
+    perform provisioning.refuse_in_trigger();
+    if not operator and (not 'dead' = any (states) or exists (
+        select from provisioning.jobs j where j.id = any (ids) and j.state = 'paused'))
+    then
+        raise exception 'permission denied to approve a deletion'
+            using errcode = 'insufficient_privilege', constraint = 'approval',
+                  hint = format('Run this as %I, the owner of schema provisioning.', current_user);
+    end if;
+    return query
+    with asked as materialized (
+        select j.id, j.kind, j.agent_prefix, j.state, f.fits, t.id as twin, t.state as twin_state
+        from provisioning.jobs j
+        left join lateral (
+            select t.id, t.state
+            from (
+                -- `offset` keeps the partial indexes out: with old statistics all of one is read per job.
+                select o.id, o.state
+                from provisioning.jobs o
+                where o.agent_id = j.agent_id and o.kind = j.kind and o.id <> j.id
+                offset 0
+            ) t
+            where j.state = 'dead'
+              and (t.state in ('pending', 'paused')
+                   or t.state = 'dead' and (t.id > j.id) = (j.kind = 'deprovision'))
+            order by t.state desc, case when j.kind = 'deprovision' then -t.id else t.id end
+            limit 1
+        ) t on true
+        cross join lateral (
+            select j.state = any (meant)
+                or operator and 'dead' = any (meant) and j.id = any (ids)
+                and j.state = 'cancelled' and j.kind = 'deprovision'
+                and exists (select from provisioning.agents b where b.agent_id = j.agent_id)
+                and not exists (select from provisioning.living_agents(array[j.agent_id]))
+                and not exists (select from provisioning.jobs o
+                                where o.agent_id = j.agent_id and o.kind = j.kind
+                                  and (o.id > j.id or o.state in ('pending', 'paused', 'dead'))) as fits
+        ) f
+        where j.id = any (ids)
+           or ids is null and j.state = any (meant) and (prefix is null or j.agent_prefix = prefix)
+    ), picked as materialized (
+        -- Skips what a worker holds: it is cancelling that very job.
+        select j.id
+        from provisioning.jobs j join asked a on a.id = j.id
+        where j.state = a.state and a.fits and a.twin is null
+        for update of j skip locked
+    ), replayed as (
+        update provisioning.jobs j
+        set state = 'pending', run_at = now(), finished_at = null, outcome = null,
+            attempts = case j.state when 'pending' then j.attempts else 0 end,
+            due_at = case j.state when 'pending' then j.due_at else now() end,
+            replayed_by = provisioning.requester(who), replayed_at = now(), replay_reason = left(reason, 1000),
+            deletion_confirmed = j.deletion_confirmed
+                or operator and j.kind = 'deprovision' and (ids is not null or j.state = 'paused')
+        from picked p
+        where p.id = j.id and not dry_run
+        returning j.id
+    ), told as materialized (
+        select provisioning.notify('agent_provisioning') from (select from replayed limit 1) r
+    )
+    select
+        coalesce(a.id, m.id), a.kind, a.agent_prefix, a.state, a.twin, a.twin_state,
+        -- Not a join: without statistics on a CTE that is a loop within a loop.
+        coalesce(a.id in (select p.id from picked p), false),
+        (select count(*) from told)
+    from asked a
+    full join (select distinct n.id from unnest(ids) n (id)) m on m.id = a.id
+    order by 1;
+end $$;
+
+-- Takes open jobs out of the queue for good. What they held up is then free, so workers are told.
+-- who: besides the role
+create or replace function provisioning.cancel(ids bigint[], reason text, who text, dry_run boolean)
+returns table (id bigint, kind text, agent_prefix text, state text, picked boolean, told bigint)
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
+    set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+declare
+    requester constant text := provisioning.requester(who);
+begin
+    perform provisioning.refuse_in_trigger();
+    return query
+    with picked as materialized (
+        -- Skips what a worker is on.
+        select j.id
+        from provisioning.jobs j
+        where j.id = any (ids) and j.state in ('pending', 'dead', 'paused')
+        for update of j skip locked
+    ), cancelled as (
+        update provisioning.jobs j
+        set state = 'cancelled', finished_at = clock_timestamp(),
+            outcome = 'cancelled by ' || requester || coalesce(': ' || left(reason, 1000), '')
+        from picked p
+        where p.id = j.id and not dry_run
+        returning j.id
+    ), told as materialized (
+        select provisioning.notify('agent_provisioning') from (select from cancelled limit 1) c
+    )
+    select m.id, j.kind, j.agent_prefix, j.state, p.id is not null, (select count(*) from told)
+    from (select distinct n.id from unnest(ids) n (id)) m
+    left join provisioning.jobs j on j.id = m.id
+    left join picked p on p.id = m.id
+    order by 1;
+end $$;
+
+-- Ends what the tables that were adopted for an agent were in the way of: its provision, and an upgrade that has failed
+-- over them.
+create or replace function provisioning.end_blocked(agent bigint) returns void
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+begin
+    update provisioning.jobs j
+    set state = 'cancelled', finished_at = clock_timestamp(), outcome = 'superseded by adoption'
+    where j.agent_id = agent
+      and (j.kind = 'provision' and j.state in ('pending', 'dead')
+           or j.kind = 'upgrade' and j.state = 'dead' and j.last_error_code = 'relation_in_the_way')
+      and exists (select from provisioning.agents p where p.agent_id = agent);
+end $$;
+
+-- Deletes one batch of finished jobs that are old enough to be forgotten.
+-- Dead, paused and pending jobs stay, and so do the deletions that the deletion limit counts, and a cancelled job as
+-- long as reconcile would queue it again without it: it is what remains of somebody's decision.
+-- seconds: how old
+-- after: the last id of the batch before
+-- most: rows
+create or replace function provisioning.prune(seconds double precision, after bigint, most bigint, dry_run boolean)
+returns table (last bigint, count bigint)
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
+    set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+begin
+    return query
+    with living as materialized (
+        select l.id from provisioning.living_agents() l
+    ), old as materialized (
+        select j.id
+        from provisioning.jobs j
+        where j.id > after
+          and j.state in ('succeeded', 'cancelled')
+          and j.finished_at < now() - seconds * interval '1 second'
+          and not (
+              j.kind = 'deprovision'
+              and j.state = 'succeeded'
+              and not j.deletion_confirmed
+              and j.finished_at > now() - interval '1 hour'
+          )
+          and not (
+              j.state = 'cancelled'
+              and j.kind in ('provision', 'deprovision')
+              and exists (select from living a where a.id = j.agent_id)
+              and not exists (select from provisioning.agents p where p.agent_id = j.agent_id)
+          )
+          and not (
+              j.state = 'cancelled'
+              and j.kind = 'deprovision'
+              and exists (select from provisioning.agents p where p.agent_id = j.agent_id)
+              and not exists (select from living a where a.id = j.agent_id)
+          )
+        order by j.id
+        limit most
+    ), gone as (
+        delete from provisioning.jobs j using old o where o.id = j.id and not dry_run returning j.id
+    )
+    select (select max(o.id) from old o),
+        case when dry_run then (select count(*) from old) else (select count(*) from gone) end;
+end $$;
+
+-- Enters an agent that exists into the registry; whether it did.
+create or replace function provisioning.enter_agent(agent bigint, version integer, reference text) returns boolean
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+#variable_conflict use_column
+begin
+    perform provisioning.require_present();
+    insert into provisioning.agents (agent_id, agent_prefix, user_id, template_version, reference)
+    select a.id, a.agent_prefix, a.user_id, version, enter_agent.reference
+    from provisioning.peek_agent(agent) a;
+    return found;
+end $$;

@@ -1,0 +1,262 @@
+-- Who may do what: PUBLIC and the roles of the API. What the worker's role may do is in deploy/roles.sql.
+--
+-- A new table, sequence or function may be everybody's: a project's default privileges decide that. So each is taken
+-- from these roles first, and then given to those who need it. TRUNCATE is not stopped by row security.
+--
+-- Every object of ours is named to the letter. A project may have its own in schema provisioning, and in schema public
+-- functions with our names and other arguments: nothing is taken from them, and nothing is given. `migrate repair` sets
+-- provisioning.made_anew to the objects that it has made, one a line, and everything else keeps what it has.
+
+do $$
+declare
+    ours constant text[] := array[
+        'schema provisioning',
+        'schema provisioning_trash',
+        'table provisioning.agent_tables',
+        'table provisioning.agent_types',
+        'table provisioning.agents',
+        'table provisioning.deleted_agents',
+        'table provisioning.drifted_agents',
+        'table provisioning.instances',
+        'table provisioning.jobs',
+        'table provisioning.limit_gate',
+        'table provisioning.lock_gate',
+        'table provisioning.migrations',
+        'table provisioning.purge_holds',
+        'table provisioning.repeatables',
+        'table provisioning.sweep_gate',
+        'table provisioning.templates',
+        'table provisioning.trash',
+        'table provisioning.trash_relations',
+        'table provisioning.verified_agents',
+        'table provisioning.verify_turn',
+        'table public.agents',
+        'table public.users',
+        'table public.whatsapp_configuration',
+        'table provisioning.displaced_tables',
+        'table provisioning.job_waits',
+        'sequence provisioning.jobs_id_seq',
+        'sequence provisioning.lock_all_last',
+        'sequence provisioning.lock_all_since',
+        'sequence provisioning.lock_budget',
+        'sequence provisioning.lock_writers_last',
+        'sequence provisioning.lock_writers_since',
+        'sequence provisioning.purge_holds_hold_seq',
+        'sequence provisioning.trash_id_seq',
+        'sequence public.agents_id_seq',
+        'sequence public.whatsapp_configuration_id_seq',
+        'function provisioning.add_key(jsonb)',
+        'function provisioning.agent_state(boolean,boolean,text,text,boolean,boolean)',
+        'function provisioning.agent_status(bigint)',
+        'function provisioning.begin_deletion(bigint)',
+        'function provisioning.cancel(bigint[],text,text,boolean)',
+        'function provisioning.cancel_earlier(bigint)',
+        'function provisioning.claim(text[],integer,integer)',
+        'function provisioning.claimable_jobs(text[],integer,integer)',
+        'function provisioning.copy_sign_ups()',
+        'function provisioning.create_agent_indexes(text)',
+        'function provisioning.create_agent_tables(text,bigint)',
+        'function provisioning.delete_agent(bigint)',
+        'function provisioning.differing_instances(bigint,jsonb)',
+        'function provisioning.drop_agent_tables(text)',
+        'function provisioning.end_blocked(bigint)',
+        'function provisioning.end_clock_waits()',
+        'function provisioning.enforce_agent_rules()',
+        'function provisioning.enqueue(text,bigint[],boolean,integer,text,text,smallint)',
+        'function provisioning.enqueue_deprovision()',
+        'function provisioning.enqueue_or_replay(text,bigint,text,uuid,text)',
+        'function provisioning.enqueue_provision()',
+        'function provisioning.enter_agent(bigint,integer,text)',
+        'function provisioning.forget_keys(bigint)',
+        'function provisioning.free_lock_waiters(boolean)',
+        'function provisioning.free_name(text,bigint,bigint)',
+        'function provisioning.grants_on(oid[])',
+        'function provisioning.hold_agent(bigint,text)',
+        'function provisioning.is_admin()',
+        'function provisioning.is_backend()',
+        'function provisioning.is_current(timestamp with time zone)',
+        'function provisioning.is_free(bigint)',
+        'function provisioning.is_own_session(oid,text)',
+        'function provisioning.keep_identity()',
+        'function provisioning.key_definition(jsonb)',
+        'function provisioning.key_entry(oid)',
+        'function provisioning.keys_off(bigint[])',
+        'function provisioning.leaving_agent(bigint)',
+        'function provisioning.leaving_tables(bigint)',
+        'function provisioning.living_agents(bigint[])',
+        'function provisioning.lock_holder(integer,text)',
+        'function provisioning.lock_holders()',
+        'function provisioning.lock_pace(text)',
+        'function provisioning.lock_referenced(regclass[],text,boolean)',
+        'function provisioning.lock_run_at(text,boolean)',
+        'function provisioning.lock_shared(text,text[],text[])',
+        'function provisioning.made_here(regclass,oid)',
+        'function provisioning.make_key(jsonb)',
+        'function provisioning.next_due(text[],integer)',
+        'function provisioning.next_id(bigint,regclass,name)',
+        'function provisioning.no_worker(timestamp with time zone)',
+        'function provisioning.note_keys(bigint,oid[])',
+        'function provisioning.note_schedule()',
+        'function provisioning.notify(text,text,double precision)',
+        'function provisioning.objects_of_others(name)',
+        'function provisioning.owned_agent(bigint)',
+        'function provisioning.pause_lock_waits(interval)',
+        'function provisioning.peek_agent(bigint)',
+        'function provisioning.prefix_lock_seed()',
+        'function provisioning.prune(double precision,bigint,bigint,boolean)',
+        'function provisioning.publish(regclass,name)',
+        'function provisioning.purge_due(double precision)',
+        'function provisioning.purge_item(bigint,boolean)',
+        'function provisioning.reconcile()',
+        'function provisioning.record_failure(bigint,integer,integer,text,double precision,double precision,boolean,text,boolean,jsonb)',
+        'function provisioning.refer_to_agents(jsonb)',
+        'function provisioning.refuse_foreign_code()',
+        'function provisioning.refuse_in_trigger()',
+        'function provisioning.refuse_truncate()',
+        'function provisioning.register(bigint,text[],text[])',
+        'function provisioning.remove_agent(bigint,bigint)',
+        'function provisioning.replay(bigint[],text,text[],text,text,boolean)',
+        'function provisioning.requester(text)',
+        'function provisioning.requeue_behind_former(bigint,bigint)',
+        'function provisioning.require_agents()',
+        'function provisioning.require_deletion(bigint)',
+        'function provisioning.require_lock_turn(text)',
+        'function provisioning.require_plain_key(regclass,smallint[],regclass,smallint[])',
+        'function provisioning.require_present()',
+        'function provisioning.restore_statement(jsonb)',
+        'function provisioning.settle(bigint,text,double precision)',
+        'function provisioning.show_instance(bigint,text,integer,text,jsonb,jsonb,text,text)',
+        'function provisioning.sync_user()',
+        'function provisioning.total_orders()',
+        'function provisioning.touch_updated_at()',
+        'function provisioning.trash_agent(bigint,double precision,double precision)',
+        'function provisioning.unpublish(regclass)',
+        'function provisioning.update_agent_details(bigint,jsonb,jsonb,uuid)',
+        'function provisioning.upsert_public_user(uuid,text,text,text)',
+        'function provisioning.user_error_message(text,text,text)',
+        'function provisioning.user_name(text,jsonb)',
+        'function provisioning.validate_key(regclass,text)',
+        'function public.agent_status(bigint)',
+        'function public.create_agent(uuid,character varying,uuid)',
+        'function public.create_agent_indexes(text)',
+        'function public.create_agent_tables(text,bigint)',
+        'function public.create_whatsapp_config(uuid,character varying,text,text,character varying,character varying)',
+        'function public.delete_agent(bigint)',
+        'function public.delete_whatsapp_config(uuid)',
+        'function public.drop_agent_tables(text)',
+        'function public.get_whatsapp_config(uuid)',
+        'function public.update_agent_details(bigint,jsonb,jsonb,uuid)',
+        'function public.update_whatsapp_config(uuid,character varying,text,text,character varying,character varying,boolean,text)'
+    ];
+    made_anew constant text[] := string_to_array(nullif(current_setting('provisioning.made_anew', true), ''), chr(10));
+    object    text;
+    held      record;
+    kept      text[];
+begin
+    -- What these roles may do with a column that a project has added stays, though the table is taken from them.
+    kept := array(
+        select format('grant %s (%I) on %s to %s%s', g.privilege_type, a.attname, t.name::regclass,
+            case when g.grantee = 0 then 'public' else g.grantee::regrole::text end,
+            case when g.is_grantable then ' with grant option' end)
+        from (values
+            ('public.users', array['id', 'email', 'name', 'role', 'created_at']),
+            ('public.agents', array['id', 'agent_prefix', 'created_at', 'user_id', 'created_by']),
+            ('public.whatsapp_configuration', array[
+                'id', 'user_id', 'whatsapp_number', 'api_key', 'webhook_url', 'phone_number_id',
+                'business_account_id', 'is_active', 'verify_token', 'created_at', 'updated_at'])) t (name, columns)
+        join pg_catalog.pg_attribute a on a.attrelid = t.name::regclass and a.attnum > 0 and not a.attisdropped
+            and a.attname <> all (t.columns)
+        cross join lateral (
+            select e.grantee, e.privilege_type, e.is_grantable from aclexplode(a.attacl) e
+            union all
+            -- A user may fill it where he could fill it so far.
+            select 'authenticated'::regrole::oid, 'INSERT', false
+            where has_table_privilege('authenticated', a.attrelid, 'insert')
+        ) g
+        where g.grantee = 0 or g.grantee in (
+            'anon'::regrole, 'authenticated'::regrole, 'service_role'::regrole));
+
+    foreach object in array ours loop
+        continue when object <> all (made_anew);
+        continue when case split_part(object, ' ', 1)
+            when 'schema' then to_regnamespace(split_part(object, ' ', 2)) is null
+            when 'function' then to_regprocedure(substr(object, 10)) is null
+            else to_regclass(split_part(object, ' ', 2)) is null end;
+        -- What they have passed on goes, too.
+        execute format('revoke all on %s from public, anon, authenticated, service_role cascade',
+            regexp_replace(object, '^function', 'routine'));
+    end loop;
+    if made_anew is null then
+        foreach object in array kept loop
+            execute object;
+        end loop;
+    end if;
+
+    for held in
+        select g.target, format('grant %s on %s to %s', g.privileges, g.target, g.roles) as command
+        from (values
+            -- The CRM's tables. Policies decide about rows.
+            ('table public.users', 'select, update, delete', 'authenticated'),
+            ('table public.agents', 'select, update, delete', 'authenticated'),
+            ('table public.whatsapp_configuration', 'select, update, delete', 'authenticated'),
+            ('table public.users', 'select, insert, update, delete', 'service_role'),
+            ('table public.agents', 'select, insert, update, delete', 'service_role'),
+            ('table public.whatsapp_configuration', 'select, insert, update, delete', 'service_role'),
+            ('sequence public.agents_id_seq', 'usage', 'authenticated, service_role'),
+            ('sequence public.whatsapp_configuration_id_seq', 'usage', 'authenticated, service_role'),
+            -- Show nobody more than the tables do: views with the caller's rights.
+            ('table provisioning.displaced_tables', 'select', 'public'),
+            ('table provisioning.job_waits', 'select', 'public'),
+            -- The first of these views names what is free. A number is no secret.
+            ('routine provisioning.free_name(text,bigint,bigint)', 'execute', 'public'),
+            ('routine provisioning.prefix_lock_seed()', 'execute', 'public'),
+            -- It shows whose a session is: `jobs list` asks it with the rights of whoever looks.
+            ('routine provisioning.is_own_session(oid,text)', 'execute', 'public'),
+            -- The policies of all tables call these.
+            ('routine provisioning.is_admin()', 'execute', 'authenticated'),
+            ('routine provisioning.owned_agent(bigint)', 'execute', 'authenticated'),
+            -- The defaults of serial columns call it.
+            ('routine provisioning.next_id(bigint,regclass,name)', 'execute', 'authenticated, service_role'),
+            -- The API: the documented functions, and the definers behind them.
+            ('routine public.create_agent(uuid,character varying,uuid)', 'execute', 'authenticated, service_role'),
+            ('routine public.create_whatsapp_config(uuid,character varying,text,text,character varying,character varying)',
+                'execute', 'authenticated, service_role'),
+            ('routine public.get_whatsapp_config(uuid)', 'execute', 'authenticated, service_role'),
+            ('routine public.update_whatsapp_config(uuid,character varying,text,text,character varying,character varying,boolean,text)',
+                'execute', 'authenticated, service_role'),
+            ('routine public.delete_whatsapp_config(uuid)', 'execute', 'authenticated, service_role'),
+            ('routine provisioning.update_agent_details(bigint,jsonb,jsonb,uuid)',
+                'execute', 'authenticated, service_role'),
+            ('routine public.update_agent_details(bigint,jsonb,jsonb,uuid)', 'execute', 'authenticated, service_role'),
+            ('routine provisioning.delete_agent(bigint)', 'execute', 'authenticated, service_role'),
+            ('routine public.delete_agent(bigint)', 'execute', 'authenticated, service_role'),
+            ('routine provisioning.agent_status(bigint)', 'execute', 'authenticated, service_role'),
+            ('routine public.agent_status(bigint)', 'execute', 'authenticated, service_role'),
+            ('routine provisioning.create_agent_tables(text,bigint)', 'execute', 'authenticated, service_role'),
+            ('routine public.create_agent_tables(text,bigint)', 'execute', 'authenticated, service_role'),
+            ('routine provisioning.drop_agent_tables(text)', 'execute', 'authenticated, service_role'),
+            ('routine public.drop_agent_tables(text)', 'execute', 'authenticated, service_role'),
+            ('routine provisioning.create_agent_indexes(text)', 'execute', 'authenticated, service_role'),
+            ('routine public.create_agent_indexes(text)', 'execute', 'authenticated, service_role')
+        ) g (target, privileges, roles)
+        union all
+        -- All columns of ours, but not what the table fills itself: a user who chose the id that comes next would make
+        -- somebody else's next INSERT fail. Only users.id is chosen: it is that of auth.users.
+        select 'table ' || t.name, format('grant insert (%s) on table %s to authenticated',
+            string_agg(quote_ident(a.attname), ', ' order by a.attnum), t.name)
+        from (values
+            ('public.users', array['id', 'email', 'name', 'role']),
+            ('public.agents', array['agent_prefix', 'user_id', 'created_by']),
+            ('public.whatsapp_configuration', array[
+                'user_id', 'whatsapp_number', 'api_key', 'webhook_url', 'phone_number_id', 'business_account_id',
+                'is_active', 'verify_token', 'updated_at'])) t (name, columns)
+        join pg_catalog.pg_attribute a on a.attrelid = t.name::regclass and a.attnum > 0 and not a.attisdropped
+            and a.attname = any (t.columns)
+        group by t.name
+    loop
+        -- A person makes a lost sequence again, and a repair may have had to leave a function.
+        continue when held.target like 'sequence %' and to_regclass(substr(held.target, 10)) is null
+            or held.target like 'routine %' and to_regprocedure(substr(held.target, 9)) is null;
+        execute held.command;
+    end loop;
+end $$;

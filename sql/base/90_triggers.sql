@@ -1,0 +1,77 @@
+-- The triggers on our tables, and the two on auth.users.
+--
+-- From this file on tables are locked, to the end of the transaction: everything that takes longer stands before it.
+
+-- All of them, or none: whoever inserts an agent locks them in one order and who lets a function do it
+-- in another, so waiting for one while holding another would be somebody's deadlock. Nobody may wait for auth.users with
+-- everybody who signs up behind. Where this role may not lock it, the trigger has to.
+do $$
+declare
+    before   constant text := current_setting('lock_timeout');
+    deadline constant timestamptz := clock_timestamp() + interval '30 s';
+    asked    timestamptz;
+begin
+    loop
+        asked := clock_timestamp();
+        begin
+            -- Whoever comes behind us waits, too: briefly, and seldom.
+            set local lock_timeout = '20ms';
+            if has_table_privilege(to_regclass('auth.users'), 'update') then
+                lock table auth.users in share row exclusive mode;
+            end if;
+            lock table public.users, public.agents, public.whatsapp_configuration in access exclusive mode;
+            lock table provisioning.jobs in share row exclusive mode;
+            exit;
+        exception when lock_not_available then
+            -- `migrate` rolls back, and tries again itself.
+            if clock_timestamp() > deadline or current_setting('provisioning.wait_for_locks', true) = 'off' then
+                raise;
+            end if;
+            perform pg_sleep(50 * extract(epoch from clock_timestamp() - asked));
+        end;
+    end loop;
+    perform set_config('lock_timeout', before, true);
+end $$;
+
+create or replace trigger guard_agent before insert or update on public.agents
+    for each row execute function provisioning.enforce_agent_rules();
+
+create or replace trigger keep_identity before update on public.users for each row
+    when (new.id is distinct from old.id or new.created_at is distinct from old.created_at)
+    execute function provisioning.keep_identity();
+
+create or replace trigger keep_identity before update on public.agents for each row
+    when (new.id is distinct from old.id or new.created_at is distinct from old.created_at)
+    execute function provisioning.keep_identity();
+
+create or replace trigger keep_identity before update on public.whatsapp_configuration for each row
+    when (new.id is distinct from old.id or new.created_at is distinct from old.created_at)
+    execute function provisioning.keep_identity();
+
+-- Triggers fire in the order of their names: a project's own on_auth_user_created goes first.
+create or replace trigger sync_public_user_insert after insert on auth.users
+    for each row execute function provisioning.sync_user();
+
+create or replace trigger sync_public_user_update after update on auth.users
+    for each row when (old.email is distinct from new.email)
+    execute function provisioning.sync_user();
+
+create or replace trigger note_schedule before update of run_at on provisioning.jobs
+    for each row when (new.run_at <> old.run_at) execute function provisioning.note_schedule();
+
+create or replace trigger enqueue_provision after insert on public.agents
+    referencing new table as inserted
+    for each statement execute function provisioning.enqueue_provision();
+
+create or replace trigger enqueue_deprovision after delete on public.agents
+    referencing old table as deleted
+    for each statement execute function provisioning.enqueue_deprovision();
+
+create or replace trigger touch_updated_at before update on public.whatsapp_configuration
+    for each row execute function provisioning.touch_updated_at();
+
+create or replace trigger refuse_truncate before truncate on public.agents
+    for each statement execute function provisioning.refuse_truncate();
+
+create or replace trigger refuse_foreign_code after delete on public.agents
+    for each statement execute function provisioning.refuse_foreign_code();

@@ -1,0 +1,4 @@
+drop table provisioning.sweep_gate;
+drop table provisioning.limit_gate;
+drop table provisioning.deleted_agents;
+drop table provisioning.jobs;

@@ -1,0 +1,22 @@
+-- Whether jobs are taken: the instances that run, those that ended without saying so, and the jobs that wait; and the connections
+-- that there are for instances, and that the worker's role may have (-1: any number). One row.
+select
+    current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int as connections,
+    coalesce((
+        select r.rolconnlimit from pg_catalog.pg_policy p join pg_catalog.pg_roles r on r.oid = p.polroles[1]
+        where p.polrelid = 'provisioning.jobs'::regclass and p.polname = 'worker'
+    ), -1) as connection_limit,
+    (select count(*) from provisioning.instances i where provisioning.is_current(i.seen_at)) as running,
+    array(
+        select format('%s (pid %s), last seen %s s ago', i.host, i.pid, greatest(0, floor(extract(epoch from now() - i.seen_at))))
+        from provisioning.instances i
+        where not provisioning.is_current(i.seen_at)
+        order by i.host, i.pid
+    ) as lost,
+    overdue.jobs as overdue, overdue.minutes
+from (
+    select count(*) as jobs, floor(extract(epoch from now() - min(j.due_at)) / 60)::bigint as minutes
+    from provisioning.jobs j
+    where j.state = 'pending' and isfinite(j.due_at) and j.due_at < now() - interval '1 minute' and j.run_at <= now()
+      and not exists (select from provisioning.job_waits w where w.job = j.id)
+) overdue

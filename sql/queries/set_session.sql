@@ -1,9 +1,0 @@
--- Makes settings of this session. Runs before them, so nothing here may depend on them.
--- $1 names, $2 values
-select pg_catalog.set_config(s.name, s.value, false)
-from rows from (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) s (name, value)
-where pg_catalog.current_setting(s.name, true) is not null
-union all
-select pg_catalog.set_config(p.name, 'off', false)
-from pg_catalog.pg_settings p
-where p.name = 'default_transaction_read_only' and p.source in ('global', 'database', 'user', 'database user')

@@ -1,0 +1,174 @@
+//! What `from()` and `rpc()` are called on: a Supabase client, or something of another package.
+
+use oxc_ast::ast::{Argument, Expression};
+use oxc_span::GetSpan;
+
+use super::module::Module;
+
+/// Variables that hold each other in a row.
+const DEEPEST: usize = 8;
+
+/// What a method is called on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Receiver {
+    Client,
+    /// By a name that others have, too, in a file that speaks of Supabase.
+    Likely,
+    Storage,
+    /// Something else that has a method of that name, such as `Array` or what another package makes.
+    Other,
+    Unknown,
+}
+
+impl Receiver {
+    pub(super) fn is_certain(self) -> bool {
+        match self {
+            Self::Client | Self::Likely | Self::Storage => true,
+            Self::Other | Self::Unknown => false,
+        }
+    }
+}
+
+/// Whether what a function of that name returns is a client.
+pub(super) fn makes_client(name: &str) -> bool {
+    let name = name.to_lowercase();
+    name.contains("supabase") || name.starts_with("create") && name.ends_with("client")
+}
+
+/// Of one file.
+pub(super) struct Receivers<'m, 'a> {
+    module: &'m Module<'a>,
+    /// Whether the file speaks of Supabase at all.
+    pub(super) knows_client: bool,
+}
+
+impl<'m, 'a> Receivers<'m, 'a> {
+    pub(super) fn of(module: &'m Module<'a>) -> Self {
+        let knows_client = module.semantic.source_text().to_lowercase().contains("supabase");
+        Self { module, knows_client }
+    }
+
+    /// Its name decides, then its type, then where it comes from.
+    pub(super) fn receiver(&self, object: &Expression<'a>, depth: usize) -> Receiver {
+        let object = object.get_inner_expression();
+        if let Expression::AwaitExpression(awaited) = object {
+            return self.receiver(&awaited.argument, depth);
+        }
+        let name = if let Expression::CallExpression(call) = object {
+            return self.returned(object, &call.callee, call.callee_name());
+        } else if let Expression::StaticMemberExpression(member) = object {
+            member.property.name.as_str()
+        } else if let Expression::Identifier(name) = object {
+            name.name.as_str()
+        } else {
+            return Receiver::Unknown;
+        };
+        let by_name = by_name(name);
+        if matches!(by_name, Receiver::Client | Receiver::Storage) {
+            return by_name;
+        }
+        if self.is_typed(name) {
+            return Receiver::Client;
+        }
+        let is_other = by_name == Receiver::Other || self.is_of_other(object, 0);
+        let whole = self.module.held(object).filter(|_| depth < DEEPEST);
+        match whole.map(|whole| self.receiver(whole, depth + 1)) {
+            Some(known) if known != Receiver::Unknown => known,
+            Some(_) | None if is_other => Receiver::Other,
+            Some(_) | None if self.knows_client && is_likely(name) => Receiver::Likely,
+            Some(_) | None => Receiver::Unknown,
+        }
+    }
+
+    /// What a call returns.
+    fn returned(
+        &self,
+        call: &Expression<'a>,
+        callee: &Expression<'a>,
+        name: Option<&str>,
+    ) -> Receiver {
+        let text = callee.span().source_text(self.module.semantic.source_text());
+        let is_other = self.is_of_other(call, 0);
+        if text.to_lowercase().contains("supabase") {
+            Receiver::Client
+        } else if name.is_some_and(makes_client) {
+            // Packages of the project's own have names of any kind.
+            if is_other { Receiver::Unknown } else { Receiver::Client }
+        } else if is_other {
+            Receiver::Other
+        } else {
+            Receiver::Unknown
+        }
+    }
+
+    /// Whether a parameter or a member of that name is declared as a client.
+    fn is_typed(&self, name: &str) -> bool {
+        let text = self.module.semantic.source_text();
+        let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
+        text.match_indices(name).any(|(at, _)| {
+            let before = text.get(..at).and_then(|it| it.chars().next_back());
+            let after = text.get(at + name.len()..).unwrap_or_default();
+            let r#type = after.trim_start_matches(['?', '!']).strip_prefix(':');
+            !before.is_some_and(is_part)
+                && r#type.is_some_and(|it| it.trim_start().starts_with("SupabaseClient"))
+        })
+    }
+
+    /// Whether it comes from a package that is not Supabase's.
+    fn is_of_other(&self, expression: &Expression<'a>, depth: usize) -> bool {
+        let mut expression = expression.get_inner_expression();
+        loop {
+            expression = if let Expression::AwaitExpression(awaited) = expression {
+                awaited.argument.get_inner_expression()
+            } else if let Expression::NewExpression(new) = expression {
+                new.callee.get_inner_expression()
+            } else if let Expression::StaticMemberExpression(member) = expression {
+                member.object.get_inner_expression()
+            } else if let Expression::CallExpression(call) = expression {
+                let is_require = call.callee.is_specific_id("require");
+                let required = call.arguments.first().filter(|_| is_require);
+                if let Some(Argument::StringLiteral(module)) = required {
+                    return is_other_package(&module.value);
+                }
+                call.callee.get_inner_expression()
+            } else {
+                break;
+            };
+        }
+        let symbol = self.module.symbol_of(expression);
+        if let Some(module) = symbol.and_then(|symbol| self.module.imported_from(symbol)) {
+            return is_other_package(module);
+        }
+        let init = self.module.init(expression).filter(|_| depth < DEEPEST);
+        init.is_some_and(|init| self.is_of_other(init, depth + 1))
+    }
+}
+
+/// Whether an import leads out of the project, and not to Supabase.
+fn is_other_package(module: &str) -> bool {
+    !module.starts_with(['.', '/', '~', '#'])
+        && !module.starts_with("@/")
+        && !module.starts_with("src/")
+        && !module.to_lowercase().contains("supabase")
+}
+
+/// Names that people give to clients of any kind.
+fn is_likely(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    ["db", "database"].contains(&lower.as_str())
+        || lower.ends_with("client")
+        || lower.ends_with("admin")
+}
+
+fn by_name(name: &str) -> Receiver {
+    let lower = name.to_lowercase();
+    if lower == "storage" {
+        Receiver::Storage
+    } else if lower.contains("supabase") || lower == "sb" {
+        Receiver::Client
+    } else if name.starts_with(char::is_uppercase) {
+        Receiver::Other
+    } else {
+        Receiver::Unknown
+    }
+}

@@ -1,0 +1,325 @@
+//! The database against what the files make: a status for each object, and a finding for each that is not as it should be.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use super::definition::Definition;
+use super::finding::{Finding, Severity};
+use super::item::{Component, Item};
+use super::makers::Makers;
+use super::plan::Step;
+use super::report::Status;
+use super::schema_state::SchemaState;
+use crate::schema::{Change, Difference, Fact, Key, Kind};
+
+/// All differences, by object.
+#[derive(Debug)]
+pub(super) struct Comparison {
+    pub(super) differences: Vec<Difference>,
+    items: BTreeMap<Item, State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    home: String,
+    in_files: bool,
+    in_database: bool,
+    /// The first fact of the files about it.
+    made: Option<Fact>,
+    /// Places in the list of all.
+    differences: Vec<usize>,
+    /// The object without which it cannot be there, and which is missing or extra itself.
+    follows: Option<Item>,
+}
+
+impl State {
+    /// Such as `missing`.
+    fn word(&self) -> &'static str {
+        match (self.in_files, self.in_database) {
+            _ if self.differences.is_empty() => "synced",
+            (true, false) => "missing",
+            (false, true) => "extra",
+            (true, true) | (false, false) => "different",
+        }
+    }
+}
+
+impl Comparison {
+    /// An extension that nobody's files make is the platform's.
+    pub(super) fn of(expected: &SchemaState, found: &SchemaState) -> Self {
+        let theirs: Vec<Fact> = found
+            .in_order()
+            .into_iter()
+            .filter(|fact| fact.kind != Kind::Extension || expected.facts.contains_key(&fact.key()))
+            .collect();
+        let mut items: BTreeMap<Item, State> = BTreeMap::new();
+        for fact in expected.facts.values() {
+            let state = items.entry(Item::of(fact)).or_default();
+            (state.in_files, state.home) = (true, fact.home.clone());
+            state.made.get_or_insert_with(|| fact.clone());
+        }
+        for fact in &theirs {
+            let state = items.entry(Item::of(fact)).or_default();
+            (state.in_database, state.home) = (true, fact.home.clone());
+        }
+        let differences = crate::schema::compare(expected.in_order(), theirs);
+        for (place, difference) in differences.iter().enumerate() {
+            let state = items.entry(Item::of(&difference.object)).or_default();
+            state.differences.push(place);
+        }
+        let mut comparison = Self { differences, items };
+        comparison.follow(expected, found);
+        comparison
+    }
+
+    /// Finds out what is missing, or extra, only since something else is.
+    fn follow(&mut self, expected: &SchemaState, found: &SchemaState) {
+        let whole = |word: &str| -> HashSet<Item> {
+            let them = self.items.iter().filter(|(_, state)| state.word() == word);
+            them.map(|(item, _)| item.clone()).collect()
+        };
+        let (gone, added) = (whole("missing"), whole("extra"));
+        let heads = |items: &HashSet<Item>| -> HashMap<String, Item> {
+            let heads = items.iter().filter(|item| item.component.is_head());
+            heads.map(|item| (item.object.clone(), item.clone())).collect()
+        };
+        let (gone_heads, added_heads) = (heads(&gone), heads(&added));
+        let mut follows = Vec::new();
+        for (item, state) in self.items.iter().filter(|(_, state)| !state.differences.is_empty()) {
+            let causes: Vec<Option<Item>> = state
+                .differences
+                .iter()
+                .filter_map(|place| self.differences.get(*place))
+                .map(|difference| {
+                    let (items, heads, needs) = match difference.change {
+                        Change::Missing => (&gone, &gone_heads, &expected.needs),
+                        Change::Extra => (&added, &added_heads, &found.needs),
+                        Change::Differs { .. } | Change::Removed { .. } => return None,
+                    };
+                    cause(&difference.object, item, items, heads, needs)
+                })
+                .collect();
+            // Of something that is there otherwise, each difference has to have one.
+            let is_whole = state.word() != "different";
+            if is_whole || causes.iter().all(Option::is_some) {
+                let cause = causes.into_iter().flatten().next();
+                follows.extend(cause.map(|cause| (item.clone(), cause)));
+            }
+        }
+        for (item, cause) in follows {
+            if let Some(state) = self.items.get_mut(&item) {
+                state.follows = Some(cause);
+            }
+        }
+    }
+
+    /// The finding that an object's differences are part of.
+    pub(super) fn headline(&self, item: &Item) -> Item {
+        let mut item = item;
+        // No circle is longer.
+        for _ in 0..32 {
+            match self.items.get(item).and_then(|state| state.follows.as_ref()) {
+                Some(cause) if cause != item => item = cause,
+                Some(_) | None => break,
+            }
+        }
+        item.clone()
+    }
+
+    /// One row for each object.
+    pub(super) fn status(&self) -> Vec<Status> {
+        let mut touched: BTreeSet<&str> = BTreeSet::new();
+        for (item, state) in &self.items {
+            let own = ![Component::Comment, Component::Owner].contains(&item.component);
+            if own && !state.differences.is_empty() {
+                touched.insert(&state.home);
+            }
+        }
+        let row = |(item, state): (&Item, &State)| {
+            let partial = item.component == Component::Table
+                && state.in_files
+                && state.in_database
+                && touched.contains(item.object.as_str());
+            Status {
+                component: item.component.as_str(),
+                object: item.object.clone(),
+                in_files: state.in_files,
+                in_database: state.in_database,
+                status: if partial { "partial" } else { state.word() },
+            }
+        };
+        self.items.iter().map(row).collect()
+    }
+
+    /// One finding for each object that is not as it should be, but for what follows from another one, and for what a file
+    /// claims to make that never ran: that is told of the file.
+    pub(super) fn findings(
+        &self,
+        makers: &Makers<'_>,
+        steps: &[Step],
+        claimed: &[Definition],
+    ) -> Vec<Finding> {
+        let mut fixes: HashMap<Item, Vec<&Step>> = HashMap::new();
+        for step in steps {
+            fixes.entry(self.headline(&step.item)).or_default().push(step);
+        }
+        let told = self.items.iter().filter(|(item, state)| {
+            let is_claimed = state.word() == "extra" && is_claimed(item, claimed);
+            !state.differences.is_empty() && self.headline(item) == **item && !is_claimed
+        });
+        told.map(|(item, state)| {
+            let steps = fixes.get(item).map(Vec::as_slice).unwrap_or_default();
+            self.finding(item, state, makers, steps)
+        })
+        .collect()
+    }
+
+    fn finding(&self, item: &Item, state: &State, makers: &Makers<'_>, steps: &[&Step]) -> Finding {
+        let component = item.component;
+        let word = state.word();
+        let what = component.as_str();
+        let object = &item.object;
+        let (kind, message) = match word {
+            "missing" => (
+                component.missing(),
+                format!("{what} {object} is in the files and not in the database"),
+            ),
+            "extra" => (
+                component.extra(),
+                format!("{what} {object} is in the database and not in the files"),
+            ),
+            _ => (
+                component.different(),
+                format!("{what} {object} is in the database otherwise than in the files"),
+            ),
+        };
+        let mut finding = Finding::new(kind, severity(component, word), object, message);
+        let own: Vec<&Difference> =
+            state.differences.iter().filter_map(|place| self.differences.get(*place)).collect();
+        let place = own
+            .iter()
+            .filter(|difference| difference.change != Change::Extra)
+            .find_map(|difference| makers.place(&difference.object));
+        let place = place.or_else(|| makers.place(state.made.as_ref()?));
+        // The id does not depend on the file: the object may move to another one.
+        finding.place = place;
+        let evidence = own.iter().map(|difference| evidence(difference));
+        finding.evidence = evidence.collect::<Vec<_>>().join("\n");
+        finding.impact = impact(component, word);
+        finding.fix = fix(steps);
+        finding
+    }
+}
+
+/// Whether one of these makes it, by its name.
+fn is_claimed(item: &Item, claimed: &[Definition]) -> bool {
+    let object = item.object.replace('"', "");
+    claimed.iter().any(|definition| {
+        let name = definition.name.split('(').next().unwrap_or_default();
+        match object.split_once(" on ") {
+            // A policy or a trigger.
+            Some((own, table)) => name == format!("{table}.{own}"),
+            None => name == object.split('(').next().unwrap_or_default(),
+        }
+    })
+}
+
+/// What is missing, or extra, that a fact cannot be there without.
+fn cause(
+    fact: &Fact,
+    own: &Item,
+    items: &HashSet<Item>,
+    heads: &HashMap<String, Item>,
+    needs: &HashMap<Key, Vec<Key>>,
+) -> Option<Item> {
+    let home = heads.get(&fact.home).filter(|head| *head != own);
+    if let Some(home) = home {
+        return Some(home.clone());
+    }
+    if own.component == Component::Comment {
+        let target = own.object.split_once(' ').map(|(_, target)| target);
+        return items.iter().find(|item| Some(item.object.as_str()) == target).cloned();
+    }
+    let needed = needs.get(&fact.key()).into_iter().flatten();
+    let item = |key: &Key| {
+        let (kind, relation, part) = key.clone();
+        let (home, definition) = (String::new(), String::new());
+        Item::of(&Fact { kind, home, relation, part, definition, echo: None })
+    };
+    needed.map(item).find(|item| item != own && items.contains(item))
+}
+
+fn severity(component: Component, word: &str) -> Severity {
+    match component {
+        Component::Comment | Component::Owner => Severity::Info,
+        Component::Index => Severity::Warning,
+        _ if word == "extra" => Severity::Warning,
+        Component::Schema
+        | Component::Extension
+        | Component::Type
+        | Component::Sequence
+        | Component::Table
+        | Component::Column
+        | Component::Constraint
+        | Component::View
+        | Component::Function
+        | Component::RowSecurity
+        | Component::Policy
+        | Component::Trigger
+        | Component::Rule
+        | Component::Grant
+        | Component::Publication => Severity::Error,
+    }
+}
+
+fn evidence(difference: &Difference) -> String {
+    let Fact { kind, definition, .. } = &difference.object;
+    let kind = kind.as_str();
+    match &difference.change {
+        Change::Missing | Change::Removed { .. } => format!("{kind} in the files: {definition}"),
+        Change::Extra => format!("{kind} in the database: {definition}"),
+        Change::Differs { found } => {
+            format!("{kind} in the files: {definition}\n{kind} in the database: {found}")
+        }
+    }
+}
+
+fn impact(component: Component, word: &str) -> &'static str {
+    match (component, word) {
+        (Component::Comment, _) => "None for programs.",
+        (Component::Owner, _) => "Another role may change it.",
+        (Component::Index, "missing") => "Queries read more than they have to.",
+        (Component::Index, "extra") => "Writes keep it up to date, and no file makes it again.",
+        (Component::RowSecurity, "missing") => {
+            "Policies do not apply: every row is open to all who may use the table."
+        }
+        (Component::Policy, "missing") => "Rows that it would show or take are refused.",
+        (Component::Policy, "extra") => "It may show or take rows that the files would refuse.",
+        (Component::Policy, _) => "Other rows are shown or taken than the files say.",
+        (Component::Grant, "extra") => "A role may do what the files do not allow.",
+        (Component::Grant, "missing") => "A role is refused what the files allow.",
+        (_, "extra") => "A database that is built from the files lacks it.",
+        (_, "missing") => "What uses it fails.",
+        _ => "Code that is written for the files meets another schema.",
+    }
+}
+
+/// As it could be pasted. What could lose something is a comment.
+fn fix(steps: &[&Step]) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for step in steps {
+        lines.extend(step.statements.iter().map(|statement| format!("{statement};")));
+    }
+    for step in steps {
+        lines.extend(step.later.iter().map(|statement| format!("{statement};")));
+    }
+    for step in steps {
+        lines.extend(step.by_hand.iter().map(|statement| commented(statement)));
+    }
+    lines.join("\n")
+}
+
+/// A statement as a comment.
+pub(super) fn commented(statement: &str) -> String {
+    let lines: Vec<String> = statement.lines().map(|line| format!("-- {line}")).collect();
+    lines.join("\n") + ";"
+}

@@ -1,0 +1,256 @@
+//! The file of `--fix`: what ends the differences, tried on a copy of the database's schema.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt::Write as _;
+
+use super::compare::commented;
+use super::error::Error;
+use super::extension;
+use super::item::{Component, Item};
+use super::live::Live;
+use super::plan::{Step, plan};
+use super::replay::state;
+use super::schema_state::SchemaState;
+use super::session::Session;
+use super::shadow::Shadow;
+use crate::postgres::query;
+use crate::schema::{self, Change, Difference, Key, Kind};
+use crate::sql_text::Reader;
+
+/// What the file says, and what is not proven about it.
+#[derive(Debug)]
+pub(super) struct Fix {
+    pub(super) sql: String,
+    /// One sentence each.
+    pub(super) unproven: Vec<String>,
+}
+
+/// A copy of the database's schema on the shadow.
+#[derive(Debug)]
+pub(super) struct Copy {
+    database: String,
+    /// Facts that could not be made there, and why.
+    pub(super) left: Vec<String>,
+    /// What is there now, in the words of the shadow's server.
+    pub(super) state: SchemaState,
+}
+
+/// Makes the database's schema anew from its facts.
+pub(super) async fn rebuild(
+    shadow: &mut Shadow,
+    live: &Live,
+    base: &SchemaState,
+) -> Result<Copy, Error> {
+    let database = shadow.database().await?;
+    let (session, root) = (shadow.role_in(&database).await?, shadow.root_in(&database).await?);
+    let missing: Vec<Difference> = live
+        .state
+        .in_order()
+        .into_iter()
+        .map(|object| Difference { object, change: Change::Missing })
+        .collect();
+    let steps = plan(&missing, &live.state, &live.default_grants);
+    let mut left = Vec::new();
+    session.begin_anew().await?;
+    run(&session, "set check_function_bodies = off").await?;
+    for step in &steps {
+        for statement in step.statements.iter().chain(&step.later) {
+            let said = match made_as_extension(&session, &root, step).await? {
+                Some(said) => said,
+                None => run(&session, &not_concurrently(statement)).await?,
+            };
+            if let Some(said) = said {
+                left.push(format!("{} {}: {said}", step.item.component.as_str(), step.item.object));
+                break;
+            }
+        }
+    }
+    session.begin_anew().await?;
+    let mut found = state(&session.client).await?;
+    found.without(base);
+    session.close().await;
+    root.close().await;
+    Ok(Copy { database, left, state: found })
+}
+
+/// The server's words, if it refuses.
+async fn run(session: &Session, sql: &str) -> Result<Option<String>, Error> {
+    match session.client.batch_execute(sql).await {
+        Ok(()) => Ok(None),
+        Err(error) => match error.as_db_error() {
+            Some(said) => Ok(Some(said.message().to_owned())),
+            None => Err(query("run a statement on the shadow")(error).into()),
+        },
+    }
+}
+
+/// `None` for what is no extension. Else why it cannot be made there, if it cannot.
+async fn made_as_extension(
+    session: &Session,
+    root: &Session,
+    step: &Step,
+) -> Result<Option<Option<String>>, Error> {
+    let Item { component, object } = &step.item;
+    if *component != Component::Extension || step.statements.is_empty() {
+        return Ok(None);
+    }
+    let name = Reader::new(object).name().unwrap_or_else(|| object.clone());
+    let made = extension::make(session, root, &name, None).await?;
+    Ok(Some(made.err().map(str::to_owned)))
+}
+
+/// On a copy nobody waits.
+fn not_concurrently(statement: &str) -> String {
+    statement.replacen("INDEX CONCURRENTLY ", "INDEX ", 1).replacen(
+        "index concurrently ",
+        "index ",
+        1,
+    )
+}
+
+/// Tries all steps on the copy, and leaves out those that the server refuses there.
+pub(super) async fn prove(
+    shadow: &Shadow,
+    copy: &Copy,
+    steps: &[Step],
+    expected: &SchemaState,
+    base: &SchemaState,
+) -> Result<Fix, Error> {
+    let (session, root) =
+        (shadow.role_in(&copy.database).await?, shadow.root_in(&copy.database).await?);
+    session.begin_anew().await?;
+    run(&session, "set check_function_bodies = off").await?;
+    let mut unproven = Vec::new();
+    let mut refused: HashSet<usize> = HashSet::new();
+    for (place, step) in steps.iter().enumerate() {
+        let all = step.statements.iter().chain(&step.later).map(|it| not_concurrently(it));
+        let sql = format!("begin; {}; commit", all.collect::<Vec<_>>().join("; "));
+        let said = match made_as_extension(&session, &root, step).await? {
+            Some(said) => said,
+            None => run(&session, &sql).await?,
+        };
+        if let Some(said) = said {
+            run(&session, "rollback").await?;
+            refused.insert(place);
+            unproven.push(format!(
+                "the fix of {} {} does not run on a copy of the schema: {said}",
+                step.item.component.as_str(),
+                step.item.object
+            ));
+        }
+    }
+    session.begin_anew().await?;
+    let mut after = state(&session.client).await?;
+    after.without(base);
+    session.close().await;
+    root.close().await;
+    let by_hand: BTreeSet<_> = steps
+        .iter()
+        .enumerate()
+        .filter(|(place, step)| !step.by_hand.is_empty() || refused.contains(place))
+        .map(|(_, step)| step.item.clone())
+        .collect();
+    for difference in schema::compare(expected.in_order(), after.in_order()) {
+        let item = Item::of(&difference.object);
+        let is_extra = difference.change == Change::Extra;
+        if !by_hand.contains(&item) && !is_extra && difference.object.kind != Kind::Extension {
+            unproven.push(format!(
+                "after the fix {} {} is still not as the files make it",
+                item.component.as_str(),
+                item.object
+            ));
+        }
+    }
+    Ok(Fix { sql: script(steps, &refused), unproven })
+}
+
+/// As psql runs it.
+fn script(steps: &[Step], refused: &HashSet<usize>) -> String {
+    let mut sql =
+        "-- What brings the database to what the files make, by `agent-provisioner audit --fix`.\n\
+                   -- Tried on a copy of the database's schema. Read it before you run it:\n\
+                   --   psql -v ON_ERROR_STOP=1 -f THIS_FILE \"$DATABASE_URL\"\n"
+            .to_owned();
+    let good = || {
+        steps.iter().enumerate().filter(|(place, _)| !refused.contains(place)).map(|(_, step)| step)
+    };
+    if good().any(|step| !step.statements.is_empty()) {
+        sql.push_str(
+            "\nbegin;\nset local lock_timeout = '5s';\nset local check_function_bodies = off;\n",
+        );
+        for step in good().filter(|step| !step.statements.is_empty()) {
+            add(&mut sql, step, &step.statements, |statement| format!("{statement};"));
+        }
+        sql.push_str("\ncommit;\n");
+    }
+    if good().any(|step| !step.later.is_empty()) {
+        sql.push_str("\n-- These lock nobody out for long, and run in no transaction.\n");
+        for step in good().filter(|step| !step.later.is_empty()) {
+            add(&mut sql, step, &step.later, |statement| format!("{statement};"));
+        }
+    }
+    let refused = || {
+        steps.iter().enumerate().filter(|(place, _)| refused.contains(place)).map(|(_, step)| step)
+    };
+    if refused().next().is_some() {
+        sql.push_str("\n-- These do not run on the copy. See why before you use them.\n");
+        for step in refused() {
+            let all: Vec<String> = step.statements.iter().chain(&step.later).cloned().collect();
+            add(&mut sql, step, &all, commented);
+        }
+    }
+    if steps.iter().any(|step| !step.by_hand.is_empty()) {
+        sql.push_str("\n-- These could lose rows or rights, or what nobody has written down. Decide on each of them.\n");
+        for step in steps.iter().filter(|step| !step.by_hand.is_empty()) {
+            add(&mut sql, step, &step.by_hand, commented);
+        }
+    }
+    sql
+}
+
+fn add(sql: &mut String, step: &Step, statements: &[String], write: impl Fn(&str) -> String) {
+    // Writing to a String cannot fail.
+    let _ok = write!(
+        sql,
+        "\n-- {} {}\n",
+        step.item.component.as_str(),
+        step.item.object.replace('\n', " ")
+    );
+    for statement in statements {
+        sql.push_str(&write(&crate::sql_text::pasteable(statement)));
+        sql.push('\n');
+    }
+}
+
+/// The definitions that two servers write differently and mean the same, by what they are about: as the shadow writes the
+/// database's.
+pub(super) fn rewritten(copy: &Copy, live: &SchemaState) -> BTreeMap<Key, String> {
+    let mut rewritten = BTreeMap::new();
+    for (key, fact) in &live.facts {
+        if let Some(copied) =
+            copy.state.facts.get(key).filter(|copied| copied.definition != fact.definition)
+        {
+            rewritten.insert(key.clone(), copied.definition.clone());
+        }
+    }
+    rewritten
+}
+
+/// What new objects of the role that runs the files get by themselves.
+pub(super) async fn default_privileges(shadow: &Shadow, live: &Live) -> Result<(), Error> {
+    let owner = &shadow.owner;
+    let roles = "anon, authenticated, service_role";
+    let mut sql = String::new();
+    for kind in ["tables", "sequences", "functions"] {
+        let _ok = write!(
+            sql,
+            "alter default privileges for role {owner} in schema public revoke all on {kind} from {roles};"
+        );
+    }
+    for statement in &live.default_privileges {
+        sql.push_str(&statement.replace("{role}", owner));
+        sql.push(';');
+    }
+    shadow.make_roles(&live.roles).await?;
+    shadow.prepare_base(&sql).await
+}

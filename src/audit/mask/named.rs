@@ -1,0 +1,394 @@
+//! What is a secret by the name before it: `password 'x'`, `"apikey": "x"`, `set_config('app.secret', 'x')`.
+
+use std::ops::Range;
+
+use super::shape;
+use crate::sql_text::{Kind, Token, tokens};
+
+/// In names without `_` and `-`, in lower case.
+const NAMES: [&str; 16] = [
+    "passw",
+    "passphrase",
+    "pwd",
+    "secret",
+    "token",
+    "apikey",
+    "authorization",
+    "bearer",
+    "credential",
+    "accesskey",
+    "privatekey",
+    "servicekey",
+    "servicerolekey",
+    "signingkey",
+    "encryptionkey",
+    "masterkey",
+];
+/// Words that say how a value is sent.
+const SCHEMES: [&str; 3] = ["bearer ", "basic ", "token "];
+/// So many tokens behind a name a literal still is its value: types, comparisons, `not null default`.
+const NEAR: usize = 10;
+/// Behind these words something else begins.
+const ENDS: [&str; 10] =
+    ["and", "or", "then", "else", "from", "where", "join", "select", "returning", "execute"];
+/// Strings in dollars in each other.
+const DEEPEST: usize = 8;
+
+/// Whether values of that name are secret.
+pub(super) fn names_secret(name: &str) -> bool {
+    let kept = name.chars().filter(char::is_ascii_alphanumeric);
+    let plain: String = kept.map(|c| c.to_ascii_lowercase()).collect();
+    NAMES.iter().any(|known| plain.contains(known))
+}
+
+/// The secrets in a sentence that may quote SQL or a server.
+pub(super) fn in_words(text: &str) -> Vec<Range<usize>> {
+    let mut places = in_sql(text, false);
+    places.extend(pairs(text));
+    places
+}
+
+/// The secrets in SQL, which need not be whole. `all`: every literal is one.
+pub(super) fn in_sql(sql: &str, all: bool) -> Vec<Range<usize>> {
+    let (places, row) = (shape::known(sql), Row::Other);
+    let mut walk = Walk { places, all, reach: None, row, after_insert: false };
+    walk.sql(sql, 0, 0);
+    walk.places
+}
+
+/// How far a name reaches.
+#[derive(Clone, Copy)]
+struct Reach {
+    left: usize,
+    name: Name,
+    /// Whether words stand between.
+    is_loose: bool,
+    /// Whether several values may follow.
+    is_list: bool,
+    after_comma: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Name {
+    /// Of SQL.
+    Own,
+    /// In a literal itself. Then only marks and types may follow.
+    Literal,
+}
+
+/// What is known of a row that is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Row {
+    Other,
+    /// The columns of an `insert` are read.
+    Columns,
+    /// One of them is secret, and which value is its own is not known.
+    Secret,
+}
+
+struct Walk {
+    places: Vec<Range<usize>>,
+    all: bool,
+    reach: Option<Reach>,
+    row: Row,
+    after_insert: bool,
+}
+
+impl Walk {
+    /// `at` is the place of this piece in the text.
+    fn sql(&mut self, sql: &str, at: usize, depth: usize) {
+        let mut start = 0;
+        while let Some(rest) = sql.get(start..).filter(|rest| !rest.is_empty()) {
+            let mut next = sql.len();
+            let mut after_colon = false;
+            for token in tokens(rest) {
+                if !token.closed {
+                    next = start + token.at + self.unclosed(&token, at + start + token.at);
+                    break;
+                }
+                self.token(&token, at + start + token.at, after_colon, depth);
+                after_colon = token.is_mark(':') || after_colon && token.kind == Kind::Space;
+            }
+            start = next;
+        }
+    }
+
+    /// A lonely apostrophe, or a statement that was cut off: what follows is read as if no quote stood there, and searched as
+    /// what is in quotes. Returns the bytes that are done.
+    fn unclosed(&mut self, token: &Token<'_>, at: usize) -> usize {
+        let quote = token.text.find(['\'', '"', '$', '*']).unwrap_or_default() + 1;
+        if token.kind == Kind::Text && !token.text.starts_with('$') {
+            let inner = token.text.get(quote..).unwrap_or_default();
+            self.places.extend(moved(shape::random(inner), at + quote));
+            self.places.extend(moved(pairs(inner), at + quote));
+            let line = inner.find('\n').unwrap_or(inner.len());
+            if self.reach.take().is_some() && line > 0 {
+                self.places.push(at + quote..at + quote + line);
+            }
+        }
+        quote
+    }
+
+    fn token(&mut self, token: &Token<'_>, at: usize, after_colon: bool, depth: usize) {
+        match token.kind {
+            Kind::Space => {}
+            Kind::Comment => {
+                let inner = token.text.get(2..).unwrap_or_default();
+                self.places.extend(moved(pairs(inner), at + 2));
+                if depth < DEEPEST {
+                    self.sql(inner, at + 2, depth + 1);
+                }
+            }
+            Kind::Word | Kind::Quoted => {
+                if after_colon && token.kind == Kind::Quoted {
+                    // As a server quotes a value.
+                    self.places.extend(moved(shape::random(token.text), at));
+                }
+                self.word(token, after_colon);
+            }
+            Kind::Number => self.step(|reach| reach.name == Name::Literal),
+            Kind::Mark => self.mark(token),
+            Kind::Text => self.literal(token, at, depth),
+        }
+    }
+
+    fn word(&mut self, token: &Token<'_>, after_colon: bool) {
+        if self.after_insert && token.is("into") {
+            self.row = Row::Columns;
+        } else if self.row == Row::Columns && (token.is("values") || token.is("select")) {
+            self.row = Row::Other;
+        }
+        self.after_insert = token.is("insert");
+        if names_secret(token.text) {
+            self.reach = Some(Reach::new(Name::Own));
+            if self.row == Row::Columns {
+                self.row = Row::Secret;
+            }
+            return;
+        }
+        let is_end = ENDS.iter().any(|end| token.is(end));
+        let is_list = token.is("in");
+        self.step(|reach| {
+            reach.is_loose = true;
+            reach.is_list |= is_list;
+            is_end || reach.name == Name::Literal && !after_colon
+        });
+    }
+
+    fn mark(&mut self, token: &Token<'_>) {
+        if token.is_mark(';') {
+            (self.reach, self.row) = (None, Row::Other);
+            return;
+        }
+        let (comma, opens, closes) =
+            (token.is_mark(','), token.is_mark('['), token.is_mark(']') || token.is_mark(')'));
+        self.step(|reach| {
+            reach.is_list |= opens;
+            reach.after_comma = comma;
+            // The words of a cast follow.
+            closes && reach.is_list
+        });
+    }
+
+    /// One token further. `ends` says whether the name reaches no further.
+    fn step(&mut self, ends: impl FnOnce(&mut Reach) -> bool) {
+        self.reach = self.reach.take().and_then(|mut reach| {
+            let was_comma = reach.after_comma;
+            let ended = ends(&mut reach) || was_comma;
+            reach.left = reach.left.saturating_sub(1);
+            (!ended && reach.left > 0).then_some(reach)
+        });
+    }
+
+    fn literal(&mut self, token: &Token<'_>, at: usize, depth: usize) {
+        let Some((open, inner)) = content(token) else { return };
+        let place = at + open..at + open + inner.len();
+        let reach = self.reach.take();
+        let blanks = inner.split_whitespace().count().saturating_sub(1);
+        let is_body = token.text.starts_with('$') && blanks > 0;
+        let is_named = reach.is_some_and(|reach| !reach.is_loose || blanks < 2);
+        if !is_body && (is_named || self.row == Row::Secret || self.all && blanks < 2) {
+            self.places.push(place);
+            let list = reach.filter(|reach| reach.is_list);
+            self.reach = list.map(|reach| Reach { after_comma: false, ..reach });
+            return;
+        }
+        if is_body {
+            if depth < DEEPEST {
+                let row = std::mem::replace(&mut self.row, Row::Other);
+                self.sql(inner, place.start, depth + 1);
+                (self.reach, self.row) = (None, row);
+            }
+            return;
+        }
+        self.places.extend(moved(shape::random(inner), place.start));
+        self.places.extend(moved(pairs(inner), place.start));
+        let is_name = inner.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+        if is_name && names_secret(inner) {
+            self.reach = Some(Reach::new(Name::Literal));
+        }
+    }
+}
+
+impl Reach {
+    fn new(name: Name) -> Self {
+        let (is_loose, is_list, after_comma) = (false, false, false);
+        Self { left: NEAR, name, is_loose, is_list, after_comma }
+    }
+}
+
+/// What is between the quotes, and how many bytes stand before it.
+fn content<'a>(token: &Token<'a>) -> Option<(usize, &'a str)> {
+    let (open, close) = if token.text.starts_with('$') {
+        let tag = token.text.get(1..)?.find('$')? + 2;
+        (tag, tag)
+    } else {
+        (token.text.find('\'')? + 1, 1)
+    };
+    Some((open, token.text.get(open..token.text.len().checked_sub(close)?)?))
+}
+
+fn moved(places: Vec<Range<usize>>, by: usize) -> impl Iterator<Item = Range<usize>> {
+    places.into_iter().map(move |place| place.start + by..place.end + by)
+}
+
+/// The values of pairs in a text that is no SQL: `password=x`, `"apikey": "x"`, `Authorization: Bearer x`.
+fn pairs(text: &str) -> Vec<Range<usize>> {
+    let mut places = Vec::new();
+    let mut at = 0;
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let length = rest.find(|c: char| !is_name(c)).unwrap_or(rest.len());
+        let name = rest.get(..length).unwrap_or_default();
+        at += length.max(rest.chars().next().map_or(1, char::len_utf8));
+        if names_secret(name)
+            && let Some(place) =
+                value(text, at, SCHEMES.iter().any(|it| it.trim_end() == name.to_ascii_lowercase()))
+        {
+            at = place.end;
+            places.push(place);
+        }
+    }
+    places
+}
+
+fn is_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
+}
+
+/// The value of the name that ends there. Behind the name of a scheme a blank is enough.
+fn value(text: &str, at: usize, is_scheme: bool) -> Option<Range<usize>> {
+    const QUOTES: [char; 3] = ['"', '\'', '\\'];
+    let after = text.get(at..)?;
+    let named = after.trim_start_matches(QUOTES).trim_start();
+    let separators = ["=>", ":=", "=", ":"];
+    let given = separators.iter().find_map(|separator| named.strip_prefix(separator));
+    let rest = match given {
+        Some(rest) => rest.trim_start(),
+        None if is_scheme && after.starts_with(' ') => after.trim_start(),
+        None => return None,
+    };
+    let bare = rest.trim_start_matches(QUOTES);
+    let scheme = SCHEMES.iter().find(|scheme| {
+        bare.get(..scheme.len()).is_some_and(|head| head.eq_ignore_ascii_case(scheme))
+    });
+    let value = bare.get(scheme.map_or(0, |scheme| scheme.len())..)?.trim_start();
+    let opening = rest.get(..rest.len() - bare.len())?;
+    let ends = |c: char| {
+        if opening.is_empty() {
+            QUOTES.contains(&c) || c.is_whitespace() || matches!(c, ',' | ';' | '&')
+        } else {
+            opening.contains(c)
+        }
+    };
+    let length = value.find(ends).unwrap_or(value.len());
+    // What is filled in later.
+    let is_gap = value.starts_with(['%', '$', '{', '<', '[', '…']);
+    let is_word = given.is_none() && !value.get(..length)?.contains(|c: char| c.is_ascii_digit());
+    let start = text.len() - value.len();
+    (length > 0 && !is_gap && !is_word).then_some(start..start + length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str, places: &[Range<usize>]) -> Vec<String> {
+        let mut places = places.to_vec();
+        places.sort_by_key(|place| place.start);
+        places.iter().filter_map(|place| text.get(place.clone())).map(ToOwned::to_owned).collect()
+    }
+
+    #[test]
+    fn a_literal_behind_a_secret_s_name_is_found_in_sql() {
+        let cases: [(&str, &[&str]); 25] = [
+            ("create role a login password 'x'", &["x"]),
+            ("options (user 'a', password 'x')", &["x"]),
+            ("api_key text not null default 'x', kind text default 'y'", &["x"]),
+            ("alter column \"apiKey\" set default 'x'::text", &["x"]),
+            ("where ((t.api_key)::text = 'x'::text) and kind = 'y'", &["x"]),
+            ("where token = any (array['x'::text, 'y'::text]) and kind = 'z'", &["x", "y"]),
+            ("where token in ('x', 'y') and a = 'z'", &["x", "y"]),
+            ("set_config('app.jwt_secret', 'x', true)", &["x"]),
+            ("jsonb_build_object('apikey', 'x', 'kind', 'y')", &["x"]),
+            ("vault.create_secret('x', 'name')", &["x"]),
+            ("insert into t (token, kind) values ('x', 'y'); select 'z'", &["x", "y"]),
+            ("password := 'x'; kind := 'y'", &["x"]),
+            ("f(p_token => 'x', kind => 'y')", &["x"]),
+            ("(auth.jwt() ->> 'token'::text) = 'x'::text and kind = 'y'", &["x"]),
+            ("password $$x$$", &["x"]),
+            ("password 'two or three words'", &["two or three words"]),
+            ("-- password 'x'", &["x"]),
+            ("as $f$ begin perform f('{\"apikey\": \"x\"}'); end $f$", &["x"]),
+            ("dblink('host=h password=x y=z')", &["x"]),
+            ("'Authorization: Bearer x.y'", &["x.y"]),
+            ("headers := '{\"Authorization\":\"Bearer x\"}'", &["x"]),
+            ("it's a password 'x", &[]),
+            ("create role a password 'x\nsecond", &["x"]),
+            ("after insert or update on tokens execute function f('x')", &[]),
+            ("'password=\"a''b\"'", &["a''b"]),
+        ];
+        for (sql, expected) in cases {
+            assert_eq!(found(sql, &in_sql(sql, false)), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn other_literals_stay() {
+        for sql in [
+            "create function get_token() returns text language sql as $f$ select kind from t $f$",
+            "token is not null and kind = 'x'",
+            "update t set token = new.token, kind = 'x'",
+            "comment on column t.api_key is 'the key of the provider'",
+            "format('{\"apikey\":\"%s\"}', k)",
+            "role = 'admin'",
+        ] {
+            assert_eq!(found(sql, &in_sql(sql, false)), [""; 0], "{sql}");
+        }
+        assert_eq!(found("default 'x'", &in_sql("default 'x'", true)), ["x"]);
+    }
+
+    #[test]
+    fn a_pair_is_found_in_words() {
+        let cases: [(&str, &[&str]); 7] = [
+            ("don't say 'password=x'", &["x"]),
+            ("failed: password=x is wrong", &["x"]),
+            ("invalid input: \"3f9aK2mQ8xZ1pL7vR4tY\"", &["3f9aK2mQ8xZ1pL7vR4tY"]),
+            ("column public.t.token does not exist", &[]),
+            ("a bearer token is needed", &[]),
+            ("filter: 'token=…'", &[]),
+            ("it says bearer x1", &["x1"]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(found(text, &in_words(text)), expected, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_without_a_panic(text in r#"(password|token|'|"|\$|=|:|--|/\*|é| |,|x1|\n){0,20}"#) {
+            for place in in_words(&text) {
+                proptest::prop_assert!(text.get(place).is_some(), "{text}");
+            }
+        }
+    }
+}

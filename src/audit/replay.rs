@@ -1,0 +1,215 @@
+//! The files on the shadow: in which order they run, and what each of them makes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use tokio_postgres::Client;
+use tokio_postgres::error::DbError;
+
+use super::error::Error;
+use super::files::SqlFile;
+use super::rollback::{self, Outcome, Rollback};
+use super::run::{Failure, Progress, Sessions, StandIns};
+use super::schema_state::SchemaState;
+use super::shadow::Shadow;
+use crate::postgres::{query, session_settings};
+use crate::schema::{Fact, Key};
+
+/// What the files make, and how that was found.
+#[derive(Debug)]
+pub(super) struct Replay {
+    /// The files that ran, by number, in their order.
+    pub(super) order: Vec<usize>,
+    /// Those that did not.
+    pub(super) failures: Vec<(usize, Failure)>,
+    /// Whether any file had to wait for a later one.
+    pub(super) retried: bool,
+    /// Which files made or changed a fact, in their order.
+    pub(super) makers: HashMap<Key, Vec<usize>>,
+    /// What the server remarked, and of which file.
+    pub(super) notices: Vec<(usize, DbError)>,
+    pub(super) rollbacks: Vec<Rollback>,
+    /// What they made in the end, beside what the platform brings.
+    pub(super) state: SchemaState,
+    /// What the platform brings.
+    pub(super) base: SchemaState,
+    /// Where all this is.
+    pub(super) database: String,
+}
+
+/// Runs files in this order; those that fail again after the others, until nothing moves. An order that had to be found is
+/// proven by a second run on another database.
+pub(super) async fn replay(
+    shadow: &mut Shadow,
+    files: &[SqlFile],
+    order: Vec<usize>,
+    stand_ins: &mut StandIns,
+    limit: Duration,
+) -> Result<Replay, Error> {
+    let first = Pass::begin(shadow, files, stand_ins, limit).await?.run(&order, true).await?;
+    if first.failures.is_empty() {
+        return first.end().await;
+    }
+    let (found, failures) = first.go_on().await?;
+    let retried = !is_subsequence(&found, &order);
+    let mut proof = Pass::begin(shadow, files, stand_ins, limit).await?.run(&found, true).await?;
+    proof.failures.extend(failures);
+    let mut replay = proof.end().await?;
+    replay.retried = retried;
+    Ok(replay)
+}
+
+fn is_subsequence(found: &[usize], order: &[usize]) -> bool {
+    let mut rest = order.iter();
+    found.iter().all(|file| rest.any(|next| next == file))
+}
+
+/// One run of files on one database.
+struct Pass<'a> {
+    files: &'a [SqlFile],
+    stand_ins: &'a mut StandIns,
+    database: String,
+    sessions: Sessions,
+    base: SchemaState,
+    facts: BTreeMap<Key, Fact>,
+    order: Vec<usize>,
+    failures: Vec<(usize, Failure)>,
+    progress: HashMap<usize, Progress>,
+    makers: HashMap<Key, Vec<usize>>,
+    notices: Vec<(usize, DbError)>,
+    rollbacks: Vec<Rollback>,
+}
+
+impl<'a> Pass<'a> {
+    async fn begin(
+        shadow: &mut Shadow,
+        files: &'a [SqlFile],
+        stand_ins: &'a mut StandIns,
+        limit: Duration,
+    ) -> Result<Self, Error> {
+        shadow.retire_roles(files).await?;
+        let database = shadow.database().await?;
+        let (session, root) = (shadow.role_in(&database).await?, shadow.root_in(&database).await?);
+        let sessions = Sessions { session, root, limit };
+        let base = state(&sessions.session.client).await?;
+        sessions.session.notices();
+        Ok(Self {
+            files,
+            stand_ins,
+            database,
+            sessions,
+            facts: base.facts.clone(),
+            base,
+            order: Vec::new(),
+            failures: Vec::new(),
+            progress: HashMap::new(),
+            makers: HashMap::new(),
+            notices: Vec::new(),
+            rollbacks: Vec::new(),
+        })
+    }
+
+    /// Each file once. With `looking` it is told what each of them made.
+    async fn run(mut self, order: &[usize], looking: bool) -> Result<Self, Error> {
+        for &index in order {
+            let Some(file) = self.files.get(index) else { continue };
+            let progress = self.progress.entry(index).or_default();
+            let ran = self.sessions.run(file, progress, self.stand_ins).await?;
+            let notices = self.sessions.session.notices();
+            match ran {
+                Ok(()) => {
+                    self.order.push(index);
+                    self.notices.extend(notices.into_iter().map(|it| (index, it)));
+                    if looking {
+                        self.look(index).await?;
+                    }
+                }
+                Err(failure) => self.failures.push((index, failure)),
+            }
+        }
+        Ok(self)
+    }
+
+    /// What the last file made, and whether another one takes it back.
+    async fn look(&mut self, index: usize) -> Result<(), Error> {
+        let now = facts(&self.sessions.session.client).await?;
+        for (key, fact) in &now {
+            if self.facts.get(key) != Some(fact) {
+                self.makers.entry(key.clone()).or_default().push(index);
+            }
+        }
+        let before = std::mem::replace(&mut self.facts, now);
+        let Some(up) = self.files.get(index) else { return Ok(()) };
+        for (number, down) in self.files.iter().enumerate().filter(|(_, file)| file.undoes(up)) {
+            let states = [&before, &self.facts];
+            let tried = self
+                .sessions
+                .within_limit(async |session, _| rollback::check(session, [up, down], states).await)
+                .await?;
+            let outcome = tried.unwrap_or_else(Outcome::NotTried);
+            self.rollbacks.push(Rollback { up: index, down: number, outcome });
+            self.sessions.session.notices();
+        }
+        Ok(())
+    }
+
+    /// Tries again what failed, as long as that helps: the order that was found, and what is left.
+    async fn go_on(mut self) -> Result<(Vec<usize>, Vec<(usize, Failure)>), Error> {
+        let mut given_up = Vec::new();
+        loop {
+            given_up.extend(self.failures.extract_if(.., |(_, failure)| failure.is_final()));
+            let left: Vec<usize> = self.failures.drain(..).map(|(index, _)| index).collect();
+            let count = left.len();
+            self = self.run(&left, false).await?;
+            if self.failures.is_empty() || self.failures.len() == count {
+                break;
+            }
+        }
+        let Self { order, mut failures, sessions, .. } = self;
+        failures.extend(given_up);
+        sessions.close().await;
+        Ok((order, failures))
+    }
+
+    async fn end(self) -> Result<Replay, Error> {
+        let mut state = state(&self.sessions.session.client).await?;
+        state.without(&self.base);
+        self.sessions.close().await;
+        Ok(Replay {
+            order: self.order,
+            failures: self.failures,
+            retried: false,
+            makers: self.makers,
+            notices: self.notices,
+            rollbacks: self.rollbacks,
+            state,
+            base: self.base,
+            database: self.database,
+        })
+    }
+}
+
+/// All that is there.
+pub(super) async fn state(client: &Client) -> Result<SchemaState, Error> {
+    begin(client).await?;
+    let state = SchemaState::read(client, &[]).await?;
+    rollback(client).await?;
+    Ok(state)
+}
+
+async fn facts(client: &Client) -> Result<BTreeMap<Key, Fact>, Error> {
+    begin(client).await?;
+    let facts = SchemaState::read_facts(client).await?;
+    rollback(client).await?;
+    Ok(facts)
+}
+
+/// With the settings by which catalogs are read.
+pub(super) async fn begin(client: &Client) -> Result<(), Error> {
+    let begin = format!("begin; {}", session_settings::local());
+    Ok(client.batch_execute(&begin).await.map_err(query("begin"))?)
+}
+
+pub(super) async fn rollback(client: &Client) -> Result<(), Error> {
+    Ok(client.batch_execute("rollback").await.map_err(query("take back"))?)
+}

@@ -1,0 +1,199 @@
+//! A file made ready for the server: what psql and the platform's own role would do is taken out and done apart.
+
+use crate::sql_text::{self, Reader, Statement};
+
+/// A file as it is sent. Lines and places stay as they are in the file.
+#[derive(Debug)]
+pub(super) struct Script {
+    pub(super) sql: String,
+    /// Extensions that it makes, by name, with the schema that it names.
+    pub(super) extensions: Vec<Extension>,
+    /// Lines of psql's own commands.
+    pub(super) psql: Vec<usize>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Extension {
+    pub(super) name: String,
+    pub(super) schema: Option<String>,
+    pub(super) line: usize,
+}
+
+impl Script {
+    pub(super) fn of(text: &str) -> Self {
+        let text = without_rows(text);
+        let (mut sql, psql) = without_commands(&text);
+        let mut extensions = Vec::new();
+        let mut taken = Vec::new();
+        for statement in statements(&sql) {
+            if let Some(extension) = extension(&statement) {
+                extensions.push(extension);
+                taken.push(statement.at..statement.at + statement.text.len());
+            }
+        }
+        for range in taken {
+            let blank = blank(sql.get(range.clone()).unwrap_or_default());
+            sql.replace_range(range, &blank);
+        }
+        Self { sql, extensions, psql }
+    }
+
+    /// Whether it uses what an extension brings: a name of its schema, such as `cron.` of `pg_cron`, or one that begins with
+    /// its own.
+    pub(super) fn uses(&self, extension: &str) -> bool {
+        let bare = extension.trim_start_matches("pg_").trim_start_matches("supabase_");
+        let tokens = sql_text::tokens(&self.sql).filter(|token| !token.is_blank());
+        let lower: String = tokens.map(|token| token.text.to_ascii_lowercase() + " ").collect();
+        let lower = lower.replace(" . ", ".");
+        lower.match_indices(bare).any(|(at, _)| {
+            let before = lower.get(..at).unwrap_or_default();
+            let after = lower.get(at + bare.len()..).unwrap_or_default();
+            let whole = before.strip_suffix("pg_").unwrap_or(before);
+            let is_head = !whole.ends_with(sql_text::is_word);
+            is_head && (after.starts_with(['.', '_']) || whole.len() < before.len())
+        })
+    }
+
+    /// The same without the statements that begin and end transactions.
+    pub(super) fn within_transaction(&self) -> String {
+        let mut sql = self.sql.clone();
+        for statement in statements(&self.sql).iter().filter(|it| is_transaction_control(it)) {
+            let range = statement.at..statement.at + statement.text.len();
+            sql.replace_range(range, &blank(statement.text));
+        }
+        sql
+    }
+}
+
+/// Splits SQL as [`sql_text::split`] does, and keeps the bodies of functions (`begin atomic … end`) whole.
+pub(super) fn statements(sql: &str) -> Vec<Statement<'_>> {
+    let mut statements: Vec<Statement<'_>> = Vec::new();
+    let mut open = false;
+    for statement in sql_text::split(sql) {
+        let end = statement.at + statement.text.len();
+        match statements.last_mut().filter(|_| open) {
+            Some(last) => last.text = sql.get(last.at..end).unwrap_or(last.text),
+            None => statements.push(statement),
+        }
+        open = if open { !statement.starts_with("end") } else { begins_body(&statement) };
+    }
+    statements
+}
+
+fn begins_body(statement: &Statement<'_>) -> bool {
+    let mut rest = Reader::new(statement.text);
+    if !rest.words("create") {
+        return false;
+    }
+    let mut before = rest.clone();
+    rest.skip(1).any(|token| before.next().is_some_and(|it| it.is("begin")) && token.is("atomic"))
+}
+
+/// The same length in bytes, and the same lines.
+fn blank(text: &str) -> String {
+    text.bytes()
+        .map(|byte| if byte == b'\n' || byte == b'\r' { char::from(byte) } else { ' ' })
+        .collect()
+}
+
+fn is_transaction_control(statement: &Statement<'_>) -> bool {
+    ["begin", "start transaction", "commit", "end", "rollback", "abort"]
+        .iter()
+        .any(|words| statement.starts_with(words))
+}
+
+/// Without the rows of a dump: they are no part of a schema, and psql alone can send them.
+fn without_rows(text: &str) -> String {
+    let mut sql = String::with_capacity(text.len());
+    let mut within = false;
+    for line in text.split_inclusive('\n') {
+        let lower = line.trim_end().to_ascii_lowercase();
+        let begins = lower.starts_with("copy ") && lower.ends_with(" from stdin;");
+        if within || begins {
+            sql.push_str(&blank(line));
+        } else {
+            sql.push_str(line);
+        }
+        within = (within || begins) && lower != "\\.";
+    }
+    sql
+}
+
+/// Lines that begin with a backslash outside of strings and comments.
+fn without_commands(text: &str) -> (String, Vec<usize>) {
+    let mut sql = text.to_owned();
+    let mut lines = Vec::new();
+    let commands = sql_text::tokens(text).filter(|token| {
+        let before = text.get(..token.at).unwrap_or_default();
+        token.is_mark('\\') && (before.is_empty() || before.ends_with(['\n', '\r']))
+    });
+    for command in commands {
+        let rest = text.get(command.at..).unwrap_or_default();
+        let end = rest.find(['\n', '\r']).unwrap_or(rest.len());
+        lines.push(command.line);
+        sql.replace_range(
+            command.at..command.at + end,
+            &blank(rest.get(..end).unwrap_or_default()),
+        );
+    }
+    (sql, lines)
+}
+
+fn extension(statement: &Statement<'_>) -> Option<Extension> {
+    let mut rest = Reader::new(statement.text);
+    if !rest.words("create extension") {
+        return None;
+    }
+    rest.words("if not exists");
+    let name = rest.name()?;
+    rest.words("with");
+    let schema = if rest.words("schema") { rest.name() } else { None };
+    Some(Extension { name, schema, line: statement.line })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extensions_and_commands_are_taken_out_and_places_stay() {
+        let text = "\\set x 1\nselect 1;\ncreate extension if not exists \"uuid-ossp\"\n  with schema extensions;\nselect '\\a';";
+        let script = Script::of(text);
+        assert_eq!(script.sql.len(), text.len());
+        assert_eq!(script.sql.find("select '"), text.find("select '"));
+        assert!(!script.sql.contains("extension") && !script.sql.contains("\\set"));
+        let extension = Extension {
+            name: "uuid-ossp".to_owned(),
+            schema: Some("extensions".to_owned()),
+            line: 3,
+        };
+        assert_eq!((script.extensions, script.psql), (vec![extension], vec![1]));
+    }
+
+    #[test]
+    fn the_body_of_a_function_stays_whole() {
+        let sql = "select 1;\ncreate function f() returns int begin atomic; select 1; select case when true then 1 end; end;\nselect 2";
+        let texts: Vec<&str> = statements(sql).iter().map(|it| it.text).collect();
+        assert_eq!(texts.len(), 3, "{texts:?}");
+        assert!(texts[1].starts_with("create function") && texts[1].ends_with("; end"));
+        assert_eq!(texts[2], "select 2");
+    }
+
+    #[test]
+    fn rows_of_a_dump_are_taken_out() {
+        let text = "create table a (b int);\nCOPY a (b) FROM stdin;\n1\n'\n\\.\nselect 1;\n";
+        let script = Script::of(text);
+        assert_eq!(
+            (script.sql.len(), script.sql.find("select")),
+            (text.len(), text.find("select"))
+        );
+        assert!(!script.sql.contains(['1', '\'']) || script.sql.trim_end().ends_with("select 1;"));
+        assert!(!script.sql.contains("COPY") && script.psql.is_empty());
+    }
+
+    #[test]
+    fn a_transaction_is_opened_and_ended_by_somebody_else() {
+        let script = Script::of("begin;\ncreate table a ();\ncommit;");
+        assert_eq!(script.within_transaction().trim_matches([' ', '\n', ';']), "create table a ()");
+    }
+}

@@ -1,0 +1,401 @@
+//! The server on which files are tried: a throwaway one, or a database that somebody gives for it.
+//!
+//! Each try gets a database of its own, a copy of one that has what the platform brings. The files run as a role without a
+//! superuser's rights.
+
+use std::collections::BTreeSet;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+use super::error::Error;
+use super::files::SqlFile;
+use super::platform::ask;
+use super::session::Session;
+use crate::dev_server::{DevServer, SUPERUSER, draw_password};
+use crate::postgres::{self, Target, query};
+use crate::sql_text::in_quotes;
+use crate::telemetry::ErrorReport;
+
+/// Files of an audit wait for nobody, and nothing here takes long.
+const SETTINGS: [(&str, &str); 3] =
+    [("statement_timeout", "120s"), ("autovacuum", "off"), ("max_connections", "20")];
+const PREFIX: &str = "agent_provisioner_audit";
+/// As on Supabase.
+const POSTGRES: &str = "postgres";
+
+/// The server on which files are tried.
+#[derive(Debug)]
+pub(super) struct Shadow {
+    /// Ends with this value.
+    _server: Option<DevServer>,
+    /// Of whoever may do everything there.
+    root: Target,
+    /// Of the role that runs the files.
+    role: Target,
+    /// That role, quoted.
+    pub(super) owner: String,
+    /// Its password. `None`: it is the role of the URL.
+    password: Option<SecretString>,
+    /// The database that others are copies of. Sessions of this audit have its name, too.
+    base: String,
+    /// What the first of them is a copy of.
+    template: String,
+    /// Each is noted before it is made.
+    made: Vec<String>,
+    /// The roles that there were before any file ran.
+    roles_before: Option<Vec<String>>,
+    /// All files.
+    texts: String,
+    /// Whether the server stays, and what was made there has to be dropped.
+    given: bool,
+    /// Such as 150004.
+    pub(super) version: i32,
+}
+
+impl Shadow {
+    /// A throwaway server, or the database of this URL, which has to be empty. Nothing is made there yet.
+    pub(super) async fn start(url: Option<&SecretString>) -> Result<Self, Error> {
+        let (server, root) = if let Some(url) = url {
+            (None, Target::parse(url.expose_secret(), None, None)?)
+        } else {
+            let server = DevServer::start(&SETTINGS)?;
+            let root = Target::parse(&server.url(SUPERUSER, "postgres"), None, None)?;
+            (Some(server), root)
+        };
+        let given = server.is_none();
+        let base = format!("{PREFIX}_{:08x}", fastrand::u32(..));
+        let session = Session::of(root.clone(), &base).await?;
+        let version = version(&session.client).await?;
+        if given {
+            require_empty(&session.client).await?;
+        } else {
+            shut_out(&session.client).await?;
+        }
+        session.close().await;
+        let name = root.config.get_dbname().unwrap_or("postgres").to_owned();
+        Ok(Self {
+            _server: server,
+            role: root.clone(),
+            root,
+            owner: String::new(),
+            password: None,
+            base,
+            template: if given { name } else { "template1".to_owned() },
+            made: Vec::new(),
+            roles_before: None,
+            texts: String::new(),
+            given,
+            version,
+        })
+    }
+
+    /// Makes the platform, and the role that runs the files.
+    pub(super) async fn prepare(&mut self) -> Result<(), Error> {
+        let (template, base) = (self.template.clone(), self.base.clone());
+        self.copy(&template, &base).await?;
+        let session = self.root_in(&base).await?;
+        let client = &session.client;
+        postgres::install_shim(client).await?;
+        let doing = || query("make what the platform brings");
+        client.batch_execute(include_str!("../../sql/audit/stubs.sql")).await.map_err(doing())?;
+        let password = draw_password()?;
+        let sql = "select quote_ident(rolname) as quoted, rolsuper as is_superuser \
+                   from pg_catalog.pg_roles where rolname = current_user";
+        let row = client.query_one(sql, &[]).await.map_err(doing())?;
+        // On a server that stays, no role that is there gets another password.
+        let role = if !row.get::<_, bool>("is_superuser") {
+            None
+        } else if self.given {
+            Some(format!("{PREFIX}_{:08x}", fastrand::u32(..)))
+        } else {
+            Some(POSTGRES.to_owned())
+        };
+        self.owner = row.get("quoted");
+        if let Some(role) = role {
+            let make = if role == POSTGRES { "alter" } else { "create" };
+            let sql = format!(
+                "{make} role {role} login createdb createrole replication bypassrls password '{password}'; \
+                 alter role {role} set search_path = \"$user\", public, extensions; \
+                 alter database {base} owner to {role}"
+            );
+            self.owner.clone_from(&role);
+            client.batch_execute(&sql).await.map_err(doing())?;
+            set_login(&mut self.role, &role, &password);
+            self.password = Some(password.into());
+        }
+        let own = include_str!("../../sql/audit/own_stubs.sql").replace("{role}", &self.owner);
+        client.batch_execute(&own).await.map_err(doing())?;
+        session.close().await;
+        Ok(())
+    }
+
+    /// Makes room for the roles that files make: roles belong to the whole server, and an earlier run of the files has made
+    /// them. They are renamed, since much may belong to them.
+    pub(super) async fn retire_roles(&mut self, files: &[SqlFile]) -> Result<(), Error> {
+        let doing = || query("make room for the roles of the files");
+        let name = self.root.config.get_dbname().unwrap_or("postgres").to_owned();
+        let session = self.root_in(&name).await?;
+        if self.roles_before.is_none() {
+            self.roles_before = Some(roles(&session.client).await.map_err(doing())?);
+            self.texts = files.iter().map(|file| file.text.as_str()).collect();
+        }
+        for role in self.roles_of_files(&session.client).await.map_err(doing())? {
+            let retired = format!("{}_role_{:08x}", self.base, fastrand::u32(..));
+            let rename = format!("alter role {} rename to {retired}", in_quotes(&role));
+            session.client.batch_execute(&rename).await.map_err(doing())?;
+        }
+        session.close().await;
+        Ok(())
+    }
+
+    /// Roles that have come since, and that the files name.
+    async fn roles_of_files(&self, client: &Client) -> Result<Vec<String>, tokio_postgres::Error> {
+        let Some(before) = &self.roles_before else { return Ok(Vec::new()) };
+        let mut now = roles(client).await?;
+        now.retain(|role| {
+            !before.contains(role) && !role.starts_with(PREFIX) && self.texts.contains(role)
+        });
+        Ok(now)
+    }
+
+    /// Makes roles that are not there, without rights.
+    pub(super) async fn make_roles(&self, roles: &BTreeSet<String>) -> Result<(), Error> {
+        let doing = || query("make the database's roles on the shadow");
+        let session = self.root_in(&self.base).await?;
+        let names: Vec<&str> = roles.iter().map(String::as_str).collect();
+        let sql = "select format('create role %I', r.name) from unnest($1::text[]) r (name) \
+                   where not exists (select from pg_catalog.pg_roles p where p.rolname = r.name)";
+        let made = session.client.query_typed(sql, &[(&names, Type::TEXT_ARRAY)]).await;
+        for row in made.map_err(doing())? {
+            session.client.batch_execute(row.get(0)).await.map_err(doing())?;
+        }
+        session.close().await;
+        Ok(())
+    }
+
+    /// Runs something in the database that all others are copies of, before the first copy is made, as the role that runs
+    /// the files.
+    pub(super) async fn prepare_base(&self, sql: &str) -> Result<(), Error> {
+        let session = self.role_in(&self.base).await?;
+        let done = session.client.batch_execute(sql).await;
+        session.close().await;
+        Ok(done.map_err(query("prepare the shadow"))?)
+    }
+
+    /// Makes extensions there, each in its schema, as far as the server has them.
+    pub(super) async fn extend_base(&self, extensions: &[(String, String)]) -> Result<(), Error> {
+        let session = self.root_in(&self.base).await?;
+        for (name, schema) in extensions {
+            let (name, within) = (in_quotes(name), in_quotes(schema));
+            let mut sql = format!("create extension if not exists {name} cascade");
+            // Some say themselves where they belong.
+            if schema != "pg_catalog" {
+                sql = format!(
+                    "create schema if not exists {within}; \
+                     create extension if not exists {name} schema {within} cascade"
+                );
+            }
+            if let Err(error) = session.client.batch_execute(&sql).await
+                && error.as_db_error().is_none()
+            {
+                return Err(query("make an extension on the shadow")(error).into());
+            }
+        }
+        session.close().await;
+        Ok(())
+    }
+
+    /// Makes this program's own base schema in it, and the worker's role.
+    pub(super) async fn migrate_base(&self) -> Result<(), Error> {
+        self.migrate(&self.base).await
+    }
+
+    /// The same in another database of it.
+    pub(super) async fn migrate(&self, database: &str) -> Result<(), Error> {
+        let mut session = self.role_in(database).await?;
+        let migrated = postgres::migrate(&mut session.client).await;
+        session.close().await;
+        migrated?;
+        let session = self.role_in(database).await?;
+        let roles = session.client.batch_execute(include_str!("../../deploy/roles.sql")).await;
+        session.close().await;
+        Ok(roles.map_err(query("run deploy/roles.sql"))?)
+    }
+
+    /// A new database with what the platform brings: its name.
+    pub(super) async fn database(&mut self) -> Result<String, Error> {
+        let name = format!("{}_{}", self.base, self.made.len());
+        let base = self.base.clone();
+        self.copy(&base, &name).await?;
+        Ok(name)
+    }
+
+    async fn copy(&mut self, template: &str, name: &str) -> Result<(), Error> {
+        // From another database: nobody may be in the one that is copied.
+        let place = if self.given { self.elsewhere(template) } else { "postgres".to_owned() };
+        let session = self.root_in(&place).await?;
+        let owner =
+            if self.owner.is_empty() { String::new() } else { format!(" owner {}", self.owner) };
+        let sql = format!("create database {name} template {}{owner}", in_quotes(template));
+        self.made.push(name.to_owned());
+        let made = session.client.batch_execute(&sql).await;
+        session.close().await;
+        made.map_err(query(
+            "create a database on the shadow, which takes the right to (CREATEDB)",
+        ))?;
+        Ok(())
+    }
+
+    fn elsewhere(&self, template: &str) -> String {
+        let own = self.root.config.get_dbname().unwrap_or_default();
+        if own == template { "template1".to_owned() } else { own.to_owned() }
+    }
+
+    /// As whoever may do everything.
+    pub(super) async fn root_in(&self, database: &str) -> Result<Session, Error> {
+        Session::of(of_database(&self.root, database), &self.base).await
+    }
+
+    /// As the role that runs the files. A file may have changed its login, which is then put back.
+    pub(super) async fn role_in(&self, database: &str) -> Result<Session, Error> {
+        let target = of_database(&self.role, database);
+        let opened = Session::of(target.clone(), &self.base).await;
+        let (Err(Error::Connect(_)), Some(password)) = (&opened, &self.password) else {
+            return opened;
+        };
+        let root = self.root_in(database).await?;
+        let sql = format!(
+            "alter role {} login password '{}' valid until 'infinity' connection limit -1",
+            self.owner,
+            password.expose_secret()
+        );
+        let put_back = root.client.batch_execute(&sql).await;
+        root.close().await;
+        put_back.map_err(query("put the login of the files' role back"))?;
+        Session::of(target, &self.base).await
+    }
+
+    /// Drops what it made on a server that stays, whatever state that is in. What is left: one sentence for each thing.
+    pub(super) async fn end(self) -> Vec<String> {
+        let has_role = self.owner.starts_with(PREFIX);
+        if !self.given || self.made.is_empty() {
+            return Vec::new();
+        }
+        let name = self.root.config.get_dbname().unwrap_or_default();
+        let session = match self.root_in(name).await {
+            Ok(session) => session,
+            Err(error) => {
+                let role = if has_role { self.owner.as_str() } else { "none" };
+                return vec![format!(
+                    "what the audit leaves on the server of --shadow: databases {}, role {role}: {}",
+                    self.made.join(", "),
+                    ErrorReport(&error)
+                )];
+            }
+        };
+        let client = &session.client;
+        // One of them may still be making a database. The role's may be anywhere.
+        let sql = "select pg_terminate_backend(pid, 5000) from pg_catalog.pg_stat_activity \
+                   where (application_name = $1 or usename = $2) and pid <> pg_backend_pid()";
+        let role = if has_role { self.owner.as_str() } else { "" };
+        client.query_typed(sql, &[(&self.base, Type::TEXT), (&role, Type::TEXT)]).await.ok();
+        let mut left = Vec::new();
+        for database in self.made.iter().rev() {
+            if let Err(error) = drop_database(client, database).await {
+                left.push(stays(&format!("database {database}"), &error));
+            }
+        }
+        // What belongs to one of them elsewhere, or that it is in use, keeps it.
+        let mut of_files = self.roles_of_files(client).await.unwrap_or_default();
+        let retired = format!("{}_role_", self.base);
+        let all = roles(client).await.unwrap_or_default();
+        of_files.extend(all.into_iter().filter(|role| role.starts_with(&retired)));
+        for role in of_files {
+            client.batch_execute(&format!("drop role if exists {}", in_quotes(&role))).await.ok();
+        }
+        if has_role && let Err(error) = drop_role(client, role).await {
+            let how = match disarm(client, role).await {
+                Ok(()) => "without a login and without rights",
+                Err(_) => "with its rights",
+            };
+            left.push(stays(&format!("role {role}, {how},"), &error));
+        }
+        session.close().await;
+        left
+    }
+}
+
+async fn roles(client: &Client) -> Result<Vec<String>, tokio_postgres::Error> {
+    let rows = client.query_typed("select rolname::text from pg_catalog.pg_roles", &[]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// A file may have made it a template, which cannot be dropped.
+async fn drop_database(client: &Client, database: &str) -> Result<(), tokio_postgres::Error> {
+    client.batch_execute(&format!("alter database {database} is_template false")).await.ok();
+    client.batch_execute(&format!("drop database if exists {database} with (force)")).await
+}
+
+/// Along with what it owns in this database, and what it may do with objects that others have in common.
+async fn drop_role(client: &Client, role: &str) -> Result<(), tokio_postgres::Error> {
+    let drop = format!("drop role if exists {role}");
+    if client.batch_execute(&drop).await.is_ok() {
+        return Ok(());
+    }
+    client.batch_execute(&format!("drop owned by {role} cascade")).await.ok();
+    client.batch_execute(&drop).await
+}
+
+/// Takes everything from a role that something still depends on.
+async fn disarm(client: &Client, role: &str) -> Result<(), tokio_postgres::Error> {
+    let sql = include_str!("../../sql/audit/shadow_disarm.sql");
+    for row in client.query_typed(sql, &[(&role, Type::TEXT)]).await? {
+        client.batch_execute(row.get(0)).await?;
+    }
+    Ok(())
+}
+
+fn stays(what: &str, error: &tokio_postgres::Error) -> String {
+    let said = error.as_db_error();
+    let detail = said.and_then(|said| said.detail()).unwrap_or_default().replace('\n', ", ");
+    let message = said.map_or_else(|| error.to_string(), |said| said.message().to_owned());
+    format!("{what} stays on the server of --shadow: {message} {detail}").trim_end().to_owned()
+}
+
+fn of_database(target: &Target, database: &str) -> Target {
+    let mut target = target.clone();
+    for config in target.hosts.iter_mut().chain([&mut target.config]) {
+        config.dbname(database);
+    }
+    target
+}
+
+fn set_login(target: &mut Target, role: &str, password: &str) {
+    for config in target.hosts.iter_mut().chain([&mut target.config]) {
+        config.user(role).password(password);
+    }
+}
+
+async fn version(client: &Client) -> Result<i32, Error> {
+    let sql = "select current_setting('server_version_num')::int";
+    let row = client.query_one(sql, &[]).await.map_err(query("ask for the server's version"))?;
+    Ok(row.get(0))
+}
+
+/// Before PostgreSQL 16 whoever may make roles may also grant those that read the server's files and run programs, unless
+/// these are superusers.
+async fn shut_out(root: &Client) -> Result<(), Error> {
+    let sql = "update pg_catalog.pg_authid set rolsuper = true where rolname in \
+               ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files')";
+    Ok(root.batch_execute(sql).await.map_err(query("shut files out of the server's own"))?)
+}
+
+/// Some of what is in it, if anything is.
+async fn require_empty(client: &Client) -> Result<(), Error> {
+    let sql = include_str!("../../sql/audit/contents.sql");
+    let rows = ask(client, sql, "see whether the shadow is empty").await?;
+    let names: Vec<String> = rows.iter().take(3).map(|row| row.get(0)).collect();
+    if names.is_empty() { Ok(()) } else { Err(Error::NotEmpty(names.join(", "))) }
+}

@@ -1,0 +1,177 @@
+//! `agent-provisioner status`
+
+use std::io::{self, Write, stdout};
+use std::process::ExitCode;
+
+use clap::Args as Clap;
+
+use super::Error;
+use super::age::age;
+use super::table::{Table, clean, or_dash, print_json};
+use super::watch::watch;
+use crate::operations::status::{self, Connected, LastHour, Queue, RunningJob, Status};
+use crate::service::Instance;
+
+#[derive(Debug, Clap)]
+pub(super) struct Args {
+    /// Look again every two seconds, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
+    /// As a JSON object; with --watch one a line
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn main(args: &Args, instance: &Instance) -> Result<ExitCode, Error> {
+    if args.watch {
+        return watch(args.json, async |out| look(args, instance, out).await).await;
+    }
+    look(args, instance, &mut stdout()).await.map(|()| ExitCode::SUCCESS)
+}
+
+async fn look(args: &Args, instance: &Instance, out: &mut impl Write) -> Result<(), Error> {
+    let status = status::read(instance).await?;
+    let printed = if args.json { print_json(out, &status) } else { print(out, &status) };
+    Ok(printed?)
+}
+
+fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
+    let Status { database, queue, lock_holders } = status;
+    let mut facts = Table::facts();
+    facts.fact("database", Some(format!("{database}, as {}", queue.role)));
+    let schema = queue.schema_version.map_or_else(|| "none".to_owned(), |v| v.to_string());
+    let server = format!("PostgreSQL {}, base schema {schema}", queue.server_version);
+    facts.fact("server", Some(server));
+    facts.fact("last hour", Some(last_hour(&queue.last_hour)));
+    facts.fact("templates", Some(templates(queue)));
+    facts.fact("drift", Some(drift(queue)));
+    facts.fact("trash", Some(trash(queue)));
+    facts.print(out, 0)?;
+
+    writeln!(out)?;
+    if queue.instances.is_empty() {
+        writeln!(out, "No worker is connected.")?;
+    } else {
+        let mut list =
+            Table::list(&["WORKER", "PID", "VERSION", "SINCE", "HEARS", "LAST SWEEP", "FOUND"]);
+        queue.instances.iter().for_each(|instance| list.row(worker(instance)));
+        list.print(out, 0)?;
+    }
+
+    writeln!(out)?;
+    let mut list = Table::list(&["JOBS", "COUNT", "OLDEST"]);
+    for jobs in &queue.jobs {
+        let oldest = or_dash(jobs.oldest_age.map(age));
+        list.row([jobs.state.clone(), jobs.count.to_string(), oldest]);
+    }
+    list.print(out, 0)?;
+
+    if !queue.running.is_empty() {
+        writeln!(out)?;
+        let mut list = Table::list(&["RUNNING", "KIND", "PREFIX", "BACKEND", "FOR", "WAITS FOR"]);
+        queue.running.iter().for_each(|job| list.row(running(job)));
+        list.print(out, 0)?;
+    }
+    if !queue.blocked.is_empty() {
+        writeln!(out)?;
+        let mut list = Table::list(&["BLOCKED", "BY JOB", "KIND", "STATE", "JOBS BEHIND IT"]);
+        for blocking in &queue.blocked {
+            list.row([
+                blocking.prefix.clone(),
+                blocking.job.to_string(),
+                blocking.kind.clone(),
+                blocking.state.clone(),
+                blocking.waiting.to_string(),
+            ]);
+        }
+        list.print(out, 0)?;
+        writeln!(out, "See: agent-provisioner jobs show ID")?;
+    }
+    for holder in lock_holders {
+        writeln!(out, "\nJobs are held up by {holder}.\n  To end it: {}", clean(&holder.way_out))?;
+    }
+    Ok(())
+}
+
+fn last_hour(hour: &LastHour) -> String {
+    let jobs = format!("{} jobs done, {} agents built", hour.succeeded, hour.provisioned);
+    match (hour.ready_p50, hour.ready_p99) {
+        (Some(half), Some(most)) => {
+            format!("{jobs}; INSERT to ready: half within {half:.2} s, 99 % within {most:.2} s")
+        }
+        (_, None) | (None, _) => jobs,
+    }
+}
+
+fn templates(queue: &Queue) -> String {
+    let newest = queue.newest_template;
+    let version = |of: &status::TemplateVersion| {
+        let behind = newest.is_some_and(|newest| of.version < newest);
+        let mark = if behind { " (behind)" } else { "" };
+        format!("{} agents at version {}{mark}", of.agents, of.version)
+    };
+    let versions: Vec<String> = queue.templates.iter().map(version).collect();
+    if versions.is_empty() { "no agents".to_owned() } else { versions.join(", ") }
+}
+
+fn drift(queue: &Queue) -> String {
+    let compared = queue.verify_age.map_or_else(
+        || "agents were never compared in the background".to_owned(),
+        |seconds| format!("compared {} ago", age(seconds)),
+    );
+    match (queue.drifted, queue.displaced) {
+        (0, 0) => format!("no agent differs; {compared}"),
+        (drifted, 0) => format!("{drifted} agents differ; {compared}"),
+        (drifted, displaced) => {
+            format!("{drifted} agents differ, {displaced} have renamed tables; {compared}")
+        }
+    }
+}
+
+fn trash(queue: &Queue) -> String {
+    let trash = &queue.trash;
+    let held = if trash.held { "; held: see agents purge --resume" } else { "" };
+    match trash.next_purge {
+        Some(seconds) => {
+            format!("{} agents, the next is purged in {}{held}", trash.agents, age(seconds))
+        }
+        None => format!("{} agents{held}", trash.agents),
+    }
+}
+
+fn worker(instance: &Connected) -> [String; 7] {
+    let since = if instance.running {
+        age(instance.started_age)
+    } else {
+        format!("gone: last seen {} ago", age(instance.seen_age))
+    };
+    let hears = instance.listening.map(|listening| if listening { "yes" } else { "no, it polls" });
+    let sweep = match (instance.sweep_age, instance.sweeps_failed) {
+        (Some(seconds), _) => format!("{} ago", age(seconds)),
+        (None, Some(1..)) => "failed".to_owned(),
+        (None, _) => "-".to_owned(),
+    };
+    let found =
+        instance.found_missing.unwrap_or_default() + instance.found_orphaned.unwrap_or_default();
+    [
+        instance.host.clone(),
+        instance.pid.to_string(),
+        instance.version.clone(),
+        since,
+        or_dash(hears),
+        sweep,
+        found.to_string(),
+    ]
+}
+
+fn running(job: &RunningJob) -> [String; 6] {
+    let waits: Vec<String> = job.waits_for.iter().map(|pid| format!("backend {pid}")).collect();
+    [
+        job.id.to_string(),
+        job.kind.clone(),
+        job.prefix.clone(),
+        job.backend_pid.to_string(),
+        or_dash(job.age.map(age)),
+        if waits.is_empty() { "-".to_owned() } else { waits.join(", ") },
+    ]
+}

@@ -1,0 +1,16 @@
+//! The settings: a TOML file, then `DATABASE_URL`, then `PROVISIONER_…`, each over the last.
+
+mod database;
+mod deprovision;
+mod error;
+mod jobs;
+mod parse;
+mod settings;
+mod verify;
+
+pub use database::Database;
+pub use deprovision::Deprovision;
+pub use error::Error;
+pub use jobs::Jobs;
+pub use settings::{Config, Http, Log, Worker, load};
+pub use verify::Verify;

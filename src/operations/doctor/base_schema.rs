@@ -1,0 +1,32 @@
+//! Whether the base schema is as this program makes it.
+
+use tokio_postgres::Client;
+
+use super::finding::{Finding, Severity, failure, ok};
+use crate::base_schema::{BaseDifference, verify};
+use crate::telemetry::ErrorReport;
+
+const WHAT: &str = "base schema";
+
+/// One finding for each difference.
+pub(crate) async fn check(client: &mut Client) -> Vec<Finding> {
+    match verify(client).await {
+        Ok(differences) if differences.is_empty() => {
+            vec![ok(WHAT, "is as this program makes it".to_owned())]
+        }
+        Ok(differences) => differences.into_iter().map(of).collect(),
+        Err(error) => {
+            let fix = "run `agent-provisioner migrate verify` as postgres";
+            vec![failure(WHAT, ErrorReport(&error).to_string(), fix)]
+        }
+    }
+}
+
+fn of(difference: BaseDifference) -> Finding {
+    Finding {
+        severity: if difference.vital { Severity::Failure } else { Severity::Warning },
+        what: WHAT,
+        found: difference.to_string(),
+        fix: Some(difference.fix),
+    }
+}

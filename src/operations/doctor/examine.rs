@@ -1,0 +1,117 @@
+//! Everything that would keep `run` from working, each with the way to fix it.
+
+use super::facts::Facts;
+use super::finding::{Finding, failure, ok, warning};
+use super::{
+    absence, base_schema, connection, instances, locks, ownership, public_schema, templates, trash,
+    workers,
+};
+use crate::config::Config;
+use crate::operations::Error;
+use crate::postgres::{self, Db, ListenError, Listener, Presence, SslMode};
+use crate::service::Instance;
+use crate::telemetry::ErrorReport;
+
+/// Looks at everything that can be looked at; what cannot be reached is a finding too.
+///
+/// Changes nothing. A setting that cannot be used at all is the caller's error.
+pub(crate) async fn examine(instance: &Instance) -> Result<Vec<Finding>, Error> {
+    let Instance { config, db } = instance;
+    let source = config.database.listen_source(&config.database.source()?)?;
+    let presence = Presence::new(db.clone(), None);
+    let listener = Listener { source, timeouts: config.database.timeouts(), presence };
+    Ok(look(config, db, &listener).await)
+}
+
+async fn look(config: &Config, db: &Db, listener: &Listener) -> Vec<Finding> {
+    let mut client = match db.get().await {
+        Ok(client) => client,
+        Err(error) => return vec![connection::failed(&error, &db.place().to_string())],
+    };
+    let mut findings = vec![ok("connection", format!("{} answers", db.place()))];
+    findings.push(certificate(db, listener.source.sslmode()));
+    findings.push(if listener.source.is_pooled() {
+        let found = "a transaction-mode pooler, by port 6543 or pgbouncer=true: no notification \
+                     arrives there";
+        let fix = "set database.listen_url to the direct connection or the session pooler (5432)";
+        warning("pooler", found.to_owned(), fix)
+    } else {
+        ok("pooler", "none that would swallow notifications, by the URL".to_owned())
+    });
+    if let Err(error) = postgres::require_writable(&client).await {
+        let fix = "give the service the URL of a server that takes writes";
+        findings.push(failure("writes", ErrorReport(&error).to_string(), fix));
+        return findings; // what else the service needs is to be asked there
+    }
+    findings.push(ok("writes", "the server takes them".to_owned()));
+    if let Err(error) = postgres::require_current(&mut client).await {
+        let fix = "run `agent-provisioner migrate` as postgres, then deploy/roles.sql";
+        findings.push(failure("schema", ErrorReport(&error).to_string(), fix));
+        return findings;
+    }
+    findings.push(ok("schema", "is this program's version".to_owned()));
+    findings.extend(base_schema::check(&mut client).await);
+    match Facts::read(&client).await {
+        Ok(facts) => findings.extend(facts.check(config, listener.source.sslmode())),
+        Err(error) => findings.push(failure(
+            "catalog",
+            ErrorReport(&error).to_string(),
+            "run deploy/roles.sql as postgres and log in as agent_provisioner",
+        )),
+    }
+    findings.push(secrets(config));
+    findings.push(public_schema::check(&client).await);
+    findings.push(absence::check(&client).await);
+    findings.extend(ownership::check(&client).await);
+    findings.extend(locks::check(&client).await);
+    findings.extend(workers::check(&client, config).await);
+    findings.extend(trash::check(&client, config).await);
+    findings.extend(templates::check(&mut client, config).await);
+    findings.extend(instances::check(&client, config).await);
+    findings.push(match listener.try_once().await {
+        Ok(()) => ok("notifications", "LISTEN delivers".to_owned()),
+        Err(ListenError::Full) => {
+            let found = "none is sent, since the server's queue of them is nearly full; the service polls \
+                         every second instead";
+            warning("notifications", found.to_owned(), "as for \"notification queue\"")
+        }
+        Err(ListenError::Broken(reason)) => {
+            let found = format!("{reason}; the service polls every second instead");
+            let fix = "set database.listen_url to a direct or session-mode connection (port 5432)";
+            warning("notifications", found, fix)
+        }
+    });
+    findings
+}
+
+fn certificate(db: &Db, sslmode: SslMode) -> Finding {
+    const WHAT: &str = "certificate";
+    if db.certificate_ends_soon() {
+        let found = "the server's certificate, or one above it, ends within 30 days: after that nobody connects";
+        let fix =
+            "renew it on the server, or download the new root certificate and set sslrootcert";
+        return warning(WHAT, found.to_owned(), fix);
+    }
+    let verified = matches!(sslmode, SslMode::VerifyCa | SslMode::VerifyFull);
+    let found =
+        if verified { "is valid for 30 days more" } else { "is not verified, see encryption" };
+    ok(WHAT, found.to_owned())
+}
+
+/// Whether files with passwords are kept from other users.
+fn secrets(config: &Config) -> Finding {
+    let files: Vec<_> = config.database.exposed();
+    let Some((_, file)) = files.first() else {
+        return ok(
+            "secrets",
+            "no file that a key of section database names is everybody's".to_owned(),
+        );
+    };
+    let keys: Vec<_> = files.iter().map(|(key, _)| *key).collect();
+    let found = format!("every user of this machine can read the file of {}", keys.join(" and "));
+    warning(
+        "secrets",
+        found,
+        &format!("chmod 600 '{}'", file.display().to_string().replace('\'', r"'\''")),
+    )
+}

@@ -1,0 +1,18 @@
+//! Everything that would keep `run` from working, each with the way to fix it.
+
+mod absence;
+mod base_schema;
+mod connection;
+mod examine;
+mod facts;
+mod finding;
+mod instances;
+mod locks;
+mod ownership;
+mod public_schema;
+mod templates;
+mod trash;
+mod workers;
+
+pub(crate) use examine::examine;
+pub(crate) use finding::Severity;

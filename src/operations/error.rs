@@ -1,0 +1,115 @@
+//! Why an operation failed.
+
+use crate::queue::admin::ReplayError;
+use crate::worker::CompareError;
+use crate::{agent, audit, base_schema, config, postgres, provisioning, service, templates};
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Instance(#[from] service::InstanceError),
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    #[error(transparent)]
+    Db(#[from] postgres::Error),
+    #[error(transparent)]
+    Migrate(#[from] postgres::MigrateError),
+    #[error(transparent)]
+    Audit(#[from] audit::Error),
+    #[error(transparent)]
+    BaseSchema(#[from] base_schema::Error),
+    #[error(transparent)]
+    Template(#[from] templates::Error),
+    #[error(transparent)]
+    Provisioning(#[from] provisioning::Error),
+    #[error(transparent)]
+    Query(#[from] postgres::QueryError),
+    #[error("the jobs do not go back into the queue")]
+    Replay(#[from] ReplayError),
+    #[error(transparent)]
+    Prefix(#[from] agent::InvalidPrefix),
+    #[error("there is no job {0}")]
+    NoJob(i64),
+    #[error("no agent has the prefix {0:?}, and none has left anything under it outside the trash")]
+    NoAgent(String),
+    /// Nothing is registered under the prefix.
+    #[error("no tables are registered for an agent {0:?}; see: agents list")]
+    NotRegistered(String),
+    /// An agent has the prefix that is to be restored.
+    #[error(
+        "{prefix} is agent {id}{}",
+        if *alive {
+            ", which has the prefix now. Delete it first; where the trash then holds several of the prefix, \
+             `agents trash` lists them and --item chooses"
+        } else {
+            ", which is being deleted; see: agents show"
+        }
+    )]
+    Present {
+        prefix: String,
+        /// Whose it is.
+        id: i64,
+        /// Whether the agent has its row.
+        alive: bool,
+    },
+    /// The trash has nothing of the prefix.
+    #[error("there is no such {0:?} in the trash; see: agents trash")]
+    NotInTrash(String),
+    /// A schema that its tables stood in is gone.
+    #[error(
+        "{prefix} had a table or a type in a schema that is gone. Run as postgres: {}; then restore it again",
+        .statements.join("; ")
+    )]
+    SchemaGone { prefix: String, statements: Vec<String> },
+    /// The trash has no such item, or another session uses it.
+    #[error("there is no item {0} in the trash, or it is in use at this moment; see: agents trash")]
+    NoItem(i64),
+    /// The trash has more than one agent of the prefix.
+    #[error("the trash holds several agents {prefix:?}; choose one by --item: {items}")]
+    Several {
+        prefix: String,
+        /// What there is to choose from.
+        items: String,
+    },
+    #[error("cannot read the status")]
+    Status(#[source] serde_json::Error),
+    /// The template set has no foreign key.
+    #[error("the templates have no foreign_key.sql: there is no key to create")]
+    NoForeignKey,
+}
+
+impl From<CompareError> for Error {
+    fn from(error: CompareError) -> Self {
+        match error {
+            CompareError::Db(error) => Self::Db(error),
+            CompareError::Provisioning(error) => Self::Provisioning(error),
+        }
+    }
+}
+
+impl Error {
+    /// Whether the arguments, the settings or the template files have to change, and the database is not to blame.
+    pub(crate) fn is_bad_input(&self) -> bool {
+        match self {
+            Self::Instance(error) => error.is_configuration(),
+            Self::Template(error) => error.is_configuration(),
+            Self::Provisioning(error) => error.is_configuration(),
+            Self::Audit(error) => error.is_bad_input(),
+            Self::Config(_) | Self::Prefix(_) | Self::NoForeignKey => true,
+            Self::Db(_)
+            | Self::Migrate(_)
+            | Self::BaseSchema(_)
+            | Self::Query(_)
+            | Self::Replay(_)
+            | Self::NoJob(_)
+            | Self::NoAgent(_)
+            | Self::NotRegistered(_)
+            | Self::Present { .. }
+            | Self::NotInTrash(_)
+            | Self::SchemaGone { .. }
+            | Self::NoItem(_)
+            | Self::Status(_)
+            | Self::Several { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The schema's version: brought up to this program's, looked at, and taken back.
+
+use super::error::Error;
+use crate::service::Instance;
+use crate::{base_schema, postgres};
+
+pub(crate) use crate::base_schema::{BaseDifference, Baseline, NOT_COMPARED, Repaired};
+pub(crate) use crate::postgres::{Applied, File, MigrateError, Migration, Step, schema_version};
+
+/// Applies what is missing; with `shim`, after the roles and the auth schema of Supabase, for development only.
+pub(crate) async fn up(instance: &Instance, shim: bool) -> Result<Vec<Applied>, Error> {
+    let mut client = instance.connect().await?;
+    if shim {
+        postgres::install_shim(&client).await?;
+    }
+    Ok(postgres::migrate(&mut client).await?)
+}
+
+/// Every migration and every repeatable file, and whether it is applied.
+pub(crate) async fn status(instance: &Instance) -> Result<(Vec<Step>, Vec<File>), Error> {
+    let mut client = instance.connect().await?;
+    Ok((postgres::status(&mut client).await?, postgres::files(&mut client).await?))
+}
+
+/// How the base schema differs from what this program makes.
+#[derive(Debug)]
+pub(crate) struct Verified {
+    /// What the ledger lacks.
+    pub ledger: Option<MigrateError>,
+    pub differences: Vec<BaseDifference>,
+}
+
+/// Compares. A schema that was restored without its ledger is compared, too. Fails on a newer schema.
+pub(crate) async fn verify(instance: &Instance) -> Result<Verified, Error> {
+    let mut client = instance.connect().await?;
+    let ledger = match postgres::require_current(&mut client).await {
+        Err(error @ (MigrateError::Older { .. } | MigrateError::OtherRepeatables(_))) => {
+            Some(error)
+        }
+        checked => checked.map(|()| None)?,
+    };
+    Ok(Verified { ledger, differences: base_schema::verify(&mut client).await? })
+}
+
+/// Puts the base schema back; with `force` it also takes additional policies and grants away.
+pub(crate) async fn repair(instance: &Instance, force: bool) -> Result<Repaired, Error> {
+    Ok(base_schema::repair(&mut *instance.connect().await?, force).await?)
+}
+
+/// Records a schema that was restored without its ledger.
+pub(crate) async fn baseline(instance: &Instance) -> Result<Baseline, Error> {
+    Ok(base_schema::baseline(&mut *instance.connect().await?).await?)
+}
+
+/// Takes back everything above a version; with `yes` also where rows are lost.
+pub(crate) async fn down(
+    instance: &Instance,
+    to: i32,
+    yes: bool,
+) -> Result<Vec<&'static Migration>, Error> {
+    Ok(postgres::down(&mut *instance.connect().await?, to, yes).await?)
+}
+
+/// The migrations above a version and the repeatable files as one SQL script.
+pub(crate) fn script(after: i32) -> Result<String, Error> {
+    Ok(postgres::script(after)?)
+}

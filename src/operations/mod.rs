@@ -1,0 +1,41 @@
+//! What a person can ask for. An operation prints nothing, knows no HTTP, and returns data.
+//!
+//! Each takes the [`Instance`](crate::service::Instance) to work on. One that changes agents or jobs takes the [`Actor`], too.
+
+mod actor;
+pub(crate) mod adopt;
+mod adopt_one;
+mod adopt_plan;
+pub(crate) mod agents;
+pub(crate) mod audit;
+mod compare_agents;
+pub(crate) mod convert;
+pub(crate) mod dev;
+pub(crate) mod doctor;
+mod error;
+pub(crate) mod jobs;
+pub(crate) mod migrate;
+pub(crate) mod purge;
+mod queued;
+pub(crate) mod render;
+pub(crate) mod repair;
+pub(crate) mod restore;
+mod restored_keys;
+mod rollout;
+pub(crate) mod status;
+pub(crate) mod trash;
+pub(crate) mod upgrade;
+pub(crate) mod verify;
+mod wait;
+
+use crate::worker::Pace;
+
+pub(crate) use actor::Actor;
+pub(crate) use error::Error;
+pub(crate) use queued::{HeldBack, Queued};
+pub(crate) use restored_keys::Left;
+pub(crate) use rollout::{RolloutLimits, RolloutSummary};
+pub(crate) use wait::Progress;
+
+/// Of a command at a time: to compare agents, and for what goes on beside it.
+pub(crate) const MOST_CONNECTIONS: usize = Pace::MOST_CONNECTIONS + 1;

@@ -1,0 +1,121 @@
+//! Bringing agents back to what the templates make.
+
+use super::actor::Actor;
+use super::compare_agents;
+use super::error::Error;
+use super::queued::{HeldBack, Queued, hold_back, queue};
+use super::verify::DifferenceReport;
+use super::wait::{self, Progress};
+use crate::agent::{Agent, Prefix};
+use crate::postgres::{self, query};
+use crate::provisioning::{self, RegisteredAgent};
+use crate::queue::admin::Followed;
+use crate::queue::{Kind, Work};
+use crate::schema::{Difference, headlines};
+use crate::service::Instance;
+use crate::templates::worker_role;
+use crate::worker::Drifted;
+
+/// What a repair of one agent would run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub agent: Agent,
+    /// The role that owns its tables, quoted.
+    pub role: String,
+    /// In this order, each without its semicolon.
+    pub statements: Vec<String>,
+    /// What no repair takes away.
+    pub left: Vec<DifferenceReport>,
+}
+
+/// What came of a request to repair.
+#[derive(Debug)]
+pub(crate) struct Requested {
+    /// The jobs; `None`: nothing differs.
+    pub queued: Option<Queued>,
+    /// Agents that were left out.
+    pub held_back: Vec<HeldBack>,
+    /// The agents that differ.
+    pub prefixes: Vec<Prefix>,
+}
+
+/// What repairs of these agents, or of all, would run. Nothing is changed.
+pub(crate) async fn plan(
+    instance: &Instance,
+    prefixes: &[Prefix],
+    force: bool,
+) -> Result<Vec<Plan>, Error> {
+    let drifted = differing(instance, prefixes).await?;
+    let expected_schema = instance.expected_schema().await?;
+    let mut client = instance.db.get().await?;
+    let role = worker_role(&client).await?;
+    let failed = |source| query("look at what a repair would run")(source);
+    let tx = postgres::begin(&mut client).await.map_err(failed)?;
+    let mut plans = Vec::with_capacity(drifted.len());
+    for Drifted { built, drift } in drifted {
+        let RegisteredAgent { agent, version, .. } = built;
+        let (client, role) = (tx.client(), role.clone());
+        let repair =
+            provisioning::plan_repair(client, &expected_schema, &agent, version, &drift, force);
+        let repair = repair.await?;
+        let left = repair.left.iter().map(with_way_out).collect();
+        plans.push(Plan { agent, role, statements: repair.script(), left });
+    }
+    tx.rollback().await.map_err(failed)?;
+    Ok(plans)
+}
+
+/// Queues a repair for each of these agents, or of all, that differs.
+pub(crate) async fn request(
+    actor: &Actor,
+    instance: &Instance,
+    prefixes: &[Prefix],
+    force: bool,
+) -> Result<Requested, Error> {
+    let drifted = differing(instance, prefixes).await?;
+    let mut agents: Vec<_> = drifted.into_iter().map(|drifted| drifted.built).collect();
+    if agents.is_empty() {
+        return Ok(Requested { queued: None, held_back: Vec::new(), prefixes: Vec::new() });
+    }
+    let prefixes = agents.iter().map(|built| built.agent.prefix.clone()).collect();
+    let client = instance.current().await?;
+    let held_back = hold_back(&client, &mut agents, Some(Kind::Repair)).await?;
+    let ids: Vec<i64> = agents.iter().map(|built| built.agent.id.0).collect();
+    let queued = queue(actor, instance, Work::Repair { force }, &ids).await?;
+    Ok(Requested { queued: Some(queued), held_back, prefixes })
+}
+
+/// An agent that differs after a repair.
+#[derive(Debug)]
+pub(crate) struct Left {
+    pub prefix: Prefix,
+    /// In what, and what a person can do about it.
+    pub differences: Vec<DifferenceReport>,
+}
+
+/// Follows repairs to their ends; and the agents that still differ then.
+pub(crate) async fn follow(
+    instance: &Instance,
+    jobs: &[i64],
+    prefixes: &[Prefix],
+    tell: impl FnMut(Progress),
+) -> Result<(Vec<Followed>, Vec<Left>), Error> {
+    let ended = wait::until_ended(&*instance.current().await?, jobs, tell).await?;
+    let left = differing(instance, prefixes).await?;
+    let left = left.into_iter().map(|Drifted { built, drift }| Left {
+        prefix: built.agent.prefix,
+        differences: headlines(&drift).into_iter().map(with_way_out).collect(),
+    });
+    Ok((ended, left.collect()))
+}
+
+/// With what a person can do about it.
+fn with_way_out(difference: &Difference) -> DifferenceReport {
+    DifferenceReport { by_hand: difference.by_hand(), ..DifferenceReport::of(difference) }
+}
+
+async fn differing(instance: &Instance, prefixes: &[Prefix]) -> Result<Vec<Drifted>, Error> {
+    let expected_schema = instance.expected_schema().await?;
+    let found = compare_agents::verify(&instance.db, &expected_schema, prefixes, false).await?;
+    Ok(found.drifted)
+}

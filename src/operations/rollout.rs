@@ -1,0 +1,187 @@
+//! Jobs for many agents, queued little by little while those before them end.
+//!
+//! Nothing of this is written down anywhere but in the queue: when this program is killed, workers
+//! finish what is queued, and the same command goes on with the agents that are left.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use tokio_postgres::Client;
+
+use super::actor::Actor;
+use super::error::Error;
+use super::jobs::{Request, cancel_on};
+use super::wait::{FIRST_PAUSE, LONGEST_PAUSE, Progress, STALLED};
+use crate::postgres::query;
+use crate::queue::Work;
+use crate::queue::admin::{self, End, Followed};
+use crate::service::Instance;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RolloutLimits {
+    /// So many before all others; one that fails stops everything.
+    pub canaries: usize,
+    /// So many failures stop everything.
+    pub max_failures: usize,
+    /// Jobs in the queue.
+    pub at_a_time: usize,
+}
+
+impl RolloutLimits {
+    /// All at once, whatever fails.
+    pub(super) const NONE: Self =
+        Self { canaries: 0, max_failures: usize::MAX, at_a_time: usize::MAX };
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct RolloutSummary {
+    pub succeeded: usize,
+    /// Those that did not.
+    pub failed: Vec<Followed>,
+    /// Jobs that were taken back.
+    pub cancelled: usize,
+    /// The number of failures after which it was stopped.
+    pub stopped_after: Option<usize>,
+    /// Agents that nothing was queued for.
+    pub left: usize,
+}
+
+impl RolloutSummary {
+    /// Whether all was done that was asked for.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.failed.is_empty() && self.cancelled == 0 && self.stopped_after.is_none()
+    }
+}
+
+/// Queues a job for each of these agents within the limits, and follows all of them to their ends.
+pub(super) async fn roll_out(
+    actor: &Actor,
+    instance: &Instance,
+    work: Work,
+    agents: &[i64],
+    limits: RolloutLimits,
+    tell: impl FnMut(Progress),
+) -> Result<RolloutSummary, Error> {
+    let client = actor.client(instance).await?;
+    Rollout::new(&client, actor, work, agents.to_vec(), tell).run(limits).await
+}
+
+struct Rollout<'a, T> {
+    client: &'a Client,
+    actor: &'a Actor,
+    work: Work,
+    agents: usize,
+    /// Agents without a job yet.
+    waiting: VecDeque<i64>,
+    /// Jobs that have not ended.
+    open: Vec<i64>,
+    summary: RolloutSummary,
+    moved: Instant,
+    tell: T,
+}
+
+impl<'a, T: FnMut(Progress)> Rollout<'a, T> {
+    fn new(client: &'a Client, actor: &'a Actor, work: Work, agents: Vec<i64>, tell: T) -> Self {
+        Self {
+            client,
+            actor,
+            work,
+            agents: agents.len(),
+            waiting: agents.into(),
+            open: Vec::new(),
+            summary: RolloutSummary::default(),
+            moved: Instant::now(),
+            tell,
+        }
+    }
+
+    /// Follows every job to its end. When it is to stop, what no worker is on is cancelled.
+    async fn run(mut self, limits: RolloutLimits) -> Result<RolloutSummary, Error> {
+        let rest = self.waiting.split_off(limits.canaries.min(self.waiting.len()));
+        self.feed_and_follow(1, limits.at_a_time, rest.len()).await?;
+        self.waiting.extend(rest);
+        if self.summary.stopped_after.is_none() {
+            self.feed_and_follow(limits.max_failures, limits.at_a_time, 0).await?;
+        }
+        self.summary.left = self.waiting.len();
+        self.show(0);
+        Ok(self.summary)
+    }
+
+    async fn feed_and_follow(
+        &mut self,
+        max_failures: usize,
+        at_a_time: usize,
+        later: usize,
+    ) -> Result<(), Error> {
+        let mut pause = FIRST_PAUSE;
+        let stopped = |summary: &RolloutSummary| summary.stopped_after.is_some();
+        while !self.open.is_empty() || (!stopped(&self.summary) && !self.waiting.is_empty()) {
+            if !stopped(&self.summary) {
+                self.feed(at_a_time).await?;
+            }
+            let looked = Instant::now();
+            let ended = self.look().await?;
+            pause = if ended { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+            if ended {
+                self.show(later);
+            } else if self.moved.elapsed() > STALLED {
+                self.moved = Instant::now();
+                (self.tell)(Progress::Stalled);
+            }
+            if self.summary.failed.len() >= max_failures && !stopped(&self.summary) {
+                self.stop().await?;
+            }
+            // A look at thousands of jobs must not keep the server from doing them.
+            let pause = pause.max(looked.elapsed() * 16);
+            if !self.open.is_empty() {
+                tokio::time::sleep(pause.min(Duration::from_secs(5))).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn feed(&mut self, at_a_time: usize) -> Result<(), Error> {
+        let room = at_a_time.saturating_sub(self.open.len()).min(self.waiting.len());
+        if room > 0 {
+            let agents: Vec<i64> = self.waiting.drain(..room).collect();
+            let jobs = admin::enqueue(self.client, self.work, &agents, self.actor.name()).await;
+            self.open.extend(jobs.map_err(query("queue the jobs"))?);
+        }
+        Ok(())
+    }
+
+    /// Looks once at the open jobs; whether any has ended.
+    async fn look(&mut self) -> Result<bool, Error> {
+        let before = self.open.len();
+        let jobs = admin::follow(self.client, &self.open).await;
+        self.open.clear();
+        for job in jobs.map_err(query("follow the jobs"))? {
+            match job.end {
+                None => self.open.push(job.id),
+                Some(End::Succeeded) => self.summary.succeeded += 1,
+                Some(End::Cancelled) => self.summary.cancelled += 1,
+                Some(End::Dead | End::Paused | End::Blocked) => self.summary.failed.push(job),
+            }
+        }
+        Ok(self.open.len() < before)
+    }
+
+    /// Queues nothing more and takes back what no worker is on.
+    async fn stop(&mut self) -> Result<(), Error> {
+        let failures = self.summary.failed.len();
+        let reason = Some(format!("the rollout stopped at {failures} failed jobs"));
+        let request = Request { reason, dry_run: false };
+        cancel_on(self.client, self.actor, &self.open, request).await?;
+        self.summary.stopped_after = Some(failures);
+        Ok(())
+    }
+
+    fn show(&mut self, later: usize) {
+        self.moved = Instant::now();
+        let undone = self.waiting.len() + self.open.len() + later;
+        let ended = self.agents.saturating_sub(undone);
+        let dead = self.summary.failed.len();
+        (self.tell)(Progress::Ended { ended, of: self.agents, dead });
+    }
+}

@@ -1,0 +1,79 @@
+//! Running the template files that agents lack.
+
+use std::collections::BTreeMap;
+
+use super::actor::Actor;
+use super::compare_agents;
+use super::error::Error;
+use super::queued::{HeldBack, Queued, hold_back, queue};
+use super::rollout::{RolloutLimits, RolloutSummary, roll_out};
+use super::wait::Progress;
+use crate::agent::{Agent, Prefix};
+use crate::provisioning::{RegisteredAgent, Stage};
+use crate::queue::Work;
+use crate::service::Instance;
+use crate::templates::Templates;
+
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub version: i32,
+    /// How many agents are at which older version.
+    pub versions: BTreeMap<i32, usize>,
+    /// Their prefixes, those with the lowest ids first.
+    pub prefixes: Vec<Prefix>,
+    /// The agent at the lowest version, and the SQL that its upgrade runs.
+    pub sample: Option<(Agent, String)>,
+    /// Agents that were left out.
+    pub held_back: Vec<HeldBack>,
+    agents: Vec<i64>,
+}
+
+/// Which of these agents, or of all, are behind the templates. What no worker would start with is refused.
+pub(crate) async fn plan(instance: &Instance, prefixes: &[Prefix]) -> Result<Plan, Error> {
+    let expected_schema = instance.expected_schema().await?;
+    let templates = expected_schema.templates();
+    let version = templates.version();
+    let mut behind = compare_agents::select(&instance.db, prefixes).await?;
+    behind.retain(|built| built.version < version);
+    behind.sort_by_key(|built| built.agent.id.0);
+    let held_back = hold_back(&*instance.current().await?, &mut behind, None).await?;
+    let sample = behind.iter().min_by_key(|built| built.version);
+    Ok(Plan {
+        version,
+        versions: compare_agents::versions(&behind),
+        prefixes: behind.iter().map(|built| built.agent.prefix.clone()).collect(),
+        sample: sample.map(|sample| (sample.agent.clone(), script(templates, sample))),
+        held_back,
+        agents: behind.iter().map(|built| built.agent.id.0).collect(),
+    })
+}
+
+/// Queues all upgrades at once.
+pub(crate) async fn request(
+    actor: &Actor,
+    instance: &Instance,
+    plan: &Plan,
+) -> Result<Queued, Error> {
+    queue(actor, instance, Work::Upgrade { to: Some(plan.version) }, &plan.agents).await
+}
+
+/// Queues the upgrades within these limits, and follows them to their ends.
+pub(crate) async fn follow(
+    actor: &Actor,
+    instance: &Instance,
+    plan: &Plan,
+    limits: RolloutLimits,
+    tell: impl FnMut(Progress),
+) -> Result<RolloutSummary, Error> {
+    let work = Work::Upgrade { to: Some(plan.version) };
+    roll_out(actor, instance, work, &plan.agents, limits, tell).await
+}
+
+fn script(templates: &Templates, sample: &RegisteredAgent) -> String {
+    let (mut script, mut version) = (String::new(), sample.version);
+    while let Some(stage) = Stage::next(templates, version, templates.version()) {
+        script.push_str(&stage.script(&sample.agent));
+        version = stage.to();
+    }
+    script
+}

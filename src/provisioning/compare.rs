@@ -1,0 +1,106 @@
+//! How registered agents compare with what their templates make.
+
+use std::collections::HashMap;
+
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
+
+use super::error::Error;
+use super::outside_keys::keys_off;
+use super::registry::{Displaced, RegisteredAgent};
+use crate::schema::{
+    self, Change, Difference, Fact, Kind, add_removed, compare, take_sequence_names_back,
+};
+use crate::templates::ExpectedSchema;
+
+/// How these agents differ from what their template version makes, in their order; an agent that is
+/// as it should be differs in nothing. One query for all. Needs an open transaction.
+pub(crate) async fn drift(
+    client: &Client,
+    expected_schema: &ExpectedSchema,
+    agents: &[RegisteredAgent],
+) -> Result<Vec<Vec<Difference>>, Error> {
+    let mut expected = Vec::with_capacity(agents.len());
+    for RegisteredAgent { agent, version, reference, .. } in agents {
+        expected.push(expected_schema.objects(client, agent, *version, *reference).await?);
+    }
+    let tables: Vec<u32> = agents.iter().flat_map(|built| &built.tables).copied().collect();
+    let types: Vec<u32> = agents.iter().flat_map(|built| &built.types).copied().collect();
+    let mut found: HashMap<u32, Vec<Fact>> = HashMap::new();
+    let mut positions_of: HashMap<u32, Vec<Difference>> = HashMap::new();
+    for (oid, object) in schema::read(client, &tables, &types).await? {
+        found.entry(oid).or_default().push(object);
+    }
+    for (oid, behind) in positions(client, &tables).await? {
+        positions_of.entry(oid).or_default().push(behind);
+    }
+    let ids: Vec<i64> = agents.iter().map(|built| built.agent.id.0).collect();
+    let mut off: HashMap<i64, Vec<Difference>> = HashMap::new();
+    for key in keys_off(client, &ids).await? {
+        off.entry(key.agent).or_default().push(key.drift());
+    }
+    let mut own = |built: &RegisteredAgent| -> Vec<Fact> {
+        let oids = built.tables.iter().chain(&built.types);
+        oids.filter_map(|oid| found.remove(oid)).flatten().collect()
+    };
+    let differences = |(built, expected): (&RegisteredAgent, Vec<Fact>)| {
+        let mut found = own(built);
+        let mut drift = take_sequence_names_back(&expected, &mut found);
+        drift.extend(compare(expected, found));
+        drift.extend(built.tables.iter().filter_map(|oid| positions_of.remove(oid)).flatten());
+        add_removed(&mut drift, off.remove(&built.agent.id.0).unwrap_or_default());
+        built.displaced.iter().for_each(|displaced| tell_of(displaced, &mut drift));
+        drift
+    };
+    Ok(agents.iter().zip(expected).map(differences).collect())
+}
+
+/// One difference for a table that stands elsewhere, in the words of the view `displaced_tables`: what it has there is
+/// compared when it is back. No repair gives it a name that something else has taken.
+fn tell_of(displaced: &Displaced, drift: &mut Vec<Difference>) {
+    let Displaced { name, wanted, now, displacement, obstacle, back } = displaced;
+    let follows = |difference: &Difference| match &difference.change {
+        Change::Differs { found } => difference.object.is(&found.replace(now, wanted)),
+        Change::Missing | Change::Extra | Change::Removed { .. } => false,
+    };
+    drift.retain(|difference| difference.object.home != *name && !follows(difference));
+    let object = Fact {
+        kind: Kind::Name,
+        home: name.clone(),
+        relation: now.clone(),
+        part: back.clone(),
+        definition: wanted.clone(),
+        echo: None,
+    };
+    let change = match obstacle {
+        None => Change::Differs { found: displacement.clone() },
+        Some(_) => Change::Removed {
+            found: Some(displacement.clone()),
+            obstacle: obstacle.clone(),
+            statement: Some(back.clone()),
+        },
+    };
+    drift.push(Difference { object, change });
+}
+
+/// The columns whose sequences seem to be behind their rows, by table.
+pub(super) async fn positions(
+    client: &Client,
+    tables: &[u32],
+) -> Result<Vec<(u32, Difference)>, Error> {
+    let sql = include_str!("../../sql/provisioning/sequence_positions.sql");
+    let rows = schema::by_index(client, sql, &[(&tables, Type::OID_ARRAY)]).await?;
+    let behind = |row: &Row| {
+        let object = Fact {
+            kind: Kind::Position,
+            home: row.get("home"),
+            relation: row.get("relation"),
+            part: row.get("part"),
+            definition: row.get("sequence"),
+            echo: None,
+        };
+        let change = Change::Differs { found: row.get("found") };
+        (row.get("owner"), Difference { object, change })
+    };
+    Ok(rows.iter().map(behind).collect())
+}

@@ -1,0 +1,303 @@
+//! Making good what went missing from an agent's tables, in a transaction that the caller opened.
+
+use std::collections::HashSet;
+
+use tokio_postgres::Client;
+
+use super::build_spec::BuildSpec;
+use super::error::Error;
+use super::registry::{self, RegisteredAgent};
+use super::{compare, outside_keys};
+use crate::agent::{Agent, Prefix};
+use crate::postgres::{lock, query, require_turn};
+use crate::queue::{Outcome, PrefixOwner, RetryPolicy, retry_policy};
+use crate::schema::{
+    Change, Difference, Fact, Kind, Recorded, RepairPlan, Step, headlines, is_unchecked,
+    missing_homes, plan_repair, refers_to,
+};
+use crate::telemetry::ErrorReport;
+use crate::templates::{
+    self, ExpectedSchema, Script, act_as_oneself, act_as_worker, apply, apply_or_take_back,
+    existing_relations, lock_referenced,
+};
+
+/// Brings an agent back to what its template version makes, see [`plan_repair`], and gives it back the foreign keys that a
+/// deletion has taken off. No row is lost. What the server refuses fails alone: all else is mended. What is left is logged,
+/// and makes this `Drifted`. An agent without tables is left to its provision.
+///
+/// A foreign key to a table that all agents share is made without a check of the rows, for the table is locked until
+/// the commit. That is `MoreToDo`, and the next call checks them. So is a table that has its name back, or
+/// was made again and still differs, and one whose policies waited for a constraint that is right by now.
+pub(crate) async fn repair(
+    client: &Client,
+    build_spec: &BuildSpec,
+    agent: &Agent,
+    registered: PrefixOwner,
+    force: bool,
+) -> Result<Outcome, Error> {
+    if registered != PrefixOwner::This {
+        return Ok(Outcome::Superseded);
+    }
+    let (built, drift) = look(client, build_spec, agent).await?;
+    if drift.is_empty() {
+        outside_keys::forget(client, agent.id).await?;
+        return Ok(Outcome::Unchanged);
+    }
+    let known = unchecked(&agent.prefix, &drift);
+    let new: HashSet<String> = missing_homes(&drift).into_iter().map(ToOwned::to_owned).collect();
+    let tables = missing_tables(&drift);
+    let names = build_spec.expected_schema.relations(&agent.prefix, built.version, Some(&tables));
+    let in_the_way = existing_relations(client, &names, &tables).await?;
+    if !in_the_way.is_empty() {
+        return Err(Error::InTheWay(in_the_way));
+    }
+    let plan =
+        plan(client, &build_spec.expected_schema, agent, built.version, &drift, force).await?;
+    if let Some(keys) = &plan.keys {
+        require_turn(client, keys.mode).await?;
+    }
+    act_as_worker(client, Some(agent.id)).await?;
+    let mut mended = run(client, &plan.doors).await?.any;
+    let (remade, plan) = remake(client, agent, &built, &drift, force, plan).await?;
+    mended |= remade;
+    let ran = run(client, &plan.steps).await?;
+    mended |= ran.any;
+    registry::register(client, &build_spec.expected_schema, agent, built.version).await?;
+    if let Some(keys) = &plan.keys {
+        lock(client, keys.mode, &keys.shared, &keys.own).await?;
+        for statement in &keys.statements {
+            mended |= run_one(client, statement).await?;
+        }
+    }
+    act_as_oneself(client).await?;
+    outside_keys::forget(client, agent.id).await?;
+    let (_, left) = look(client, build_spec, agent).await?;
+    let unfinished = unchecked(&agent.prefix, &left).iter().any(|key| !known.contains(key));
+    // What the database grants by default on a new table is not what the templates grant.
+    let opened = |drift: &Difference| {
+        let Fact { kind, home, .. } = &drift.object;
+        matches!(kind, Kind::Grant | Kind::OwnerRights) && new.contains(home)
+    };
+    let (open, left): (Vec<_>, Vec<_>) = left.into_iter().partition(opened);
+    let close = plan_repair(&agent.prefix, &open, true, &[]);
+    let closed = run(client, &close.doors).await?.any | run(client, &close.steps).await?.any;
+    let away = drift.iter().filter(|drift| drift.object.kind == Kind::Name);
+    let away = away.map(|drift| drift.object.home.as_str());
+    let back = is_back(away.chain(new.iter().map(String::as_str)), &left);
+    if unfinished || back || ran.may_go_on(&left) || rests_on_replaced(&drift, &left) {
+        return Ok(Outcome::MoreToDo);
+    }
+    tell(agent, &left);
+    let mended = mended || closed;
+    Ok(if left.is_empty() { Outcome::Repaired } else { Outcome::Drifted { mended } })
+}
+
+/// What [`repair`] does. Needs an open transaction, in which the templates run once more, statement by statement, where
+/// something is missing that their own statements make.
+pub(crate) async fn plan(
+    client: &Client,
+    expected_schema: &ExpectedSchema,
+    agent: &Agent,
+    version: i32,
+    drift: &[Difference],
+    force: bool,
+) -> Result<RepairPlan, Error> {
+    let history = if drift.iter().any(Difference::is_whole) {
+        expected_schema.history(client, agent, version).await?
+    } else {
+        Vec::new()
+    };
+    Ok(plan_repair(&agent.prefix, drift, force, &history))
+}
+
+/// Makes missing tables by the template's own statements: all of them or, where one fails or does something to what
+/// stands, none. Then the plan is another one, from the catalog.
+async fn remake(
+    client: &Client,
+    agent: &Agent,
+    built: &RegisteredAgent,
+    drift: &[Difference],
+    force: bool,
+    plan: RepairPlan,
+) -> Result<(bool, RepairPlan), Error> {
+    if plan.remake.statements.is_empty() {
+        return Ok((false, plan));
+    }
+    let opened = client.batch_execute("savepoint remake").await;
+    opened.map_err(query("open a savepoint"))?;
+    match run_own(client, agent, built, &plan.remake.statements).await {
+        Ok(()) => {
+            let kept = client.batch_execute("release savepoint remake").await;
+            kept.map_err(query("end a savepoint"))?;
+            Ok((true, plan))
+        }
+        Err(error) if is_final(&error) => {
+            let back = "rollback to savepoint remake; release savepoint remake";
+            client.batch_execute(back).await.map_err(query("end a savepoint"))?;
+            tracing::warn!(
+                agent.prefix = %agent.prefix, error = %ErrorReport(&error),
+                "the template's own statements do not make it again: it is put together from the catalog"
+            );
+            // The doors are closed already.
+            let plan =
+                RepairPlan { doors: Vec::new(), ..plan_repair(&agent.prefix, drift, force, &[]) };
+            Ok((false, plan))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn run_own(
+    client: &Client,
+    agent: &Agent,
+    built: &RegisteredAgent,
+    statements: &[Recorded],
+) -> Result<(), templates::Error> {
+    let before = templates::state(client, &built.tables, &built.types).await?;
+    for Recorded { sql, public_path, .. } in statements {
+        let script = Script::of(sql.as_str()).with_public_path(*public_path);
+        lock_referenced(client, &script, &agent.prefix).await?;
+        apply(client, &script).await?;
+    }
+    if templates::state(client, &built.tables, &built.types).await? == before {
+        return Ok(());
+    }
+    let (at, reason) = (String::new(), "a statement changes a table that stands".to_owned());
+    Err(templates::Error::Stray { at, reason })
+}
+
+/// Whether it would fail the same way again.
+fn is_final(error: &templates::Error) -> bool {
+    match error.code() {
+        Some(code) => error.refusal().is_none() && retry_policy(Some(code)) == RetryPolicy::Fail,
+        None => matches!(error, templates::Error::Stray { .. }),
+    }
+}
+
+fn tell(agent: &Agent, left: &[Difference]) {
+    for Difference { object, change } in headlines(left) {
+        let (kind, object) = (object.kind.as_str(), object.to_string());
+        if let Change::Removed { obstacle, statement, .. } = change {
+            tracing::warn!(
+                agent.prefix = %agent.prefix, kind, object, obstacle, by_hand = statement,
+                "left as it is"
+            );
+            continue;
+        }
+        tracing::warn!(agent.prefix = %agent.prefix, kind, object, ?change, "left as it is");
+    }
+}
+
+/// The agent as it is registered, and how it differs from that.
+async fn look(
+    client: &Client,
+    build_spec: &BuildSpec,
+    agent: &Agent,
+) -> Result<(RegisteredAgent, Vec<Difference>), Error> {
+    let mut built = RegisteredAgent::read(client, Some(&[agent.prefix.as_str()])).await?;
+    let drift = compare::drift(client, &build_spec.expected_schema, &built).await?;
+    let built = built.pop().ok_or(Error::Swallowed("provisioning.agents"))?;
+    Ok((built, drift.into_iter().flatten().collect()))
+}
+
+/// Whether one of these tables or types stands again, and still differs. Of one that stood elsewhere nothing else was
+/// told; one that was made like another table has what that one had at the moment.
+fn is_back<'a>(mut homes: impl Iterator<Item = &'a str>, left: &[Difference]) -> bool {
+    let is_away = |drift: &Difference| {
+        let Difference { object, change } = drift;
+        object.kind == Kind::Name
+            || *change == Change::Missing && matches!(object.kind, Kind::Table | Kind::Type)
+    };
+    homes.any(|home| {
+        let mut own = left.iter().filter(|drift| drift.object.home == home).peekable();
+        own.peek().is_some() && !own.any(is_away)
+    })
+}
+
+/// Whether something went with an index that was made anew, such as the mark that CLUSTER sorts by it.
+fn rests_on_replaced(drift: &[Difference], left: &[Difference]) -> bool {
+    let is_replaced = |old: &Difference, home: &str| {
+        let Difference { object, change } = old;
+        object.kind == Kind::Index
+            && object.home == home
+            && matches!(change, Change::Differs { .. })
+    };
+    left.iter().any(|new| {
+        let object = &new.object;
+        matches!(object.kind, Kind::Cluster | Kind::ReplicaIdentity)
+            && drift.iter().any(|old| is_replaced(old, &object.home))
+            && !drift.iter().any(|old| old.object.is_same(object))
+    })
+}
+
+/// The foreign keys to tables outside that are there and were not checked.
+fn unchecked(prefix: &Prefix, drift: &[Difference]) -> Vec<Fact> {
+    let is_outside = |key: &Fact| !refers_to(key, prefix).is_empty();
+    let key = |Difference { object, change }: &Difference| match change {
+        Change::Differs { found } if is_unchecked(object, found) && is_outside(object) => {
+            Some(object.clone())
+        }
+        Change::Differs { .. } | Change::Missing | Change::Removed { .. } | Change::Extra => None,
+    };
+    drift.iter().filter_map(key).collect()
+}
+
+/// What has become of steps.
+#[derive(Debug, Default)]
+struct Ran {
+    /// Whether any has run.
+    any: bool,
+    /// The tables whose policies stay as they are.
+    waiting: HashSet<String>,
+}
+
+impl Ran {
+    /// Whether a table's policies waited in vain: a child has its constraint by its parent.
+    fn may_go_on(&self, left: &[Difference]) -> bool {
+        let is_sure = |home: &String| {
+            let own = |d: &Difference| d.object.kind == Kind::Constraint && d.object.home == *home;
+            !left.iter().any(own)
+        };
+        self.waiting.iter().any(is_sure)
+    }
+}
+
+/// Runs each of these by itself. Policies rest on what the constraints say of the rows: where one cannot be made, the
+/// table's policies stay as they are.
+async fn run(client: &Client, steps: &[Step]) -> Result<Ran, Error> {
+    let mut ran = Ran::default();
+    let mut unsure: HashSet<&str> = HashSet::new();
+    for step in steps {
+        if step.kind == Kind::Policy && unsure.contains(step.home.as_str()) {
+            let (table, statement) = (step.home.as_str(), step.to_sql());
+            tracing::warn!(table, statement, "a constraint is missing: the table's policies stay");
+            ran.waiting.insert(step.home.clone());
+            continue;
+        }
+        let done = run_one(client, &step.to_sql()).await?;
+        if !done && step.kind == Kind::Constraint {
+            unsure.insert(&step.home);
+        }
+        ran.any |= done;
+    }
+    Ok(ran)
+}
+
+/// Whether the server has done it. What it refuses is taken back and logged.
+async fn run_one(client: &Client, sql: &str) -> Result<bool, Error> {
+    match apply_or_take_back(client, &Script::of(sql)).await? {
+        Ok(()) => Ok(true),
+        Err(error) if is_final(&error) => {
+            tracing::warn!(error = %ErrorReport(&error), "a step of the repair failed");
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Unqualified, as the registry has them.
+fn missing_tables(drift: &[Difference]) -> Vec<String> {
+    let missing =
+        |drift: &&Difference| drift.object.kind == Kind::Table && drift.change == Change::Missing;
+    drift.iter().filter(missing).map(|drift| drift.object.home.clone()).collect()
+}

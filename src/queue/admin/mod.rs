@@ -1,0 +1,23 @@
+//! Every statement on `provisioning.jobs` that an operator's command sends.
+//!
+//! Nothing here waits for a worker. A job that one is on is skipped and named, so a command never
+//! hangs, and the rules of the queue (one order per prefix, one open job per agent and kind) hold
+//! whatever an operator asks for.
+
+mod agent_view;
+mod enqueue;
+mod job_view;
+mod progress;
+mod prune;
+mod replay;
+mod troubleshooting;
+
+pub(crate) use agent_view::{Agent, Displaced, Table, agents, tables};
+pub(crate) use enqueue::enqueue;
+pub(crate) use job_view::{
+    Blocked, Cause, Filter, JobView, Running, Sort, State, blocked, count, dead, find, list,
+};
+pub(crate) use progress::{End, Followed, follow};
+pub(crate) use prune::prune;
+pub(crate) use replay::{By, JobResult, ReplayError, ResultKind, Target, cancel, replay};
+pub(crate) use troubleshooting::{WayOut, is_plain, next, own_names};

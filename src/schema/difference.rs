@@ -1,0 +1,120 @@
+//! Where an agent differs from what the templates make.
+
+use std::collections::HashMap;
+
+use super::fact::{Fact, Key};
+use super::kind::Kind;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Difference {
+    /// As the templates make it; an extra one as it was found.
+    pub object: Fact,
+    /// What is the matter with it.
+    pub change: Change,
+}
+
+/// What is the matter with an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// It is not there.
+    Missing,
+    /// A foreign key that a deletion has taken off, or a name that something else has taken; it belongs there.
+    Removed {
+        /// What was done to it instead of taking it off; `None`: it is off.
+        found: Option<String>,
+        /// Why a person has to give it back; `None`: nobody has to.
+        obstacle: Option<String>,
+        /// For that person.
+        statement: Option<String>,
+    },
+    /// It is there, and defined otherwise.
+    Differs { found: String },
+    /// The templates know nothing of it.
+    Extra,
+}
+
+impl Difference {
+    /// What a person can run instead, where one statement does it.
+    pub(crate) fn by_hand(&self) -> Option<String> {
+        match &self.change {
+            Change::Missing => Some(self.object.create()),
+            Change::Extra => self.object.drop(),
+            Change::Differs { found } => {
+                let simple = [
+                    Kind::Name,
+                    Kind::SequenceName,
+                    Kind::Owner,
+                    Kind::RowSecurity,
+                    Kind::Position,
+                    Kind::Identity,
+                ];
+                let simple = simple.contains(&self.object.kind).then(|| self.object.create());
+                simple
+                    .filter(|statement| !statement.is_empty())
+                    .or_else(|| self.object.owned_again(found))
+            }
+            Change::Removed { statement, .. } => statement.clone(),
+        }
+    }
+
+    /// Whether something is missing that the template's own statements make.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.change == Change::Missing && self.object.kind.rule().whole
+    }
+}
+
+/// What is to be done about expected objects, in the order of their making, then what is extra.
+pub(crate) fn compare(expected: Vec<Fact>, found: Vec<Fact>) -> Vec<Difference> {
+    let mut rest: HashMap<Key, Fact> = found.into_iter().map(|fact| (fact.key(), fact)).collect();
+    let mut drift = Vec::new();
+    for object in expected {
+        match rest.remove(&object.key()) {
+            Some(found) if object.is(&found.definition) => {}
+            Some(Fact { definition: found, .. }) => {
+                drift.push(Difference { object, change: Change::Differs { found } });
+            }
+            None => drift.push(Difference { object, change: Change::Missing }),
+        }
+    }
+    let mut extra: Vec<Fact> = rest.into_values().collect();
+    extra.sort_by(|a, b| (a.kind, &a.relation, &a.part).cmp(&(b.kind, &b.relation, &b.part)));
+    drift.extend(extra.into_iter().map(|object| Difference { object, change: Change::Extra }));
+    drift
+}
+
+/// Adds foreign keys that are off. One that the templates make is there already, as a difference.
+pub(crate) fn add_removed(drift: &mut Vec<Difference>, removed: Vec<Difference>) {
+    for key in removed {
+        let is_it = |known: &&mut Difference| known.object.is_same(&key.object);
+        let by_hand = matches!(key.change, Change::Removed { obstacle: Some(_), .. });
+        match drift.iter_mut().find(is_it) {
+            Some(known) if by_hand || known.change == Change::Extra => *known = key,
+            Some(_) => {}
+            None => drift.push(key),
+        }
+    }
+}
+
+/// The same without what a missing table, or a missing column, takes with it, and without what an extra one brings.
+pub(crate) fn headlines(drift: &[Difference]) -> Vec<&Difference> {
+    let of = |wanted: Change| {
+        let them = drift.iter().filter(move |drift| drift.change == wanted);
+        them.map(|drift| &drift.object).collect::<Vec<&Fact>>()
+    };
+    let (gone, extra) = (of(Change::Missing), of(Change::Extra));
+    let follows = |drift: &&Difference| {
+        let Difference { object, change } = drift;
+        gone.iter().any(|gone| object.goes_with(gone))
+            || *change == Change::Extra
+                && (extra.iter().any(|extra| object.goes_with(extra))
+                    || gone.iter().any(|gone| came_from(object, gone)))
+    };
+    drift.iter().filter(|drift| !follows(drift)).collect()
+}
+
+/// Whether a detached partition has had it from its parent.
+fn came_from(object: &Fact, parent: &Fact) -> bool {
+    parent.kind == Kind::Parent
+        && parent.home == object.home
+        && matches!(object.kind, Kind::Constraint | Kind::Index | Kind::Trigger)
+}

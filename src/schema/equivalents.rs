@@ -1,0 +1,212 @@
+//! What somebody else built in almost the same way: by another name, or a little looser.
+
+use super::agents_key::AgentsKey;
+use super::difference::{Change, Difference};
+use super::fact::Fact;
+use super::kind::Kind;
+use super::sql::bare;
+
+/// How the server ends the definition of a key whose rows were not checked.
+pub(crate) const NOT_VALID: &str = " NOT VALID";
+
+/// What stands for a missing object under another name: the same index, constraint, policy or trigger. With `force`
+/// also a foreign key between the same columns that does something else when a row goes.
+pub(crate) fn stand_in<'a>(
+    missing: &Fact,
+    drift: &'a [Difference],
+    force: bool,
+) -> Option<&'a Fact> {
+    drift.iter().filter(|d| d.change == Change::Extra).map(|d| &d.object).find(|extra| {
+        extra.kind == missing.kind
+            && extra.relation == missing.relation
+            && (is_namesake(missing, extra) || (force && is_same_key(missing, extra)))
+    })
+}
+
+/// Gives a missing object's stand-in its name, or its place.
+pub(crate) fn replace(missing: &Fact, old: &Fact, outside: bool) -> String {
+    let Fact { kind, relation, part, .. } = missing;
+    if !is_namesake(missing, old) {
+        return key(missing, Some(&old.part), outside);
+    }
+    let old = &old.part;
+    if *kind == Kind::Index {
+        let name = bare(part);
+        return format!("alter index {old} rename to {name}");
+    }
+    if matches!(kind, Kind::Policy | Kind::Trigger) {
+        return format!("alter {} {old} on {relation} rename to {part}", kind.as_str());
+    }
+    format!("alter table {relation} rename constraint {old} to {part}")
+}
+
+/// Makes a foreign key, instead of an old one if there is one.
+///
+/// Rows without a partner are kept, and the key then holds for new rows only; between columns that
+/// cannot refer to each other there is no key. The rows are checked by a function, since row security that is forced on the
+/// owner would hide them from the server's own check. Behind a key to a table `outside` they are checked later, see
+/// [`check`].
+pub(crate) fn key(object: &Fact, old: Option<&str>, outside: bool) -> String {
+    let Fact { relation, part, definition, .. } = object;
+    let drop = old.map(|old| format!("drop constraint {old}"));
+    let old = drop.as_ref().map(|drop| format!("{drop}, ")).unwrap_or_default();
+    let make = format!("alter table {relation} {old}add constraint {part} {definition}");
+    let make = if let Some(key) = AgentsKey::of(object) {
+        let drop = drop.map(|drop| format!("alter table {relation} {drop}; ")).unwrap_or_default();
+        format!("{drop}perform {}", key.add())
+    } else if outside {
+        later(&make)
+    } else {
+        format!("{}; perform {}", later(&make), validation(object))
+    };
+    format!(
+        "do $fix$ begin {make}; exception \
+         when datatype_mismatch or undefined_function or invalid_foreign_key then null; \
+         end $fix$"
+    )
+}
+
+/// Makes a foreign key to a table outside, which is locked until the commit: its rows are checked later.
+pub(crate) fn unchecked(key: &Fact) -> String {
+    if let Some(key) = AgentsKey::of(key) {
+        return format!("select {}", key.add());
+    }
+    if key.definition.ends_with(NOT_VALID) {
+        return key.create();
+    }
+    format!("do $fix$ {} $fix$", later(&key.create()))
+}
+
+/// Of a partitioned table PostgreSQL before 18 makes no key without a check.
+fn later(make: &str) -> String {
+    format!("begin {make} not valid; exception when wrong_object_type then {make}; end")
+}
+
+/// Checks the rows behind a foreign key. It stays as it is where one has no partner.
+pub(crate) fn check(key: &Fact) -> String {
+    format!("select {}", validation(key))
+}
+
+fn validation(key: &Fact) -> String {
+    let literal = |text: &str| text.replace('\'', "''");
+    let (relation, part) = (literal(&key.relation), literal(&key.part));
+    format!("provisioning.validate_key('{relation}', '{part}')")
+}
+
+/// Whether it is there, and its rows were not checked.
+pub(crate) fn is_unchecked(key: &Fact, found: &str) -> bool {
+    is_foreign_key(key) && found.strip_suffix(NOT_VALID).is_some_and(|found| key.is(found))
+}
+
+/// Forbids nulls in a column, unless it has some.
+pub(crate) fn not_null(column: &Fact) -> String {
+    let Fact { relation, part, .. } = column;
+    format!(
+        "do $fix$ begin alter table {relation} alter column {part} set not null; \
+         exception when not_null_violation then null; end $fix$"
+    )
+}
+
+/// Whether the column differs in no more than this.
+pub(crate) fn lacks_not_null(column: &Fact, found: &str) -> bool {
+    column.kind == Kind::Column && column.definition.strip_suffix(" not null") == Some(found)
+}
+
+pub(crate) fn is_foreign_key(object: &Fact) -> bool {
+    object.kind == Kind::Constraint && object.definition.starts_with("FOREIGN KEY")
+}
+
+/// Whether it is the same but for its name.
+pub(crate) fn is_namesake(object: &Fact, other: &Fact) -> bool {
+    let same = |own: Option<_>, others| own.is_some() && own == others;
+    matches!(object.kind, Kind::Constraint | Kind::Policy) && object.is(&other.definition)
+        || object.kind == Kind::Index
+            && same(nameless_index(&object.definition), nameless_index(&other.definition))
+        || object.kind == Kind::Trigger && same(nameless_trigger(object), nameless_trigger(other))
+}
+
+/// `CREATE UNIQUE INDEX name ON …`: whether it is unique, and what follows the name.
+fn nameless_index(index: &str) -> Option<(bool, &str)> {
+    let (head, body) = index.split_once(" ON ")?;
+    Some((head.starts_with("CREATE UNIQUE "), body))
+}
+
+/// `CREATE CONSTRAINT TRIGGER name AFTER …; ALTER TABLE … ENABLE ALWAYS TRIGGER name`: whether it is a constraint trigger,
+/// and what follows the first name, without the last.
+fn nameless_trigger(Fact { part, definition, .. }: &Fact) -> Option<(bool, &str)> {
+    let (head, body) = definition.split_once(&format!(" TRIGGER {part} "))?;
+    let body = body.strip_suffix(&format!(" TRIGGER {part}")).unwrap_or(body);
+    Some((head == "CREATE CONSTRAINT", body))
+}
+
+fn is_same_key(object: &Fact, other: &Fact) -> bool {
+    // `FOREIGN KEY (a) REFERENCES t(b) …`: up to the second bracket.
+    let columns = |key: &Fact| {
+        let end = key.definition.match_indices(')').nth(1).map(|(at, _)| at);
+        end.and_then(|end| key.definition.get(..end).map(ToOwned::to_owned))
+    };
+    is_foreign_key(object) && is_foreign_key(other) && columns(object) == columns(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(kind: Kind, part: &str, definition: &str) -> Fact {
+        let (part, definition) = (part.to_owned(), definition.to_owned());
+        let (home, relation) = ("a_t".to_owned(), "public.a_t".to_owned());
+        Fact { kind, home, relation, part, definition, echo: None }
+    }
+
+    #[test]
+    fn a_stand_in_is_the_same_but_for_its_name() {
+        let index = |name: &str, rest: &str| {
+            let definition = format!("CREATE {rest}");
+            object(Kind::Index, name, &definition.replace("NAME", name))
+        };
+        let constraint = |name: &str, definition: &str| object(Kind::Constraint, name, definition);
+        let plain = "INDEX NAME ON public.a_t USING btree (b)";
+        let policy = |name: &str, definition: &str| object(Kind::Policy, name, definition);
+        let trigger = |name: &str, definition: &str| {
+            object(Kind::Trigger, name, &definition.replace("NAME", name))
+        };
+        let fires =
+            "CREATE TRIGGER NAME BEFORE UPDATE ON public.a_t FOR EACH ROW EXECUTE FUNCTION f()";
+        let always = format!("{fires}; ALTER TABLE public.a_t ENABLE ALWAYS TRIGGER NAME");
+        let cascade = "FOREIGN KEY (b) REFERENCES public.c(d) ON DELETE CASCADE";
+        let cases = [
+            (index("public.n", plain), index("public.o", plain), true, true),
+            (
+                index("public.n", plain),
+                index("public.o", "UNIQUE INDEX NAME ON public.a_t USING btree (b)"),
+                false,
+                false,
+            ),
+            (constraint("n", "PRIMARY KEY (b)"), constraint("o", "PRIMARY KEY (b)"), true, true),
+            (constraint("n", "CHECK (b)"), constraint("o", "CHECK (c)"), false, false),
+            (policy("n", "for all"), policy("o", "for all"), true, true),
+            (policy("n", "for all"), policy("o", "for select"), false, false),
+            (trigger("n", fires), trigger("o", fires), true, true),
+            (trigger("n", &always), trigger("o", &always), true, true),
+            (trigger("n", &always), trigger("o", fires), false, false),
+            (trigger("n", fires), trigger("o", &fires.replace("BEFORE", "AFTER")), false, false),
+            (
+                constraint("n", cascade),
+                constraint("o", "FOREIGN KEY (b) REFERENCES public.c(d)"),
+                false,
+                true,
+            ),
+            (
+                constraint("n", cascade),
+                constraint("o", "FOREIGN KEY (c) REFERENCES public.c(d) ON DELETE CASCADE"),
+                false,
+                false,
+            ),
+        ];
+        for (missing, extra, found, forced) in cases {
+            let drift = [Difference { object: extra, change: Change::Extra }];
+            assert_eq!(stand_in(&missing, &drift, false).is_some(), found, "{drift:?}");
+            assert_eq!(stand_in(&missing, &drift, true).is_some(), forced, "{drift:?}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! One thing that makes up an agent, as the catalog has it.
+
+use std::borrow::Cow;
+
+use super::kind::Kind;
+
+/// What is found of a sequence that its column draws from and does not own.
+pub(super) const PARTED: &str = "owned by another column, or by none";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fact {
+    pub kind: Kind,
+    /// The agent's table or type that it belongs to: its bare name, as the registry has it. Empty in the base schema.
+    pub home: String,
+    /// What it is or belongs to, qualified and quoted.
+    pub relation: String,
+    /// Its name there, quoted: of a column, a policy, a grantee…
+    pub part: String,
+    /// In the server's own words.
+    pub definition: String,
+    /// In its words after it was made anew from the definition, where those are others.
+    pub(crate) echo: Option<String>,
+}
+
+/// What tells one fact from all others.
+pub(crate) type Key = (Kind, String, String);
+
+impl Fact {
+    /// The same with every text of SQL changed in the same way, and the bare name in another.
+    pub(crate) fn map(
+        &self,
+        change: impl Fn(&str) -> String,
+        bare: impl Fn(&str) -> String,
+    ) -> Self {
+        Self {
+            kind: self.kind,
+            home: bare(&self.home),
+            relation: change(&self.relation),
+            part: change(&self.part),
+            definition: change(&self.definition),
+            echo: self.echo.as_deref().map(change),
+        }
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        (self.kind, self.relation.clone(), self.part.clone())
+    }
+
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        (self.kind, &self.relation, &self.part) == (other.kind, &other.relation, &other.part)
+    }
+
+    /// Whether a definition found in the catalog is this one.
+    pub(crate) fn is(&self, found: &str) -> bool {
+        self.definition == found
+            || self.echo.as_deref() == Some(found)
+            || plain_numbers(&self.definition) == plain_numbers(found)
+            || self.echo.as_deref().is_some_and(|echo| plain_numbers(echo) == plain_numbers(found))
+    }
+
+    /// What orders the making: kinds in turn, and foreign keys after the keys they refer to.
+    pub(crate) fn rank(&self) -> (Kind, bool) {
+        (self.kind, self.definition.starts_with("FOREIGN KEY"))
+    }
+
+    /// Whether it cannot be there where that one is not.
+    pub(crate) fn goes_with(&self, other: &Self) -> bool {
+        let at_home = !self.home.is_empty() && self.home == other.home;
+        if other.kind == Kind::Table || other.kind == Kind::Type {
+            return at_home && self.kind != other.kind;
+        }
+        if self.kind == Kind::Comment {
+            return other.comment_target().is_some_and(|target| target == self.part);
+        }
+        let same_part = || self.relation == other.relation && self.part == other.part;
+        let of_column = || {
+            matches!(
+                self.kind,
+                Kind::Default
+                    | Kind::ColumnStorage
+                    | Kind::ColumnCompression
+                    | Kind::ColumnStatistics
+                    | Kind::ColumnOptions
+            )
+        };
+        other.kind == Kind::Sequence && self.needs(other)
+            || other.kind == Kind::Column && of_column() && same_part()
+            || self.kind == Kind::Identity && other.is_filled_by(self)
+            || self.kind == Kind::IndexStatistics
+                && other.kind == Kind::Index
+                && self.relation == other.part
+    }
+
+    /// What `comment on` calls it.
+    fn comment_target(&self) -> Option<String> {
+        let targets = [
+            (Kind::Column, "column {relation}.{part}"),
+            (Kind::Constraint, "constraint {part} on {relation}"),
+            (Kind::Index, "index {part}"),
+            (Kind::Policy, "policy {part} on {relation}"),
+            (Kind::Trigger, "trigger {part} on {relation}"),
+            (Kind::Rule, "rule {part} on {relation}"),
+            (Kind::Sequence, "sequence {relation}"),
+            (Kind::Identity, "sequence {relation}"),
+        ];
+        let target = targets.into_iter().find(|(kind, _)| *kind == self.kind);
+        target.map(|(_, pattern)| self.fill(pattern))
+    }
+
+    /// Whether it is a default that takes its values from a sequence.
+    pub(super) fn draws_from(&self, sequence: &Self) -> bool {
+        self.kind == Kind::Default && self.definition.contains(&constant(&sequence.relation))
+    }
+
+    /// Whether it uses a sequence, or is a grant on it.
+    pub(crate) fn needs(&self, sequence: &Self) -> bool {
+        let right = || matches!(self.kind, Kind::Grant | Kind::OwnerRights);
+        self.draws_from(sequence)
+            || right() && self.relation == format!("sequence {}", sequence.relation)
+    }
+
+    /// Whether it is the column that a sequence belongs to.
+    pub(crate) fn is_filled_by(&self, sequence: &Self) -> bool {
+        self.kind == Kind::Column && self.fill("{relation}.{part}") == sequence.part
+    }
+
+    /// The statement that gives a sequence back to its column, if that is what was found of it.
+    pub(super) fn owned_again(&self, found: &str) -> Option<String> {
+        let is_parted = self.kind == Kind::Sequence && found == PARTED;
+        is_parted.then(|| self.fill("alter sequence {relation} owned by {part}"))
+    }
+
+    /// A pattern with this fact's texts in their places.
+    pub(super) fn fill(&self, pattern: &str) -> String {
+        let mut filled = String::with_capacity(pattern.len() + 64);
+        for piece in pattern.split_inclusive('}') {
+            let (before, name) = piece.rsplit_once('{').unwrap_or((piece, ""));
+            filled.push_str(before);
+            filled.push_str(match name {
+                "relation}" => &self.relation,
+                "part}" => &self.part,
+                "definition}" => &self.definition,
+                _ => "",
+            });
+        }
+        filled
+    }
+}
+
+/// A relation as the server names it in an expression.
+pub(super) fn constant(relation: &str) -> String {
+    format!("'{}'::regclass", relation.replace('\'', "''"))
+}
+
+/// The same with `'1'::bigint` as `1`: the server says one or the other, and reads the same.
+fn plain_numbers(text: &str) -> Cow<'_, str> {
+    const CAST: &str = "'::bigint";
+    if !text.contains(CAST) {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(CAST) {
+        match before.rsplit_once('\'') {
+            Some((head, digits))
+                if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) =>
+            {
+                plain.extend([head, digits]);
+            }
+            Some(_) | None => plain.extend([before, CAST]),
+        }
+        rest = after;
+    }
+    plain.push_str(rest);
+    Cow::Owned(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_the_same_with_and_without_its_cast() {
+        let cases = [
+            ("(agent_id = '7'::bigint)", "(agent_id = 7)"),
+            ("f('12'::bigint, '3'::bigint)", "f(12, 3)"),
+            ("('a'::text || '1'::text)", "('a'::text || '1'::text)"),
+            ("'x'::bigint", "'x'::bigint"),
+            ("''::bigint", "''::bigint"),
+        ];
+        for (text, plain) in cases {
+            assert_eq!(plain_numbers(text), plain);
+        }
+    }
+}

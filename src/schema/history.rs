@@ -1,0 +1,167 @@
+//! What each statement of the templates made, and which of them make a missing thing again.
+
+use std::collections::{HashMap, HashSet};
+
+use super::agents_key::rewrite;
+use super::difference::{Change, Difference};
+use super::fact::{Fact, Key};
+use super::kind::Kind;
+
+/// A statement of a template, for one agent, and what came of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorded {
+    pub(crate) sql: String,
+    /// Whether schema public is in the path while it runs.
+    pub(crate) public_path: bool,
+    /// The tables and types that it made or changed, or whose rows or sequences it changed.
+    pub(crate) homes: Vec<Home>,
+    /// The facts that it made or changed, as they were then.
+    pub(crate) made: Vec<Fact>,
+    /// Those that it took away.
+    pub(crate) gone: Vec<Fact>,
+    /// Whether it changed no more than facts.
+    pub(crate) facts_only: bool,
+}
+
+/// A table or a type of the templates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// It is there in the end; by bare name.
+    Lasting(String),
+    /// A later statement drops it. The number tells it from others.
+    Dropped(u32),
+}
+
+impl Home {
+    fn is_in(&self, lasting: &HashSet<&str>, dropped: &HashSet<u32>) -> bool {
+        match self {
+            Self::Lasting(name) => lasting.contains(name.as_str()),
+            Self::Dropped(number) => dropped.contains(number),
+        }
+    }
+}
+
+impl Recorded {
+    /// As it could be run in psql, without its last semicolon.
+    pub(crate) fn to_sql(&self) -> String {
+        let sql = rewrite(&self.sql);
+        if self.public_path {
+            return format!(
+                "set local search_path = public, pg_temp;\n{sql};\nset local search_path = pg_catalog, pg_temp"
+            );
+        }
+        sql
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &Fact> {
+        self.made.iter().chain(&self.gone)
+    }
+}
+
+/// Missing tables and types, made again by the template's own statements.
+#[derive(Debug, Default)]
+pub(crate) struct Remake {
+    /// In this order, all or none.
+    pub(crate) statements: Vec<Recorded>,
+    /// What then is as it should be.
+    covered: HashMap<Key, String>,
+    /// What then is there, and should not be.
+    pub(super) surplus: Vec<Fact>,
+}
+
+impl Remake {
+    /// Of what is missing as a whole: the statements that touch nothing else, rows included, and nothing but what later ones
+    /// drop. One that also touches a table that stands is left out, whatever else it does.
+    pub(super) fn of(drift: &[Difference], history: &[Recorded]) -> Self {
+        let homes = missing_homes(drift);
+        let dropped = dropped_with(&homes, history);
+        let own = |statement: &&Recorded| is_own(statement, &homes, &dropped);
+        let statements: Vec<Recorded> = history.iter().filter(own).cloned().collect();
+        let mut facts: HashMap<Key, Fact> = HashMap::new();
+        for statement in &statements {
+            for fact in &statement.gone {
+                facts.remove(&fact.key());
+            }
+            facts.extend(statement.made.iter().map(|fact| (fact.key(), fact.clone())));
+        }
+        let wanted: HashSet<Key> = drift
+            .iter()
+            .filter(|drift| drift.change != Change::Extra)
+            .map(|drift| drift.object.key())
+            .collect();
+        let mut surplus: Vec<Fact> = facts
+            .iter()
+            .filter(|(key, _)| !wanted.contains(*key))
+            .map(|(_, f)| f.clone())
+            .collect();
+        surplus.sort_by_key(Fact::key);
+        let covered = facts.into_iter().map(|(key, fact)| (key, fact.definition)).collect();
+        Self { statements, covered, surplus }
+    }
+
+    pub(super) fn makes(&self, fact: &Fact) -> bool {
+        self.covered.get(&fact.key()).is_some_and(|made| fact.is(made))
+    }
+}
+
+fn is_own(statement: &Recorded, homes: &HashSet<&str>, dropped: &HashSet<u32>) -> bool {
+    !statement.homes.is_empty() && statement.homes.iter().all(|home| home.is_in(homes, dropped))
+}
+
+/// What later statements drop, and statements about these tables and types are about, too: such as a child of one of them. Only
+/// what the statements that are about nothing else drop again.
+fn dropped_with(homes: &HashSet<&str>, history: &[Recorded]) -> HashSet<u32> {
+    let number = |home: &Home| match home {
+        Home::Dropped(number) => Some(*number),
+        Home::Lasting(_) => None,
+    };
+    let mut dropped: HashSet<u32> = HashSet::new();
+    loop {
+        let touched = history
+            .iter()
+            .filter(|statement| statement.homes.iter().any(|home| home.is_in(homes, &dropped)));
+        let reached: HashSet<u32> =
+            touched.flat_map(|statement| statement.homes.iter().filter_map(number)).collect();
+        if reached.len() == dropped.len() {
+            break;
+        }
+        dropped = reached;
+    }
+    loop {
+        let is_dropped_again = |number: &u32| {
+            let mut last = history.iter().rev();
+            let last = last.find(|statement| statement.homes.contains(&Home::Dropped(*number)));
+            last.is_some_and(|statement| is_own(statement, homes, &dropped))
+        };
+        let left: HashSet<u32> = dropped.iter().copied().filter(is_dropped_again).collect();
+        if left.len() == dropped.len() {
+            return left;
+        }
+        dropped = left;
+    }
+}
+
+/// The tables and types that are missing as a whole, by bare name.
+pub(crate) fn missing_homes(drift: &[Difference]) -> HashSet<&str> {
+    let whole = |drift: &&Difference| {
+        drift.change == Change::Missing && matches!(drift.object.kind, Kind::Table | Kind::Type)
+    };
+    drift.iter().filter(whole).map(|drift| drift.object.home.as_str()).collect()
+}
+
+/// The template's own statements for something that hangs on a table that stands, such as an index. `None`: they also
+/// make other things, or are not known.
+pub(super) fn own_statements(fact: &Fact, history: &[Recorded]) -> Option<Vec<String>> {
+    if !fact.kind.rule().whole {
+        return None;
+    }
+    let makes = |statement: &&Recorded| statement.keys().any(|made| made.is_same(fact));
+    let statements: Vec<&Recorded> = history.iter().filter(makes).collect();
+    let only_it = |statement: &&Recorded| {
+        statement.facts_only
+            && statement.keys().all(|made| made.is_same(fact) || made.goes_with(fact))
+    };
+    let last = statements.last()?.made.iter().find(|made| made.is_same(fact))?;
+    let right = fact.is(&last.definition) && statements.iter().all(only_it);
+    right.then(|| statements.iter().map(|statement| statement.to_sql()).collect())
+}

@@ -1,0 +1,32 @@
+//! A database schema as data: facts read from the catalog, differences between two sets of them, and the SQL that ends
+//! the differences.
+
+mod agents_key;
+mod catalog;
+mod difference;
+mod equivalents;
+mod error;
+mod fact;
+mod history;
+mod kind;
+mod renamed_sequences;
+mod repair_plan;
+mod rules;
+mod sql;
+
+pub(crate) use agents_key::{AgentsKey, rewrite};
+pub(crate) use catalog::{by_index, read, read_fact};
+pub(crate) use difference::{Change, Difference, headlines};
+pub(crate) use difference::{add_removed, compare};
+pub(crate) use equivalents::{
+    NOT_VALID, is_foreign_key, is_unchecked, not_null, stand_in, unchecked,
+};
+pub(crate) use error::Error;
+pub(crate) use fact::{Fact, Key};
+pub(crate) use history::{Home, Recorded, missing_homes};
+pub(crate) use kind::Kind;
+pub(crate) use renamed_sequences::take_back as take_sequence_names_back;
+pub(crate) use repair_plan::{RepairPlan, Step, plan_repair};
+pub(crate) use repair_plan::{column as make_column, table as make_table};
+pub(crate) use repair_plan::{refers_to, refers_to_agents};
+pub(crate) use sql::sequence_options;

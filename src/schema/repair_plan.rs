@@ -1,0 +1,378 @@
+//! From differences to the SQL that ends them, as far as that loses nothing.
+
+use std::collections::HashSet;
+
+use super::difference::{Change, Difference};
+use super::equivalents::{
+    self, NOT_VALID, is_foreign_key, is_namesake, is_unchecked, lacks_not_null, stand_in,
+};
+use super::fact::Fact;
+use super::history::{Recorded, Remake, missing_homes, own_statements};
+use super::kind::Kind;
+use super::renamed_sequences::draws_from_another;
+use super::rules::Acts;
+use super::sql;
+use crate::agent::Prefix;
+use crate::postgres::LockMode;
+use crate::sql_text::outside;
+
+/// What to run, and what then is still different.
+#[derive(Debug, Default)]
+pub(crate) struct RepairPlan {
+    /// Comes first: names, for all other statements use them, then what closes doors of tables that stand.
+    pub(crate) doors: Vec<Step>,
+    /// Then: missing tables by the template's own statements.
+    pub(crate) remake: Remake,
+    /// In this order.
+    pub(crate) steps: Vec<Step>,
+    /// Comes last: what locks tables that all agents share.
+    pub(crate) keys: Option<Keys>,
+    /// For a person: mending it could lose rows, or was not asked for.
+    pub left: Vec<Difference>,
+}
+
+/// Statements that take effect together.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// What they are about.
+    pub(crate) kind: Kind,
+    pub(crate) home: String,
+    /// Each without its semicolon.
+    pub(crate) statements: Vec<String>,
+}
+
+impl Step {
+    fn of(object: &Fact, statements: Vec<String>) -> Self {
+        Self { kind: object.kind, home: object.home.clone(), statements }
+    }
+
+    pub(crate) fn to_sql(&self) -> String {
+        self.statements.join(";\n")
+    }
+}
+
+/// Foreign keys to tables outside.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    pub(crate) mode: LockMode,
+    /// The tables outside.
+    pub(crate) shared: Vec<String>,
+    /// The agent's tables that get them.
+    pub(crate) own: Vec<String>,
+    pub(crate) statements: Vec<String>,
+}
+
+impl RepairPlan {
+    /// As it could be run in psql, each statement without its semicolon.
+    pub(crate) fn script(&self) -> Vec<String> {
+        let statements = |steps: &[Step]| {
+            steps.iter().flat_map(|step| step.statements.clone()).collect::<Vec<_>>()
+        };
+        let mut script = statements(&self.doors);
+        script.extend(self.remake.statements.iter().map(Recorded::to_sql));
+        script.extend(statements(&self.steps));
+        if let Some(keys) = &self.keys {
+            script.push(keys.lock());
+            script.extend(keys.statements.clone());
+        }
+        script
+    }
+
+    fn push(&mut self, entry: &Difference, homes: &HashSet<&str>, statements: Vec<String>) {
+        let Difference { object, change } = entry;
+        let step = Step::of(object, statements);
+        // What is granted may be on a column that is made first.
+        let door = object.kind == Kind::RowSecurity
+            || object.kind == Kind::Grant && *change != Change::Missing;
+        let stands = !homes.contains(object.home.as_str());
+        if object.kind == Kind::Name {
+            self.doors.insert(0, step);
+        } else if object.kind == Kind::SequenceName {
+            let is_name = |step: &&Step| matches!(step.kind, Kind::Name | Kind::SequenceName);
+            self.doors.insert(self.doors.iter().take_while(is_name).count(), step);
+        } else if door && stands {
+            self.doors.push(step);
+        } else {
+            self.steps.push(step);
+        }
+    }
+}
+
+impl Keys {
+    fn add(&mut self, statement: String, outside: Vec<String>, key: &Fact) {
+        self.statements.push(statement);
+        self.shared.extend(outside);
+        self.own.push(key.relation.clone());
+    }
+
+    fn lock(&self) -> String {
+        let list = |names: &[String]| {
+            let names: Vec<String> =
+                names.iter().map(|name| format!("'{}'", name.replace('\'', "''"))).collect();
+            format!("array[{}]::text[]", names.join(", "))
+        };
+        let (mode, shared, own) = (self.mode.as_str(), list(&self.shared), list(&self.own));
+        format!("select provisioning.lock_shared('{mode}', {shared}, {own})")
+    }
+}
+
+/// Creates what is missing, enables what is disabled, builds broken indexes anew, and renames an index, a constraint, a
+/// policy, a trigger or a column's sequence that is only called otherwise. With `force` also replaces what differs and takes away what is
+/// extra, as far as the list of kinds allows, and forbids nulls where there are none.
+///
+/// What is missing as a whole is made by the template's own statements, as far as `history` knows them. All else is put
+/// together from the catalog. Other tables, columns and constraints that are there are never changed.
+pub(crate) fn plan_repair(
+    prefix: &Prefix,
+    drift: &[Difference],
+    force: bool,
+    history: &[Recorded],
+) -> RepairPlan {
+    let mut plan = RepairPlan { remake: Remake::of(drift, history), ..RepairPlan::default() };
+    let homes = missing_homes(drift);
+    let missing: Vec<&Fact> =
+        drift.iter().filter(|d| d.change == Change::Missing).map(|d| &d.object).collect();
+    let mut keys = Keys::default();
+    let lost = lost_sequences(&missing);
+    for entry in drift {
+        let object = &entry.object;
+        if plan.remake.makes(object) && homes.contains(object.home.as_str()) {
+            continue;
+        }
+        let refers_to = refers_to(object, prefix);
+        if !refers_to.is_empty() {
+            match tie(entry, drift, &missing, force) {
+                Tie::Locked(statement) => keys.add(statement, refers_to, object),
+                Tie::Free(statement) => plan.steps.push(Step::of(object, vec![statement])),
+                Tie::Left => plan.left.push(entry.clone()),
+                Tie::Replaced => {}
+            }
+            continue;
+        }
+        let step = match &entry.change {
+            Change::Missing | Change::Differs { .. }
+                if lost.iter().any(|lost| object == *lost || object.needs(lost)) =>
+            {
+                None
+            }
+            Change::Differs { found } if draws_from_another(object, found) => None,
+            Change::Missing | Change::Differs { .. } if has_other_column(object, drift) => None,
+            // Whoever owns a table that stands keeps what the owner may do.
+            Change::Missing
+                if object.kind == Kind::OwnerRights
+                    && !force
+                    && !homes.contains(object.home.as_str()) =>
+            {
+                None
+            }
+            Change::Missing => Some(make(object, drift, &missing, force, history)),
+            Change::Differs { found } => replace(object, found, force),
+            Change::Extra if missing.iter().any(|m| stand_in(m, drift, force) == Some(object)) => {
+                continue;
+            }
+            Change::Extra if force && object.kind.rule().removed == Acts::Forced => {
+                object.drop().map(|drop| vec![drop])
+            }
+            Change::Extra | Change::Removed { .. } => None,
+        };
+        match step {
+            Some(step) if step.is_empty() => {}
+            Some(step) => plan.push(entry, &homes, step),
+            None => plan.left.push(entry.clone()),
+        }
+    }
+    // What the database grants by default on a new table is not what the templates grant.
+    let take = |fact: &Fact| Some(Step::of(fact, vec![fact.drop()?]));
+    let surplus: Vec<Step> = plan.remake.surplus.iter().filter_map(take).collect();
+    plan.steps.splice(0..0, surplus);
+    if !keys.statements.is_empty() {
+        keys.mode = mode(drift, force);
+        plan.keys = Some(keys);
+    }
+    plan
+}
+
+/// Brings something missing into being. Nothing: it comes with something else.
+fn make(
+    object: &Fact,
+    drift: &[Difference],
+    missing: &[&Fact],
+    force: bool,
+    history: &[Recorded],
+) -> Vec<String> {
+    let has_new_table = missing.iter().any(|m| m.kind == Kind::Table && m.home == object.home);
+    if let Some(old) = stand_in(object, drift, force) {
+        return vec![equivalents::replace(object, old, false)];
+    }
+    let with_column = || missing.iter().any(|m| m.kind == Kind::Column && object.goes_with(m));
+    if matches!(object.kind, Kind::Column | Kind::Default) && has_new_table
+        || object.kind == Kind::Default && with_column()
+    {
+        Vec::new()
+    } else if object.kind == Kind::Table {
+        table(object, missing)
+    } else if object.kind == Kind::Column {
+        column(object, missing)
+    } else if object.kind == Kind::Identity {
+        vec![object.create() + " restart"]
+    } else if is_foreign_key(object) && !object.definition.ends_with(NOT_VALID) {
+        vec![equivalents::key(object, None, false)]
+    } else {
+        own_statements(object, history).unwrap_or_else(|| vec![object.create()])
+    }
+}
+
+/// Makes something as it should be that is there and is not. `None`: that is for a person.
+fn replace(object: &Fact, found: &str, force: bool) -> Option<Vec<String>> {
+    if is_unchecked(object, found) {
+        return Some(vec![equivalents::check(object)]);
+    }
+    if replaceable(object, found, force) {
+        let anew = matches!(
+            object.kind,
+            Kind::Index | Kind::Policy | Kind::Trigger | Kind::Grant | Kind::Rule
+        );
+        let drop = object.drop().filter(|_| anew);
+        let create = Some(object.create()).filter(|statement| !statement.is_empty());
+        return Some(drop.into_iter().chain(create).collect());
+    }
+    if force && is_foreign_key(object) {
+        return Some(vec![equivalents::key(object, Some(&object.part), false)]);
+    }
+    if force && lacks_not_null(object, found) {
+        return Some(vec![equivalents::not_null(object)]);
+    }
+    object.owned_again(found).filter(|_| force).map(|statement| vec![statement])
+}
+
+/// Numbers depend on the rows: a sequence is made only together with its column.
+fn lost_sequences<'a>(missing: &[&'a Fact]) -> Vec<&'a Fact> {
+    let is_filled = |own: &&Fact| missing.iter().any(|column| column.is_filled_by(own));
+    let sequences = missing.iter().filter(|object| object.kind == Kind::Sequence);
+    sequences.filter(|own| !is_filled(own)).copied().collect()
+}
+
+/// The tables outside that it refers to, if it is a foreign key.
+pub(crate) fn refers_to(object: &Fact, prefix: &Prefix) -> Vec<String> {
+    if is_foreign_key(object) { outside(&object.definition, prefix) } else { Vec::new() }
+}
+
+/// What is to be done about a foreign key to a table outside.
+enum Tie {
+    /// While that table is locked.
+    Locked(String),
+    Free(String),
+    /// Something for a person.
+    Left,
+    /// It gives way to the one that it stands for.
+    Replaced,
+}
+
+/// Rows are not checked while the table outside is locked: the next repair does it.
+fn tie(entry: &Difference, drift: &[Difference], missing: &[&Fact], force: bool) -> Tie {
+    let key = &entry.object;
+    match (&entry.change, stand_in(key, drift, force)) {
+        (Change::Missing, Some(old)) => Tie::Locked(equivalents::replace(key, old, true)),
+        (Change::Missing, None) if force => Tie::Locked(equivalents::key(key, None, true)),
+        (Change::Missing | Change::Removed { obstacle: None, .. }, _) => {
+            Tie::Locked(equivalents::unchecked(key))
+        }
+        (Change::Differs { found }, _) if is_unchecked(key, found) => {
+            Tie::Free(equivalents::check(key))
+        }
+        (Change::Differs { .. }, _) if force => {
+            Tie::Locked(equivalents::key(key, Some(&key.part), true))
+        }
+        (Change::Extra, _) if missing.iter().any(|m| stand_in(m, drift, force) == Some(key)) => {
+            Tie::Replaced
+        }
+        (Change::Differs { .. } | Change::Extra | Change::Removed { .. }, _) => Tie::Left,
+    }
+}
+
+/// With its columns, for a partition key names them, and one column may be generated from a later one.
+pub(crate) fn table(table: &Fact, missing: &[&Fact]) -> Vec<String> {
+    let own = |fact: &&&Fact| fact.kind == Kind::Column && fact.home == table.home;
+    let columns = missing.iter().filter(own);
+    let columns: Vec<String> = columns.map(|column| with_default(column, missing)).collect();
+    let mut step = vec![sql::table_of(table, &columns.join(", "))];
+    let columns = missing.iter().filter(own);
+    step.extend(columns.flat_map(|column| owned_by(column, missing)));
+    step
+}
+
+/// With its default, which rows that are there get too, and as the owner of its sequence.
+pub(crate) fn column(column: &Fact, missing: &[&Fact]) -> Vec<String> {
+    let add = format!("alter table {} add column ", column.relation);
+    let mut step = vec![add + &with_default(column, missing)];
+    step.extend(owned_by(column, missing));
+    step
+}
+
+fn with_default(column: &Fact, missing: &[&Fact]) -> String {
+    let same = |object: &&&Fact| {
+        object.kind == Kind::Default
+            && object.relation == column.relation
+            && object.part == column.part
+    };
+    let default = missing.iter().find(same);
+    let default = default.map(|default| format!(" default {}", default.definition));
+    column.fill("{part} {definition}") + &default.unwrap_or_default()
+}
+
+fn owned_by(column: &Fact, missing: &[&Fact]) -> Vec<String> {
+    let own = missing.iter().filter(|own| own.kind == Kind::Sequence && column.is_filled_by(own));
+    own.map(|own| format!("alter sequence {} owned by {}", own.relation, own.part)).collect()
+}
+
+/// The replica identity of a table whose index for it was dropped, as `sql/schema/catalog.sql` has it.
+const INDEX_GONE: &str = "using an index that is gone";
+
+fn replaceable(object: &Fact, found: &str, force: bool) -> bool {
+    if object.kind == Kind::Index && found.strip_suffix(" (invalid)") == Some(&object.definition) {
+        return true;
+    }
+    if object.kind == Kind::ReplicaIdentity && found == INDEX_GONE {
+        return true;
+    }
+    match object.kind.rule().replaced {
+        Acts::Always => true,
+        Acts::Forced => force,
+        Acts::Never => false,
+    }
+}
+
+/// To drop a key locks what it refers to against readers too.
+fn mode(drift: &[Difference], force: bool) -> LockMode {
+    let replaced = |d: &Difference| match d.change {
+        Change::Missing => {
+            stand_in(&d.object, drift, force).is_some_and(|old| !is_namesake(&d.object, old))
+        }
+        Change::Differs { .. } => force,
+        Change::Extra | Change::Removed { .. } => false,
+    };
+    if drift.iter().filter(|d| is_foreign_key(&d.object)).any(replaced) {
+        LockMode::AccessExclusive
+    } else {
+        LockMode::ShareRowExclusive
+    }
+}
+
+/// Whether it is the default of a column that is of another type, or fills itself.
+fn has_other_column(default: &Fact, drift: &[Difference]) -> bool {
+    let is_other = |d: &Difference| match &d.change {
+        Change::Differs { found } => {
+            let Fact { kind, relation, part, .. } = &d.object;
+            *kind == Kind::Column
+                && *relation == default.relation
+                && *part == default.part
+                && !lacks_not_null(&d.object, found)
+        }
+        Change::Missing | Change::Extra | Change::Removed { .. } => false,
+    };
+    default.kind == Kind::Default && drift.iter().any(is_other)
+}
+
+pub(crate) fn refers_to_agents(object: &Fact) -> bool {
+    object.kind == Kind::Constraint && object.definition.contains(" REFERENCES public.agents(")
+}

@@ -1,0 +1,117 @@
+//! The SQL that makes facts of a kind, where that is more than a pattern.
+
+use super::fact::Fact;
+
+/// Of a function or a view: its definition, where that is the statement. In the base schema it is a digest.
+pub(super) fn own_statement(fact: &Fact) -> String {
+    if fact.definition.starts_with("CREATE ") {
+        return fact.definition.clone();
+    }
+    fact.fill("-- {relation}: agent-provisioner migrate repair")
+}
+
+pub(super) fn data_type(fact: &Fact) -> String {
+    match fact.definition.strip_prefix("domain ") {
+        Some(base) => format!("create domain {} as {base}", fact.relation),
+        None => fact.fill("create type {relation} as {definition}"),
+    }
+}
+
+/// Without columns.
+pub(super) fn table(fact: &Fact) -> String {
+    table_of(fact, "")
+}
+
+/// With these columns.
+pub(super) fn table_of(fact: &Fact, columns: &str) -> String {
+    let Fact { relation, definition, .. } = fact;
+    let (unlogged, rest) = match definition.strip_prefix("unlogged") {
+        Some(rest) => ("unlogged ", rest),
+        None => ("", definition.strip_prefix("logged").unwrap_or(definition)),
+    };
+    format!("create {unlogged}table {relation} ({columns}){rest}")
+}
+
+pub(super) fn row_security(fact: &Fact) -> String {
+    let force = if fact.definition == "forced" { "force" } else { "no force" };
+    fact.fill("alter table {relation} enable row level security, ") + force + " row level security"
+}
+
+pub(super) fn attach(fact: &Fact) -> String {
+    fact.fill(if fact.definition.is_empty() {
+        "alter table {relation} inherit {part}"
+    } else {
+        "alter table {part} attach partition {relation} {definition}"
+    })
+}
+
+pub(super) fn detach(fact: &Fact) -> String {
+    fact.fill(if fact.definition.is_empty() {
+        "alter table {relation} no inherit {part}"
+    } else {
+        "alter table {part} detach partition {relation}"
+    })
+}
+
+pub(super) fn grant(fact: &Fact) -> String {
+    const OPTION: &str = " with grant option";
+    let Fact { relation, part, definition, .. } = fact;
+    let (with, without): (Vec<_>, Vec<_>) =
+        definition.split(", ").partition(|privilege| privilege.ends_with(OPTION));
+    let grant = |privileges: Vec<&str>, option: &str| {
+        let list = privileges.join(", ").replace(OPTION, "");
+        format!("grant {list} on {relation} to {part}{option}")
+    };
+    match (without.is_empty(), with.is_empty()) {
+        (_, true) => grant(without, ""),
+        (true, _) => grant(with, OPTION),
+        _ => grant(without, "") + ";\n" + &grant(with, OPTION),
+    }
+}
+
+pub(super) fn owner_rights(fact: &Fact) -> String {
+    let none = fact.fill("revoke all on {relation} from {part}");
+    if fact.definition == "nothing" {
+        return none;
+    }
+    none + &fact.fill(";\ngrant {definition} on {relation} to {part}")
+}
+
+pub(super) fn publication(fact: &Fact) -> String {
+    if !fact.definition.is_empty() {
+        return fact.fill("alter publication {part} add table {relation} {definition}");
+    }
+    let literal = |text: &str| text.replace('\'', "''");
+    let (relation, part) = (literal(&fact.relation), literal(&fact.part));
+    format!("select provisioning.publish('{relation}', '{part}')")
+}
+
+pub(super) fn owner(fact: &Fact) -> String {
+    // All but tables say what they are.
+    let named = ["type ", "function ", "procedure ", "schema ", "sequence "];
+    let named = named.iter().any(|kind| fact.relation.starts_with(kind));
+    let table = if named { "" } else { "table " };
+    format!("alter {table}{} owner to {}", fact.relation, fact.definition)
+}
+
+/// What follows the schema in a qualified name. A name in quotes may have a dot.
+pub(super) fn bare(qualified: &str) -> &str {
+    let mut quoted = false;
+    let dot = qualified.find(|c| {
+        quoted ^= c == '"';
+        c == '.' && !quoted
+    });
+    dot.and_then(|dot| qualified.get(dot + 1..)).unwrap_or(qualified)
+}
+
+/// What `alter sequence` takes: all options of a definition, and that it does not cycle where it says nothing of that.
+pub(crate) fn sequence_options(definition: &str) -> String {
+    let cycle = if definition.ends_with(" cycle") { "" } else { " no cycle" };
+    format!("{definition}{cycle}")
+}
+
+/// Past the numbers that rows have. For a person: nobody else sees the rows.
+pub(super) fn position(fact: &Fact) -> String {
+    let sequence = fact.definition.replace('\'', "''");
+    fact.fill(&format!("select setval('{sequence}', (select max({{part}}) from {{relation}}))"))
+}

@@ -1,0 +1,325 @@
+//! The service: its parts, and the order in which they start.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio_postgres::Client;
+
+use super::database_stats::DatabaseStats;
+use super::http::{self, Http};
+use super::instance::{Error as InstanceError, Instance};
+use super::shutdown::{End, Shutdown};
+use super::{peers, systemd};
+use crate::config::Config;
+use crate::postgres::{self, Db, DedicatedConnector, Event, Listener, Presence, Source, backoff};
+use crate::provisioning::BuildSpec;
+use crate::telemetry::{ErrorReport, Metrics, Unready, Wakeup};
+use crate::templates::{self, Templates};
+use crate::worker::{
+    Dispatcher, Limits, Reconcile, UpgradeRunner, VerifyLoop, WakeupSignal, Worker,
+};
+
+/// From here on the foreign key to `agents` makes itself felt; beyond 2,000 agents it fails for good.
+pub const MANY_AGENTS: i64 = 500;
+
+/// Between looks at the queue while nothing is heard.
+const FALLBACK_POLL: Duration = Duration::from_secs(1);
+
+/// A statement that the server has ended by now, but whose answer has not come, is lost.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// A start takes less, unless the server or the way to it is slow.
+const SLOW: Duration = Duration::from_secs(5);
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database cannot be worked on.
+    #[error(transparent)]
+    Instance(#[from] InstanceError),
+    /// The connection was there, and then nothing came over it any more.
+    #[error("the database was reached and then fell silent")]
+    Silent(#[source] postgres::Error),
+    /// Nothing can be built here.
+    #[error(transparent)]
+    ReadOnly(#[from] postgres::ReadOnly),
+    /// The address for probes and metrics cannot be had.
+    #[error(transparent)]
+    Http(#[from] http::Error),
+    /// Signals cannot be watched.
+    #[error("cannot watch for signals")]
+    Signals(#[from] std::io::Error),
+}
+
+impl Error {
+    /// Whether it may end without anybody's changing this program or its settings.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Instance(InstanceError::Db(_)) | Self::Silent(_) | Self::ReadOnly(_) => true,
+            Self::Instance(error) => is_closed(error),
+            Self::Http(_) | Self::Signals(_) => false,
+        }
+    }
+
+    /// Whether settings or template files have to change, and the database is not to blame.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::Instance(error) if error.is_configuration())
+    }
+}
+
+/// Whether the connection ended in the middle of it.
+fn is_closed(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error
+            .downcast_ref::<tokio_postgres::Error>()
+            .is_some_and(tokio_postgres::Error::is_closed)
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// Runs until a signal, `end`, or the death of a part.
+pub async fn run(instance: &Instance, end: impl Future<Output = ()>) -> Result<End, Error> {
+    let mut shutdown = Shutdown::new()?;
+    let Instance { config, db } = instance;
+    let source = config.database.source().map_err(InstanceError::from)?;
+    let listen = config.database.listen_source(&source).map_err(InstanceError::from)?;
+    let timeouts = config.database.timeouts();
+    let templates = instance.templates()?;
+    let http = match config.http.listen {
+        Some(address) => Some(Http::bind(address).await?),
+        None => None,
+    };
+    let metrics = Arc::new(Metrics::default());
+    serve_probes(http, db, &metrics, &shutdown);
+    let version = templates.version();
+    let this = peers::this(config, &templates, Arc::clone(&metrics));
+    let prepared = tokio::select! {
+        prepared = prepare_in_time(instance, &templates, &metrics) => Some(prepared),
+        () = shutdown.asked() => None,
+    };
+    let build_spec = match prepared {
+        Some(Ok(build_spec)) => Arc::new(build_spec),
+        ended => {
+            shutdown.stop.cancel();
+            return ended.map_or(Ok(End::Drained), |failed| failed.map(|_| End::Drained));
+        }
+    };
+
+    let dedicated = DedicatedConnector { source: listen.clone(), timeouts: timeouts.clone() };
+    let upgrade_runner = Arc::new(UpgradeRunner::new(dedicated, config.worker.concurrency));
+    let watch = peers::Watch::new(&this, Arc::clone(&metrics));
+    let presence = Presence::new(db.clone(), Some(this));
+    let listener = Listener { source: listen, timeouts, presence };
+    let wake = Arc::new(WakeupSignal::new(FALLBACK_POLL, Arc::clone(&metrics)));
+    let sweep = Arc::new(Notify::new());
+    let limits = limits(config, source);
+    shutdown.vital("timer", {
+        let (wake, stop) = (Arc::clone(&wake), shutdown.stop.clone());
+        async move { wake.run(stop).await }
+    });
+    let verify_loop = verify_loop(instance, Arc::clone(&build_spec), Arc::clone(&metrics));
+    shutdown.vital("verify", verify_loop.run(shutdown.stop.clone()));
+    let dispatcher = Dispatcher { build_spec, limits: limits.clone(), upgrade_runner };
+    for _ in 0..config.worker.concurrency {
+        let worker = Worker {
+            db: db.clone(),
+            dispatcher: dispatcher.clone(),
+            wake: Arc::clone(&wake),
+            metrics: Arc::clone(&metrics),
+        };
+        shutdown.vital("worker", worker.run(shutdown.stop.clone(), shutdown.abort.clone()));
+    }
+    let reconcile =
+        reconcile(instance, limits, Arc::clone(&metrics), Arc::clone(&wake), Arc::clone(&sweep));
+    shutdown.vital("reconcile", reconcile.run(shutdown.stop.clone()));
+    let heard = heard(config.worker.poll_interval, wake, sweep, metrics, watch);
+    shutdown.vital("listener", listener.run(heard, shutdown.stop.clone()));
+    tell_of_start(instance, version);
+    Ok(shutdown.wait(end, config.worker.shutdown_timeout).await)
+}
+
+fn tell_of_start(instance: &Instance, templates: i32) {
+    let (config, place) = (&instance.config, instance.db.place());
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        database = place.database,
+        role = place.user,
+        hosts = place.hosts.join(","),
+        templates,
+        reference = config.reference.as_str(),
+        retention = %humantime::format_duration(config.deprovision.retention),
+        max_per_hour = config.deprovision.max_per_hour,
+        concurrency = config.worker.concurrency,
+        max_attempts = config.worker.max_attempts,
+        "running"
+    );
+}
+
+/// What has to be there before the database is reached.
+fn serve_probes(http: Option<Http>, db: &Db, metrics: &Arc<Metrics>, shutdown: &Shutdown) {
+    if let Some(http) = http {
+        let database_stats = DatabaseStats::new(db.clone());
+        let served = http.serve(Arc::clone(metrics), database_stats, shutdown.stop.clone());
+        shutdown.vital("http", served);
+    }
+    shutdown.vital("systemd", systemd::run(Arc::clone(metrics), shutdown.stop.clone()));
+}
+
+fn verify_loop(
+    instance: &Instance,
+    build_spec: Arc<BuildSpec>,
+    metrics: Arc<Metrics>,
+) -> VerifyLoop {
+    let Instance { config, db } = instance;
+    let patience = longest_answer(config);
+    let interval = config.verify.interval;
+    VerifyLoop { db: db.clone(), build_spec, metrics, interval, patience }
+}
+
+fn reconcile(
+    instance: &Instance,
+    limits: Limits,
+    metrics: Arc<Metrics>,
+    wake: Arc<WakeupSignal>,
+    asked: Arc<Notify>,
+) -> Reconcile {
+    let Instance { config, db } = instance;
+    let interval = config.worker.reconcile_interval;
+    let patience = longest_answer(config);
+    let keep = config.jobs.keep;
+    Reconcile { db: db.clone(), metrics, wake, asked, interval, limits, patience, keep }
+}
+
+fn limits(config: &Config, source: Source) -> Limits {
+    Limits {
+        max_attempts: config.worker.max_attempts,
+        statement_timeout: config.database.statement_timeout,
+        lock_timeout: config.database.lock_timeout,
+        max_per_hour: config.deprovision.max_per_hour,
+        max_unreported: config.deprovision.max_unreported,
+        source,
+    }
+}
+
+/// Everything that must be right before the first job. While the database is away, refuses the login or takes no writes,
+/// the service is not ready, and tries again.
+async fn prepare_in_time(
+    instance: &Instance,
+    templates: &Templates,
+    metrics: &Metrics,
+) -> Result<BuildSpec, Error> {
+    let mut failures = 0;
+    loop {
+        let prepared = Box::pin(prepare(instance, templates.clone()));
+        let error = match metrics.liveness.while_waiting(prepared).await {
+            Ok(build_spec) => return Ok(build_spec),
+            Err(error) if error.may_pass() => error,
+            Err(error) => return Err(error),
+        };
+        let reason = ErrorReport(&error).to_string();
+        let wait = backoff::refused(failures, fastrand::f64());
+        if backoff::worth_a_line(failures) {
+            tracing::warn!(error = reason, retry_in = ?wait, "cannot begin yet");
+        }
+        failures = failures.saturating_add(1);
+        let is_read_only = matches!(error, Error::ReadOnly(_));
+        metrics.liveness.failed(if is_read_only {
+            Unready { code: "server_read_only", reason }
+        } else {
+            Unready::unreachable(reason)
+        });
+        metrics.liveness.while_waiting(tokio::time::sleep(wait)).await;
+    }
+}
+
+async fn prepare(instance: &Instance, templates: Templates) -> Result<BuildSpec, Error> {
+    let started = Instant::now();
+    let mut client = instance.connect().await?;
+    let limit = longest_answer(&instance.config);
+    let learnt = learn(&mut client, templates, &instance.config);
+    let learnt = instance.db.while_heard(limit, learnt).await.map_err(Error::Silent)?;
+    if started.elapsed() > SLOW {
+        let seconds = started.elapsed().as_secs();
+        tracing::warn!(seconds, "it took long to try the templates on the server");
+    }
+    learnt
+}
+
+async fn learn(
+    client: &mut Client,
+    templates: Templates,
+    config: &Config,
+) -> Result<BuildSpec, Error> {
+    postgres::require_writable(client).await?;
+    postgres::require_current(client).await.map_err(InstanceError::from)?;
+    warn_of_many(client).await.map_err(InstanceError::from)?;
+    Ok(learn_templates(client, templates, config).await.map_err(InstanceError::from)?)
+}
+
+async fn learn_templates(
+    client: &mut Client,
+    templates: Templates,
+    config: &Config,
+) -> Result<BuildSpec, templates::Error> {
+    let (reference, retention) = (config.reference, config.deprovision.retention);
+    let build_spec = BuildSpec::prepare(client, templates, reference, retention).await?;
+    templates::record(client, build_spec.templates()).await?;
+    for file in build_spec.templates().passed_over() {
+        tracing::info!(
+            file,
+            "in the directory of templates, and none: its name does not end in .sql"
+        );
+    }
+    for changed in templates::changed(client, build_spec.templates()).await? {
+        let (file, gone) = (&changed.file, changed.gone);
+        tracing::warn!(file, gone, "agents were built from another text of this template");
+    }
+    Ok(build_spec)
+}
+
+/// A server that lives has said something by then.
+fn longest_answer(config: &Config) -> Duration {
+    config.database.statement_timeout + SILENCE
+}
+
+/// With the foreign key, every agent makes the deletion of every other one dearer.
+async fn warn_of_many(client: &Client) -> Result<(), postgres::Error> {
+    let sql = "select count(*) from provisioning.agents where reference = 'foreign_key'";
+    let rows = client.query_typed(sql, &[]).await?;
+    let agents: i64 = rows.first().map_or(0, |row| row.get(0));
+    if agents >= MANY_AGENTS {
+        tracing::warn!(agents, "many agents with a foreign key; see `agent-provisioner doctor`");
+    }
+    Ok(())
+}
+
+/// What follows from what the listener says.
+fn heard(
+    poll: Duration,
+    wake: Arc<WakeupSignal>,
+    sweep: Arc<Notify>,
+    metrics: Arc<Metrics>,
+    watch: peers::Watch,
+) -> impl Fn(Event) {
+    move |event| match event {
+        Event::Notified => wake.now(Wakeup::Notified),
+        Event::Listening => {
+            metrics.listening(true);
+            wake.poll_every(poll);
+            wake.now(Wakeup::Listening);
+            sweep.notify_one();
+        }
+        Event::NotListening | Event::Full => {
+            metrics.listening(false);
+            wake.poll_every(FALLBACK_POLL.min(poll));
+        }
+        Event::Compared(found) => watch.note(found),
+    }
+}

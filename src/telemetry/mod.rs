@@ -1,0 +1,15 @@
+//! What the program says of itself: logs, error reports, metrics and liveness.
+
+mod error_report;
+mod liveness;
+mod log;
+mod metrics;
+mod panics;
+mod printable;
+
+pub use error_report::{ErrorReport, RedactedErrorReport};
+pub use liveness::{Liveness, Unready};
+pub use log::{Error, LogFormat, Logs, init, log_panics};
+pub use metrics::{DatabaseGauges, Metrics, Wakeup};
+pub(crate) use panics::caught;
+pub use printable::{Printable, is_printable};

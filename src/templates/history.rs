@@ -1,0 +1,173 @@
+//! The templates run statement by statement, and what each of them made.
+
+use std::collections::{HashMap, HashSet};
+
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+use super::apply::{apply, lock_referenced};
+use super::error::{Error, query};
+use super::scratch::{made, scratch_id, scratch_prefix};
+use super::template_set::Templates;
+use super::worker_role::act_as_worker;
+use crate::agent::{Agent, AgentId, Prefix};
+use crate::schema::{self, Fact, Home, Key, Kind, Recorded};
+
+/// The catalog is read after each statement. A set that has more is not worth the wait: then what is missing is put
+/// together from the catalog.
+const STATEMENTS: usize = 2000;
+
+/// What each statement of a template set made for a scratch prefix.
+#[derive(Debug)]
+pub(crate) struct History {
+    scratch: Prefix,
+    id: AgentId,
+    statements: Vec<Step>,
+    /// The tables and types after each file, by oid.
+    stages: Vec<(i32, HashMap<u32, String>)>,
+}
+
+#[derive(Debug)]
+struct Step {
+    version: i32,
+    sql: String,
+    public_path: bool,
+    homes: Vec<u32>,
+    made: Vec<Fact>,
+    gone: Vec<Fact>,
+    facts_only: bool,
+}
+
+/// What stands under the scratch prefix at a moment.
+#[derive(Debug, Default)]
+struct Snapshot {
+    names: HashMap<u32, String>,
+    facts: HashMap<(u32, Key), Fact>,
+    /// By table, what changes with its rows and sequences.
+    rows: HashMap<u32, String>,
+}
+
+impl History {
+    /// Needs an open transaction, and leaves it as it was.
+    pub(crate) async fn record(client: &Client, templates: &Templates) -> Result<Self, Error> {
+        let failed = query("run the templates statement by statement");
+        client.batch_execute("savepoint history").await.map_err(failed)?;
+        act_as_worker(client, None).await?;
+        let (scratch, id) = (scratch_prefix()?, scratch_id(false));
+        let mut history = Self { scratch, id, statements: Vec::new(), stages: Vec::new() };
+        let mut before = Snapshot::default();
+        for file in templates.files() {
+            let script = file.render(&history.scratch, id);
+            lock_referenced(client, &script, &history.scratch).await?;
+            for (_, statement) in script.singles() {
+                apply(client, &statement).await?;
+                if history.statements.len() >= STATEMENTS {
+                    continue;
+                }
+                let after = Snapshot::read(client, &history.scratch).await?;
+                let sql = statement.places().into_iter().map(|place| place.text).collect();
+                let step = Step { version: file.version, sql, ..Step::between(&before, &after) };
+                history.statements.push(Step { public_path: file.public_path, ..step });
+                before = after;
+            }
+            history.stages.push((file.version, before.names.clone()));
+        }
+        if history.statements.len() >= STATEMENTS {
+            history.statements.clear();
+        }
+        let back = "rollback to savepoint history; release savepoint history";
+        client.batch_execute(back).await.map_err(query("take the statements back"))?;
+        Ok(history)
+    }
+
+    /// The statements that an agent of a template version was built by.
+    pub(crate) fn of(&self, agent: &Agent, version: i32) -> Vec<Recorded> {
+        let (scratch_id, id) = (self.id.to_string(), agent.id.to_string());
+        let fill = |text: &str| {
+            text.replace(self.scratch.as_str(), agent.prefix.as_str()).replace(&scratch_id, &id)
+        };
+        let stage = self.stages.iter().rev().find(|(stage, _)| *stage <= version);
+        let Some((_, names)) = stage else { return Vec::new() };
+        let facts = |facts: &[Fact]| facts.iter().map(|fact| fact.map(fill, fill)).collect();
+        let home = |oid: &u32| match names.get(oid) {
+            Some(name) => Home::Lasting(fill(name)),
+            None => Home::Dropped(*oid),
+        };
+        let statement = |step: &Step| Recorded {
+            sql: fill(&step.sql),
+            public_path: step.public_path,
+            homes: step.homes.iter().map(home).collect(),
+            made: facts(&step.made),
+            gone: facts(&step.gone),
+            facts_only: step.facts_only,
+        };
+        self.statements.iter().filter(|step| step.version <= version).map(statement).collect()
+    }
+}
+
+impl Step {
+    fn between(before: &Snapshot, after: &Snapshot) -> Self {
+        let made = after.facts.iter().filter(|(key, fact)| before.facts.get(key) != Some(fact));
+        let gone = before.facts.iter().filter(|(key, _)| !after.facts.contains_key(key));
+        let rows = after.rows.iter().filter(|(oid, rows)| {
+            // What a table begins with is no change of rows.
+            before.rows.get(oid).map_or(!rows.ends_with(Snapshot::NO_ROWS), |old| old != *rows)
+        });
+        let rows: HashSet<u32> = rows.map(|(oid, _)| *oid).collect();
+        let homes: HashSet<u32> = made
+            .clone()
+            .map(|((oid, _), _)| *oid)
+            .chain(gone.clone().map(|((oid, _), _)| *oid))
+            .chain(rows.iter().copied())
+            .collect();
+        let mut made: Vec<Fact> = made.map(|(_, fact)| fact.clone()).collect();
+        made.sort_by_key(Fact::rank);
+        Self {
+            version: 0,
+            sql: String::new(),
+            public_path: false,
+            homes: homes.into_iter().collect(),
+            made,
+            gone: gone.map(|(_, fact)| fact.clone()).collect(),
+            facts_only: rows.is_empty(),
+        }
+    }
+}
+
+impl Snapshot {
+    /// How the state of rows ends where no row was written and no number drawn.
+    const NO_ROWS: &str = " 0 rows";
+
+    async fn read(client: &Client, scratch: &Prefix) -> Result<Self, Error> {
+        let (tables, types) = made(client, scratch).await?;
+        let facts = schema::read(client, &tables.oids, &types.oids).await?;
+        let sql = include_str!("../../sql/templates/rows_state.sql");
+        let rows = client.query_typed(sql, &[(&tables.oids, Type::OID_ARRAY)]).await;
+        let rows = rows.map_err(query("look for rows that a template writes"))?;
+        let names = |made: super::scratch::Made| made.oids.into_iter().zip(made.names);
+        Ok(Self {
+            facts: facts.into_iter().map(|(oid, fact)| ((oid, fact.key()), fact)).collect(),
+            rows: rows.iter().map(|row| (row.get("oid"), row.get("state"))).collect(),
+            names: names(tables).chain(names(types)).collect(),
+        })
+    }
+}
+
+/// What of these tables and types a statement could change: to be the same before and after.
+pub(crate) async fn state(
+    client: &Client,
+    tables: &[u32],
+    types: &[u32],
+) -> Result<HashSet<String>, Error> {
+    let sql = include_str!("../../sql/templates/rows_state.sql");
+    let rows = client.query_typed(sql, &[(&tables, Type::OID_ARRAY)]).await;
+    let rows = rows.map_err(query("look at the tables that stand"))?;
+    let facts = schema::read(client, tables, types).await?;
+    // A new partition is no change of the table that it is a part of.
+    let facts = facts.iter().filter(|(_, fact)| fact.kind != Kind::Child);
+    let facts = facts.map(|(oid, fact)| format!("{oid} {fact:?}"));
+    let row = |row: &tokio_postgres::Row| {
+        format!("{} {}", row.get::<_, u32>("oid"), row.get::<_, &str>("state"))
+    };
+    Ok(facts.chain(rows.iter().map(row)).collect())
+}

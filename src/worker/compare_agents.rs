@@ -1,0 +1,162 @@
+//! All agents at once: how they compare with what the templates make.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio_postgres::Client;
+
+use crate::postgres::{self, Db};
+use crate::provisioning::{self, RegisteredAgent};
+use crate::queue::{RetryPolicy, retry_policy};
+use crate::schema::Difference;
+use crate::templates::ExpectedSchema;
+
+/// Agents per query.
+const CHUNK: usize = 125;
+
+/// Agents per connection: a server process keeps a cache of every table it has looked at, and what is
+/// left to the last one is looked at by it alone.
+const SESSION: usize = 250;
+
+/// Tries for a query that met a table being built or dropped.
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(200);
+/// Where others use the tables that all agents share.
+const LOCK_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why agents could not be compared.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Db(#[from] postgres::Error),
+    #[error(transparent)]
+    Provisioning(#[from] provisioning::Error),
+}
+
+/// How much of the server a comparison may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Somebody waits for the answer.
+    Fast,
+    /// Nobody waits: one connection, which rests for as long as it has worked.
+    Gentle,
+}
+
+/// An agent that is not as it should be.
+#[derive(Debug)]
+pub(crate) struct Drifted {
+    pub(crate) built: RegisteredAgent,
+    /// In what; never empty.
+    pub(crate) drift: Vec<Difference>,
+}
+
+impl Pace {
+    /// Connections at a time: the work is the server's.
+    pub(crate) const MOST_CONNECTIONS: usize = 4;
+
+    pub(super) fn connections(self) -> usize {
+        match self {
+            Self::Fast => Self::MOST_CONNECTIONS,
+            Self::Gentle => 1,
+        }
+    }
+
+    /// After so much work.
+    pub(super) fn rest(self, worked: Duration) -> Duration {
+        match self {
+            Self::Fast => Duration::ZERO,
+            Self::Gentle => worked,
+        }
+    }
+}
+
+/// Compares agents with their template versions; those that differ, by prefix.
+///
+/// An agent that differs is compared twice, so that one that is being changed or dropped meanwhile does not count.
+pub(crate) async fn differing(
+    db: &Db,
+    expected_schema: &ExpectedSchema,
+    agents: Vec<RegisteredAgent>,
+    pace: Pace,
+) -> Result<Vec<Drifted>, Error> {
+    let suspects = look(db, expected_schema, agents, pace).await?;
+    if suspects.is_empty() {
+        return Ok(suspects);
+    }
+    let prefixes: Vec<&str> = suspects.iter().map(|d| d.built.agent.prefix.as_str()).collect();
+    let mut again = RegisteredAgent::read(&*db.get().await?, Some(&prefixes)).await?;
+    // Whoever has the prefix by now was not looked at before.
+    let ids: HashSet<_> = suspects.iter().map(|drifted| drifted.built.agent.id).collect();
+    again.retain(|built| ids.contains(&built.agent.id));
+    let mut drifted = look(db, expected_schema, again, pace).await?;
+    drifted.sort_by(|a, b| a.built.agent.prefix.as_str().cmp(b.built.agent.prefix.as_str()));
+    Ok(drifted)
+}
+
+/// The same for agents that are not registered yet, each looked at once; in no order.
+pub(crate) async fn compare(
+    db: &Db,
+    expected_schema: &ExpectedSchema,
+    agents: Vec<RegisteredAgent>,
+) -> Result<Vec<Drifted>, Error> {
+    look(db, expected_schema, agents, Pace::Fast).await
+}
+
+async fn look(
+    db: &Db,
+    expected_schema: &ExpectedSchema,
+    agents: Vec<RegisteredAgent>,
+    pace: Pace,
+) -> Result<Vec<Drifted>, Error> {
+    let sessions: Vec<Vec<RegisteredAgent>> =
+        agents.chunks(SESSION).map(<[RegisteredAgent]>::to_vec).collect();
+    let looked = stream::iter(sessions).map(|session| async move {
+        let mut client = db.get().await?;
+        let mut drifted = Vec::new();
+        for chunk in session.chunks(CHUNK) {
+            let begun = Instant::now();
+            let drift = patiently(&mut client, expected_schema, chunk).await?;
+            let differing = chunk.iter().zip(drift).filter(|(_, drift)| !drift.is_empty());
+            drifted.extend(differing.map(|(built, drift)| Drifted { built: built.clone(), drift }));
+            tokio::time::sleep(pace.rest(begun.elapsed())).await;
+        }
+        Db::close(client);
+        Ok::<_, Error>(drifted)
+    });
+    let drifted: Vec<Vec<Drifted>> =
+        looked.buffer_unordered(pace.connections()).try_collect().await?;
+    Ok(drifted.into_iter().flatten().collect())
+}
+
+/// A table that is dropped between two steps of one query makes the query fail, not the fleet.
+async fn patiently(
+    client: &mut Client,
+    expected_schema: &ExpectedSchema,
+    chunk: &[RegisteredAgent],
+) -> Result<Vec<Vec<Difference>>, provisioning::Error> {
+    let failed = |source| provisioning::Error::from(postgres::query("compare the agents")(source));
+    let mut tries = 1;
+    loop {
+        let tx = postgres::begin(client).await.map_err(failed)?;
+        let compared = provisioning::drift(tx.client(), expected_schema, chunk).await;
+        tx.rollback().await.map_err(failed)?;
+        let pause = match compared {
+            Err(error) if tries < TRIES && error.refusal().is_some() => LOCK_PAUSE,
+            Err(error) if tries < TRIES && passes(&error) => PAUSE,
+            done => return done,
+        };
+        tries += 1;
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn passes(error: &provisioning::Error) -> bool {
+    if error.is_vanished() {
+        return true;
+    }
+    error.code().is_some_and(|code| {
+        // 42P01, 42704: the name is gone. (XX000, "cache lookup failed", is retried anyway.)
+        matches!(code.code(), "42P01" | "42704") || retry_policy(Some(code)) != RetryPolicy::Fail
+    })
+}

@@ -1,0 +1,290 @@
+//! A database against what the files make.
+
+use super::project::{CLEAN, Project, Report};
+use crate::support::{ADMIN, Database, expect, finish, provisioner};
+
+/// What an audit of the clean project says of a database in which somebody ran this.
+async fn planted(sql: &str) -> Report {
+    let db = Project::database(&CLEAN).await;
+    db.connect(ADMIN).await.batch_execute(sql).await.unwrap();
+    Project::new(&CLEAN).audit(Some(&db)).await
+}
+
+#[tokio::test]
+async fn a_clean_project_gives_no_finding() {
+    let db = Project::database(&CLEAN).await;
+    let project = Project::new(&CLEAN);
+    let output = project.run(Some(&db), &["--fail-on", "warning"]).await;
+    expect(&output, 0, &[]);
+    let report = Report::of(&output);
+    report.is(&[]);
+    assert_eq!(report.order(), ["0001_profiles.sql", "0002_orders.sql"]);
+    for (component, object) in [
+        ("table", "public.orders"),
+        ("column", "public.orders.note"),
+        ("constraint", "orders_owner_fkey on public.orders"),
+        ("index", "public.orders_note_idx"),
+        ("policy", "\"Own orders\" on public.orders"),
+        ("row security", "public.orders"),
+        ("trigger", "touch on public.orders"),
+        ("function", "public.touch()"),
+        ("view", "public.totals"),
+        ("type", "public.job_role"),
+        ("grant", "public.orders to authenticated"),
+        ("publication", "public.orders in supabase_realtime"),
+    ] {
+        assert_eq!(report.status(component, object), "synced", "{component} {object}");
+    }
+}
+
+#[tokio::test]
+async fn a_project_without_files_or_tables_gives_no_finding() {
+    let report = Project::new(&[("empty.sql", "-- nothing yet\n")]);
+    let db = Project::empty_database().await;
+    report.audit(Some(&db)).await.is(&[]);
+    report.audit(None).await.is(&[]);
+}
+
+#[tokio::test]
+async fn what_is_missing_gives_one_finding() {
+    for (sql, kind, object) in [
+        (
+            "drop policy \"Own orders\" on orders",
+            "missing_policy",
+            "\"Own orders\" on public.orders",
+        ),
+        ("alter table orders drop column note", "missing_column", "public.orders.note"),
+        ("alter table orders drop column owner cascade", "missing_column", "public.orders.owner"),
+        ("drop index orders_note_idx", "missing_index", "public.orders_note_idx"),
+        ("drop table orders cascade", "missing_table", "public.orders"),
+        ("drop view totals", "missing_view", "public.totals"),
+        ("drop trigger touch on orders", "missing_trigger", "touch on public.orders"),
+        ("drop function touch() cascade", "missing_function", "public.touch()"),
+        ("drop function is_admin() cascade", "missing_function", "public.is_admin()"),
+        ("alter table orders disable row level security", "missing_row_security", "public.orders"),
+        (
+            "alter table orders drop constraint orders_total_check",
+            "missing_constraint",
+            "orders_total_check on public.orders",
+        ),
+        (
+            "revoke all on orders from authenticated",
+            "missing_grant",
+            "public.orders to authenticated",
+        ),
+        (
+            "alter publication supabase_realtime drop table orders",
+            "missing_publication",
+            "public.orders in supabase_realtime",
+        ),
+        ("drop type job_role cascade", "missing_type", "public.job_role"),
+        ("drop extension pgcrypto", "missing_extension", "pgcrypto"),
+        ("comment on table orders is null", "missing_comment", "table public.orders"),
+    ] {
+        let report = planted(sql).await;
+        assert_eq!(report.found(), [(kind.to_owned(), object.to_owned())], "{sql}\n{:#}", report.0);
+    }
+}
+
+/// What somebody ran in the database, and the finding that comes of it.
+const EXTRA_OR_DIFFERENT: &[(&str, &str, &str)] = &[
+    (
+        "create table extra (id int primary key); alter table extra enable row level security",
+        "extra_table",
+        "public.extra",
+    ),
+    (
+        "alter table orders add column more text default 'x'; create index more_idx on orders (more)",
+        "extra_column",
+        "public.orders.more",
+    ),
+    (
+        "create policy everyone on orders for select to anon using (true)",
+        "extra_policy",
+        "everyone on public.orders",
+    ),
+    (
+        "create function f(a int) returns int language sql as 'select 1'",
+        "extra_function",
+        "public.f(integer)",
+    ),
+    ("create view v as select 1 as a", "extra_view", "public.v"),
+    ("create schema app; create table app.t ()", "extra_schema", "app"),
+    ("grant select on orders to anon", "extra_grant", "public.orders to anon"),
+    ("alter table orders alter column note set not null", "different_column", "public.orders.note"),
+    (
+        "alter table orders alter column note set default 'x'",
+        "different_column",
+        "public.orders.note",
+    ),
+    (
+        "alter table orders alter column note type varchar(9)",
+        "different_column",
+        "public.orders.note",
+    ),
+    (
+        "alter policy \"Own profile\" on profiles using (true)",
+        "different_policy",
+        "\"Own profile\" on public.profiles",
+    ),
+    ("alter function touch() security definer", "different_function", "public.touch()"),
+    (
+        "create or replace view totals with (security_invoker = true) as \
+             select owner, max(total) as total from orders group by owner",
+        "different_view",
+        "public.totals",
+    ),
+    (
+        "drop index orders_note_idx; create index orders_note_idx on orders (note desc)",
+        "different_index",
+        "public.orders_note_idx",
+    ),
+    ("alter table orders disable trigger touch", "different_trigger", "touch on public.orders"),
+    ("alter type job_role add value 'boss'", "different_type", "public.job_role"),
+    (
+        "alter table orders drop constraint orders_owner_fkey; \
+             alter table orders add constraint orders_owner_fkey foreign key (owner) references profiles",
+        "different_constraint",
+        "orders_owner_fkey on public.orders",
+    ),
+    (
+        "revoke delete on orders from authenticated",
+        "different_grant",
+        "public.orders to authenticated",
+    ),
+];
+
+#[tokio::test]
+async fn what_is_extra_or_different_gives_one_finding() {
+    for (sql, kind, object) in EXTRA_OR_DIFFERENT {
+        let report = planted(sql).await;
+        assert_eq!(
+            report.found(),
+            [((*kind).to_owned(), (*object).to_owned())],
+            "{sql}\n{:#}",
+            report.0
+        );
+        if let Some(component) = kind.strip_prefix("different_") {
+            assert_eq!(report.status(component, object), "different", "{sql}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_finding_says_where_and_how_and_a_table_is_partial() {
+    let report = planted("drop policy \"Own orders\" on orders").await;
+    assert!(report.text("missing_policy", "file").ends_with("/0002_orders.sql"));
+    let line = CLEAN[1].1.lines().position(|line| line.contains("\"Own orders\"")).unwrap();
+    assert_eq!(report.list("findings")[0]["line"], line + 1);
+    assert_eq!(report.status("table", "public.orders"), "partial");
+    assert_eq!(report.status("policy", "\"Own orders\" on public.orders"), "missing");
+    assert_eq!(report.status("table", "public.profiles"), "synced");
+    let id = report.text("missing_policy", "id");
+    let again = planted("drop policy \"Own orders\" on orders").await;
+    assert_eq!(again.text("missing_policy", "id"), id);
+    assert_eq!(id.len(), 10);
+}
+
+#[tokio::test]
+async fn a_database_is_only_read() {
+    let db = Project::database(&CLEAN).await;
+    let admin = db.admin().await;
+    let state = "select count(*) || ' ' || max(xmin::text::bigint) from (
+                     select xmin from pg_class union all select xmin from pg_attribute
+                     union all select xmin from pg_proc) w";
+    let sql =
+        "drop index orders_note_idx; alter database current set default_transaction_read_only = on";
+    admin.run(&sql.replace("current", &db.name)).await;
+    let before: String = admin.one(state).await;
+    let report = Project::new(&CLEAN).audit(Some(&db)).await;
+    report.is(&[("missing_index", "public.orders_note_idx")]);
+    assert_eq!(admin.one::<String>(state).await, before);
+}
+
+/// The throwaway server, without a database of anybody's.
+#[tokio::test]
+async fn the_shadow_is_a_throwaway_server_where_none_is_given() {
+    let project = Project::new(&CLEAN);
+    let mut command = provisioner("");
+    command
+        .args(["audit", "--no-database", "--format", "json", "--migrations"])
+        .arg(project.path());
+    let output = finish(&mut command).await;
+    expect(&output, 0, &[]);
+    Report::of(&output).is(&[]);
+}
+
+#[tokio::test]
+async fn what_a_file_that_never_ran_would_make_is_told_of_the_file_alone() {
+    let planted = "create table public.later (id int primary key);\nalter table public.later enable row level security;\n\
+                   create index later_idx on public.orders (note);\nselect gone from public.later;\n";
+    let db = Project::database(&CLEAN).await;
+    db.connect(ADMIN).await.batch_execute(planted.split("select").next().unwrap()).await.unwrap();
+    let mut files = CLEAN.to_vec();
+    files.push(("0003_later.sql", planted));
+    let report = Project::new(&files).audit(Some(&db)).await;
+    report.is(&[("file_never_ran", "0003_later.sql")]);
+    assert_eq!(report.list("findings")[0]["line"], 4);
+    assert_eq!(report.status("table", "public.later"), "extra");
+}
+
+#[tokio::test]
+async fn agents_tables_are_compared_with_their_templates() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let service = db.service().await;
+    admin.create("agt_a").await;
+    admin.settled().await;
+    drop(service);
+    let files = [("0001_more.sql", "alter table public.users add column nickname text;")];
+    admin.run(files[0].1).await;
+    let project = Project::new(&files);
+    let report = project.audit(Some(&db)).await;
+    report.is(&[]);
+    let unchecked: Vec<_> =
+        report.list("unchecked").iter().map(|it| it.as_str().unwrap()).collect();
+    assert!(unchecked.iter().any(|text| text.contains("agents verify")), "{unchecked:?}");
+    admin
+        .run("drop index agt_a_orders_status_idx; alter table public.users drop column nickname")
+        .await;
+    project.audit(Some(&db)).await.is(&[
+        ("agent_differs_from_templates", "agt_a index public.agt_a_orders_status_idx"),
+        ("missing_column", "public.users.nickname"),
+    ]);
+}
+
+#[tokio::test]
+async fn a_baseline_does_not_hide_what_is_worse_by_now() {
+    let db = Project::database(&CLEAN).await;
+    let admin = db.connect(ADMIN).await;
+    let project = Project::new(&CLEAN);
+    let file = project.path().join("baseline.json");
+    let file = file.to_str().unwrap();
+    let policy = async |using: &str| {
+        let sql = format!("alter policy \"Own profile\" on profiles using ({using})");
+        admin.batch_execute(&sql).await.unwrap();
+    };
+    policy("id = auth.uid() or id is null").await;
+    expect(&project.run(Some(&db), &["--write-baseline", file]).await, 0, &[]);
+    let again = project.run(Some(&db), &["--baseline", file]).await;
+    expect(&again, 0, &[]);
+    Report::of(&again).is(&[]);
+    policy("true").await;
+    let worse = project.run(Some(&db), &["--baseline", file]).await;
+    expect(&worse, 1, &[]);
+    Report::of(&worse).is(&[("different_policy", "\"Own profile\" on public.profiles")]);
+}
+
+#[tokio::test]
+async fn an_extension_that_nothing_uses_is_not_listed() {
+    let db = Project::empty_database().await;
+    let sql = "select from pg_available_extensions where name = 'pg_cron'";
+    let is_there = !db.connect(ADMIN).await.query(sql, &[]).await.unwrap().is_empty();
+    for (more, is_used) in [("", false), ("select cron.schedule('* * * * *', 'select 1');", true)] {
+        let file = format!("create extension if not exists pg_cron; -- pg_cron\n{more}");
+        let report = Project::new(&[("0001.sql", &file)]).audit(None).await;
+        let unchecked = report.list("unchecked").iter();
+        let listed = unchecked.filter(|it| it.as_str().unwrap().contains("pg_cron")).count();
+        assert_eq!(listed, usize::from(is_used && !is_there), "{:#}", report.0);
+    }
+}

@@ -1,0 +1,134 @@
+//! A partition that was dropped or taken out of its parent, and the rows that go through the parent meanwhile. And a child that
+//! has by its parent what a repair puts right.
+
+use agent_provisioner::dev_server::SUPERUSER;
+use serde_json::Value;
+
+use crate::support::{Admin, Database, Files, Service, expect, json, sound};
+
+/// One parent without a default partition, and one with.
+const PARTED: &str = "
+create table public.{prefix}_log (id int primary key, note text) partition by range (id);
+create table public.{prefix}_log_1 partition of public.{prefix}_log for values from (0) to (100);
+create table public.{prefix}_log_2 partition of public.{prefix}_log for values from (100) to (200);
+create table public.{prefix}_all (id int primary key, note text) partition by range (id);
+create table public.{prefix}_all_1 partition of public.{prefix}_all for values from (0) to (100);
+create table public.{prefix}_all_rest partition of public.{prefix}_all default;
+alter table public.{prefix}_log enable row level security, force row level security;
+alter table public.{prefix}_log_1 enable row level security, force row level security;
+alter table public.{prefix}_log_2 enable row level security, force row level security;
+alter table public.{prefix}_all enable row level security, force row level security;
+alter table public.{prefix}_all_1 enable row level security, force row level security;
+alter table public.{prefix}_all_rest enable row level security, force row level security;
+revoke all on public.{prefix}_log, public.{prefix}_log_1, public.{prefix}_log_2, public.{prefix}_all,
+    public.{prefix}_all_1, public.{prefix}_all_rest from public, anon, authenticated, service_role";
+
+const AWAY: [&str; 2] = [
+    "drop table public.agt_x_log_1; drop table public.agt_x_all_1",
+    "alter table public.agt_x_log detach partition public.agt_x_log_1;
+     alter table public.agt_x_all detach partition public.agt_x_all_1",
+];
+
+async fn built() -> (Database, Files, Service, Admin) {
+    let db = Database::new().await;
+    let files = Files::new(&[("0001_parted.sql", PARTED)]);
+    let service = files.service(&db, &[("REFERENCE", "check")]).await;
+    let admin = db.admin().await;
+    admin.create("agt_x").await;
+    admin.settled().await;
+    let root = Admin(db.connect(SUPERUSER).await);
+    (db, files, service, root)
+}
+
+async fn repair(db: &Database, files: &Files, code: i32) {
+    for force in [&[][..], &["--force"]] {
+        let args = [&["agents", "repair", "--wait"], force].concat();
+        expect(&files.ask(db, &args).await, code, &[]);
+    }
+}
+
+async fn told(db: &Database, files: &Files) -> Vec<String> {
+    let report = json(&files.ask(db, &["agents", "verify", "--json"]).await);
+    let list = |value: &Value, key: &str| value.get(key).unwrap().as_array().unwrap().clone();
+    let drifted = list(&report, "drifted");
+    let differences = drifted.iter().flat_map(|agent| list(agent, "differences"));
+    let text = |one: &Value, key: &str| one.get(key).unwrap().as_str().unwrap().to_owned();
+    let said = |one: Value| ["change", "kind", "object"].map(|key| text(&one, key)).join(" ");
+    differences.map(said).collect()
+}
+
+#[tokio::test]
+async fn a_lost_partition_comes_back_and_takes_rows_again() {
+    for (away, kept) in AWAY.into_iter().zip([&[][..], &["1|first"]]) {
+        let (db, files, _service, root) = built().await;
+        root.run("insert into public.agt_x_log values (1, 'first'), (101, 'other')").await;
+        root.run(away).await;
+        // The server knows no place for it: nothing is lost.
+        let refused = root.answer("insert into public.agt_x_log values (2, 'between')").await;
+        assert_eq!(refused.err().unwrap().code().code(), "23514");
+        repair(&db, &files, 0).await;
+        sound(&files.ask(&db, &["agents", "verify", "--json"]).await, 1);
+        root.run("insert into public.agt_x_log values (2, 'after')").await;
+        let rows = "select id, note from public.agt_x_log_1 order by 1";
+        assert_eq!(root.rows(rows).await, [kept, &["2|after"]].concat());
+        assert_eq!(root.rows("select note from public.agt_x_log_2").await, ["other"]);
+    }
+}
+
+#[tokio::test]
+async fn rows_that_a_default_partition_took_meanwhile_stay_there_until_a_person_moves_them() {
+    for (away, kept) in AWAY.into_iter().zip([&[][..], &["1|first"]]) {
+        let (db, files, _service, root) = built().await;
+        root.run("insert into public.agt_x_all values (1, 'first'), (101, 'other')").await;
+        root.run(away).await;
+        root.run("insert into public.agt_x_all values (2, 'between')").await;
+        repair(&db, &files, 1).await;
+        assert_eq!(
+            told(&db, &files).await,
+            ["missing parent public.agt_x_all of public.agt_x_all_1"]
+        );
+        let rest = "select id, note from public.agt_x_all_rest order by 1";
+        assert_eq!(root.rows(rest).await, ["2|between", "101|other"]);
+        // As docs/operate.md has it.
+        root.run(
+            "begin;
+             with moved as (delete from public.agt_x_all_rest where id >= 0 and id < 100 returning *)
+                 insert into public.agt_x_all_1 select * from moved;
+             alter table public.agt_x_all attach partition public.agt_x_all_1 for values from (0) to (100);
+             commit",
+        )
+        .await;
+        sound(&files.ask(&db, &["agents", "verify", "--json"]).await, 1);
+        let rows = "select id, note from public.agt_x_all_1 order by 1";
+        assert_eq!(root.rows(rows).await, [kept, &["2|between"]].concat());
+        assert_eq!(root.rows(rest).await, ["101|other"]);
+    }
+}
+
+const CHILD: &str = "
+create table public.{prefix}_log (id int primary key, n int constraint positive check (n > 0));
+create table public.{prefix}_child () inherits (public.{prefix}_log);
+alter table public.{prefix}_log alter n set statistics 300;
+alter table only public.{prefix}_child alter n set statistics 200;
+alter table public.{prefix}_log enable row level security, force row level security;
+alter table public.{prefix}_child enable row level security, force row level security;
+revoke all on public.{prefix}_log, public.{prefix}_child from public, anon, authenticated, service_role";
+
+#[tokio::test]
+async fn what_a_child_has_by_its_parent_is_no_obstacle_and_what_it_has_itself_stays() {
+    let db = Database::new().await;
+    let files = Files::new(&[("0001_child.sql", CHILD)]);
+    let _service = files.service(&db, &[("REFERENCE", "check")]).await;
+    let admin = db.admin().await;
+    admin.create("agt_x").await;
+    admin.settled().await;
+    let root = Admin(db.connect(SUPERUSER).await);
+    root.run(
+        "alter table public.agt_x_log rename constraint positive to other;
+         create policy open on public.agt_x_child using (true);
+         alter table only public.agt_x_log alter n set statistics 100",
+    )
+    .await;
+    expect(&files.ask(&db, &["agents", "repair", "--wait", "--force"]).await, 0, &[]);
+    sound(&files.ask(&db, &["agents", "verify", "--json"]).await, 1);
+}
