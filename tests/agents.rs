@@ -177,3 +177,57 @@ async fn a_prefix_that_nobody_has_ends_with_1_and_wrong_usage_with_2() {
     expect(&agents(&url, &["list"]).await, 0, &["no agents"]);
     assert_eq!(json(&agents(&url, &["list", "--json"]).await), value!([]));
 }
+
+#[tokio::test]
+async fn create_builds_an_agent_for_a_user_and_delete_takes_it_to_the_trash() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    admin.populate().await;
+    let _service = db.service().await;
+    admin.settled().await;
+    let url = db.url(ADMIN);
+    let user = "select id from public.users where email = 'new@example.org'";
+    admin.run("insert into auth.users (email) values ('new@example.org')").await;
+    let create = ["create", "agt_new", "--user", "new@example.org", "--by", "eve"];
+    let created = json(&agents(&url, &[&create[..], &["--wait", "--json"]].concat()).await);
+    assert_eq!([&created["prefix"], &created["end"]], ["agt_new", "succeeded"]);
+    assert_eq!(admin.tables("agt_new").await.len(), 4);
+    let whose = "select user_id::text || created_by::text from public.agents where agent_prefix = 'agt_new'";
+    let id = admin.rows(&format!("select id from ({user}) u")).await.concat();
+    assert_eq!(admin.rows(whose).await, [id.repeat(2)]);
+    let asked = |kind: &str| {
+        format!(
+            "select requested_by from provisioning.jobs where kind = '{kind}' and agent_prefix = 'agt_new'"
+        )
+    };
+    assert_eq!(admin.rows(&asked("provision")).await, ["postgres (eve)"]);
+
+    let counted = "select count(*) from public.agents";
+    let agents_before = admin.rows(counted).await;
+    expect(&agents(&url, &create).await, 1, &["\"agt_new\" is taken"]);
+    expect(
+        &agents(&url, &["create", "--user", "nobody@example.org"]).await,
+        1,
+        &["nobody@example.org"],
+    );
+    let refused = agents(&db.url(WORKER), &["create", "agt_no", "--user", BEN.id]).await;
+    expect(&refused, 1, &["42501"]);
+    // None is deleted where one is unknown, or without --yes.
+    let some = ["delete", "agt_new", "agt_nowhere", "--yes"];
+    expect(&agents(&url, &some).await, 1, &["\"agt_nowhere\""]);
+    let planned = agents(&url, &["delete", "agt_new", "--json"]).await;
+    assert_eq!(planned.status.code(), Some(2));
+    assert_eq!(admin.rows(counted).await, agents_before);
+    assert_eq!(admin.rows(&asked("deprovision")).await, [""; 0]);
+
+    let delete = ["delete", "agt_new", "agt_new", "--yes", "--wait", "--json", "--by", "eve"];
+    let deleted = json(&agents(&url, &delete).await);
+    let brief = |report: &Value| value!([report["prefix"], report["tables"], report["end"]]);
+    let all: Vec<_> = deleted.as_array().unwrap().iter().map(brief).collect();
+    assert_eq!(value!(all), value!([["agt_new", 4, "succeeded"]]));
+    assert_eq!(admin.rows(&asked("deprovision")).await, ["postgres (eve)"]);
+    assert_eq!(admin.tables("agt_new").await, [""; 0]);
+    let trash = json(&agents(&url, &["trash", "--json"]).await);
+    assert_eq!(trash[0]["prefix"], "agt_new");
+    expect(&agents(&url, &["delete", "agt_new", "--yes"]).await, 1, &["\"agt_new\""]);
+}

@@ -2,7 +2,7 @@
 
 use agent_provisioner::dev_server::SUPERUSER;
 
-use crate::support::{Admin, Clock, Database, Server, have};
+use crate::support::{ADMIN, Admin, Clock, Database, Server, ask, have};
 
 const HOUR: i32 = 3600;
 /// What the sweep logs when it has corrected it.
@@ -115,4 +115,30 @@ async fn a_clock_that_is_set_back_under_a_real_server_delays_no_job() {
     let jobs = "select agent_prefix, state, outcome from provisioning.jobs order by id";
     let built = ["agt_again|succeeded|provisioned", "agt_new|succeeded|provisioned"];
     assert_eq!(admin.rows(jobs).await, built);
+}
+
+#[tokio::test]
+async fn a_transaction_of_an_hour_is_named_with_what_ends_it() {
+    let server: &'static Server = Box::leak(Box::new(Server::start(&[]).await));
+    if !have(&["faketime"]) {
+        return;
+    }
+    let db = server.database().await;
+    let clock = Clock::of(server, 0).await;
+    let snapshots = || async {
+        let said = ask(&db.url(ADMIN), &["doctor", "--json"]).await;
+        let findings: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
+        let of = findings.as_array().unwrap().iter().filter(|f| f["what"] == "snapshots");
+        of.cloned().collect::<Vec<_>>()
+    };
+    let (admin, forgotten) = (db.admin().await, db.admin().await);
+    forgotten.run("begin isolation level repeatable read; select from public.agents").await;
+    assert_eq!(snapshots().await[0]["severity"], "ok");
+    clock.set(2 * HOUR);
+    let found = snapshots().await;
+    assert_eq!((found.len(), &found[0]["severity"]), (1, &"warning".into()), "{found:?}");
+    let fix = found[0]["fix"].as_str().unwrap().rsplit_once(": ").unwrap().1.to_owned();
+    admin.run(&fix).await;
+    admin.holds("select count(*) = 0 from pg_stat_activity where backend_xmin is not null and xact_start < now() - interval '1 hour'").await;
+    assert_eq!(snapshots().await[0]["severity"], "ok");
 }

@@ -1,6 +1,7 @@
 //! `doctor` finds what is broken, and what it says fixes it.
 
 use agent_provisioner::dev_server::SUPERUSER;
+use serde_json::Value;
 
 use crate::support::{ADMIN, Database, WORKER, ask, expect, provisioner, said};
 
@@ -20,7 +21,7 @@ async fn a_sound_database_has_no_finding() {
         assert!(said.contains("LISTEN delivers"), "{said}");
     }
     let output = provisioner(&db.url(WORKER)).args(["doctor", "--json"]).output().unwrap();
-    let findings: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings: Value = serde_json::from_slice(&output.stdout).unwrap();
     let findings = findings.as_array().unwrap();
     assert!(findings.len() > 10 && findings.iter().all(|f| f["severity"] == "ok"), "{findings:?}");
 }
@@ -108,4 +109,38 @@ async fn what_only_hampers_it_is_a_warning() {
     {
         assert!(said.contains(&format!("WARN  {what} ")), "no {what} in:\n{said}");
     }
+}
+
+/// The findings of this name that are not `ok`, as severity and fix.
+async fn findings(url: &str, what: &str) -> Vec<[String; 2]> {
+    let said = ask(url, &["doctor", "--json"]).await;
+    let findings: Value = serde_json::from_slice(&said.stdout).unwrap();
+    let of = |finding: &Value| {
+        ["severity", "fix"].map(|key| finding[key].as_str().unwrap_or_default().to_owned())
+    };
+    let all = findings.as_array().unwrap().iter().filter(|f| f["what"] == what).map(of);
+    all.filter(|[severity, _]| severity != "ok").collect()
+}
+
+#[tokio::test]
+async fn a_sequence_behind_its_column_is_set_by_the_statement_that_is_printed() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    admin.run("insert into public.agents (id, agent_prefix) values (7, 'agt_loaded')").await;
+    expect(&ask(&db.url(WORKER), &["doctor"]).await, 0, &["ask as postgres"]);
+    let [[severity, fix]] = findings(&db.url(ADMIN), "sequences").await.try_into().unwrap();
+    assert_eq!(severity, "warning");
+    admin.run(fix.strip_prefix("as postgres: ").unwrap()).await;
+    assert_eq!(findings(&db.url(ADMIN), "sequences").await, [[""; 2]; 0]);
+    assert_eq!(admin.create("agt_next").await, 8);
+}
+
+#[tokio::test]
+async fn a_lock_on_agents_is_no_fault_of_the_base_schema() {
+    let db = Database::new().await;
+    let holder = db.admin().await;
+    holder.run("begin; lock table public.agents").await;
+    let found = findings(&db.url(WORKER), "base schema").await;
+    holder.run("rollback").await;
+    assert!(found.iter().all(|[severity, _]| severity == "warning"), "{found:?}");
 }

@@ -1,5 +1,7 @@
 //! Why the base schema cannot be compared or put back.
 
+use tokio_postgres::error::SqlState;
+
 use crate::postgres::{MigrateError, QueryError};
 use crate::schema;
 
@@ -18,4 +20,16 @@ pub enum Error {
     /// A line of `sql/base/facts.jsonl` is none.
     #[error("sql/base/facts.jsonl:{0} is no fact")]
     NoFact(usize),
+}
+
+impl Error {
+    /// The server's code for it, where the server refused.
+    pub(crate) fn code(&self) -> Option<&SqlState> {
+        match self {
+            Self::Query(error) => error.code(),
+            Self::Catalog(error) => error.code(),
+            Self::Migrate(MigrateError::Query { source, .. }) => source.code(),
+            Self::Migrate(_) | Self::NoFact(_) => None,
+        }
+    }
 }

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::{Args as Clap, Subcommand};
 
 use super::table::{Table, clean, or_dash, print_json};
-use super::{By, Error, adopt, convert, purge, repair, restore, trash, upgrade, verify};
+use super::{
+    By, Error, adopt, convert, create, delete, purge, repair, restore, trash, upgrade, verify,
+};
 use crate::operations::Actor;
 use crate::operations::agents::{self, Agent, Displaced, Shown};
 use crate::service::Instance;
@@ -35,6 +37,10 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Create an agent for a user, and have its tables built
+    Create(create::Args),
+    /// Delete agents and have their tables dropped: without --yes, print what would go
+    Delete(delete::Args),
     /// Compare agents with what the templates make, and look for orphans: exit 1 on any difference
     Verify(verify::Args),
     /// Have the worker bring agents back to what the templates make; no row is lost
@@ -59,6 +65,8 @@ pub(super) async fn main(
     instance: &Instance,
 ) -> Result<ExitCode, Error> {
     match args.verb {
+        Verb::Create(args) => return create::main(args, actor, instance).await,
+        Verb::Delete(args) => return delete::main(args, actor, instance).await,
         Verb::Verify(args) => return verify::main(args, instance).await,
         Verb::Repair(args) => return repair::main(args, actor, instance).await,
         Verb::Adopt(args) => return adopt::main(args, actor, instance).await,

@@ -8,6 +8,8 @@ mod audit;
 mod audit_text;
 mod base_schema;
 mod convert;
+mod create;
+mod delete;
 mod demo;
 mod dev;
 mod difference_text;

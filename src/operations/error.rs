@@ -32,6 +32,15 @@ pub(crate) enum Error {
     NoJob(i64),
     #[error("no agent has the prefix {0:?}, and none has left anything under it outside the trash")]
     NoAgent(String),
+    /// Neither an id nor an e-mail address.
+    #[error("there is no user {0:?}: name one by the id or the e-mail address in public.users")]
+    NoUser(String),
+    /// The tables may be there.
+    #[error("{0}: its row in public.agents is gone already; see: agents show {0}")]
+    RowGone(String),
+    /// In the words of a function of the API.
+    #[error("{0}")]
+    Refused(String),
     /// Nothing is registered under the prefix.
     #[error("no tables are registered for an agent {0:?}; see: agents list")]
     NotRegistered(String),
@@ -103,6 +112,9 @@ impl Error {
             | Self::Replay(_)
             | Self::NoJob(_)
             | Self::NoAgent(_)
+            | Self::NoUser(_)
+            | Self::RowGone(_)
+            | Self::Refused(_)
             | Self::NotRegistered(_)
             | Self::Present { .. }
             | Self::NotInTrash(_)

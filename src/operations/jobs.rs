@@ -89,13 +89,22 @@ pub(crate) async fn follow(
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let followed = wait::until_ended(&*instance.current().await?, &ids, tell).await?;
+    let followed = until_ended(instance, &ids, tell).await?;
     for answer in answers {
         // Both in the order of their ids.
         let found = followed.binary_search_by_key(&answer.id, |job| job.id).ok();
         answer.end = found.and_then(|index| followed.get(index)).and_then(|job| job.end);
     }
     Ok(followed)
+}
+
+/// Follows jobs to their ends.
+pub(crate) async fn until_ended(
+    instance: &Instance,
+    ids: &[i64],
+    tell: impl FnMut(Progress),
+) -> Result<Vec<Followed>, Error> {
+    wait::until_ended(&*instance.current().await?, ids, tell).await
 }
 
 /// Whether any of these jobs came to an end that a person has to look at.

@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use super::finding::{Finding, Severity, failure, ok};
+use super::finding::{Finding, Severity, ok, unseen};
 use crate::base_schema::{BaseDifference, verify};
 use crate::telemetry::ErrorReport;
 
@@ -17,7 +17,7 @@ pub(crate) async fn check(client: &mut Client) -> Vec<Finding> {
         Ok(differences) => differences.into_iter().map(of).collect(),
         Err(error) => {
             let fix = "run `agent-provisioner migrate verify` as postgres";
-            vec![failure(WHAT, ErrorReport(&error).to_string(), fix)]
+            vec![unseen(WHAT, error.code(), ErrorReport(&error).to_string(), fix)]
         }
     }
 }

@@ -3,8 +3,8 @@
 use super::facts::Facts;
 use super::finding::{Finding, failure, ok, warning};
 use super::{
-    absence, base_schema, connection, instances, locks, ownership, public_schema, templates, trash,
-    workers,
+    absence, base_schema, connection, instances, locks, ownership, public_schema, sequences,
+    snapshots, templates, trash, workers,
 };
 use crate::config::Config;
 use crate::operations::Error;
@@ -64,11 +64,19 @@ async fn look(config: &Config, db: &Db, listener: &Listener) -> Vec<Finding> {
     findings.push(absence::check(&client).await);
     findings.extend(ownership::check(&client).await);
     findings.extend(locks::check(&client).await);
+    findings.extend(snapshots::check(&client).await);
+    findings.extend(sequences::check(&client).await);
     findings.extend(workers::check(&client, config).await);
     findings.extend(trash::check(&client, config).await);
     findings.extend(templates::check(&mut client, config).await);
     findings.extend(instances::check(&client, config).await);
-    findings.push(match listener.try_once().await {
+    findings.push(notifications(listener).await);
+    findings
+}
+
+/// Whether a notification arrives.
+async fn notifications(listener: &Listener) -> Finding {
+    match listener.try_once().await {
         Ok(()) => ok("notifications", "LISTEN delivers".to_owned()),
         Err(ListenError::Full) => {
             let found = "none is sent, since the server's queue of them is nearly full; the service polls \
@@ -80,8 +88,7 @@ async fn look(config: &Config, db: &Db, listener: &Listener) -> Vec<Finding> {
             let fix = "set database.listen_url to a direct or session-mode connection (port 5432)";
             warning("notifications", found, fix)
         }
-    });
-    findings
+    }
 }
 
 fn certificate(db: &Db, sslmode: SslMode) -> Finding {

@@ -10,6 +10,8 @@ mod instances;
 mod locks;
 mod ownership;
 mod public_schema;
+mod sequences;
+mod snapshots;
 mod templates;
 mod trash;
 mod workers;

@@ -1,0 +1,67 @@
+//! Creating an agent, as the backend does.
+
+use serde::Serialize;
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+use super::actor::Actor;
+use super::error::Error;
+use super::requested_job::requested_job;
+use crate::agent::Prefix;
+use crate::postgres::query;
+use crate::queue::Kind;
+use crate::queue::admin::End;
+use crate::service::Instance;
+
+/// A new agent.
+#[derive(Debug, Serialize)]
+pub(crate) struct Created {
+    pub id: i64,
+    pub prefix: String,
+    /// Builds its tables. `None`: the trigger on `agents` is off, and reconcile has to find the agent.
+    pub job: Option<i64>,
+    /// How that job ended, where somebody waited for it.
+    pub end: Option<End>,
+}
+
+/// Creates an agent for a user, and has its tables built. Without a prefix one is drawn. Users are named by id or by
+/// e-mail address; who creates the agent is its user where nobody else is named.
+pub(crate) async fn create(
+    actor: &Actor,
+    instance: &Instance,
+    prefix: Option<&Prefix>,
+    user: &str,
+    creator: Option<&str>,
+) -> Result<Created, Error> {
+    let doing = || query("create the agent");
+    let mut client = actor.client(instance).await?;
+    let tx = client.transaction().await.map_err(query("begin a transaction"))?;
+    let user = find_user(tx.client(), user).await?;
+    let creator = match creator {
+        Some(creator) => find_user(tx.client(), creator).await?,
+        None => user.clone(),
+    };
+    let sql = include_str!("../../sql/operations/create_agent.sql");
+    let prefix = prefix.map(Prefix::as_str);
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
+        [(&prefix, Type::TEXT), (&user, Type::TEXT), (&creator, Type::TEXT)];
+    let rows = tx.query_typed(sql, &parameters).await.map_err(doing())?;
+    let row = rows.first().ok_or(Error::Refused("no answer".to_owned()))?;
+    let read = |source| doing()(source);
+    if !row.try_get::<_, bool>("success").map_err(read)? {
+        return Err(Error::Refused(row.try_get("message").map_err(read)?));
+    }
+    let id: i64 = row.try_get("id").map_err(read)?;
+    let job = requested_job(tx.client(), actor, id, Kind::Provision).await?;
+    let prefix = row.try_get("prefix").map_err(read)?;
+    tx.commit().await.map_err(doing())?;
+    Ok(Created { id, prefix, job, end: None })
+}
+
+async fn find_user(client: &Client, named: &str) -> Result<String, Error> {
+    let sql = include_str!("../../sql/operations/find_user.sql");
+    let rows = client.query_typed(sql, &[(&named, Type::TEXT)]).await;
+    let rows = rows.map_err(query("look for the user"))?;
+    let user = rows.first().ok_or_else(|| Error::NoUser(named.to_owned()))?;
+    Ok(user.try_get("id").map_err(query("look for the user"))?)
+}
