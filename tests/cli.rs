@@ -1,7 +1,7 @@
 //! The program as its users start it: settings, exit codes, what it says and what it never says.
 
 use std::fs;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
 use agent_provisioner::dev_server::SUPERUSER;
 
@@ -140,7 +140,7 @@ async fn what_render_prints_runs_in_psql_and_makes_the_same_tables() {
     let sql = run("", &["render", "agt_b", "--agent-id", "72"], &[]);
     let script = support::temp_dir().join(format!("render-{}.sql", std::process::id()));
     fs::write(&script, &sql.stdout).unwrap();
-    let psql = std::process::Command::new("psql")
+    let psql = Command::new("psql")
         .args(["-qX", "-v", "ON_ERROR_STOP=1", "-f"])
         .arg(&script)
         .arg(db.url(WORKER))
@@ -175,4 +175,29 @@ async fn secrets_stay_out_of_logs_and_messages() {
     let wrong = db.url(ADMIN).replace(&secret, "hunter2");
     expect(&run(&wrong, &["migrate"], &[]), 1, "password authentication failed");
     fs::remove_file(file).unwrap();
+}
+
+#[tokio::test]
+async fn a_terminal_shows_states_in_colour_unless_told_otherwise() {
+    if !have(&["script"]) {
+        return;
+    }
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    admin.create("agt_dead").await;
+    admin
+        .run("update provisioning.jobs set state = 'dead', finished_at = now(), last_error = 'no'")
+        .await;
+    let (red, program) = ("\u{1b}[", env!("CARGO_BIN_EXE_agent-provisioner"));
+    for command in ["doctor", "jobs list", "agents list"] {
+        let words: Vec<&str> = command.split(' ').collect();
+        assert!(!said(&run(&db.url(ADMIN), &words, &[])).contains(red), "{command}");
+        for (no_color, coloured) in [("", true), ("1", false)] {
+            let mut script = Command::new("script");
+            script.args(["-qec", &format!("'{program}' {command}"), "/dev/null"]);
+            script.env("DATABASE_URL", db.url(ADMIN)).env("NO_COLOR", no_color);
+            let shown = script.stdin(Stdio::null()).output().unwrap();
+            assert_eq!(said(&shown).contains(red), coloured, "{command}: {}", said(&shown));
+        }
+    }
 }

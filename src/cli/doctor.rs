@@ -4,8 +4,10 @@ use std::io::{Write, stdout};
 use std::process::ExitCode;
 
 use clap::Args as Clap;
+use crossterm::style::Stylize;
 
 use super::Error;
+use super::table::coloured;
 use crate::operations::doctor::{self, Severity};
 use crate::service::Instance;
 use crate::telemetry::Printable;
@@ -25,10 +27,12 @@ pub(super) async fn main(args: &Args, instance: &Instance) -> Result<ExitCode, E
         writeln!(out, "{}", serde_json::json!(findings))?;
     } else {
         for finding in &findings {
-            let mark = match finding.severity {
-                Severity::Ok => "ok  ",
-                Severity::Warning => "WARN",
-                Severity::Failure => "FAIL",
+            let mark = match (finding.severity, coloured()) {
+                (Severity::Ok, _) => "ok  ".stylize(),
+                (Severity::Warning, false) => "WARN".stylize(),
+                (Severity::Failure, false) => "FAIL".stylize(),
+                (Severity::Warning, true) => "WARN".yellow(),
+                (Severity::Failure, true) => "FAIL".red(),
             };
             writeln!(out, "{mark}  {:<14} {}", finding.what, Printable(&finding.found))?;
             if let Some(fix) = &finding.fix {

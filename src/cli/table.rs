@@ -1,8 +1,9 @@
 //! Aligned text for people: columns under headings, nothing drawn.
 
-use std::io::{self, Write};
+use std::env;
+use std::io::{self, IsTerminal, Write};
 
-use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Row};
+use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Row};
 use terminal_size::{Width, terminal_size_of};
 
 use crate::telemetry::Printable;
@@ -11,15 +12,17 @@ pub(super) use crate::sql_text::pasteable;
 
 /// Fits a terminal's width; in a pipe every cell is whole and every row a line.
 pub(super) struct Table {
-    table: comfy_table::Table,
+    inner: comfy_table::Table,
     one_line: bool,
+    /// The column of states, which a terminal shows in colour.
+    states: Option<usize>,
 }
 
 impl Table {
     /// For lists: on a terminal too, each row is one line, and what does not fit is cut.
     pub(super) fn list(headings: &[&str]) -> Self {
         let mut list = Self::facts();
-        list.table.set_header(headings);
+        list.head(headings);
         list.one_line = true;
         list
     }
@@ -27,8 +30,8 @@ impl Table {
     /// For lists whose last column is to be read whole: it takes as many lines as it needs.
     pub(super) fn list_with_notes(headings: &[&str]) -> Self {
         let mut list = Self::facts();
-        list.table.set_header(headings);
-        for column in list.table.column_iter_mut().rev().skip(1) {
+        list.head(headings);
+        for column in list.inner.column_iter_mut().rev().skip(1) {
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
         list
@@ -44,15 +47,27 @@ impl Table {
             }
             None => table.set_content_arrangement(ContentArrangement::Disabled),
         };
-        Self { table, one_line: false }
+        Self { inner: table, one_line: false, states: None }
+    }
+
+    fn head(&mut self, headings: &[&str]) {
+        self.inner.set_header(headings);
+        self.states = headings.iter().position(|heading| *heading == "STATE");
     }
 
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        let mut row = Row::from(cells.into_iter().map(|cell| Cell::new(clean(&cell))));
+        let states = self.states;
+        let mut row = Row::from(cells.into_iter().enumerate().map(|(column, text)| {
+            let cell = Cell::new(clean(&text));
+            match colour(&text) {
+                Some(colour) if states == Some(column) && coloured() => cell.fg(colour),
+                Some(_) | None => cell,
+            }
+        }));
         if self.one_line {
             row.max_height(1);
         }
-        self.table.add_row(row);
+        self.inner.add_row(row);
     }
 
     /// A property; nothing where there is none.
@@ -63,13 +78,29 @@ impl Table {
     }
 
     pub(super) fn print(mut self, out: &mut impl Write, indent: u16) -> io::Result<()> {
-        for (index, column) in self.table.column_iter_mut().enumerate() {
+        for (index, column) in self.inner.column_iter_mut().enumerate() {
             column.set_padding((if index == 0 { indent } else { 0 }, 2));
         }
-        for line in self.table.lines() {
+        for line in self.inner.lines() {
             writeln!(out, "{}", line.trim_end())?;
         }
         Ok(())
+    }
+}
+
+/// Whether standard output is a terminal that shows colours.
+pub(super) fn coloured() -> bool {
+    io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Of a job's or an agent's state: red where somebody has to act, yellow where something is not as it was, green where all
+/// is well.
+fn colour(state: &str) -> Option<Color> {
+    match state {
+        "dead" | "failed" | "blocked" | "waiting" => Some(Color::Red),
+        "paused" | "kept" | "orphaned" | "drifted" | "renamed" | "cancelled" => Some(Color::Yellow),
+        "ready" | "succeeded" => Some(Color::Green),
+        _ => None,
     }
 }
 

@@ -4,9 +4,9 @@ use std::panic::Location;
 use std::time::{Duration, Instant};
 
 /// Far beyond what anything takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(3);
 
-/// Returns what `look` finds; panics at the caller's line when it finds nothing for a minute.
+/// Returns what `look` finds; panics at the caller's line when it finds nothing for so long.
 #[track_caller]
 pub fn until<T, F: Future<Output = Option<T>>>(
     what: &str,
