@@ -245,10 +245,12 @@ fn systemd_finds_the_unit_sound_and_hardened() {
     assert!(sound, "{report}");
 
     let text = read("deploy/agent-provisioner.service");
-    let installed = "/usr/local/bin/agent-provisioner";
+    // Found in /usr/local/bin and in /usr/bin, where the package puts it.
+    let installed = "ExecStart=agent-provisioner ";
     assert!(text.contains(installed));
     let scratch = Scratch::new("unit");
-    let here = text.replace(installed, env!("CARGO_BIN_EXE_agent-provisioner"));
+    let here = format!("ExecStart={} ", env!("CARGO_BIN_EXE_agent-provisioner"));
+    let here = text.replace(installed, &here);
     let here = scratch.write("agent-provisioner.service", &here);
     let (_, report) = tool("systemd-analyze", &["verify", here.to_str().unwrap()]).unwrap();
     assert!(!report.contains("agent-provisioner"), "{report}");

@@ -83,6 +83,7 @@ mod tools;
 mod totals;
 mod trash;
 mod troubles;
+mod troubles_of_the_database;
 mod undo;
 mod upgrade;
 mod verify;

@@ -291,15 +291,15 @@ $$;
 
 -- The sessions that hold up jobs: those with a lock that conflicts with what a job waits for, or would wait for,
 -- the oldest transaction first. A session that waits for such a lock is one, too. And those that have the
--- advisory lock of a prefix with a pending job. Without our own workers, which give way by themselves.
+-- advisory lock of a prefix with a pending job, or such a job's row. Without our own workers, which give way by themselves.
 -- A definer, since a session shows its state to its own role only.
 create or replace function provisioning.lock_holders()
 returns table (
     pid integer,                -- null: a prepared transaction
     role text, application text, state text,
     seconds double precision,   -- the age of its transaction
-    relation text,              -- a table that it has locked; null: none
-    prefix text,                -- the prefix that it has locked; null: none
+    relation text,              -- a table that it has locked, or in which it has a row locked; null: none
+    prefix text,                -- the prefix that it has locked, or the row of whose job; null: none
     agent_id bigint,            -- whose table that is; null: all agents share it
     writers boolean,            -- whether it holds up 'share row exclusive', too
     rows boolean,               -- whether it holds up who deletes a row, too
@@ -309,15 +309,21 @@ returns table (
 #variable_conflict use_column
 begin
     return query
-    select s.pid, s.role, s.application, s.state, s.seconds, null, h.agent_prefix, null::bigint, true, true, s.way_out
+    select s.pid, s.role, s.application, s.state, s.seconds, h.relation, h.agent_prefix, null::bigint, true, true, s.way_out
     from (
-        select distinct l.pid, l.virtualtransaction, j.agent_prefix
+        select l.pid, l.virtualtransaction, null as relation, j.agent_prefix
         from pg_locks l
         join provisioning.jobs j
             on j.state = 'pending'
             and hashtextextended(j.agent_prefix, provisioning.prefix_lock_seed()) = (l.classid::bigint << 32) | l.objid::bigint
         where l.locktype = 'advisory' and l.objsubid = 1 and l.granted and l.pid is distinct from pg_backend_pid()
           and l.database = (select d.oid from pg_database d where d.datname = current_database())
+        union
+        -- Who has a row locked has written his transaction into it.
+        select l.pid, l.virtualtransaction, 'provisioning.jobs', j.agent_prefix
+        from provisioning.jobs j
+        join pg_locks l on l.locktype = 'transactionid' and l.granted and l.transactionid = j.xmax
+        where j.state = 'pending' and l.pid is distinct from pg_backend_pid()
     ) h
     cross join lateral provisioning.lock_holder(h.pid, h.virtualtransaction) s
     order by s.seconds desc nulls last, s.pid;

@@ -1,13 +1,15 @@
 //! Whether the base schema of a database is what this program makes of it.
 
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Transaction};
 
 use super::difference::{BaseDifference, differences};
 use super::error::Error;
-use super::facts::{expected, read};
+use super::facts::{Owner, expected, read};
 use super::names::Names;
 use crate::postgres::{self, query};
-use crate::schema;
+use crate::schema::{self, Kind};
+use crate::sql_text::pasteable;
 
 /// Where the base schema differs from what this program makes. Changes nothing.
 pub async fn verify(client: &mut Client) -> Result<Vec<BaseDifference>, Error> {
@@ -19,5 +21,40 @@ pub(super) async fn compare(tx: &Transaction<'_>) -> Result<Vec<BaseDifference>,
     let expected = expected()?;
     let names = Names::of(&expected);
     let (found, owner) = read(tx, &names).await?;
-    Ok(differences(&schema::compare(expected, found), &names, &owner))
+    let tables: Vec<String> = expected
+        .iter()
+        .filter(|fact| fact.kind == Kind::Table)
+        .map(|fact| fact.relation.clone())
+        .collect();
+    let mut differences = differences(&schema::compare(expected, found), &names, &owner);
+    name_renamed_tables(tx, &tables, &owner, &mut differences).await?;
+    Ok(differences)
+}
+
+/// Of a missing table that somebody renamed or moved, what brings it back.
+async fn name_renamed_tables(
+    tx: &Transaction<'_>,
+    tables: &[String],
+    owner: &Owner,
+    differences: &mut [BaseDifference],
+) -> Result<(), Error> {
+    let doing = || query("look for renamed tables");
+    let is_lost = |found: &&mut BaseDifference| found.lost_table().is_some();
+    let lost: Vec<&str> = differences.iter().filter_map(BaseDifference::lost_table).collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let sql = include_str!("../../sql/base_schema/renamed_tables.sql");
+    let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&lost, Type::TEXT_ARRAY), (&tables, Type::TEXT_ARRAY), (&owner.name, Type::TEXT)];
+    for row in tx.query_typed(sql, &parameters).await.map_err(doing())? {
+        let name: String = row.try_get("name").map_err(doing())?;
+        let way_out: String = row.try_get("way_out").map_err(doing())?;
+        let mut lost = differences.iter_mut().filter(is_lost);
+        if let Some(found) = lost.find(|found| found.lost_table() == Some(&name)) {
+            found.fix =
+                format!("it was renamed or moved; as {} run: {}", owner.name, pasteable(&way_out));
+        }
+    }
+    Ok(())
 }

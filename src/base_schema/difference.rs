@@ -91,6 +91,12 @@ impl BaseDifference {
         }
     }
 
+    /// The table that is missing.
+    pub(super) fn lost_table(&self) -> Option<&str> {
+        let Difference { object, change, .. } = &self.drift;
+        (object.kind == Kind::Table && *change == Change::Missing).then_some(&object.relation)
+    }
+
     /// Whether a file that locks tables has to run for it.
     pub(super) fn needs_locks(&self) -> bool {
         matches!(self.drift.object.kind, Kind::Trigger | Kind::RowSecurity | Kind::Policy)

@@ -21,7 +21,8 @@ pub(crate) struct LockHolder {
     pub(crate) seconds: Option<f64>,
     /// A table that it has locked.
     pub(crate) relation: Option<String>,
-    /// The prefix that it has locked, by an advisory lock: until it is gone nobody takes a job of this prefix.
+    /// The prefix that it has locked, by an advisory lock or by the row of a pending job, which is in `relation` then: until it
+    /// is gone nobody takes a job of this prefix.
     pub(crate) prefix: Option<String>,
     /// The statement that ends it.
     pub(crate) way_out: String,
@@ -98,7 +99,8 @@ impl fmt::Display for LockHolder {
         let facts: Vec<String> = facts.into_iter().flatten().collect();
         write!(f, "{}), which has locked ", facts.join(", "))?;
         match (&self.relation, &self.prefix) {
-            (Some(relation), _) => f.write_str(&clean(relation)),
+            (Some(_), Some(prefix)) => write!(f, "the row of a job of {}", clean(prefix)),
+            (Some(relation), None) => f.write_str(&clean(relation)),
             (None, prefix) => {
                 write!(
                     f,

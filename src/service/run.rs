@@ -15,6 +15,7 @@ use super::{peers, systemd};
 use crate::config::Config;
 use crate::postgres::{self, Db, DedicatedConnector, Event, Listener, Presence, Source, backoff};
 use crate::provisioning::BuildSpec;
+use crate::queue::{RetryPolicy, retry_policy};
 use crate::telemetry::{ErrorReport, Metrics, Unready, Wakeup};
 use crate::templates::{self, Templates};
 use crate::worker::{
@@ -58,7 +59,7 @@ impl Error {
     fn may_pass(&self) -> bool {
         match self {
             Self::Instance(InstanceError::Db(_)) | Self::Silent(_) | Self::ReadOnly(_) => true,
-            Self::Instance(error) => is_closed(error),
+            Self::Instance(error) => is_retried(error),
             Self::Http(_) | Self::Signals(_) => false,
         }
     }
@@ -69,15 +70,13 @@ impl Error {
     }
 }
 
-/// Whether the connection ended in the middle of it.
-fn is_closed(error: &(dyn std::error::Error + 'static)) -> bool {
+/// Whether the server refused what it will take later, or the connection ended in the middle of it: by the rule for jobs.
+fn is_retried(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
-        if error
-            .downcast_ref::<tokio_postgres::Error>()
-            .is_some_and(tokio_postgres::Error::is_closed)
-        {
-            return true;
+        if let Some(error) = error.downcast_ref::<tokio_postgres::Error>() {
+            let fails = |code| matches!(retry_policy(Some(code)), RetryPolicy::Fail);
+            return error.is_closed() || error.code().is_some_and(|code| !fails(code));
         }
         next = error.source();
     }

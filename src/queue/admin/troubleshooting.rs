@@ -9,6 +9,8 @@ use crate::agent::Prefix;
 use crate::queue::retry_policy::find;
 use crate::queue::{ErrorCode, Kind};
 
+const DISK_FULL: &str = "The server's disk was full: make room.";
+
 /// What the operator's own session found in the catalog about a dead job.
 #[derive(Debug, Default)]
 pub(crate) struct WayOut {
@@ -36,6 +38,9 @@ pub(crate) fn next(job: &JobView, way_out: &WayOut) -> String {
         (State::Pending, Some(earlier)) => {
             format!("Nothing: it waits for job {} of the same prefix.", earlier.id)
         }
+        (State::Pending, None) if job.cause.sqlstate.as_deref() == Some("53100") => format!(
+            "{DISK_FULL} The job is tried again by itself; to have it tried now: agent-provisioner jobs replay {id}"
+        ),
         (State::Pending, None) if job.is(Kind::Upgrade) => waiting_upgrade(job),
         (State::Pending, None) => "Nothing: a worker takes it when it is due and nothing else of its \
                                    prefix runs. If it stays, see whether `agent-provisioner run` is up."
@@ -271,7 +276,7 @@ fn by_sqlstate(job: &JobView) -> String {
             "The server ran out of shared memory, most likely of lock slots: raise max_locks_per_transaction or \
              lower worker.concurrency."
         }
-        ("53100", _) => "The server's disk was full: make room.",
+        ("53100", _) => DISK_FULL,
         (_, "42" | "22" | "23" | "0A" | "2F" | "P0") => {
             "The server refuses a statement, and will again: fix the template or what the error names, and \
              restart the service if a template changed."
