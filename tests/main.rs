@@ -37,6 +37,7 @@ mod forged;
 mod functions;
 mod generator;
 mod halfopen;
+mod history;
 mod hostile;
 mod http;
 mod infinity;

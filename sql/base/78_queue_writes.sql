@@ -16,6 +16,43 @@ create or replace function provisioning.requester(who text) returns text
     select coalesce(nullif(current_setting('role'), 'none'), session_user) || coalesce(' (' || left(who, 100) || ')', '')
 $$;
 
+-- Records how an attempt at a job ended. Whose it was is in the settings provisioning.host and provisioning.pid of the
+-- transaction. Not granted: definers call it, under their settings.
+-- seconds: how long it took
+-- error: as in record_failure, and with the key ago: so many seconds ago it ended
+create or replace function provisioning.note_attempt(
+    job bigint, result text, seconds double precision, outcome text, error jsonb
+) returns void
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    worker_host constant text := left(nullif(current_setting('provisioning.host', true), ''), 255);
+    worker_pid  constant integer := substring(current_setting('provisioning.pid', true) from '^\d{1,9}$')::integer;
+    took        constant interval := seconds * interval '1 second';
+    ended       constant timestamptz := clock_timestamp()
+                                        - coalesce((error ->> 'ago')::double precision, 0) * interval '1 second';
+    last        provisioning.attempts;
+begin
+    select a.* into last from provisioning.attempts a
+    where a.job = note_attempt.job
+    order by a.number desc
+    limit 1;
+    if note_attempt.result = 'gave_way' and last.result = 'gave_way'
+        and (last.host, last.pid, last.error_code, last.sqlstate) is not distinct from
+            (worker_host, worker_pid, error ->> 'code', left(error ->> 'sqlstate', 5))
+    then
+        update provisioning.attempts a
+        set times = a.times + 1, ended_at = ended, duration = took, error = left(note_attempt.error ->> 'text', 2000)
+        where a.job = last.job and a.number = last.number;
+    else
+        insert into provisioning.attempts (
+            job, number, result, started_at, ended_at, duration, host, pid, outcome, error, error_code, sqlstate)
+        values (note_attempt.job, coalesce(last.number, 0) + 1, note_attempt.result, ended - took, ended, took, worker_host,
+            worker_pid, note_attempt.outcome, left(note_attempt.error ->> 'text', 2000), note_attempt.error ->> 'code',
+            left(note_attempt.error ->> 'sqlstate', 5));
+    end if;
+end $$;
+
 -- Records that a claimed job is done. A deletion is done when its agent is neither registered nor in public.agents.
 -- What is known of an earlier deletion of an agent that was put back under its id is forgotten: the agent
 -- may have another owner by now.
@@ -43,6 +80,7 @@ begin
         raise exception 'the deletion of agent % is not done', settled.agent_id
             using errcode = 'object_not_in_prerequisite_state';
     end if;
+    perform provisioning.note_attempt(settle.job, 'succeeded', settle.seconds, settle.outcome, null);
     update provisioning.jobs j
     set state = 'succeeded', outcome = settle.outcome, finished_at = clock_timestamp(),
         duration = settle.seconds * interval '1 second'
@@ -97,7 +135,7 @@ end $$;
 -- gave_way: whether it gave way to a lock
 -- wanted: the lock on shared tables that was not to be had
 -- waited: whether it waited for that in vain
--- error: in parts, an object with the keys text, sqlstate, code, file, line, statement, detail, hint and relations.
+-- error: in parts, an object with the keys text, sqlstate, code, file, line, statement, detail, hint, relations and ago.
 --   What is too long is cut off: whoever knows the worker's password calls this.
 create or replace function provisioning.record_failure(
     job bigint, claimed integer, used integer, state text, wait double precision,
@@ -139,6 +177,13 @@ begin
         duration = seconds * interval '1 second'
     where j.id = job and j.state || '' = 'pending' and j.attempts = claimed
     returning j.give_ways into times;
+    if found then
+        perform provisioning.note_attempt(
+            record_failure.job,
+            case when record_failure.state = 'paused' then 'paused'
+                when used = 0 and record_failure.state = 'pending' then 'gave_way' else 'failed' end,
+            seconds, null, error);
+    end if;
     return times;
 end $$;
 

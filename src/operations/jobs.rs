@@ -15,8 +15,8 @@ use crate::service::Instance;
 
 pub(crate) use crate::queue::Kind;
 pub(crate) use crate::queue::admin::{
-    Blocked, Cause, End, Filter, Followed, JobResult, JobView, ResultKind, Running, Sort, State,
-    Target,
+    Attempt, Blocked, Cause, End, Filter, Followed, JobResult, JobView, ResultKind, Running, Sort,
+    State, Target,
 };
 
 /// Jobs, and the prefixes that dead and paused ones block.
@@ -35,6 +35,8 @@ pub(crate) struct Listed {
 pub(crate) struct Shown {
     #[serde(flatten)]
     pub job: JobView,
+    /// How its attempts ended, the first one first.
+    pub history: Vec<Attempt>,
     /// What to do next, with the commands to type.
     pub next: String,
 }
@@ -62,8 +64,9 @@ pub(crate) async fn show(instance: &Instance, id: i64) -> Result<Shown, Error> {
     let client = instance.current().await?;
     let job = admin::find(&client, id).await.map_err(query("read the job"))?;
     let job = job.ok_or(Error::NoJob(id))?;
+    let history = admin::attempts(&client, id).await.map_err(query("read the job's attempts"))?;
     let next = admin::next(&job, &provisioning::way_out(&client, &job).await?);
-    Ok(Shown { job, next })
+    Ok(Shown { job, history, next })
 }
 
 /// Puts jobs back into the queue, in the places they had. A paused deletion is approved by this.

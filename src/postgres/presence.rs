@@ -60,6 +60,11 @@ pub struct Presence {
     due: watch::Sender<Instant>,
 }
 
+/// The machine, pod or container that this process runs on.
+pub fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// What one statement came to.
 #[derive(Debug)]
 pub(crate) struct Shown {

@@ -5,6 +5,7 @@
 //! whatever an operator asks for.
 
 mod agent_view;
+mod attempts;
 mod enqueue;
 mod job_view;
 mod progress;
@@ -13,6 +14,7 @@ mod replay;
 mod troubleshooting;
 
 pub(crate) use agent_view::{Agent, Displaced, Table, agents, tables};
+pub(crate) use attempts::{Attempt, attempts};
 pub(crate) use enqueue::enqueue;
 pub(crate) use job_view::{
     Blocked, Cause, Filter, JobView, Running, Sort, State, blocked, count, dead, find, list,
