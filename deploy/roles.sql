@@ -98,7 +98,7 @@ grant execute on function provisioning.settle(bigint, text, double precision),
     provisioning.record_failure(bigint, integer, integer, text, double precision, double precision, boolean,
         text, boolean, jsonb),
     provisioning.is_free(bigint), provisioning.enqueue(text, bigint[], boolean, integer, text, text, smallint),
-    provisioning.reconcile(), provisioning.replay(bigint[], text, text[], text, text, boolean),
+    provisioning.reconcile(), provisioning.replay(bigint[], text, text[], text, text, boolean, boolean),
     provisioning.cancel(bigint[], text, text, boolean), provisioning.end_blocked(bigint),
     provisioning.prune(double precision, bigint, bigint, boolean),
     provisioning.enter_agent(bigint, integer, text) to agent_provisioner;

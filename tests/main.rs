@@ -33,6 +33,7 @@ mod doctor;
 mod drift;
 mod failover;
 mod faults;
+mod filters;
 mod forged;
 mod functions;
 mod generator;

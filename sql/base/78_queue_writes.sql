@@ -308,13 +308,16 @@ end $$;
 -- With that the owner of the schema confirms a paused deletion, and a deletion whose id is given. He may also take
 -- up a cancelled deletion, while the agent's row is gone and its tables are there. Nobody else puts
 -- a paused or cancelled deletion back; what others put back stays unconfirmed.
+-- A pending job behind a dead or paused one stays as it is: it could not run. Unless that one goes back by the same call.
 -- ids, prefix: both null: every job in those states
 -- states: those that are meant: dead, paused, pending
 -- who: besides the role
+-- named: a person has given these ids. False: a filter has found them, and nothing is confirmed by that
 create or replace function provisioning.replay(
-    ids bigint[], prefix text, states text[], reason text, who text, dry_run boolean
+    ids bigint[], prefix text, states text[], reason text, who text, dry_run boolean, named boolean default true
 ) returns table (
-    id bigint, kind text, agent_prefix text, state text, twin bigint, twin_state text, picked boolean, told bigint
+    id bigint, kind text, agent_prefix text, state text, twin bigint, twin_state text, behind bigint, picked boolean,
+    told bigint
 )
     language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
     set plan_cache_mode = force_custom_plan as $$
@@ -326,7 +329,7 @@ declare
                                      else array(select unnest(states) intersect values ('dead'), ('pending')) end;
 begin
     perform provisioning.refuse_in_trigger();
-    if not operator and (not 'dead' = any (states) or exists (
+    if not operator and (array['paused'] = states or exists (
         select from provisioning.jobs j where j.id = any (ids) and j.state = 'paused'))
     then
         raise exception 'permission denied to approve a deletion'
@@ -335,7 +338,7 @@ begin
     end if;
     return query
     with asked as materialized (
-        select j.id, j.kind, j.agent_prefix, j.state, f.fits, t.id as twin, t.state as twin_state
+        select j.id, j.kind, j.agent_prefix, j.state, f.fits, t.id as twin, t.state as twin_state, b.id as behind
         from provisioning.jobs j
         left join lateral (
             select t.id, t.state
@@ -354,7 +357,7 @@ begin
         ) t on true
         cross join lateral (
             select j.state = any (meant)
-                or operator and 'dead' = any (meant) and j.id = any (ids)
+                or operator and named and 'dead' = any (meant) and j.id = any (ids)
                 and j.state = 'cancelled' and j.kind = 'deprovision'
                 and exists (select from provisioning.agents b where b.agent_id = j.agent_id)
                 and not exists (select from provisioning.living_agents(array[j.agent_id]))
@@ -362,13 +365,21 @@ begin
                                 where o.agent_id = j.agent_id and o.kind = j.kind
                                   and (o.id > j.id or o.state in ('pending', 'paused', 'dead'))) as fits
         ) f
+        left join lateral (
+            select w.earlier as id
+            from provisioning.job_waits w
+            where j.state = 'pending' and w.job = j.id and w.earlier_state in ('dead', 'paused')
+              and not (w.earlier_state = any (meant) and coalesce(w.earlier = any (ids), false))
+            order by w.earlier
+            limit 1
+        ) b on true
         where j.id = any (ids)
            or ids is null and j.state = any (meant) and (prefix is null or j.agent_prefix = prefix)
     ), picked as materialized (
         -- Skips what a worker holds: it is cancelling that very job.
         select j.id
         from provisioning.jobs j join asked a on a.id = j.id
-        where j.state = a.state and a.fits and a.twin is null
+        where j.state = a.state and a.fits and a.twin is null and a.behind is null
         for update of j skip locked
     ), replayed as (
         update provisioning.jobs j
@@ -377,7 +388,7 @@ begin
             due_at = case j.state when 'pending' then j.due_at else now() end,
             replayed_by = provisioning.requester(who), replayed_at = now(), replay_reason = left(reason, 1000),
             deletion_confirmed = j.deletion_confirmed
-                or operator and j.kind = 'deprovision' and (ids is not null or j.state = 'paused')
+                or operator and j.kind = 'deprovision' and (ids is not null and named or j.state = 'paused')
         from picked p
         where p.id = j.id and not dry_run
         returning j.id
@@ -385,7 +396,7 @@ begin
         select provisioning.notify('agent_provisioning') from (select from replayed limit 1) r
     )
     select
-        coalesce(a.id, m.id), a.kind, a.agent_prefix, a.state, a.twin, a.twin_state,
+        coalesce(a.id, m.id), a.kind, a.agent_prefix, a.state, a.twin, a.twin_state, a.behind,
         -- Not a join: without statistics on a CTE that is a loop within a loop.
         coalesce(a.id in (select p.id from picked p), false),
         (select count(*) from told)

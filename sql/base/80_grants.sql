@@ -117,7 +117,7 @@ declare
         'function provisioning.refuse_truncate()',
         'function provisioning.register(bigint,text[],text[])',
         'function provisioning.remove_agent(bigint,bigint)',
-        'function provisioning.replay(bigint[],text,text[],text,text,boolean)',
+        'function provisioning.replay(bigint[],text,text[],text,text,boolean,boolean)',
         'function provisioning.requester(text)',
         'function provisioning.requeue_behind_former(bigint,bigint)',
         'function provisioning.require_agents()',

@@ -7,6 +7,7 @@ mod agents;
 mod audit;
 mod audit_text;
 mod base_schema;
+mod confirm;
 mod convert;
 mod demo;
 mod dev;

@@ -210,6 +210,21 @@ pub(crate) async fn find(client: &Client, id: i64) -> Result<Option<JobView>, Er
     Ok(select(client, Some(id), &Filter::default()).await?.pop())
 }
 
+/// The ids of those in any of the filter's states, whatever its limit.
+pub(crate) async fn ids(client: &Client, filter: &Filter) -> Result<Vec<i64>, Error> {
+    let sql = include_str!("../../../sql/queue/admin/job_view_ids.sql");
+    let (prefix, sqlstate) =
+        (filter.prefix.as_deref().map(like), filter.sqlstate.as_deref().map(like));
+    let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+        (&filter.stored(), Type::TEXT_ARRAY),
+        (&prefix, Type::TEXT),
+        (&filter.kinds(), Type::TEXT_ARRAY),
+        (&sqlstate, Type::TEXT),
+        (&filter.seconds(), Type::FLOAT8),
+    ];
+    client.query_typed(sql, &parameters).await?.iter().map(|row| row.try_get(0)).collect()
+}
+
 /// How many there are without the limit, at most `most`.
 pub(crate) async fn count(client: &Client, filter: &Filter, most: i64) -> Result<i64, Error> {
     let sql = include_str!("../../../sql/queue/admin/job_view_count.sql");

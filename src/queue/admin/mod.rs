@@ -17,7 +17,7 @@ pub(crate) use agent_view::{Agent, Displaced, Table, agents, tables};
 pub(crate) use attempts::{Attempt, attempts};
 pub(crate) use enqueue::enqueue;
 pub(crate) use job_view::{
-    Blocked, Cause, Filter, JobView, Running, Sort, State, blocked, count, dead, find, list,
+    Blocked, Cause, Filter, JobView, Running, Sort, State, blocked, count, dead, find, ids, list,
 };
 pub(crate) use progress::{End, Followed, follow};
 pub(crate) use prune::prune;
