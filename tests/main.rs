@@ -89,3 +89,4 @@ mod undo;
 mod upgrade;
 mod verify;
 mod versions;
+mod waiting;

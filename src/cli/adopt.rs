@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args as Clap;
 
 use super::repair::follow;
-use super::table::{clean, print_json};
+use super::table::{clean, counted, print_json};
 use super::{Error, adopt_text};
 use crate::agent::Prefix;
 use crate::operations::Actor;
@@ -75,5 +75,5 @@ fn print_done(done: &Done, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{} was not adopted: {}", clean(prefix), clean(error))?;
     }
     let (adopted, jobs, failed) = (done.adopted.len(), done.jobs.len(), done.failed.len());
-    writeln!(out, "{adopted} adopted, {jobs} repairs queued, {failed} failed")
+    writeln!(out, "{adopted} adopted, {} queued, {failed} failed", counted(jobs, "repair"))
 }

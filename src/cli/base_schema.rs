@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use super::Error;
-use super::table::print_json;
+use super::table::{counted, print_json};
 use crate::operations::migrate::{self, BaseDifference, Baseline, NOT_COMPARED, Verified};
 use crate::service::Instance;
 use crate::telemetry::Printable;
@@ -60,7 +60,8 @@ pub(super) async fn repair(
     if let Some(users @ 1..) = repaired.not_copied {
         writeln!(
             out,
-            "{users} users of auth.users are not in public.users; to copy them: select provisioning.copy_sign_ups();"
+            "not in public.users: {} of auth.users; to copy: select provisioning.copy_sign_ups();",
+            counted(users, "user")
         )?;
     }
     // Made anew, it has none of the rights that deploy/roles.sql gave.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args as Clap;
 
 use super::progress::Reporter;
+use super::table::counted;
 use super::{Error, job_text};
 use crate::agent::{Prefix, Reference};
 use crate::operations::{Actor, convert};
@@ -39,7 +40,7 @@ pub(super) async fn main(
     if agents == 0 {
         writeln!(stdout(), "no agent to convert to {}", to.as_str())?;
     } else if args.dry_run {
-        writeln!(stdout(), "would convert {agents} agents to {}:", to.as_str())?;
+        writeln!(stdout(), "would convert {} to {}:", counted(agents, "agent"), to.as_str())?;
         plan.prefixes.iter().try_for_each(|prefix| writeln!(stdout(), "{prefix}"))?;
     } else if args.wait {
         let mut reporter = Reporter::new(agents);

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::age::age;
-use super::table::{Table, clean, or_dash};
+use super::table::{Table, clean, counted, or_dash};
 use crate::operations::jobs::{
     Attempt, COUNTED, Cause, End, Followed, JobResult, JobView, Kind, Listed, ResultKind, Running,
     Shown, State,
@@ -291,7 +291,7 @@ pub(super) fn failures(out: &mut impl Write, jobs: &[Followed]) -> io::Result<()
 
 /// In words, with the right number of the noun.
 pub(super) fn count(jobs: i64) -> String {
-    format!("{jobs} job{}", if jobs == 1 { "" } else { "s" })
+    counted(jobs, "job")
 }
 
 /// How many jobs were queued.
@@ -318,8 +318,8 @@ pub(super) fn summary(out: &mut impl Write, summary: &RolloutSummary) -> io::Res
     writeln!(out, "{} succeeded, {} failed", count(summary.succeeded), summary.failed.len())?;
     let undone = summary.left + summary.cancelled;
     if let Some(failures) = summary.stopped_after {
-        let noun = if failures == 1 { "failure" } else { "failures" };
-        writeln!(out, "stopped after {failures} {noun}: {undone} agents were not begun")?;
+        let (failures, undone) = (counted(failures, "failure"), counted(undone, "agent"));
+        writeln!(out, "stopped after {failures}: not begun: {undone}")?;
     } else if undone > 0 {
         writeln!(out, "{} cancelled", count(undone))?;
     }

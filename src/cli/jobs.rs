@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use clap::{ArgGroup, Args as Clap, Subcommand, ValueEnum};
 
+use super::age;
 use super::confirm::confirm;
 use super::progress::Reporter;
 use super::table::print_json;
@@ -51,7 +52,7 @@ enum Verb {
     /// Delete succeeded and cancelled jobs that are old; never dead, paused or pending ones
     Prune {
         /// How long ago they ended, such as `30d` or `12h`
-        #[arg(long, default_value = "30d", value_parser = humantime::parse_duration)]
+        #[arg(long, default_value = "30d", value_parser = age::parse)]
         older_than: Duration,
         /// Only count them
         #[arg(long)]
@@ -90,7 +91,7 @@ struct Conditions {
     #[arg(long, value_name = "PATTERN")]
     sqlstate: Option<String>,
     /// Created within this time, such as `2h`
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = age::parse)]
     since: Option<Duration>,
 }
 

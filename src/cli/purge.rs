@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args as Clap;
 
 use super::Error;
-use super::table::{clean, print_json};
+use super::table::{clean, counted, print_json};
 use crate::agent::Prefix;
 use crate::operations::Actor;
 use crate::operations::purge::{self, Report};
@@ -74,5 +74,9 @@ fn print(report: &Report, done: bool) -> io::Result<()> {
     }
     let (item, id) = (report.item.unwrap_or_default(), report.id.unwrap_or_default());
     let verb = if done { "erased" } else { "would erase" };
-    writeln!(stdout(), "{verb} {prefix} (agent {id}, item {item}) with {tables} tables")
+    writeln!(
+        stdout(),
+        "{verb} {prefix} (agent {id}, item {item}) with {}",
+        counted(tables, "table")
+    )
 }

@@ -11,7 +11,7 @@ use tokio_postgres::Client;
 use super::actor::Actor;
 use super::error::Error;
 use super::jobs::{Request, cancel_on};
-use super::wait::{FIRST_PAUSE, LONGEST_PAUSE, Progress, STALLED};
+use super::wait::{FIRST_PAUSE, LONGEST_PAUSE, Progress, STALLED, WorkerWatch};
 use crate::postgres::query;
 use crate::queue::Work;
 use crate::queue::admin::{self, End, Followed};
@@ -77,6 +77,7 @@ struct Rollout<'a, T> {
     open: Vec<i64>,
     summary: RolloutSummary,
     moved: Instant,
+    workers: WorkerWatch,
     tell: T,
 }
 
@@ -91,6 +92,7 @@ impl<'a, T: FnMut(Progress)> Rollout<'a, T> {
             open: Vec::new(),
             summary: RolloutSummary::default(),
             moved: Instant::now(),
+            workers: WorkerWatch::new(),
             tell,
         }
     }
@@ -129,6 +131,7 @@ impl<'a, T: FnMut(Progress)> Rollout<'a, T> {
                 self.moved = Instant::now();
                 (self.tell)(Progress::Stalled);
             }
+            self.workers.look(self.client, &self.open, &mut self.tell).await?;
             if self.summary.failed.len() >= max_failures && !stopped(&self.summary) {
                 self.stop().await?;
             }
@@ -179,6 +182,7 @@ impl<'a, T: FnMut(Progress)> Rollout<'a, T> {
 
     fn show(&mut self, later: usize) {
         self.moved = Instant::now();
+        self.workers.moved();
         let undone = self.waiting.len() + self.open.len() + later;
         let ended = self.agents.saturating_sub(undone);
         let dead = self.summary.failed.len();

@@ -23,6 +23,8 @@ pub(crate) struct Status {
 pub(crate) struct Queue {
     pub role: String,
     pub server_version: String,
+    /// Why the server takes no writes: `standby`, or `setting` where `default_transaction_read_only` is on.
+    pub read_only: Option<String>,
     pub schema_version: Option<i32>,
     pub instances: Vec<Connected>,
     /// Jobs that a session is at.
@@ -51,8 +53,8 @@ pub(crate) struct Connected {
     pub version: String,
     /// Whether it was seen within 30 seconds.
     pub running: bool,
-    pub started_age: f64,
-    pub seen_age: f64,
+    pub started_age: Option<f64>,
+    pub seen_age: Option<f64>,
     pub listening: Option<bool>,
     /// Since its last successful sweep.
     pub sweep_age: Option<f64>,

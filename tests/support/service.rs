@@ -24,7 +24,7 @@ pub fn on_terminal(url: &str, args: &str) -> Command {
     let program = provisioner(url);
     let mut script = Command::new("script");
     script.env_clear().envs(program.get_envs().filter_map(|(key, value)| Some((key, value?))));
-    script.env("PATH", "/usr/bin:/bin").env("SHELL", "/bin/sh").env("TERM", "dumb");
+    script.env("PATH", "/usr/bin:/bin").env("SHELL", "/bin/sh").env("TERM", "xterm");
     let line = format!("stty -echo; exec {} {args}", program.get_program().to_str().unwrap());
     script.args(["-qec", &line, "/dev/null"]);
     script

@@ -19,7 +19,7 @@ pub(crate) use enqueue::enqueue;
 pub(crate) use job_view::{
     Blocked, Cause, Filter, JobView, Running, Sort, State, blocked, count, dead, find, ids, list,
 };
-pub(crate) use progress::{End, Followed, follow};
+pub(crate) use progress::{End, Followed, follow, untaken};
 pub(crate) use prune::prune;
 pub(crate) use replay::{By, JobResult, ReplayError, ResultKind, Target, cancel, replay};
 pub(crate) use troubleshooting::{WayOut, is_plain, next, own_names};

@@ -34,6 +34,13 @@ pub(crate) async fn follow(client: &Client, ids: &[i64]) -> Result<Vec<Followed>
     rows.iter().map(Followed::read).collect()
 }
 
+/// How many of these are pending and due without an instance that takes them.
+pub(crate) async fn untaken(client: &Client, ids: &[i64]) -> Result<i64, Error> {
+    let sql = include_str!("../../../sql/queue/admin/progress_untaken.sql");
+    let rows = client.query_typed(sql, &[(&ids, Type::INT8_ARRAY)]).await?;
+    rows.first().map_or(Ok(0), |row| row.try_get(0))
+}
+
 impl Followed {
     fn read(row: &Row) -> Result<Self, Error> {
         let end = match row.try_get("state")? {
