@@ -72,6 +72,7 @@ mod requests;
 mod resources;
 mod restore;
 mod rotation;
+mod schemas;
 mod secrets;
 mod settings;
 mod signals;

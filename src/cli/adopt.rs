@@ -61,8 +61,11 @@ pub(super) async fn main(
     if args.wait && !done.jobs.is_empty() {
         let adopted = plan.agents.iter().map(|planned| planned.agent.prefix.clone());
         let adopted = adopted.filter(|p| done.adopted.iter().any(|name| name == p.as_str()));
-        let ended = follow(instance, &done.jobs, &adopted.collect::<Vec<_>>()).await?;
-        code = if done.failed.is_empty() { ended } else { code };
+        let adopted: Vec<_> = adopted.collect();
+        let (_, left) = follow(instance, &done.jobs, &adopted, args.json).await?;
+        if !left.is_empty() {
+            code = ExitCode::FAILURE;
+        }
     }
     Ok(code)
 }

@@ -15,7 +15,7 @@ use super::watch::watch;
 use super::{By, Error, job_text};
 use crate::operations::Actor;
 use crate::operations::jobs::{
-    self, Change, Filter, JobResult, Kind, Request, ResultKind, Sort, State, Target,
+    self, Change, Filter, JobResult, Kind, Pruned, Request, ResultKind, Sort, State, Target,
 };
 use crate::service::Instance;
 
@@ -57,6 +57,9 @@ enum Verb {
         /// Only count them
         #[arg(long)]
         dry_run: bool,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -227,8 +230,12 @@ pub(super) async fn main(
         Verb::Replay(args) => replay(actor, instance, args).await,
         Verb::Approve(args) => approve(actor, instance, args).await,
         Verb::Cancel(args) => cancel(actor, instance, args).await,
-        Verb::Prune { older_than, dry_run } => {
+        Verb::Prune { older_than, dry_run, json } => {
             let pruned = jobs::prune(actor, instance, older_than, dry_run).await?;
+            if json {
+                print_json(&mut stdout(), &Pruned { jobs: pruned, dry_run })?;
+                return Ok(ExitCode::SUCCESS);
+            }
             let verb = if dry_run { "would delete" } else { "deleted" };
             writeln!(stdout(), "{verb} {}", job_text::count(pruned))?;
             Ok(ExitCode::SUCCESS)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Client;
 
@@ -31,7 +32,7 @@ pub(crate) struct Listed {
 }
 
 /// A job with all that is known of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Shown {
     #[serde(flatten)]
     pub job: JobView,
@@ -192,6 +193,13 @@ async fn apply(
         }
         Change::Cancel => cancel_on(client, actor, &ids, request).await,
     }
+}
+
+/// How many old jobs were deleted, or would be.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Pruned {
+    pub jobs: i64,
+    pub dry_run: bool,
 }
 
 /// Deletes succeeded and cancelled jobs that ended longer ago than this, or counts them; their number.

@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use tokio_postgres::Client;
 
 use super::actor::Actor;
@@ -33,7 +35,7 @@ impl RolloutLimits {
         Self { canaries: 0, max_failures: usize::MAX, at_a_time: usize::MAX };
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, JsonSchema, Serialize)]
 pub(crate) struct RolloutSummary {
     pub succeeded: usize,
     /// Those that did not.
@@ -47,6 +49,16 @@ pub(crate) struct RolloutSummary {
 }
 
 impl RolloutSummary {
+    /// Of jobs that were followed to their ends all at once.
+    pub(crate) fn of(ended: Vec<Followed>) -> Self {
+        let with = |end| ended.iter().filter(|job| job.end == Some(end)).count();
+        let (succeeded, cancelled) = (with(End::Succeeded), with(End::Cancelled));
+        let bad =
+            |job: &Followed| matches!(job.end, Some(End::Dead | End::Paused | End::Blocked) | None);
+        let failed = ended.into_iter().filter(bad).collect();
+        Self { succeeded, failed, cancelled, ..Self::default() }
+    }
+
     /// Whether all was done that was asked for.
     pub(crate) fn is_clean(&self) -> bool {
         self.failed.is_empty() && self.cancelled == 0 && self.stopped_after.is_none()

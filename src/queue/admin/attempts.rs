@@ -1,11 +1,12 @@
 //! How the attempts at a job ended.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 
 /// An attempt, or several of one worker that gave way one after the other for the same reason. Times are RFC 3339 in UTC.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Attempt {
     /// From 1.
     pub(crate) number: i32,

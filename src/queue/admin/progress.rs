@@ -1,11 +1,12 @@
 //! What becomes of jobs that somebody waits for.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 
 /// How waiting for a job ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum End {
     Succeeded,
@@ -18,7 +19,7 @@ pub(crate) enum End {
 }
 
 /// A job at the moment of a look.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Followed {
     pub(crate) id: i64,
     /// `None`: still in the queue, and moving.

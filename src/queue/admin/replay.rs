@@ -1,5 +1,6 @@
 //! What an operator asks of jobs: to be tried again, to be approved, or to be given up.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
@@ -34,7 +35,7 @@ pub(crate) struct By {
 }
 
 /// What came of the request for one job.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct JobResult {
     pub(crate) id: i64,
     pub(crate) kind: Option<Kind>,
@@ -49,7 +50,7 @@ pub(crate) struct JobResult {
     pub(crate) end: Option<super::End>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ResultKind {
     Done,
