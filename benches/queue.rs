@@ -38,7 +38,7 @@ pub async fn run(bench: &mut Bench) {
         ("claim with 1,000,000 finished jobs", FINISHED),
         ("claim with 20,000 jobs behind a dead one", BLOCKED),
     ] {
-        root.batch_execute("truncate provisioning.jobs").await.unwrap();
+        root.batch_execute("truncate provisioning.jobs, provisioning.attempts").await.unwrap();
         assert_eq!(claim(&worker).await, 0, "a plan is made while the queue is empty, and kept");
         root.batch_execute(jobs).await.unwrap();
         root.batch_execute(DUE).await.unwrap();

@@ -63,8 +63,8 @@ begin
             -- Whoever comes behind us waits, too: briefly, and seldom.
             set local lock_timeout = '20ms';
             lock table public.agents, public.whatsapp_configuration, provisioning.migrations,
-                provisioning.repeatables, provisioning.jobs, provisioning.agents, provisioning.agent_tables,
-                provisioning.agent_types, provisioning.deleted_agents in access exclusive mode;
+                provisioning.repeatables, provisioning.jobs, provisioning.attempts, provisioning.agents,
+                provisioning.agent_tables, provisioning.agent_types, provisioning.deleted_agents in access exclusive mode;
             exit;
         exception when lock_not_available then
             if clock_timestamp() > deadline then
@@ -84,13 +84,13 @@ grant select on provisioning.migrations, provisioning.repeatables to agent_provi
 
 -- What decides which agents go: written by functions, which prove what they write. An older version of this
 -- script granted more.
-revoke all on provisioning.jobs, provisioning.agents, provisioning.deleted_agents, public.agents,
+revoke all on provisioning.jobs, provisioning.attempts, provisioning.agents, provisioning.deleted_agents, public.agents,
     public.whatsapp_configuration from agent_provisioner;
 revoke all on sequence provisioning.jobs_id_seq from agent_provisioner;
 drop policy if exists worker_delete on public.agents;
 drop policy if exists worker_select on public.whatsapp_configuration;
 drop policy if exists worker_update on public.whatsapp_configuration;
-grant select on provisioning.jobs, provisioning.agents, provisioning.deleted_agents to agent_provisioner;
+grant select on provisioning.jobs, provisioning.attempts, provisioning.agents, provisioning.deleted_agents to agent_provisioner;
 -- Without the keys that a deletion has taken off: those are given back with an operator's rights.
 grant update (template_version, reference) on provisioning.agents to agent_provisioner;
 grant execute on function provisioning.settle(bigint, text, double precision),
@@ -98,7 +98,7 @@ grant execute on function provisioning.settle(bigint, text, double precision),
     provisioning.record_failure(bigint, integer, integer, text, double precision, double precision, boolean,
         text, boolean, jsonb),
     provisioning.is_free(bigint), provisioning.enqueue(text, bigint[], boolean, integer, text, text, smallint),
-    provisioning.reconcile(), provisioning.replay(bigint[], text, text[], text, text, boolean),
+    provisioning.reconcile(), provisioning.replay(bigint[], text, text[], text, text, boolean, boolean),
     provisioning.cancel(bigint[], text, text, boolean), provisioning.end_blocked(bigint),
     provisioning.prune(double precision, bigint, bigint, boolean),
     provisioning.enter_agent(bigint, integer, text) to agent_provisioner;
@@ -156,6 +156,9 @@ create policy worker on provisioning.repeatables for select to agent_provisioner
     using ((select current_user = 'agent_provisioner'));
 drop policy if exists worker on provisioning.jobs;
 create policy worker on provisioning.jobs for select to agent_provisioner
+    using ((select current_user = 'agent_provisioner'));
+drop policy if exists worker on provisioning.attempts;
+create policy worker on provisioning.attempts for select to agent_provisioner
     using ((select current_user = 'agent_provisioner'));
 drop policy if exists worker on provisioning.agents;
 create policy worker on provisioning.agents for all to agent_provisioner

@@ -55,6 +55,10 @@ update provisioning.jobs set state = 'pending', finished_at = null where id = 3 
 update provisioning.jobs set priority = 1                                                                | 42501
 delete from provisioning.jobs                                                                            | 42501
 truncate provisioning.jobs                                                                               | 42501
+insert into provisioning.attempts select from (values (1)) v                                             | 42501
+update provisioning.attempts set number = 2                                                              | 42501
+delete from provisioning.attempts                                                                        | 42501
+select provisioning.note_attempt(1, 'failed', 1, null, null)                                             | 42501
 do $$ begin lock table provisioning.jobs in share mode; end $$                                           | 42501
 select from provisioning.jobs for key share                                                              | 42501
 alter table provisioning.jobs disable trigger all                                                        | 42501

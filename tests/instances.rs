@@ -70,7 +70,10 @@ async fn instances_that_differ_name_the_setting_once_and_those_that_agree_never(
     assert_eq!(warned(&two), [""; 0]);
     assert_eq!(differing(&one, "retention").await, "0");
     let [(severity, found)] = &*doctor(&db, WORKER, &[]).await else { panic!() };
-    assert_eq!((&**severity, &**found), ("ok", "2 run, configured alike and as this command"));
+    assert_eq!(
+        (&**severity, &**found),
+        ("ok", "2 run, configured alike, configured as this command")
+    );
     let other = [("PROVISIONER_DEPROVISION__RETENTION", "1h")];
     let [(severity, found)] = &*doctor(&db, WORKER, &other).await else { panic!() };
     assert!(severity == "ok" && found.contains("retention"), "no fault of theirs: {found}");

@@ -111,7 +111,7 @@ async fn a_claim_reads_few_jobs_of_a_long_queue() {
     due_is_found(&db, 500).await;
     admin
         .run(
-            "truncate provisioning.jobs;
+            "truncate provisioning.jobs, provisioning.attempts;
              insert into provisioning.jobs (kind, agent_id, agent_prefix, state, finished_at)
              select 'provision', 0, 'agt_stuck_' || n, 'dead', now() from generate_series(1, 60) n;
              insert into provisioning.jobs (kind, agent_id, agent_prefix)

@@ -1,6 +1,7 @@
 //! A server that answers, and refuses.
 
 use agent_provisioner::dev_server::SUPERUSER;
+use serde_json::Value;
 
 use crate::support::{
     ADMIN, Admin, Database, Server, Service, Standby, WORKER, ask, expect, get, json, until,
@@ -27,7 +28,7 @@ async fn an_error_of_a_statement_is_no_broken_connection_and_names_the_statement
     service.logged(REFUSED).await;
     answers(&http, "statement_refused").await;
     let line = service.log().lines().find(|line| line.contains(REFUSED)).unwrap().to_owned();
-    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let line: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(
         line["error"],
         "cannot look at the queue: permission denied for function claim (SQLSTATE 42501)"
@@ -81,6 +82,10 @@ async fn a_standby_is_called_one() {
     assert!(failures[0]["found"].as_str().unwrap().contains("standby"));
     // What only reads works, and what writes says why it does not.
     expect(&ask(&worker, &["jobs", "list"]).await, 0, &["no jobs"]);
+    assert_eq!(json(&ask(&worker, &["status", "--json"]).await)["read_only"], "standby");
+    expect(&ask(&worker, &["status"]).await, 0, &["standby"]);
+    let writable = json(&ask(&db.url(WORKER), &["status", "--json"]).await);
+    assert_eq!(writable["read_only"], Value::Null);
     let read_only = ["the server is read-only, as a standby or by default_transaction_read_only: "];
     let prune = ["jobs", "prune", "--older-than", "0s"];
     expect(&ask(&worker, &prune).await, 1, &read_only);
@@ -108,6 +113,7 @@ async fn a_server_that_is_set_to_read_only_is_called_that() {
     let doctor = json(&ask(&db.url(WORKER), &["doctor", "--json"]).await);
     let of_writes = doctor.as_array().unwrap().iter().find(|finding| finding["what"] == "writes");
     assert_eq!(of_writes.unwrap()["severity"], "failure");
+    assert_eq!(json(&ask(&db.url(WORKER), &["status", "--json"]).await)["read_only"], "setting");
     set("reset default_transaction_read_only").await;
     root.settled().await;
     answers(&http, "ready").await;

@@ -49,8 +49,11 @@ async fn a_dead_job_says_what_to_do_and_comes_back_when_that_is_done() {
 }
 
 /// Differs from run to run.
-const VARYING: [(&str, &str); 2] =
-    [(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", "[time]"), (r"took +\d.*", "took [duration]")];
+const VARYING: [(&str, &str); 3] = [
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", "[time]"),
+    (r"took +\d.*", "took [duration]"),
+    (r", [\d.]+ ms on \S+ \(pid \d+\)", ", [duration] on [host]"),
+];
 
 /// Of each job its id and what became of it, by `--json`.
 fn results(output: &Output) -> Vec<String> {

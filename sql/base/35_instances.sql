@@ -29,7 +29,8 @@ returns table (setting text, own text, other text, host text, pid integer)
     order by s.key, i.host, i.pid
 $$;
 
--- Refreshes an instance's row, forgets instances that are gone, sends the instance's notification to itself
+-- Refreshes an instance's row, forgets instances that are gone (one that ended without a word is remembered for an hour, or until
+-- another has started on its host), sends the instance's notification to itself
 -- (where there is a payload), and returns what differs: at least one row.
 create or replace function provisioning.show_instance(
     me bigint, host text, pid integer, version text, settings jsonb, state jsonb, channel text, payload text
@@ -51,6 +52,8 @@ begin
     where i.id in (
         select g.id from provisioning.instances g
         where not provisioning.is_current(g.seen_at)
+          and (g.seen_at not between now() - interval '1 hour' and now()
+               or exists (select from provisioning.instances r where r.host = g.host and r.started_at > g.seen_at))
         for update skip locked);
     if payload is not null then
         sent := provisioning.notify(channel, payload);

@@ -362,6 +362,8 @@ begin
         raise exception 'job % does not wait for the tables of a former agent %', job, former
             using errcode = 'object_not_in_prerequisite_state';
     end if;
+    perform provisioning.note_attempt(
+        job, 'succeeded', extract(epoch from clock_timestamp() - now())::float8, old.outcome, null);
     insert into provisioning.jobs (kind, agent_id, agent_prefix, unreported)
     select 'deprovision', former, old.agent_prefix, not exists (
         select from provisioning.deleted_agents d where d.agent_id = former)

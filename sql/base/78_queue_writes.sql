@@ -16,6 +16,43 @@ create or replace function provisioning.requester(who text) returns text
     select coalesce(nullif(current_setting('role'), 'none'), session_user) || coalesce(' (' || left(who, 100) || ')', '')
 $$;
 
+-- Records how an attempt at a job ended. Whose it was is in the settings provisioning.host and provisioning.pid of the
+-- transaction. Not granted: definers call it, under their settings.
+-- seconds: how long it took
+-- error: as in record_failure, and with the key ago: so many seconds ago it ended
+create or replace function provisioning.note_attempt(
+    job bigint, result text, seconds double precision, outcome text, error jsonb
+) returns void
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+    worker_host constant text := left(nullif(current_setting('provisioning.host', true), ''), 255);
+    worker_pid  constant integer := substring(current_setting('provisioning.pid', true) from '^\d{1,9}$')::integer;
+    took        constant interval := seconds * interval '1 second';
+    ended       constant timestamptz := clock_timestamp()
+                                        - coalesce((error ->> 'ago')::double precision, 0) * interval '1 second';
+    last        provisioning.attempts;
+begin
+    select a.* into last from provisioning.attempts a
+    where a.job = note_attempt.job
+    order by a.number desc
+    limit 1;
+    if note_attempt.result = 'gave_way' and last.result = 'gave_way'
+        and (last.host, last.pid, last.error_code, last.sqlstate) is not distinct from
+            (worker_host, worker_pid, error ->> 'code', left(error ->> 'sqlstate', 5))
+    then
+        update provisioning.attempts a
+        set times = a.times + 1, ended_at = ended, duration = took, error = left(note_attempt.error ->> 'text', 2000)
+        where a.job = last.job and a.number = last.number;
+    else
+        insert into provisioning.attempts (
+            job, number, result, started_at, ended_at, duration, host, pid, outcome, error, error_code, sqlstate)
+        values (note_attempt.job, coalesce(last.number, 0) + 1, note_attempt.result, ended - took, ended, took, worker_host,
+            worker_pid, note_attempt.outcome, left(note_attempt.error ->> 'text', 2000), note_attempt.error ->> 'code',
+            left(note_attempt.error ->> 'sqlstate', 5));
+    end if;
+end $$;
+
 -- Records that a claimed job is done. A deletion is done when its agent is neither registered nor in public.agents.
 -- What is known of an earlier deletion of an agent that was put back under its id is forgotten: the agent
 -- may have another owner by now.
@@ -43,6 +80,7 @@ begin
         raise exception 'the deletion of agent % is not done', settled.agent_id
             using errcode = 'object_not_in_prerequisite_state';
     end if;
+    perform provisioning.note_attempt(settle.job, 'succeeded', settle.seconds, settle.outcome, null);
     update provisioning.jobs j
     set state = 'succeeded', outcome = settle.outcome, finished_at = clock_timestamp(),
         duration = settle.seconds * interval '1 second'
@@ -97,7 +135,7 @@ end $$;
 -- gave_way: whether it gave way to a lock
 -- wanted: the lock on shared tables that was not to be had
 -- waited: whether it waited for that in vain
--- error: in parts, an object with the keys text, sqlstate, code, file, line, statement, detail, hint and relations.
+-- error: in parts, an object with the keys text, sqlstate, code, file, line, statement, detail, hint, relations and ago.
 --   What is too long is cut off: whoever knows the worker's password calls this.
 create or replace function provisioning.record_failure(
     job bigint, claimed integer, used integer, state text, wait double precision,
@@ -139,6 +177,13 @@ begin
         duration = seconds * interval '1 second'
     where j.id = job and j.state || '' = 'pending' and j.attempts = claimed
     returning j.give_ways into times;
+    if found then
+        perform provisioning.note_attempt(
+            record_failure.job,
+            case when record_failure.state = 'paused' then 'paused'
+                when used = 0 and record_failure.state = 'pending' then 'gave_way' else 'failed' end,
+            seconds, null, error);
+    end if;
     return times;
 end $$;
 
@@ -263,13 +308,16 @@ end $$;
 -- With that the owner of the schema confirms a paused deletion, and a deletion whose id is given. He may also take
 -- up a cancelled deletion, while the agent's row is gone and its tables are there. Nobody else puts
 -- a paused or cancelled deletion back; what others put back stays unconfirmed.
+-- A pending job behind a dead or paused one stays as it is: it could not run. Unless that one goes back by the same call.
 -- ids, prefix: both null: every job in those states
 -- states: those that are meant: dead, paused, pending
 -- who: besides the role
+-- named: a person has given these ids. False: a filter has found them, and nothing is confirmed by that
 create or replace function provisioning.replay(
-    ids bigint[], prefix text, states text[], reason text, who text, dry_run boolean
+    ids bigint[], prefix text, states text[], reason text, who text, dry_run boolean, named boolean default true
 ) returns table (
-    id bigint, kind text, agent_prefix text, state text, twin bigint, twin_state text, picked boolean, told bigint
+    id bigint, kind text, agent_prefix text, state text, twin bigint, twin_state text, behind bigint, picked boolean,
+    told bigint
 )
     language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
     set plan_cache_mode = force_custom_plan as $$
@@ -281,7 +329,7 @@ declare
                                      else array(select unnest(states) intersect values ('dead'), ('pending')) end;
 begin
     perform provisioning.refuse_in_trigger();
-    if not operator and (not 'dead' = any (states) or exists (
+    if not operator and (array['paused'] = states or exists (
         select from provisioning.jobs j where j.id = any (ids) and j.state = 'paused'))
     then
         raise exception 'permission denied to approve a deletion'
@@ -290,7 +338,7 @@ begin
     end if;
     return query
     with asked as materialized (
-        select j.id, j.kind, j.agent_prefix, j.state, f.fits, t.id as twin, t.state as twin_state
+        select j.id, j.kind, j.agent_prefix, j.state, f.fits, t.id as twin, t.state as twin_state, b.id as behind
         from provisioning.jobs j
         left join lateral (
             select t.id, t.state
@@ -309,7 +357,7 @@ begin
         ) t on true
         cross join lateral (
             select j.state = any (meant)
-                or operator and 'dead' = any (meant) and j.id = any (ids)
+                or operator and named and 'dead' = any (meant) and j.id = any (ids)
                 and j.state = 'cancelled' and j.kind = 'deprovision'
                 and exists (select from provisioning.agents b where b.agent_id = j.agent_id)
                 and not exists (select from provisioning.living_agents(array[j.agent_id]))
@@ -317,13 +365,21 @@ begin
                                 where o.agent_id = j.agent_id and o.kind = j.kind
                                   and (o.id > j.id or o.state in ('pending', 'paused', 'dead'))) as fits
         ) f
+        left join lateral (
+            select w.earlier as id
+            from provisioning.job_waits w
+            where j.state = 'pending' and w.job = j.id and w.earlier_state in ('dead', 'paused')
+              and not (w.earlier_state = any (meant) and coalesce(w.earlier = any (ids), false))
+            order by w.earlier
+            limit 1
+        ) b on true
         where j.id = any (ids)
            or ids is null and j.state = any (meant) and (prefix is null or j.agent_prefix = prefix)
     ), picked as materialized (
         -- Skips what a worker holds: it is cancelling that very job.
         select j.id
         from provisioning.jobs j join asked a on a.id = j.id
-        where j.state = a.state and a.fits and a.twin is null
+        where j.state = a.state and a.fits and a.twin is null and a.behind is null
         for update of j skip locked
     ), replayed as (
         update provisioning.jobs j
@@ -332,7 +388,7 @@ begin
             due_at = case j.state when 'pending' then j.due_at else now() end,
             replayed_by = provisioning.requester(who), replayed_at = now(), replay_reason = left(reason, 1000),
             deletion_confirmed = j.deletion_confirmed
-                or operator and j.kind = 'deprovision' and (ids is not null or j.state = 'paused')
+                or operator and j.kind = 'deprovision' and (ids is not null and named or j.state = 'paused')
         from picked p
         where p.id = j.id and not dry_run
         returning j.id
@@ -340,7 +396,7 @@ begin
         select provisioning.notify('agent_provisioning') from (select from replayed limit 1) r
     )
     select
-        coalesce(a.id, m.id), a.kind, a.agent_prefix, a.state, a.twin, a.twin_state,
+        coalesce(a.id, m.id), a.kind, a.agent_prefix, a.state, a.twin, a.twin_state, a.behind,
         -- Not a join: without statistics on a CTE that is a loop within a loop.
         coalesce(a.id in (select p.id from picked p), false),
         (select count(*) from told)

@@ -80,6 +80,27 @@ alter table provisioning.jobs set (
     autovacuum_vacuum_threshold = 200
 );
 
+-- How each attempt at a job ended: the last error of a job is overwritten by the next. An attempt whose worker was killed
+-- leaves no row, as its transaction has left nothing.
+create table provisioning.attempts (
+    job        bigint not null references provisioning.jobs on delete cascade,
+    number     integer not null,        -- from 1
+    -- failed: it counts as a failure. gave_way: it does not, and the job is tried again. paused: a person has to approve it.
+    result     text not null check (result in ('succeeded', 'failed', 'gave_way', 'paused')),
+    -- Attempts of one host that gave way one after the other for the same reason are one row.
+    times      integer not null default 1,
+    started_at timestamptz not null,    -- the first of them
+    ended_at   timestamptz not null,    -- the last of them
+    duration   interval not null,       -- of the last
+    host       text,                    -- the worker's
+    pid        integer,                 -- of the worker's process, as its host numbers it
+    outcome    text,                    -- as in jobs
+    error      text,
+    error_code text,
+    sqlstate   text,
+    primary key (job, number)
+);
+
 -- What only the deleted row of an agent knew, until the worker has done the deletion. A row here is also
 -- the proof that somebody deleted the agent. The trigger cannot write this to the job: it would wait
 -- for the worker, who has the job locked and waits for the row of the agent.

@@ -3,7 +3,7 @@
 -- Which instance takes a job is chance. Where two of them differ in a setting that decides what a job does, so
 -- is what becomes of an agent. So each instance shows its settings to the others.
 
--- A row that was not refreshed for 30 seconds belongs to an instance that is gone, and is not counted.
+-- A row that was not refreshed for 30 seconds belongs to an instance that is gone, and is not counted. It is shown for an hour.
 create table provisioning.instances (
     id         bigint primary key,          -- drawn at random by the instance when it starts
     host       text not null,

@@ -30,16 +30,17 @@ with live as materialized (
 select jsonb_build_object(
     'role', current_user,
     'server_version', current_setting('server_version'),
+    'read_only', case when pg_is_in_recovery() then 'standby' when current_setting('transaction_read_only') = 'on' then 'setting' end,
     'schema_version', (select max(m.version) from provisioning.migrations m),
     'instances', (
         select coalesce(jsonb_agg(jsonb_build_object(
             'host', i.host, 'pid', i.pid, 'version', i.version,
             'running', provisioning.is_current(i.seen_at),
-            'started_age', extract(epoch from now() - i.started_at),
-            'seen_age', extract(epoch from now() - i.seen_at),
+            'started_age', case when isfinite(i.started_at) then extract(epoch from now() - i.started_at) end,
+            'seen_age', case when isfinite(i.seen_at) then extract(epoch from now() - i.seen_at) end,
             -- At its first report it has heard nothing yet.
             'listening', nullif(i.state -> 'listening', case when i.started_at > now() - interval '15 seconds' then 'false'::jsonb end),
-            'sweep_age', extract(epoch from now()) - nullif((i.state ->> 'last_sweep')::float8, 0),
+            'sweep_age', extract(epoch from now()) - nullif(nullif(nullif((i.state ->> 'last_sweep')::float8, 0), 'infinity'), '-infinity'),
             'sweeps_failed', i.state -> 'sweeps_failed',
             'found_missing', i.state -> 'found_missing',
             'found_orphaned', i.state -> 'found_orphaned'

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::by_hand::by_hand;
@@ -18,7 +19,7 @@ pub const NOT_COMPARED: &str = "what other roles than PUBLIC, anon, authenticate
      identity; policies for other roles, even where a role of the API is a member of one";
 
 /// One difference.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub struct BaseDifference {
     /// `missing`, `differs` or `extra`.
     pub change: &'static str,

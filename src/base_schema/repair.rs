@@ -1,5 +1,7 @@
 //! Puts the base schema back, and records a schema that was restored without its ledger.
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Transaction};
 
@@ -14,7 +16,7 @@ use crate::postgres::migrate::{
 use crate::postgres::{MigrateError, query};
 
 /// What a repair came to.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub struct Repaired {
     /// What differed, and does no longer.
     pub put_back: Vec<BaseDifference>,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args as Clap;
 
 use super::repair::follow;
-use super::table::{clean, print_json};
+use super::table::{clean, counted, print_json};
 use super::{Error, adopt_text};
 use crate::agent::Prefix;
 use crate::operations::Actor;
@@ -61,8 +61,11 @@ pub(super) async fn main(
     if args.wait && !done.jobs.is_empty() {
         let adopted = plan.agents.iter().map(|planned| planned.agent.prefix.clone());
         let adopted = adopted.filter(|p| done.adopted.iter().any(|name| name == p.as_str()));
-        let ended = follow(instance, &done.jobs, &adopted.collect::<Vec<_>>()).await?;
-        code = if done.failed.is_empty() { ended } else { code };
+        let adopted: Vec<_> = adopted.collect();
+        let (_, left) = follow(instance, &done.jobs, &adopted, args.json).await?;
+        if !left.is_empty() {
+            code = ExitCode::FAILURE;
+        }
     }
     Ok(code)
 }
@@ -75,5 +78,5 @@ fn print_done(done: &Done, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{} was not adopted: {}", clean(prefix), clean(error))?;
     }
     let (adopted, jobs, failed) = (done.adopted.len(), done.jobs.len(), done.failed.len());
-    writeln!(out, "{adopted} adopted, {jobs} repairs queued, {failed} failed")
+    writeln!(out, "{adopted} adopted, {} queued, {failed} failed", counted(jobs, "repair"))
 }

@@ -1,4 +1,15 @@
-//! How long ago, in the words of a table: one or two units.
+//! How long ago: as it is printed, and as it is typed.
+
+use std::time::Duration;
+
+/// More than any row is old, and little enough for the server to subtract it from a date.
+const LONGEST: Duration = Duration::from_hours(24 * 365 * 100);
+
+/// An age as an argument, such as `2h` or `30d`.
+pub(super) fn parse(text: &str) -> Result<Duration, String> {
+    let age = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if age > LONGEST { Err("at most 100 years".to_owned()) } else { Ok(age) }
+}
 
 /// Such as `12 s`, `5 min`, `3 h 5 min`, `4 d 2 h`. What is not to come before now is `0 s`.
 pub(super) fn age(seconds: f64) -> String {

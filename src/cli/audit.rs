@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::table::{clean, print_json};
+use super::table::{clean, counted, print_json};
 use super::{Error, audit_text, instance};
 use crate::audit::{Baseline, Project, Report, Severity, Summary, markdown, sarif};
 use crate::config::Config;
@@ -129,8 +129,8 @@ pub(super) async fn main(args: Args, mut config: Config) -> Result<ExitCode, Err
     let mut out = stdout().lock();
     if let Some(file) = args.write_baseline {
         Baseline::of(&report.findings).write(&file)?;
-        let (count, file) = (report.findings.len(), clean(&file.display().to_string()));
-        writeln!(out, "{count} findings written to {file}")?;
+        let count = counted(report.findings.len(), "finding");
+        writeln!(out, "{count} written to {}", clean(&file.display().to_string()))?;
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(baseline) = baseline {

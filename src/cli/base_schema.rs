@@ -4,8 +4,10 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use super::Error;
-use super::table::print_json;
-use crate::operations::migrate::{self, BaseDifference, Baseline, NOT_COMPARED, Verified};
+use super::table::{counted, print_json};
+use crate::operations::migrate::{
+    self, BaseDifference, Baseline, BaselineReport, NOT_COMPARED, Verified, VerifyReport,
+};
 use crate::service::Instance;
 use crate::telemetry::Printable;
 
@@ -17,22 +19,18 @@ pub(super) async fn verify(
     let Verified { ledger, differences } = migrate::verify(instance).await?;
     let ledger = ledger.map(|error| error.to_string());
     if json {
-        let report = serde_json::json!({
-            "ledger": ledger,
-            "differences": differences,
-            "not_compared": NOT_COMPARED,
-        });
-        print_json(out, &report)?;
-    } else {
-        if let Some(ledger) = &ledger {
-            writeln!(out, "{}", Printable(ledger))?;
-        }
-        list(out, &differences)?;
-        if differences.is_empty() {
-            writeln!(out, "the base schema is as this program makes it")?;
-        }
-        writeln!(out, "not compared: {NOT_COMPARED}")?;
+        let clean = differences.is_empty() && ledger.is_none();
+        print_json(out, &VerifyReport { ledger, differences, not_compared: NOT_COMPARED })?;
+        return Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
+    if let Some(ledger) = &ledger {
+        writeln!(out, "{}", Printable(ledger))?;
+    }
+    list(out, &differences)?;
+    if differences.is_empty() {
+        writeln!(out, "the base schema is as this program makes it")?;
+    }
+    writeln!(out, "not compared: {NOT_COMPARED}")?;
     Ok(if differences.is_empty() && ledger.is_none() {
         ExitCode::SUCCESS
     } else {
@@ -45,8 +43,14 @@ pub(super) async fn repair(
     out: &mut impl Write,
     instance: &Instance,
     force: bool,
+    json: bool,
 ) -> Result<ExitCode, Error> {
     let repaired = migrate::repair(instance, force).await?;
+    let code = if repaired.left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    if json {
+        print_json(out, &repaired)?;
+        return Ok(code);
+    }
     for difference in &repaired.put_back {
         writeln!(out, "put right: {}", Printable(difference))?;
     }
@@ -60,7 +64,8 @@ pub(super) async fn repair(
     if let Some(users @ 1..) = repaired.not_copied {
         writeln!(
             out,
-            "{users} users of auth.users are not in public.users; to copy them: select provisioning.copy_sign_ups();"
+            "not in public.users: {} of auth.users; to copy: select provisioning.copy_sign_ups();",
+            counted(users, "user")
         )?;
     }
     // Made anew, it has none of the rights that deploy/roles.sql gave.
@@ -71,11 +76,26 @@ pub(super) async fn repair(
             "now run deploy/roles.sql: the worker's role has no rights on what was made anew"
         )?;
     }
-    Ok(if repaired.left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(code)
 }
 
-pub(super) async fn baseline(out: &mut impl Write, instance: &Instance) -> Result<ExitCode, Error> {
-    match migrate::baseline(instance).await? {
+pub(super) async fn baseline(
+    out: &mut impl Write,
+    instance: &Instance,
+    json: bool,
+) -> Result<ExitCode, Error> {
+    let baseline = migrate::baseline(instance).await?;
+    if json {
+        let (recorded, version) =
+            (matches!(baseline, Baseline::Recorded), migrate::schema_version());
+        let (differences, code) = match baseline {
+            Baseline::Refused(differences) => (differences, ExitCode::FAILURE),
+            Baseline::Nothing | Baseline::Recorded => (Vec::new(), ExitCode::SUCCESS),
+        };
+        print_json(out, &BaselineReport { recorded, version, differences })?;
+        return Ok(code);
+    }
+    match baseline {
         Baseline::Nothing => writeln!(out, "the schema is recorded already")?,
         Baseline::Recorded => {
             writeln!(out, "recorded version {}", migrate::schema_version())?;

@@ -1,14 +1,16 @@
 //! `agent-provisioner agents convert`
 
-use std::io::{Write, stdout};
+use std::io::{self, Write, stdout};
 use std::process::ExitCode;
 
 use clap::Args as Clap;
 
 use super::progress::Reporter;
+use super::table::{counted, print_json};
 use super::{Error, job_text};
 use crate::agent::{Prefix, Reference};
-use crate::operations::{Actor, convert};
+use crate::operations::convert::{self, Plan};
+use crate::operations::{Actor, Asked};
 use crate::service::Instance;
 
 #[derive(Debug, Clap)]
@@ -24,6 +26,9 @@ pub(super) struct Args {
     /// Follow the jobs to their ends
     #[arg(long)]
     wait: bool,
+    /// As a JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) async fn main(
@@ -33,22 +38,38 @@ pub(super) async fn main(
 ) -> Result<ExitCode, Error> {
     let to = args.reference;
     let plan = convert::plan(instance, &args.prefixes, to).await?;
-    job_text::held_back(&plan.held_back)?;
+    let json = args.json;
+    if !json {
+        job_text::held_back(&plan.held_back)?;
+    }
     let agents = plan.prefixes.len();
+    let prefixes = plan.prefixes.iter().map(ToString::to_string).collect();
+    let mut asked = Asked { agents: prefixes, ..Asked::default() };
     let mut clean = plan.held_back.is_empty();
-    if agents == 0 {
-        writeln!(stdout(), "no agent to convert to {}", to.as_str())?;
-    } else if args.dry_run {
-        writeln!(stdout(), "would convert {agents} agents to {}:", to.as_str())?;
-        plan.prefixes.iter().try_for_each(|prefix| writeln!(stdout(), "{prefix}"))?;
+    if agents == 0 || args.dry_run {
+        if !json {
+            would(&plan)?;
+        }
     } else if args.wait {
         let mut reporter = Reporter::new(agents);
         let tell = |progress| reporter.tell(progress);
         let summary = convert::follow(actor, instance, &plan, tell).await?;
-        job_text::summary(&mut stdout().lock(), &summary)?;
+        if !json {
+            job_text::summary(&mut stdout().lock(), &summary)?;
+        }
         clean &= summary.is_clean();
+        asked.summary = Some(summary);
     } else {
-        job_text::queued(&convert::request(actor, instance, &plan).await?)?;
+        let queued = convert::request(actor, instance, &plan).await?;
+        if !json {
+            job_text::queued(&queued)?;
+        }
+        asked.jobs = Some(queued.jobs);
+    }
+    let code = if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    if json {
+        print_json(&mut stdout(), &Asked { held_back: plan.held_back, ..asked })?;
+        return Ok(code);
     }
     let theirs = instance.config.reference;
     if theirs != to {
@@ -58,5 +79,14 @@ pub(super) async fn main(
             "new agents still get {theirs}: set reference = \"{to}\" and restart the service"
         )?;
     }
-    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(code)
+}
+
+fn would(plan: &Plan) -> io::Result<()> {
+    let (agents, to) = (plan.prefixes.len(), plan.to.as_str());
+    if agents == 0 {
+        return writeln!(stdout(), "no agent to convert to {to}");
+    }
+    writeln!(stdout(), "would convert {} to {to}:", counted(agents, "agent"))?;
+    plan.prefixes.iter().try_for_each(|prefix| writeln!(stdout(), "{prefix}"))
 }

@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 
 use super::age::age;
-use super::table::{Table, clean, or_dash};
+use super::table::{Table, clean, counted, or_dash};
 use crate::operations::jobs::{
-    COUNTED, Cause, End, Followed, JobResult, JobView, Kind, Listed, ResultKind, Running, Shown,
-    State,
+    Attempt, COUNTED, Cause, End, Followed, JobResult, JobView, Kind, Listed, ResultKind, Running,
+    Shown, State,
 };
 use crate::operations::{HeldBack, Queued, RolloutSummary};
 
@@ -114,7 +114,7 @@ fn on(running: &Running, job: &JobView) -> String {
 }
 
 pub(super) fn show(out: &mut impl Write, shown: &Shown) -> io::Result<()> {
-    let Shown { job, next } = shown;
+    let Shown { job, history, next } = shown;
     let (state, prefix) = (job.state.as_str(), clean(&job.agent_prefix));
     writeln!(
         out,
@@ -165,8 +165,35 @@ pub(super) fn show(out: &mut impl Write, shown: &Shown) -> io::Result<()> {
     facts.fact("replayed by", job.replayed_by.as_ref());
     facts.fact("replayed at", job.replayed_at.as_ref());
     facts.fact("reason", job.replay_reason.as_ref());
+    for (index, attempt) in history.iter().enumerate() {
+        facts.fact(if index == 0 { "history" } else { "" }, Some(line(attempt, job)));
+    }
     facts.fact("next", Some(next));
     facts.print(out, 2)
+}
+
+/// An attempt. What is the job's own error is shown once.
+fn line(attempt: &Attempt, job: &JobView) -> String {
+    let Attempt { number, times, started_at, ended_at, duration_ms, host, pid, .. } = attempt;
+    let started = started_at.as_deref().unwrap_or_default();
+    let took = duration_ms.map_or_else(String::new, |ms| format!(", {ms} ms"));
+    let when = if *times == 1 {
+        format!("{started}{took}")
+    } else {
+        let ended = ended_at.as_deref().unwrap_or_default();
+        format!("{times} times from {started} to {ended}, the last{}", took.trim_start_matches(','))
+    };
+    let worker = match (host, pid) {
+        (Some(host), Some(pid)) => format!(" on {host} (pid {pid})"),
+        (Some(host), None) => format!(" on {host}"),
+        (None, _) => String::new(),
+    };
+    let result = attempt.result.replace('_', " ");
+    let result =
+        attempt.outcome.as_ref().map_or(result.clone(), |outcome| format!("{result}, {outcome}"));
+    let other = attempt.error.as_ref().filter(|error| job.cause.error.as_ref() != Some(error));
+    let error = other.map_or_else(String::new, |error| format!(": {error}"));
+    format!("{number}. {when}{worker}: {result}{error}")
 }
 
 /// What the kind alone does not say.
@@ -264,7 +291,7 @@ pub(super) fn failures(out: &mut impl Write, jobs: &[Followed]) -> io::Result<()
 
 /// In words, with the right number of the noun.
 pub(super) fn count(jobs: i64) -> String {
-    format!("{jobs} job{}", if jobs == 1 { "" } else { "s" })
+    counted(jobs, "job")
 }
 
 /// How many jobs were queued.
@@ -291,8 +318,8 @@ pub(super) fn summary(out: &mut impl Write, summary: &RolloutSummary) -> io::Res
     writeln!(out, "{} succeeded, {} failed", count(summary.succeeded), summary.failed.len())?;
     let undone = summary.left + summary.cancelled;
     if let Some(failures) = summary.stopped_after {
-        let noun = if failures == 1 { "failure" } else { "failures" };
-        writeln!(out, "stopped after {failures} {noun}: {undone} agents were not begun")?;
+        let (failures, undone) = (counted(failures, "failure"), counted(undone, "agent"));
+        writeln!(out, "stopped after {failures}: not begun: {undone}")?;
     } else if undone > 0 {
         writeln!(out, "{} cancelled", count(undone))?;
     }

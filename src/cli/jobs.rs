@@ -5,15 +5,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args as Clap, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args as Clap, Subcommand, ValueEnum};
 
+use super::age;
+use super::confirm::confirm;
 use super::progress::Reporter;
 use super::table::print_json;
 use super::watch::watch;
 use super::{By, Error, job_text};
 use crate::operations::Actor;
 use crate::operations::jobs::{
-    self, Filter, JobResult, Kind, Request, ResultKind, Sort, State, Target,
+    self, Change, Filter, JobResult, Kind, Pruned, Request, ResultKind, Sort, State, Target,
 };
 use crate::service::Instance;
 
@@ -45,16 +47,19 @@ enum Verb {
     /// Approve deletions that are paused: they go through, and the deletion limit does not count them. Needs the role
     /// that owns schema provisioning, such as postgres
     Approve(Approve),
-    /// Take pending, dead and paused jobs out of the queue for good: a paused deletion is refused
+    /// Take pending, dead and paused jobs out of the queue for good; the agent of a paused deletion keeps its tables
     Cancel(Cancel),
     /// Delete succeeded and cancelled jobs that are old; never dead, paused or pending ones
     Prune {
         /// How long ago they ended, such as `30d` or `12h`
-        #[arg(long, default_value = "30d", value_parser = humantime::parse_duration)]
+        #[arg(long, default_value = "30d", value_parser = age::parse)]
         older_than: Duration,
         /// Only count them
         #[arg(long)]
         dry_run: bool,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -63,6 +68,22 @@ struct List {
     /// Any of these states, such as `dead,paused`. A job that a session is on is running, and pending, too
     #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(State::ALL.map(State::as_str)))]
     state: Vec<String>,
+    #[command(flatten)]
+    conditions: Conditions,
+    /// In which order
+    #[arg(long, value_enum, default_value = "state")]
+    sort: Order,
+    /// At most so many [default: 50, and all with --json]
+    #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
+    limit: Option<i64>,
+    /// As a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which jobs, besides their states.
+#[derive(Clone, Debug, Default, Clap)]
+struct Conditions {
     /// Of this agent only, or of all that fit a pattern such as `agt_6*`
     #[arg(long, value_name = "PATTERN")]
     prefix: Option<String>,
@@ -73,17 +94,27 @@ struct List {
     #[arg(long, value_name = "PATTERN")]
     sqlstate: Option<String>,
     /// Created within this time, such as `2h`
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = age::parse)]
     since: Option<Duration>,
-    /// In which order
-    #[arg(long, value_enum, default_value = "state")]
-    sort: Order,
-    /// At most so many [default: 50, and all with --json]
-    #[arg(long, value_parser = clap::value_parser!(i64).range(1..))]
-    limit: Option<i64>,
-    /// As a JSON array
-    #[arg(long)]
-    json: bool,
+}
+
+impl Conditions {
+    /// Whether they name one prefix and nothing else.
+    fn one_prefix(&self) -> Option<&str> {
+        let others = !self.kind.is_empty() || self.sqlstate.is_some() || self.since.is_some();
+        self.prefix.as_deref().filter(|prefix| !others && !prefix.contains(['*', '?']))
+    }
+
+    fn filter(self, states: &[String]) -> Filter {
+        Filter {
+            states: states.iter().map(|state| State::parse(state)).collect(),
+            prefix: self.prefix,
+            kinds: self.kind.iter().filter_map(|kind| Kind::parse(kind)).collect(),
+            sqlstate: self.sqlstate,
+            since: self.since,
+            ..Filter::default()
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -98,10 +129,28 @@ enum Order {
     Failures,
 }
 
+/// What names jobs, or finds them.
+const WHICH: [&str; 7] = ["ids", "all_dead", "state", "prefix", "kind", "sqlstate", "since"];
+/// What finds them.
+const FILTERS: [&str; 5] = ["state", "prefix", "kind", "sqlstate", "since"];
+
 #[derive(Debug, Clap)]
+#[command(group = ArgGroup::new("which").required(true).multiple(true).args(WHICH))]
 struct Replay {
+    /// The jobs' numbers
+    #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..), conflicts_with_all = FILTERS)]
+    ids: Vec<i64>,
+    /// Every dead job; paused deletions stay paused
+    #[arg(long, conflicts_with = "ids", conflicts_with_all = FILTERS)]
+    all_dead: bool,
+    /// Dead jobs (the default), pending ones, or both. A filter never approves a deletion
+    #[arg(long, value_delimiter = ',', value_parser = ["dead", "pending"])]
+    state: Vec<String>,
     #[command(flatten)]
-    which: Which,
+    conditions: Conditions,
+    /// Ask nothing. More than the dead jobs of one prefix are replayed by a filter only after a question, or with this
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     how: How,
 }
@@ -117,20 +166,6 @@ struct How {
     /// As a JSON array
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Clap)]
-#[group(required = true, multiple = false)]
-struct Which {
-    /// The jobs' numbers
-    #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
-    ids: Vec<i64>,
-    /// Every dead job; paused deletions stay paused
-    #[arg(long)]
-    all_dead: bool,
-    /// The dead jobs of one prefix
-    #[arg(long)]
-    prefix: Option<String>,
 }
 
 #[derive(Debug, Clap)]
@@ -153,10 +188,19 @@ struct WhichPaused {
 }
 
 #[derive(Debug, Clap)]
+#[command(group = ArgGroup::new("which").required(true).multiple(true).args(WHICH.iter().filter(|arg| **arg != "all_dead")))]
 struct Cancel {
     /// The jobs' numbers
-    #[arg(value_name = "ID", required = true, value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..), conflicts_with_all = FILTERS)]
     ids: Vec<i64>,
+    /// Any of these states; without it all three
+    #[arg(long, value_delimiter = ',', value_parser = ["pending", "dead", "paused"])]
+    state: Vec<String>,
+    #[command(flatten)]
+    conditions: Conditions,
+    /// Ask nothing. What a filter finds is cancelled only after a question, or with this
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     record: Record,
     /// As a JSON array
@@ -186,8 +230,12 @@ pub(super) async fn main(
         Verb::Replay(args) => replay(actor, instance, args).await,
         Verb::Approve(args) => approve(actor, instance, args).await,
         Verb::Cancel(args) => cancel(actor, instance, args).await,
-        Verb::Prune { older_than, dry_run } => {
+        Verb::Prune { older_than, dry_run, json } => {
             let pruned = jobs::prune(actor, instance, older_than, dry_run).await?;
+            if json {
+                print_json(&mut stdout(), &Pruned { jobs: pruned, dry_run })?;
+                return Ok(ExitCode::SUCCESS);
+            }
             let verb = if dry_run { "would delete" } else { "deleted" };
             writeln!(stdout(), "{verb} {}", job_text::count(pruned))?;
             Ok(ExitCode::SUCCESS)
@@ -198,11 +246,6 @@ pub(super) async fn main(
 async fn list(instance: &Instance, args: &List, out: &mut impl Write) -> Result<(), Error> {
     let limit = args.limit.or((!args.json).then_some(50));
     let filter = Filter {
-        states: args.state.iter().map(|state| State::parse(state)).collect(),
-        prefix: args.prefix.clone(),
-        kinds: args.kind.iter().filter_map(|kind| Kind::parse(kind)).collect(),
-        sqlstate: args.sqlstate.clone(),
-        since: args.since,
         sort: match args.sort {
             Order::State => Sort::State,
             Order::Age => Sort::Age,
@@ -210,6 +253,7 @@ async fn list(instance: &Instance, args: &List, out: &mut impl Write) -> Result<
             Order::Failures => Sort::Failures,
         },
         limit,
+        ..args.conditions.clone().filter(&args.state)
     };
     let listed = jobs::list(instance, &filter).await?;
     let printed =
@@ -229,13 +273,63 @@ async fn show(instance: &Instance, id: i64, json: bool) -> Result<ExitCode, Erro
 }
 
 async fn replay(actor: &Actor, instance: &Instance, args: Replay) -> Result<ExitCode, Error> {
-    let Which { ids, prefix, .. } = args.which;
-    let target = match prefix {
-        Some(prefix) => Target::Prefix(prefix),
-        None if ids.is_empty() => Target::AllDead,
-        None => Target::Ids(ids),
+    let Replay { ids, all_dead, mut state, conditions, yes, how } = args;
+    let target = if !ids.is_empty() {
+        Target::Ids(ids)
+    } else if all_dead {
+        Target::AllDead
+    } else if let (true, Some(prefix)) = (state.is_empty(), conditions.one_prefix()) {
+        Target::Prefix(prefix.to_owned())
+    } else {
+        if state.is_empty() {
+            state.push("dead".to_owned());
+        }
+        let filter = conditions.filter(&state);
+        let How { record, wait, json } = how;
+        return match found(actor, instance, Change::Replay, &filter, record, yes, json).await? {
+            Settled::Nothing(code) => Ok(code),
+            Settled::Done(answers) => end(instance, answers, wait, json, false).await,
+        };
     };
-    release(actor, instance, "replay", &target, args.how).await
+    release(actor, instance, "replay", &target, how).await
+}
+
+/// What became of the jobs that a filter found.
+enum Settled {
+    Nothing(ExitCode),
+    Done(Vec<JobResult>),
+}
+
+/// Shows how many jobs a filter finds, asks, and does it. All but a JSON answer is printed.
+async fn found(
+    actor: &Actor,
+    instance: &Instance,
+    change: Change,
+    filter: &Filter,
+    record: Record,
+    yes: bool,
+    json: bool,
+) -> Result<Settled, Error> {
+    let verb = if change == Change::Replay { "replay" } else { "cancel" };
+    let previewed = jobs::preview(actor, instance, change, filter).await?;
+    let shown = jobs::with(&previewed, ResultKind::DryRun).count();
+    let question = format!("{verb} {}?", job_text::count(shown.try_into().unwrap_or(i64::MAX)));
+    let unasked = record.dry_run || shown == 0;
+    if !json && (unasked || !yes) {
+        job_text::answers(&mut stdout(), &mut stderr(), verb, &previewed)?;
+    }
+    let nothing = if unasked { Some(ExitCode::SUCCESS) } else { confirm(&question, yes)? };
+    if let Some(code) = nothing {
+        if json {
+            print_json(&mut stdout(), &previewed)?;
+        }
+        return Ok(Settled::Nothing(code));
+    }
+    let done = jobs::carry_out(actor, instance, change, filter, &previewed, record.reason).await?;
+    if !json {
+        job_text::answers(&mut stdout(), &mut stderr(), verb, &done)?;
+    }
+    Ok(Settled::Done(done))
 }
 
 async fn approve(actor: &Actor, instance: &Instance, args: Approve) -> Result<ExitCode, Error> {
@@ -253,12 +347,23 @@ async fn release(
     how: How,
 ) -> Result<ExitCode, Error> {
     let How { record, wait, json } = how;
-    let mut answers = jobs::replay(actor, instance, target, record.into()).await?;
+    let answers = jobs::replay(actor, instance, target, record.into()).await?;
     let named = matches!(target, Target::Ids(_) | Target::Paused(_));
     let refused = named && answers.iter().any(refuses);
     if !json {
         job_text::answers(&mut stdout(), &mut stderr(), verb, &answers)?;
     }
+    end(instance, answers, wait, json, refused).await
+}
+
+/// Follows jobs that went back into the queue where that was asked for, and says how all of it ended.
+async fn end(
+    instance: &Instance,
+    mut answers: Vec<JobResult>,
+    wait: bool,
+    json: bool,
+    refused: bool,
+) -> Result<ExitCode, Error> {
     let mut failed = false;
     if wait {
         let mut reporter = Reporter::new(answers.len());
@@ -276,6 +381,18 @@ async fn release(
 }
 
 async fn cancel(actor: &Actor, instance: &Instance, args: Cancel) -> Result<ExitCode, Error> {
+    if args.ids.is_empty() {
+        let mut states = args.state;
+        if states.is_empty() {
+            states = ["pending", "dead", "paused"].map(str::to_owned).to_vec();
+        }
+        let (filter, json) = (args.conditions.filter(&states), args.json);
+        let found = found(actor, instance, Change::Cancel, &filter, args.record, args.yes, json);
+        return match found.await? {
+            Settled::Nothing(code) => Ok(code),
+            Settled::Done(answers) => end(instance, answers, false, json, false).await,
+        };
+    }
     let answers = jobs::cancel(actor, instance, &args.ids, args.record.into()).await?;
     if args.json {
         print_json(&mut stdout(), &answers)?;

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Args as Clap, Subcommand};
 
+use super::table::print_json;
 use super::{Error, base_schema};
-use crate::operations::migrate;
+use crate::operations::migrate::{self, DownReport, StepReport, UpReport};
 use crate::service::Instance;
 
 #[derive(Debug, Clap)]
@@ -24,6 +25,9 @@ struct Up {
     /// for development and tests, as a superuser
     #[arg(long)]
     shim: bool,
+    /// As a JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -44,6 +48,9 @@ enum Verb {
         /// Also where rows are lost
         #[arg(long)]
         yes: bool,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// Compare the base schema with what this program makes; exit 1 where it differs
     Verify {
@@ -56,9 +63,16 @@ enum Verb {
         /// Also take additional policies and grants away
         #[arg(long)]
         force: bool,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// Record a schema that was restored without its data, where it is this program's
-    Baseline,
+    Baseline {
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Print migrations and the repeatable files as one SQL script, for psql or `supabase db push`
     Print {
         /// Only migrations above this version; the script is for a database that is at it
@@ -70,8 +84,13 @@ enum Verb {
 pub(super) async fn main(args: Args, instance: &Instance) -> Result<ExitCode, Error> {
     let mut out = stdout().lock();
     match args.verb.unwrap_or(Verb::Up(args.up)) {
-        Verb::Up(Up { shim }) => {
+        Verb::Up(Up { shim, json }) => {
             let applied = migrate::up(instance, shim).await?;
+            if json {
+                let applied = applied.iter().map(ToString::to_string).collect();
+                print_json(&mut out, &UpReport { applied })?;
+                return Ok(ExitCode::SUCCESS);
+            }
             for migration in &applied {
                 writeln!(out, "applied {migration}")?;
             }
@@ -83,14 +102,22 @@ pub(super) async fn main(args: Args, instance: &Instance) -> Result<ExitCode, Er
             let (steps, files) = migrate::status(instance).await?;
             return status(&mut out, &steps, &files, json);
         }
-        Verb::Down { to, yes } => {
-            for migration in migrate::down(instance, to, yes).await? {
+        Verb::Down { to, yes, json } => {
+            let taken_back = migrate::down(instance, to, yes).await?;
+            if json {
+                let taken_back = taken_back.iter().map(ToString::to_string).collect();
+                print_json(&mut out, &DownReport { taken_back })?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            for migration in taken_back {
                 writeln!(out, "took back {migration}")?;
             }
         }
         Verb::Verify { json } => return base_schema::verify(&mut out, instance, json).await,
-        Verb::Repair { force } => return base_schema::repair(&mut out, instance, force).await,
-        Verb::Baseline => return base_schema::baseline(&mut out, instance).await,
+        Verb::Repair { force, json } => {
+            return base_schema::repair(&mut out, instance, force, json).await;
+        }
+        Verb::Baseline { json } => return base_schema::baseline(&mut out, instance, json).await,
         Verb::Print { after } => out.write_all(migrate::script(after)?.as_bytes())?,
     }
     Ok(ExitCode::SUCCESS)
@@ -103,45 +130,41 @@ fn status(
     files: &[migrate::File],
     json: bool,
 ) -> Result<ExitCode, Error> {
-    let (mut rows, mut current) = (Vec::new(), true);
+    let (mut reports, mut current) = (Vec::new(), true);
     for migrate::File { name, checksum, applied } in files {
         let (state, at) = state(applied.as_ref(), checksum);
         current &= state == "applied";
         if !json {
             line(out, "base", name, state, at, checksum)?;
         }
-        rows.push(serde_json::json!({
-            "repeatable": name,
-            "state": state,
-            "applied_at": at,
-            "checksum": checksum,
-        }));
+        reports.push(StepReport {
+            version: None,
+            description: None,
+            repeatable: Some(*name),
+            state,
+            applied_at: at.map(ToOwned::to_owned),
+            checksum: checksum.clone(),
+        });
     }
-    let mut versions = Vec::new();
-    for step in steps {
+    for (place, step) in steps.iter().enumerate() {
         let (state, at) = state(step.applied.as_ref(), &step.checksum);
         current &= state == "applied";
         if !json {
-            line(
-                out,
-                &format!("{:04}", step.version),
-                step.description,
-                state,
-                at,
-                &step.checksum,
-            )?;
+            let number = format!("{:04}", step.version);
+            line(out, &number, step.description, state, at, &step.checksum)?;
         }
-        versions.push(serde_json::json!({
-            "version": step.version,
-            "description": step.description,
-            "state": state,
-            "applied_at": at,
-            "checksum": step.checksum,
-        }));
+        let report = StepReport {
+            version: Some(step.version),
+            description: Some(step.description),
+            repeatable: None,
+            state,
+            applied_at: at.map(ToOwned::to_owned),
+            checksum: step.checksum.clone(),
+        };
+        reports.insert(place, report);
     }
     if json {
-        versions.append(&mut rows);
-        writeln!(out, "{}", serde_json::Value::Array(versions))?;
+        print_json(out, &reports)?;
     }
     Ok(if current { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

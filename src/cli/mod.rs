@@ -7,6 +7,7 @@ mod agents;
 mod audit;
 mod audit_text;
 mod base_schema;
+mod confirm;
 mod convert;
 mod create;
 mod delete;
@@ -24,6 +25,7 @@ mod render;
 mod repair;
 mod restore;
 mod run;
+mod schema;
 mod shell;
 mod status;
 mod table;
@@ -95,6 +97,8 @@ enum Command {
     Audit(Box<audit::Args>),
     /// A throwaway real PostgreSQL with the service on it
     Dev(dev::Args),
+    /// Print the JSON Schema of what commands print with --json
+    Schema(schema::Args),
     /// Print a script that completes commands in a shell
     Completions(shell::Completions),
     /// Write manual pages, one for each command
@@ -127,6 +131,8 @@ enum Error {
     Baseline(#[from] baseline::Error),
     #[error("the service did not do it within {0:?}")]
     Late(std::time::Duration),
+    #[error("no command of that name has JSON; `agent-provisioner schema` lists all that have")]
+    NoSchema,
     #[error("nobody answers at http://{address}")]
     Ask {
         address: std::net::SocketAddr,
@@ -151,6 +157,7 @@ impl Error {
             | Self::Prefix(_)
             | Self::Telemetry(_)
             | Self::Baseline(_)
+            | Self::NoSchema
             | Self::NoAudit(_) => true,
             Self::Instance(error) => error.is_configuration(),
             Self::Operation(error) => error.is_bad_input(),
@@ -202,16 +209,29 @@ fn parse() -> Result<Cli, Error> {
     })
 }
 
+/// Does what needs neither settings nor a database of ours.
+fn without_settings(command: &Command) -> Option<Result<ExitCode, Error>> {
+    match command {
+        Command::Dev(args) => Some(dev::main(args)),
+        Command::Schema(args) => Some(schema::main(args)),
+        Command::Completions(args) => Some(shell::completions(args)),
+        Command::Man(args) => Some(shell::man(args)),
+        Command::Run(_)
+        | Command::Migrate(_)
+        | Command::Jobs(_)
+        | Command::Agents(_)
+        | Command::Render(_)
+        | Command::Status(_)
+        | Command::Doctor(_)
+        | Command::Healthcheck(_)
+        | Command::Audit(_) => None,
+    }
+}
+
 fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
     // A bad flag or setting never starts a runtime.
-    if let Command::Dev(args) = &cli.command {
-        return dev::main(args);
-    }
-    if let Command::Completions(args) = &cli.command {
-        return shell::completions(args);
-    }
-    if let Command::Man(args) = &cli.command {
-        return shell::man(args);
+    if let Some(done) = without_settings(&cli.command) {
+        return done;
     }
     let config = config::load(cli.config.as_deref(), std::env::vars_os())?;
     if let Command::Render(args) = cli.command {
@@ -257,6 +277,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
             Command::Render(_)
             | Command::Healthcheck(_)
             | Command::Dev(_)
+            | Command::Schema(_)
             | Command::Completions(_)
             | Command::Man(_) => {
                 Ok(ExitCode::SUCCESS) // done above

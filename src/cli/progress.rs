@@ -1,10 +1,15 @@
 //! `--wait`: shows on standard error how far jobs are.
 
 use std::io::{IsTerminal, Write, stderr};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::table::counted;
 use crate::operations::Progress;
+
+/// A bar that stands still looks like a program that does.
+const TICK: Duration = Duration::from_millis(200);
 
 /// A bar on a terminal, lines elsewhere.
 pub(super) struct Reporter {
@@ -15,12 +20,18 @@ pub(super) struct Reporter {
 
 impl Reporter {
     pub(super) fn new(jobs: usize) -> Self {
-        let bar = stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {elapsed} {msg}");
+        let draw = || {
+            let style =
+                ProgressStyle::with_template("{spinner} {bar:40} {pos}/{len} {elapsed} {msg}");
             let length = u64::try_from(jobs).unwrap_or(u64::MAX);
             ProgressBar::new(length)
                 .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        });
+        };
+        // On a terminal that cannot move its cursor nothing is drawn, and a line would be lost.
+        let bar = stderr().is_terminal().then(draw).filter(|bar| !bar.is_hidden());
+        if let Some(bar) = &bar {
+            bar.enable_steady_tick(TICK);
+        }
         let stalled = "nothing has moved for 30 s: is `agent-provisioner run` up?".to_owned();
         Self { bar, stalled }
     }
@@ -33,6 +44,14 @@ impl Reporter {
         match (progress, &self.bar) {
             (Progress::Stalled, Some(bar)) => bar.println(&self.stalled),
             (Progress::Stalled, None) => say(&self.stalled),
+            (Progress::NoWorker { jobs }, bar) => {
+                let waits = if jobs == 1 { "waits" } else { "wait" };
+                let text = format!(
+                    "no worker takes the jobs: {} {waits} until `agent-provisioner run` is up, with templates as new as theirs",
+                    counted(jobs, "job")
+                );
+                bar.as_ref().map_or_else(|| say(&text), |bar| bar.println(&text));
+            }
             (Progress::Ended { ended, of, dead }, None) => {
                 let dead = if dead > 0 { format!(", {dead} dead") } else { String::new() };
                 say(&format!("{ended} of {of} ended{dead}"));

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use clap::Args as Clap;
 
 use super::Error;
-use super::table::{clean, print_json};
+use super::table::{clean, counted, print_json};
 use crate::agent::Prefix;
 use crate::operations::Actor;
-use crate::operations::purge::{self, Report};
+use crate::operations::purge::{self, Report, Resumed};
 use crate::service::Instance;
 
 #[derive(Debug, Clap)]
@@ -30,7 +30,7 @@ pub(super) struct Args {
     /// Print what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// As a JSON array, one object for each that is in the trash
+    /// As a JSON array, one object for each that is in the trash; with --resume as an object
     #[arg(long)]
     json: bool,
 }
@@ -43,12 +43,17 @@ pub(super) async fn main(
 ) -> Result<ExitCode, Error> {
     let done = args.yes && !args.dry_run;
     if args.resume {
-        let said = match (purge::resume(actor, instance, !done).await?, done) {
+        let held = purge::resume(actor, instance, !done).await?;
+        let said = match (held, done) {
             (false, _) => "the purge is not held",
             (true, false) => "would let the service purge again what is due",
             (true, true) => "the service purges again what is due",
         };
-        writeln!(stdout(), "{said}")?;
+        if args.json {
+            print_json(&mut stdout(), &Resumed { held, resumed: held && done })?;
+        } else {
+            writeln!(stdout(), "{said}")?;
+        }
     } else {
         let reports = purge::erase(actor, instance, &args.prefixes, args.item, !done).await?;
         if args.json {
@@ -74,5 +79,9 @@ fn print(report: &Report, done: bool) -> io::Result<()> {
     }
     let (item, id) = (report.item.unwrap_or_default(), report.id.unwrap_or_default());
     let verb = if done { "erased" } else { "would erase" };
-    writeln!(stdout(), "{verb} {prefix} (agent {id}, item {item}) with {tables} tables")
+    writeln!(
+        stdout(),
+        "{verb} {prefix} (agent {id}, item {item}) with {}",
+        counted(tables, "table")
+    )
 }

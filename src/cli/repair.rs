@@ -6,17 +6,19 @@ use std::process::ExitCode;
 use clap::Args as Clap;
 
 use super::progress::Reporter;
-use super::table::{clean, one_line, pasteable};
+use super::table::{clean, one_line, pasteable, print_json};
 use super::{Error, difference_text, job_text};
 use crate::agent::Prefix;
-use crate::operations::Actor;
-use crate::operations::repair::{self, Left, Plan};
+use crate::operations::jobs::Followed;
+use crate::operations::repair::{self, Left, Plan, Requested};
+use crate::operations::{Actor, Asked, RolloutSummary};
 use crate::service::Instance;
 
 /// So many agents are told with what is left of their differences.
 const DETAILED: usize = 10;
 
 #[derive(Debug, Clap)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
     /// Only these agents, by prefix
     prefixes: Vec<Prefix>,
@@ -30,6 +32,9 @@ pub(super) struct Args {
     /// Follow the jobs to their ends
     #[arg(long)]
     wait: bool,
+    /// As a JSON object; with --dry-run as an array, one object an agent
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) async fn main(
@@ -38,54 +43,74 @@ pub(super) async fn main(
     instance: &Instance,
 ) -> Result<ExitCode, Error> {
     const NOTHING: &str = "nothing to repair";
-    if args.dry_run {
-        let plans = repair::plan(instance, &args.prefixes, args.force).await?;
-        if plans.is_empty() {
+    let Args { prefixes, force, dry_run, wait, json } = args;
+    if dry_run {
+        let plans = repair::plan(instance, &prefixes, force).await?;
+        if json {
+            print_json(&mut stdout(), &plans)?;
+        } else if plans.is_empty() {
             writeln!(stdout(), "{NOTHING}")?;
+        } else {
+            plans.iter().try_for_each(|plan| show(plan, &mut stdout().lock()))?;
         }
-        plans.iter().try_for_each(|plan| show(plan, &mut stdout().lock()))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let requested = repair::request(actor, instance, &args.prefixes, args.force).await?;
-    let Some(queued) = requested.queued else {
-        writeln!(stdout(), "{NOTHING}")?;
-        return Ok(ExitCode::SUCCESS);
-    };
-    job_text::held_back(&requested.held_back)?;
-    if queued.agents == 0 {
-        writeln!(stdout(), "no agent to repair before its dead job is out of the way")?;
-        return Ok(ExitCode::FAILURE);
+    let Requested { queued, held_back, prefixes } =
+        repair::request(actor, instance, &prefixes, force).await?;
+    if !json {
+        job_text::held_back(&held_back)?;
+        match &queued {
+            None => writeln!(stdout(), "{NOTHING}")?,
+            Some(queued) if queued.agents == 0 => {
+                writeln!(stdout(), "no agent to repair before its dead job is out of the way")?;
+            }
+            Some(queued) => job_text::queued(queued)?,
+        }
     }
-    job_text::queued(&queued)?;
-    if !args.wait {
-        let held_back = !requested.held_back.is_empty();
-        return Ok(if held_back { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+    let left_out = |prefix: &&Prefix| held_back.iter().any(|it| it.prefix == prefix.as_str());
+    let agents = prefixes.iter().filter(|prefix| !left_out(prefix)).map(ToString::to_string);
+    let mut asked = Asked { agents: agents.collect(), ..Asked::default() };
+    let jobs = queued.map(|queued| queued.jobs).unwrap_or_default();
+    let mut code = if held_back.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    if wait && !jobs.is_empty() {
+        let (ended, left) = follow(instance, &jobs, &prefixes, json).await?;
+        code = if left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        asked.summary = Some(RolloutSummary::of(ended));
+        asked.still_differ = left;
     }
-    follow(instance, &queued.jobs, &requested.prefixes).await
+    if json {
+        asked.jobs = Some(jobs).filter(|jobs| !jobs.is_empty());
+        print_json(&mut stdout(), &Asked { held_back, ..asked })?;
+    }
+    Ok(code)
 }
 
-/// Follows repairs to their ends, and names the agents that still differ.
+/// Follows repairs to their ends, and names the agents that still differ, unless it is to be quiet.
 pub(super) async fn follow(
     instance: &Instance,
     jobs: &[i64],
     prefixes: &[Prefix],
-) -> Result<ExitCode, Error> {
+    quiet: bool,
+) -> Result<(Vec<Followed>, Vec<Left>), Error> {
     let mut reporter = Reporter::new(jobs.len());
     let (ended, left) =
         repair::follow(instance, jobs, prefixes, |progress| reporter.tell(progress)).await?;
+    if quiet {
+        return Ok((ended, left));
+    }
     job_text::ends(&mut stdout(), &ended)?;
     for (number, Left { prefix, differences }) in left.iter().enumerate() {
         writeln!(stdout(), "{prefix} still differs; see: agents verify {prefix}")?;
         let told = differences.iter().filter(|_| number < DETAILED);
         told.into_iter().try_for_each(|told| difference_text::print(told, &mut stdout().lock()))?;
     }
-    Ok(if left.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok((ended, left))
 }
 
 /// As SQL that does what the worker would, whoever runs it, and as comments for what it leaves.
 fn show(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
-    let Plan { agent, role, statements, left } = plan;
-    writeln!(out, "-- {} ({})", agent.prefix, agent.id)?;
+    let Plan { prefix, id, role, statements, left } = plan;
+    writeln!(out, "-- {prefix} ({id})")?;
     if !statements.is_empty() {
         writeln!(out, "begin;\nset local role {};", pasteable(role))?;
         statements.iter().map(|sql| pasteable(sql)).try_for_each(|sql| writeln!(out, "{sql};"))?;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::Args as Clap;
 
-use super::Error;
-use super::table::{clean, one_line, pasteable, print_json};
+use super::table::{clean, counted, one_line, pasteable, print_json};
+use super::{Error, age};
 use crate::agent::Prefix;
 use crate::operations::restore::{self, Report, Selection};
 use crate::operations::{Actor, Left};
@@ -22,7 +22,7 @@ pub(super) struct Args {
     #[arg(long, conflicts_with_all = ["deleted_since", "all"])]
     item: Option<i64>,
     /// Only what was deleted within this time, such as `2h`
-    #[arg(long, value_name = "AGO", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "AGO", value_parser = age::parse)]
     deleted_since: Option<Duration>,
     /// Every agent in the trash
     #[arg(long, conflicts_with = "prefixes")]
@@ -83,7 +83,7 @@ fn print(report: &Report, dry_run: bool) -> io::Result<()> {
         return failed.try_for_each(|one| writeln!(out, "-- would fail: {one}"));
     }
     let id = report.id.unwrap_or_default();
-    writeln!(out, "restored {prefix} (agent {id}) with {tables} tables")?;
+    writeln!(out, "restored {prefix} (agent {id}) with {}", counted(tables, "table"))?;
     print_user(report, &mut out)?;
     if !report.elsewhere.is_empty() {
         let tables = clean(&report.elsewhere.join(", "));

@@ -7,7 +7,7 @@ use clap::Args as Clap;
 
 use super::Error;
 use super::age::age;
-use super::table::{Table, clean, or_dash, print_json};
+use super::table::{Table, clean, counted, or_dash, print_json};
 use super::watch::watch;
 use crate::operations::status::{self, Connected, LastHour, Queue, RunningJob, Status};
 use crate::service::Instance;
@@ -40,7 +40,12 @@ fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
     let mut facts = Table::facts();
     facts.fact("database", Some(format!("{database}, as {}", queue.role)));
     let schema = queue.schema_version.map_or_else(|| "none".to_owned(), |v| v.to_string());
-    let server = format!("PostgreSQL {}, base schema {schema}", queue.server_version);
+    let read_only = match queue.read_only.as_deref() {
+        Some("standby") => "; a standby, which is read-only: no job runs here",
+        Some(_) => "; read-only, as default_transaction_read_only is on: no job runs",
+        None => "",
+    };
+    let server = format!("PostgreSQL {}, base schema {schema}{read_only}", queue.server_version);
     facts.fact("server", Some(server));
     facts.fact("last hour", Some(last_hour(&queue.last_hour)));
     facts.fact("templates", Some(templates(queue)));
@@ -94,7 +99,11 @@ fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
 }
 
 fn last_hour(hour: &LastHour) -> String {
-    let jobs = format!("{} jobs done, {} agents built", hour.succeeded, hour.provisioned);
+    let jobs = format!(
+        "{} done, {} built",
+        counted(hour.succeeded, "job"),
+        counted(hour.provisioned, "agent")
+    );
     match (hour.ready_p50, hour.ready_p99) {
         (Some(half), Some(most)) => {
             format!("{jobs}; INSERT to ready: half within {half:.2} s, 99 % within {most:.2} s")
@@ -108,7 +117,7 @@ fn templates(queue: &Queue) -> String {
     let version = |of: &status::TemplateVersion| {
         let behind = newest.is_some_and(|newest| of.version < newest);
         let mark = if behind { " (behind)" } else { "" };
-        format!("{} agents at version {}{mark}", of.agents, of.version)
+        format!("{} at version {}{mark}", counted(of.agents, "agent"), of.version)
     };
     let versions: Vec<String> = queue.templates.iter().map(version).collect();
     if versions.is_empty() { "no agents".to_owned() } else { versions.join(", ") }
@@ -121,9 +130,10 @@ fn drift(queue: &Queue) -> String {
     );
     match (queue.drifted, queue.displaced) {
         (0, 0) => format!("no agent differs; {compared}"),
-        (drifted, 0) => format!("{drifted} agents differ; {compared}"),
+        (drifted, 0) => format!("different: {}; {compared}", counted(drifted, "agent")),
         (drifted, displaced) => {
-            format!("{drifted} agents differ, {displaced} have renamed tables; {compared}")
+            let [drifted, displaced] = [drifted, displaced].map(|number| counted(number, "agent"));
+            format!("different: {drifted}; with renamed tables: {displaced}; {compared}")
         }
     }
 }
@@ -133,17 +143,19 @@ fn trash(queue: &Queue) -> String {
     let held = if trash.held { "; held: see agents purge --resume" } else { "" };
     match trash.next_purge {
         Some(seconds) => {
-            format!("{} agents, the next is purged in {}{held}", trash.agents, age(seconds))
+            let agents = counted(trash.agents, "agent");
+            format!("{agents}, the next is purged in {}{held}", age(seconds))
         }
-        None => format!("{} agents{held}", trash.agents),
+        None => counted(trash.agents, "agent") + held,
     }
 }
 
 fn worker(instance: &Connected) -> [String; 7] {
     let since = if instance.running {
-        age(instance.started_age)
+        or_dash(instance.started_age.map(age))
     } else {
-        format!("gone: last seen {} ago", age(instance.seen_age))
+        let seen = instance.seen_age.map(|seconds| format!(": last seen {} ago", age(seconds)));
+        format!("gone{}", seen.unwrap_or_default())
     };
     let hears = instance.listening.map(|listening| if listening { "yes" } else { "no, it polls" });
     let sweep = match (instance.sweep_age, instance.sweeps_failed) {

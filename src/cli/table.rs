@@ -114,6 +114,12 @@ pub(super) fn one_line(statement: &str) -> String {
     pasteable(statement).replace('\n', " ")
 }
 
+/// A number with its noun.
+pub(super) fn counted(number: impl TryInto<i64>, noun: &str) -> String {
+    let number = number.try_into().unwrap_or(i64::MAX);
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A dash where there is nothing.
 pub(super) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())

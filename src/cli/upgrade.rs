@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use clap::Args as Clap;
 
 use super::progress::Reporter;
+use super::table::print_json;
 use super::{Error, job_text};
 use crate::agent::Prefix;
 use crate::operations::upgrade::{self, Plan};
-use crate::operations::{Actor, RolloutLimits};
+use crate::operations::{Actor, Asked, RolloutLimits};
 use crate::service::Instance;
 
 /// More agents than this are counted and not named.
@@ -34,6 +35,9 @@ pub(super) struct Args {
     /// Follow the jobs to their ends; any of the three above does that too
     #[arg(long)]
     wait: bool,
+    /// As a JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -47,14 +51,23 @@ pub(super) async fn main(
     instance: &Instance,
 ) -> Result<ExitCode, Error> {
     let plan = upgrade::plan(instance, &args.prefixes).await?;
-    job_text::held_back(&plan.held_back)?;
-    let held_back = !plan.held_back.is_empty();
-    let mut clean = true;
+    let json = args.json;
+    if !json {
+        job_text::held_back(&plan.held_back)?;
+    }
+    let agents = plan.prefixes.iter().map(ToString::to_string).collect();
+    let mut asked = Asked { agents, ..Asked::default() };
+    let mut clean = plan.held_back.is_empty();
     if plan.prefixes.is_empty() {
-        writeln!(stdout(), "no agent to upgrade to template version {}", plan.version)?;
+        if !json {
+            writeln!(stdout(), "no agent to upgrade to template version {}", plan.version)?;
+        }
     } else if args.dry_run {
-        dry_run(&mut stdout().lock(), &plan)?;
-        return Ok(ExitCode::SUCCESS);
+        clean = true;
+        if !json {
+            dry_run(&mut stdout().lock(), &plan)?;
+        }
+        asked.sql = plan.sample.as_ref().map(|(_, script)| script.clone());
     } else if let Some(limits) = args.limits() {
         let stalled = format!(
             "nothing has moved for 30 s: is `agent-provisioner run` up, with templates of version {}?",
@@ -63,12 +76,22 @@ pub(super) async fn main(
         let mut reporter = Reporter::new(plan.prefixes.len()).with_stalled(stalled);
         let tell = |progress| reporter.tell(progress);
         let summary = upgrade::follow(actor, instance, &plan, limits, tell).await?;
-        job_text::summary(&mut stdout().lock(), &summary)?;
-        clean = summary.is_clean();
+        if !json {
+            job_text::summary(&mut stdout().lock(), &summary)?;
+        }
+        clean &= summary.is_clean();
+        asked.summary = Some(summary);
     } else {
-        job_text::queued(&upgrade::request(actor, instance, &plan).await?)?;
+        let queued = upgrade::request(actor, instance, &plan).await?;
+        if !json {
+            job_text::queued(&queued)?;
+        }
+        asked.jobs = Some(queued.jobs);
     }
-    Ok(if clean && !held_back { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if json {
+        print_json(&mut stdout(), &Asked { held_back: plan.held_back, ..asked })?;
+    }
+    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 impl Args {

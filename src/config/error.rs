@@ -21,6 +21,13 @@ pub enum Error {
     /// The file cannot be read.
     #[error("cannot read the configuration{}", path_of(.0))]
     File(PathBuf, #[source] io::Error),
+    /// The file of an installation cannot be read. What stands there decides what a command does, so it is not left out.
+    #[error(
+        "cannot read the configuration {}: run this as a user who may read it. PROVISIONER_CONFIG=/dev/null goes \
+         without it, with other templates and another sslmode than the service, maybe",
+        .0.display()
+    )]
+    Installed(PathBuf, #[source] io::Error),
     /// The file cannot be understood.
     #[error("{} is not TOML{place}: see whether each text stands in quotes", .file.display())]
     Syntax {

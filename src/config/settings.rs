@@ -129,11 +129,22 @@ pub fn load(
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (impl Into<OsString>, impl Into<OsString>)>,
 ) -> Result<Config, Error> {
+    load_or(file, Path::new(INSTALLED), environment)
+}
+
+fn load_or(
+    file: Option<&Path>,
+    installed: &Path,
+    environment: impl IntoIterator<Item = (impl Into<OsString>, impl Into<OsString>)>,
+) -> Result<Config, Error> {
     let mut builder = config::Config::builder();
-    let installed = Path::new(INSTALLED);
-    let file = file.or_else(|| installed.exists().then_some(installed));
+    // Also where its directory is closed to this user: then nobody can say that there is none.
+    let file = file.or_else(|| installed.try_exists().unwrap_or(true).then_some(installed));
     if let Some(path) = file {
-        let text = fs::read_to_string(path).map_err(|source| Error::File(path.into(), source))?;
+        let text = fs::read_to_string(path).map_err(|source| {
+            let error = if path == installed { Error::Installed } else { Error::File };
+            error(path.into(), source)
+        })?;
         builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
     }
     let own = own(environment)?;
@@ -208,5 +219,21 @@ impl Config {
         self.jobs.check()?;
         self.verify.check()?;
         self.deprovision.check()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_of_an_installation_that_cannot_be_read_is_not_left_out() {
+        let url = [("DATABASE_URL", "postgres://u@h/d")];
+        // A directory can be read as a file by nobody, root included.
+        let unreadable = Path::new("/");
+        let refused = load_or(None, unreadable, url);
+        assert!(matches!(refused, Err(Error::Installed(..))), "{refused:?}");
+        load_or(None, Path::new("/nonexistent/config.toml"), url).unwrap();
+        load_or(Some(Path::new("/dev/null")), unreadable, url).unwrap();
     }
 }

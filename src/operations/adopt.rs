@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::actor::Actor;
@@ -18,7 +19,7 @@ pub(crate) use super::adopt_plan::{Hanging, Plan, Planned, Refused, plan};
 /// eight. Between two of them all others get theirs.
 const TRIES: u32 = 10;
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, JsonSchema, Serialize)]
 pub(crate) struct Done {
     pub adopted: Vec<String>,
     /// Gone, or without a table that is not registered.
@@ -29,7 +30,7 @@ pub(crate) struct Done {
 }
 
 /// An agent that was not adopted.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Failed {
     pub prefix: String,
     pub error: String,

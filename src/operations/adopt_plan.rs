@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::error::Error;
@@ -16,7 +17,7 @@ use crate::templates::ExpectedSchema;
 use crate::worker::{self, Drifted};
 
 /// What `agents adopt` would do.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Plan {
     /// Agents that can be adopted, by prefix.
     pub agents: Vec<Planned>,
@@ -29,7 +30,7 @@ pub(crate) struct Plan {
 }
 
 /// One agent's part.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Planned {
     #[serde(skip)]
     pub agent: Agent,
@@ -60,7 +61,7 @@ pub(crate) struct Planned {
 }
 
 /// A table or view that nobody manages, and that hangs on a table that is to be adopted, or on `agents`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Hanging {
     /// With its schema where that is not `public`.
     pub name: String,
@@ -69,7 +70,7 @@ pub(crate) struct Hanging {
 }
 
 /// A table that the templates make.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Table {
     /// Without its schema.
     pub name: String,
@@ -78,7 +79,7 @@ pub(crate) struct Table {
 }
 
 /// An agent that cannot be adopted.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Refused {
     /// As its row has it.
     pub prefix: String,

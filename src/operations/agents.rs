@@ -1,5 +1,6 @@
 //! Agents and their tables, as an operator sees them.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::error::Error;
@@ -10,7 +11,7 @@ use crate::service::Instance;
 pub(crate) use crate::queue::admin::{Agent, Displaced, Table};
 
 /// An agent with all that is known of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Shown {
     #[serde(flatten)]
     pub agent: Agent,

@@ -30,6 +30,11 @@ pub(crate) enum Error {
     Prefix(#[from] agent::InvalidPrefix),
     #[error("there is no job {0}")]
     NoJob(i64),
+    /// What a filter had found is not so any more.
+    #[error(
+        "{left} of {shown} jobs are as they were shown: nothing was done; see what there is now"
+    )]
+    Changed { shown: usize, left: usize },
     #[error("no agent has the prefix {0:?}, and none has left anything under it outside the trash")]
     NoAgent(String),
     /// Neither an id nor an e-mail address.
@@ -111,6 +116,7 @@ impl Error {
             | Self::Query(_)
             | Self::Replay(_)
             | Self::NoJob(_)
+            | Self::Changed { .. }
             | Self::NoAgent(_)
             | Self::NoUser(_)
             | Self::RowGone(_)

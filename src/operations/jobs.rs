@@ -2,21 +2,22 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Client;
 
 use super::actor::Actor;
 use super::error::Error;
 use super::wait::{self, Progress};
-use crate::postgres::query;
+use crate::postgres::{self, query};
 use crate::provisioning;
 use crate::queue::admin::{self, By};
 use crate::service::Instance;
 
 pub(crate) use crate::queue::Kind;
 pub(crate) use crate::queue::admin::{
-    Blocked, Cause, End, Filter, Followed, JobResult, JobView, ResultKind, Running, Sort, State,
-    Target,
+    Attempt, Blocked, Cause, End, Filter, Followed, JobResult, JobView, ResultKind, Running, Sort,
+    State, Target,
 };
 
 /// Jobs, and the prefixes that dead and paused ones block.
@@ -31,10 +32,12 @@ pub(crate) struct Listed {
 }
 
 /// A job with all that is known of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Shown {
     #[serde(flatten)]
     pub job: JobView,
+    /// How its attempts ended, the first one first.
+    pub history: Vec<Attempt>,
     /// What to do next, with the commands to type.
     pub next: String,
 }
@@ -62,8 +65,9 @@ pub(crate) async fn show(instance: &Instance, id: i64) -> Result<Shown, Error> {
     let client = instance.current().await?;
     let job = admin::find(&client, id).await.map_err(query("read the job"))?;
     let job = job.ok_or(Error::NoJob(id))?;
+    let history = admin::attempts(&client, id).await.map_err(query("read the job's attempts"))?;
     let next = admin::next(&job, &provisioning::way_out(&client, &job).await?);
-    Ok(Shown { job, next })
+    Ok(Shown { job, history, next })
 }
 
 /// Puts jobs back into the queue, in the places they had. A paused deletion is approved by this.
@@ -132,6 +136,79 @@ pub(super) async fn cancel_on(
 ) -> Result<Vec<JobResult>, Error> {
     let answers = admin::cancel(client, ids, &by(actor, request)).await;
     Ok(answers.map_err(query("cancel the jobs"))?)
+}
+
+/// What is to be done with the jobs that a filter finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// As [`replay`], but no deletion is confirmed.
+    Replay,
+    Cancel,
+}
+
+/// What would become of the jobs that a filter finds.
+pub(crate) async fn preview(
+    actor: &Actor,
+    instance: &Instance,
+    change: Change,
+    filter: &Filter,
+) -> Result<Vec<JobResult>, Error> {
+    let client = actor.client(instance).await?;
+    let ids = admin::ids(&client, filter).await.map_err(query("look for the jobs"))?;
+    apply(&client, actor, change, ids, filter, Request { reason: None, dry_run: true }).await
+}
+
+/// Does to these jobs what [`preview`] has shown: to all of them, or to none.
+pub(crate) async fn carry_out(
+    actor: &Actor,
+    instance: &Instance,
+    change: Change,
+    filter: &Filter,
+    previewed: &[JobResult],
+    reason: Option<String>,
+) -> Result<Vec<JobResult>, Error> {
+    let ids: Vec<i64> = with(previewed, ResultKind::DryRun).map(|answer| answer.id).collect();
+    let shown = ids.len();
+    let mut client = actor.client(instance).await?;
+    let tx = postgres::begin(&mut client).await.map_err(query("begin a transaction"))?;
+    let request = Request { reason, dry_run: false };
+    let answers = apply(tx.client(), actor, change, ids, filter, request).await?;
+    let left = with(&answers, ResultKind::Done).count();
+    if left != shown {
+        tx.rollback().await.map_err(query("take it back"))?;
+        return Err(Error::Changed { shown, left });
+    }
+    tx.commit().await.map_err(query("commit"))?;
+    Ok(answers)
+}
+
+/// Those that it came to this for.
+pub(crate) fn with(answers: &[JobResult], kind: ResultKind) -> impl Iterator<Item = &JobResult> {
+    answers.iter().filter(move |answer| answer.result == kind)
+}
+
+async fn apply(
+    client: &Client,
+    actor: &Actor,
+    change: Change,
+    ids: Vec<i64>,
+    filter: &Filter,
+    request: Request,
+) -> Result<Vec<JobResult>, Error> {
+    match change {
+        Change::Replay => {
+            let target = Target::Found(ids, filter.states.clone());
+            Ok(admin::replay(client, &target, &by(actor, request)).await?)
+        }
+        Change::Cancel => cancel_on(client, actor, &ids, request).await,
+    }
+}
+
+/// How many old jobs were deleted, or would be.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Pruned {
+    pub jobs: i64,
+    pub dry_run: bool,
 }
 
 /// Deletes succeeded and cancelled jobs that ended longer ago than this, or counts them; their number.

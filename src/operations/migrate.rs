@@ -1,11 +1,66 @@
 //! The schema's version: brought up to this program's, looked at, and taken back.
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::error::Error;
 use crate::service::Instance;
 use crate::{base_schema, postgres};
 
 pub(crate) use crate::base_schema::{BaseDifference, Baseline, NOT_COMPARED, Repaired};
 pub(crate) use crate::postgres::{Applied, File, MigrateError, Migration, Step, schema_version};
+
+/// What `migrate status` says of a migration or of a repeatable file.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct StepReport {
+    /// Of a migration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<i32>,
+    /// Of a migration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<&'static str>,
+    /// The name of a repeatable file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeatable: Option<&'static str>,
+    /// `applied`, `changed` or `missing`.
+    pub state: &'static str,
+    /// RFC 3339, in UTC.
+    pub applied_at: Option<String>,
+    /// The sha256 of the file in this program, in hex.
+    pub checksum: String,
+}
+
+/// What `migrate verify` says.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct VerifyReport {
+    /// What the ledger lacks.
+    pub ledger: Option<String>,
+    pub differences: Vec<BaseDifference>,
+    /// What no comparison looks at.
+    pub not_compared: &'static str,
+}
+
+/// The names of the files that `migrate` has applied.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct UpReport {
+    pub applied: Vec<String>,
+}
+
+/// The names of the migrations that `migrate down` has taken back.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct DownReport {
+    pub taken_back: Vec<String>,
+}
+
+/// What `migrate baseline` came to.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct BaselineReport {
+    /// Something was recorded. False with differences: it was refused; without them it was all recorded before.
+    pub recorded: bool,
+    /// Of this program's schema.
+    pub version: i32,
+    pub differences: Vec<BaseDifference>,
+}
 
 /// Applies what is missing; with `shim`, after the roles and the auth schema of Supabase, for development only.
 pub(crate) async fn up(instance: &Instance, shim: bool) -> Result<Vec<Applied>, Error> {

@@ -5,7 +5,7 @@
 mod actor;
 pub(crate) mod adopt;
 mod adopt_one;
-mod adopt_plan;
+pub(crate) mod adopt_plan;
 pub(crate) mod agents;
 pub(crate) mod audit;
 mod compare_agents;
@@ -35,7 +35,7 @@ use crate::worker::Pace;
 
 pub(crate) use actor::Actor;
 pub(crate) use error::Error;
-pub(crate) use queued::{HeldBack, Queued};
+pub(crate) use queued::{Asked, HeldBack, Queued};
 pub(crate) use restored_keys::Left;
 pub(crate) use rollout::{RolloutLimits, RolloutSummary};
 pub(crate) use wait::Progress;

@@ -1,5 +1,6 @@
 //! Erasing deleted agents, and letting the service purge again.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Client;
 
@@ -12,7 +13,7 @@ use crate::provisioning::{self, Trashed};
 use crate::service::Instance;
 use crate::telemetry::ErrorReport;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Report {
     pub prefix: String,
     pub id: Option<i64>,
@@ -47,6 +48,15 @@ pub(crate) async fn erase(
         reports.push(Report::refused(String::new(), &Error::NoItem(item)));
     }
     Ok(reports)
+}
+
+/// What became of a purge that an operator let go on.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Resumed {
+    /// It was held.
+    pub held: bool,
+    /// It goes on.
+    pub resumed: bool,
 }
 
 /// Lets the service purge again, after the database's clock has moved; `false`: it was not held. The service measures

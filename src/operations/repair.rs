@@ -1,12 +1,15 @@
 //! Bringing agents back to what the templates make.
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::actor::Actor;
 use super::compare_agents;
 use super::error::Error;
 use super::queued::{HeldBack, Queued, hold_back, queue};
 use super::verify::DifferenceReport;
 use super::wait::{self, Progress};
-use crate::agent::{Agent, Prefix};
+use crate::agent::Prefix;
 use crate::postgres::{self, query};
 use crate::provisioning::{self, RegisteredAgent};
 use crate::queue::admin::Followed;
@@ -17,9 +20,10 @@ use crate::templates::worker_role;
 use crate::worker::Drifted;
 
 /// What a repair of one agent would run.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Plan {
-    pub agent: Agent,
+    pub prefix: String,
+    pub id: i64,
     /// The role that owns its tables, quoted.
     pub role: String,
     /// In this order, each without its semicolon.
@@ -59,7 +63,8 @@ pub(crate) async fn plan(
             provisioning::plan_repair(client, &expected_schema, &agent, version, &drift, force);
         let repair = repair.await?;
         let left = repair.left.iter().map(with_way_out).collect();
-        plans.push(Plan { agent, role, statements: repair.script(), left });
+        let (prefix, id) = (agent.prefix.to_string(), agent.id.0);
+        plans.push(Plan { prefix, id, role, statements: repair.script(), left });
     }
     tx.rollback().await.map_err(failed)?;
     Ok(plans)
@@ -86,9 +91,9 @@ pub(crate) async fn request(
 }
 
 /// An agent that differs after a repair.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Left {
-    pub prefix: Prefix,
+    pub prefix: String,
     /// In what, and what a person can do about it.
     pub differences: Vec<DifferenceReport>,
 }
@@ -103,7 +108,7 @@ pub(crate) async fn follow(
     let ended = wait::until_ended(&*instance.current().await?, jobs, tell).await?;
     let left = differing(instance, prefixes).await?;
     let left = left.into_iter().map(|Drifted { built, drift }| Left {
-        prefix: built.agent.prefix,
+        prefix: built.agent.prefix.to_string(),
         differences: headlines(&drift).into_iter().map(with_way_out).collect(),
     });
     Ok((ended, left.collect()))

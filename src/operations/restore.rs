@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Client;
 
@@ -25,7 +26,7 @@ pub(crate) struct Selection {
     pub deleted_since: Option<Duration>,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, JsonSchema, Serialize)]
 pub(crate) struct Report {
     pub prefix: String,
     pub id: Option<i64>,

@@ -1,5 +1,6 @@
 //! The foreign keys that come back after a restored agent's tables.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Client;
 
@@ -9,7 +10,7 @@ use crate::provisioning::KeyOff;
 use crate::telemetry::ErrorReport;
 
 /// A foreign key that is off.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Left {
     pub why: String,
     /// For a person to run, as `postgres`; `None`: a repair gives it back, or nothing does.

@@ -6,12 +6,14 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use tokio_postgres::Client;
 
 use super::actor::Actor;
 use super::error::Error;
 use super::jobs::{Request, cancel_on};
-use super::wait::{FIRST_PAUSE, LONGEST_PAUSE, Progress, STALLED};
+use super::wait::{FIRST_PAUSE, LONGEST_PAUSE, Progress, STALLED, WorkerWatch};
 use crate::postgres::query;
 use crate::queue::Work;
 use crate::queue::admin::{self, End, Followed};
@@ -33,7 +35,7 @@ impl RolloutLimits {
         Self { canaries: 0, max_failures: usize::MAX, at_a_time: usize::MAX };
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, JsonSchema, Serialize)]
 pub(crate) struct RolloutSummary {
     pub succeeded: usize,
     /// Those that did not.
@@ -47,6 +49,16 @@ pub(crate) struct RolloutSummary {
 }
 
 impl RolloutSummary {
+    /// Of jobs that were followed to their ends all at once.
+    pub(crate) fn of(ended: Vec<Followed>) -> Self {
+        let with = |end| ended.iter().filter(|job| job.end == Some(end)).count();
+        let (succeeded, cancelled) = (with(End::Succeeded), with(End::Cancelled));
+        let bad =
+            |job: &Followed| matches!(job.end, Some(End::Dead | End::Paused | End::Blocked) | None);
+        let failed = ended.into_iter().filter(bad).collect();
+        Self { succeeded, failed, cancelled, ..Self::default() }
+    }
+
     /// Whether all was done that was asked for.
     pub(crate) fn is_clean(&self) -> bool {
         self.failed.is_empty() && self.cancelled == 0 && self.stopped_after.is_none()
@@ -77,6 +89,7 @@ struct Rollout<'a, T> {
     open: Vec<i64>,
     summary: RolloutSummary,
     moved: Instant,
+    workers: WorkerWatch,
     tell: T,
 }
 
@@ -91,6 +104,7 @@ impl<'a, T: FnMut(Progress)> Rollout<'a, T> {
             open: Vec::new(),
             summary: RolloutSummary::default(),
             moved: Instant::now(),
+            workers: WorkerWatch::new(),
             tell,
         }
     }
@@ -129,6 +143,7 @@ impl<'a, T: FnMut(Progress)> Rollout<'a, T> {
                 self.moved = Instant::now();
                 (self.tell)(Progress::Stalled);
             }
+            self.workers.look(self.client, &self.open, &mut self.tell).await?;
             if self.summary.failed.len() >= max_failures && !stopped(&self.summary) {
                 self.stop().await?;
             }
@@ -179,6 +194,7 @@ impl<'a, T: FnMut(Progress)> Rollout<'a, T> {
 
     fn show(&mut self, later: usize) {
         self.moved = Instant::now();
+        self.workers.moved();
         let undone = self.waiting.len() + self.open.len() + later;
         let ended = self.agents.saturating_sub(undone);
         let dead = self.summary.failed.len();

@@ -1,5 +1,6 @@
 //! What goes on, on one screen.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
@@ -8,7 +9,7 @@ use crate::queue::{LockHolder, visible_lock_holders};
 use crate::service::Instance;
 
 /// What goes on in a database. Ages are seconds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Status {
     /// User, hosts with ports, database.
     pub database: String,
@@ -19,10 +20,12 @@ pub(crate) struct Status {
 }
 
 /// The answer of `sql/operations/status.sql`.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
 pub(crate) struct Queue {
     pub role: String,
     pub server_version: String,
+    /// Why the server takes no writes: `standby`, or `setting` where `default_transaction_read_only` is on.
+    pub read_only: Option<String>,
     pub schema_version: Option<i32>,
     pub instances: Vec<Connected>,
     /// Jobs that a session is at.
@@ -44,15 +47,15 @@ pub(crate) struct Queue {
 }
 
 /// A service on this database. What it says of itself is `None` until it has said it.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
 pub(crate) struct Connected {
     pub host: String,
     pub pid: i32,
     pub version: String,
     /// Whether it was seen within 30 seconds.
     pub running: bool,
-    pub started_age: f64,
-    pub seen_age: f64,
+    pub started_age: Option<f64>,
+    pub seen_age: Option<f64>,
     pub listening: Option<bool>,
     /// Since its last successful sweep.
     pub sweep_age: Option<f64>,
@@ -61,7 +64,7 @@ pub(crate) struct Connected {
     pub found_orphaned: Option<u64>,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
 pub(crate) struct RunningJob {
     pub id: i64,
     pub kind: String,
@@ -72,7 +75,7 @@ pub(crate) struct RunningJob {
     pub waits_for: Vec<i32>,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
 pub(crate) struct Jobs {
     pub state: String,
     #[serde(rename = "jobs")]
@@ -80,7 +83,7 @@ pub(crate) struct Jobs {
     pub oldest_age: Option<f64>,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
 pub(crate) struct LastHour {
     pub succeeded: i64,
     pub cancelled: i64,
@@ -90,7 +93,7 @@ pub(crate) struct LastHour {
     pub ready_p99: Option<f64>,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
 pub(crate) struct Blocking {
     pub prefix: String,
     pub job: i64,
@@ -100,7 +103,7 @@ pub(crate) struct Blocking {
     pub waiting: i64,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
 pub(crate) struct Trash {
     pub agents: i64,
     /// Seconds until the next agent is purged.
@@ -109,7 +112,7 @@ pub(crate) struct Trash {
     pub held: bool,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, JsonSchema, Serialize)]
 pub(crate) struct TemplateVersion {
     pub version: i32,
     pub agents: i64,

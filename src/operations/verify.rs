@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
@@ -18,7 +19,7 @@ use crate::worker::{self, Drifted, Pace, Verified};
 pub(crate) use crate::templates::{Changed, Public as PublicTable};
 
 /// Everything that `verify` has to say.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Report {
     /// Agents that are looked after: those that were compared, and those of which nothing has changed.
     pub checked: usize,
@@ -67,7 +68,7 @@ const NOT_COMPARED: [&str; 8] = [
 ];
 
 /// A view that shows agents' rows past row security.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct View {
     /// Qualified and quoted.
     pub name: String,
@@ -80,7 +81,7 @@ pub(crate) struct View {
 }
 
 /// An agent that is not as it should be.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Agent {
     pub prefix: String,
     pub id: i64,
@@ -92,7 +93,7 @@ pub(crate) struct Agent {
     pub differences: Vec<DifferenceReport>,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub(crate) struct DifferenceReport {
     /// `missing`, `differs` or `extra`; of a plan to adopt also `renamed`.
     pub change: &'static str,
@@ -114,14 +115,14 @@ pub(crate) struct DifferenceReport {
 }
 
 /// An agent without tables, or tables without an agent.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Orphan {
     pub prefix: String,
     pub id: i64,
 }
 
 /// An agent with tables or types that bear the names of its own, and that nobody manages.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Adoptable {
     pub prefix: String,
     pub id: i64,

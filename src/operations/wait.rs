@@ -28,6 +28,48 @@ pub(crate) enum Progress {
     },
     /// Nothing has moved for 30 seconds.
     Stalled,
+    /// No worker takes these: none runs, or none with templates that are new enough.
+    NoWorker { jobs: i64 },
+}
+
+/// A service that has just started shows itself within that.
+const SOON: Duration = Duration::from_secs(2);
+
+/// Says once, and again after each move, that no worker takes what is left.
+#[derive(Debug)]
+pub(super) struct WorkerWatch {
+    since: Instant,
+    told: bool,
+}
+
+impl WorkerWatch {
+    pub(super) fn new() -> Self {
+        Self { since: Instant::now(), told: false }
+    }
+
+    /// To be called where jobs have ended.
+    pub(super) fn moved(&mut self) {
+        *self = Self::new();
+    }
+
+    /// To be called at each look.
+    pub(super) async fn look(
+        &mut self,
+        client: &Client,
+        ids: &[i64],
+        tell: &mut impl FnMut(Progress),
+    ) -> Result<(), Error> {
+        if self.told || self.since.elapsed() < SOON {
+            return Ok(());
+        }
+        let untaken = admin::untaken(client, ids).await;
+        let jobs = untaken.map_err(query("look for a worker of the jobs"))?;
+        if jobs > 0 {
+            self.told = true;
+            tell(Progress::NoWorker { jobs });
+        }
+        Ok(())
+    }
 }
 
 /// Looks until no job can move any more.
@@ -39,6 +81,7 @@ pub(super) async fn until_ended(
     mut tell: impl FnMut(Progress),
 ) -> Result<Vec<Followed>, Error> {
     let (mut pause, mut moved, mut ended) = (FIRST_PAUSE, Instant::now(), usize::MAX);
+    let mut workers = WorkerWatch::new();
     loop {
         let jobs = admin::follow(client, ids).await.map_err(query("follow the jobs"))?;
         let open = jobs.iter().filter(|job| job.end.is_none()).count();
@@ -46,6 +89,7 @@ pub(super) async fn until_ended(
         if ids.len() - open != ended {
             ended = ids.len() - open;
             moved = Instant::now();
+            workers.moved();
             tell(Progress::Ended { ended, of: ids.len(), dead });
         } else if moved.elapsed() > STALLED {
             moved = Instant::now();
@@ -54,6 +98,7 @@ pub(super) async fn until_ended(
         if open == 0 {
             return Ok(jobs);
         }
+        workers.look(client, ids, &mut tell).await?;
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }

@@ -36,7 +36,7 @@ pub use migrate::{
 };
 pub use migration::Migration;
 pub use pool::Db;
-pub use presence::{Announcement, Difference, Presence};
+pub use presence::{Announcement, Difference, Presence, host};
 pub use query_error::{QueryError, query};
 pub use read_only::{ReadOnly, require_writable};
 pub use repeatable::Repeatable;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -34,7 +35,7 @@ pub struct Announcement {
 }
 
 /// A setting in which another instance differs from this one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize)]
 pub struct Difference {
     /// Its name.
     pub setting: String,
@@ -58,6 +59,11 @@ pub struct Presence {
     instance: Option<(i64, Announcement)>,
     /// When the row has to be refreshed without a proof.
     due: watch::Sender<Instant>,
+}
+
+/// The machine, pod or container that this process runs on.
+pub fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// What one statement came to.

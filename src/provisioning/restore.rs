@@ -4,6 +4,7 @@
 //! the trash is run: the server puts each statement together, and quotes every name. Foreign keys come back
 //! afterwards, see [`super::outside_keys`].
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
@@ -12,7 +13,7 @@ use super::error::{Error, query};
 use crate::schema;
 
 /// A deleted agent that can still be restored.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Trashed {
     /// Its number in the trash.
     pub item: i64,

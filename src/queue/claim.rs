@@ -44,12 +44,16 @@ pub(crate) async fn claim(
     takes: ClaimFilter,
 ) -> Result<Option<Job>, tokio_postgres::Error> {
     // The name shows a DBA in pg_stat_activity what this transaction is doing.
-    let sql = "select c.*, set_config('application_name', 'agent-provisioner job ' || c.id, true) \
+    // The other two show who it was in the job's history.
+    let sql = "select c.*, set_config('application_name', 'agent-provisioner job ' || c.id, true), \
+                      set_config('provisioning.host', $4, true), set_config('provisioning.pid', $5, true) \
                from provisioning.claim($1, $2, $3) c";
-    let asked: [(&(dyn ToSql + Sync), Type); 3] = [
+    let asked: [(&(dyn ToSql + Sync), Type); 5] = [
         (&takes.kinds(), Type::TEXT_ARRAY),
         (&postgres::schema_version(), Type::INT4),
         (&takes.upgrades, Type::INT4),
+        (&postgres::host(), Type::TEXT),
+        (&std::process::id().to_string(), Type::TEXT),
     ];
     let (opened, claimed) = tokio::join!(
         biased;

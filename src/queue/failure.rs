@@ -28,6 +28,8 @@ pub(crate) struct Failure {
 #[derive(Serialize)]
 struct Record<'a> {
     text: &'a str,
+    /// Seconds since the attempt ended.
+    ago: f64,
     #[serde(flatten)]
     parts: &'a ErrorParts,
 }
@@ -40,9 +42,9 @@ impl Failure {
     }
 
     /// What `provisioning.record_failure` takes as the error: a JSON object.
-    pub(crate) fn record(&self) -> String {
+    pub(crate) fn record(&self, ago: Duration) -> String {
         let Self { error, parts, .. } = self;
-        let record = json!(Record { text: error, parts }).to_string();
+        let record = json!(Record { text: error, ago: ago.as_secs_f64(), parts }).to_string();
         // The server takes no such character in a text.
         record.replace("\\u0000", "\\ufffd")
     }
@@ -73,7 +75,8 @@ mod tests {
             refusal: None,
             took: Duration::ZERO,
         };
-        let record: serde_json::Value = serde_json::from_str(&failure.record()).unwrap();
+        let record: serde_json::Value =
+            serde_json::from_str(&failure.record(Duration::ZERO)).unwrap();
         assert_eq!([&record["text"], &record["code"]], ["a\u{fffd}b", "panic"]);
         assert_eq!(record["sqlstate"], serde_json::Value::Null);
     }

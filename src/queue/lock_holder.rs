@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, Row};
@@ -10,7 +11,7 @@ use crate::telemetry::Printable;
 
 /// A session, or a prepared transaction, with a lock that a job cannot have beside it. None of our own workers, which
 /// give way by themselves.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct LockHolder {
     /// `None`: a prepared transaction.
     pub(crate) pid: Option<i32>,

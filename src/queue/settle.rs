@@ -13,7 +13,7 @@ use super::job::{Job, PrefixOwner};
 use super::kind::Kind;
 use super::outcome::Outcome;
 use super::retry_policy::RetryPolicy;
-use crate::postgres::backoff;
+use crate::postgres::{self, backoff};
 
 /// Cancels what a deprovision makes pointless: its agent's earlier open jobs.
 pub(crate) async fn cancel_earlier(
@@ -137,7 +137,8 @@ pub(crate) async fn fail(
     let waited = failure.refusal.is_some_and(|refusal| refusal.waited);
     let recorded = client
         .query_typed(
-            "select provisioning.record_failure($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::jsonb) as give_ways",
+            "select set_config('provisioning.host', $11, true), set_config('provisioning.pid', $12, true), \
+                    provisioning.record_failure($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::jsonb) as give_ways",
             &[
                 (&job.id, Type::INT8),
                 (&job.attempts, Type::INT4),
@@ -148,7 +149,9 @@ pub(crate) async fn fail(
                 (&failure.gave_way(), Type::BOOL),
                 (&lock, Type::TEXT),
                 (&waited, Type::BOOL),
-                (&failure.record(), Type::TEXT),
+                (&failure.record(ago), Type::TEXT),
+                (&postgres::host(), Type::TEXT),
+                (&std::process::id().to_string(), Type::TEXT),
             ],
         )
         .await?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::Config;
-use crate::postgres::{Announcement, Difference};
+use crate::postgres::{self, Announcement, Difference};
 use crate::telemetry::Metrics;
 use crate::templates::Templates;
 
@@ -28,8 +28,7 @@ pub fn settings(config: &Config, templates: Option<&Templates>) -> BTreeMap<&'st
 
 /// This process.
 pub(super) fn this(config: &Config, templates: &Templates, metrics: Arc<Metrics>) -> Announcement {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    Announcement { host, settings: settings(config, Some(templates)), metrics }
+    Announcement { host: postgres::host(), settings: settings(config, Some(templates)), metrics }
 }
 
 /// What is known of instances that differ from this one. Told again and again, it logs what is new.

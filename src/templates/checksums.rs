@@ -1,5 +1,6 @@
 //! Which text of each file agents were built from.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
@@ -9,7 +10,7 @@ use super::template::Template;
 use super::template_set::Templates;
 
 /// A file that agents were built from, and that is another now.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Changed {
     /// Its number; 0 for the foreign key's.
     pub version: i32,

@@ -1,5 +1,6 @@
 //! What templates open to everybody: refused, unless a file says that it is meant.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
@@ -11,7 +12,7 @@ use super::trial::{self, Sought};
 use crate::agent::Prefix;
 
 /// A table that a file declares public, and how far it is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub struct Public {
     /// Its name, with `{prefix}`.
     pub table: String,

@@ -29,7 +29,7 @@ pub use impostor::Impostor;
 pub use pooler::{Pooler, SHARED};
 pub use portrait::{Order, distinct_ids, portraits};
 pub use proxy::Proxy;
-pub use service::{Service, get, provisioner, said};
+pub use service::{Service, get, on_terminal, provisioner, said};
 pub use standby::{Standby, make_standby};
 pub use tools::{SWITCH, have, pg_dump_can, restored};
 pub use wait::until;

@@ -19,6 +19,17 @@ pub fn provisioner(url: &str) -> Command {
     command
 }
 
+/// A command line of the program on a terminal of its own, by util-linux' `script`, which ends as the program does.
+pub fn on_terminal(url: &str, args: &str) -> Command {
+    let program = provisioner(url);
+    let mut script = Command::new("script");
+    script.env_clear().envs(program.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    script.env("PATH", "/usr/bin:/bin").env("SHELL", "/bin/sh").env("TERM", "xterm");
+    let line = format!("stty -echo; exec {} {args}", program.get_program().to_str().unwrap());
+    script.args(["-qec", &line, "/dev/null"]);
+    script
+}
+
 /// A running service; killed when dropped.
 pub struct Service {
     child: Child,

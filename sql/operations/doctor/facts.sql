@@ -25,7 +25,7 @@ select
                       "settle(bigint, text, double precision)", "begin_deletion(bigint)", "cancel_earlier(bigint)",
                       "record_failure(bigint, integer, integer, text, double precision, double precision, boolean,
                       text, boolean, jsonb)", "is_free(bigint)", "enqueue(text, bigint[], boolean, integer, text, text, smallint)",
-                      "reconcile()", "replay(bigint[], text, text[], text, text, boolean)",
+                      "reconcile()", "replay(bigint[], text, text[], text, text, boolean, boolean)",
                       "cancel(bigint[], text, text, boolean)", "end_blocked(bigint)",
                       "prune(double precision, bigint, bigint, boolean)",
                       "enter_agent(bigint, integer, text)"}'::text[]) f

@@ -8,7 +8,8 @@ select
     ), -1) as connection_limit,
     (select count(*) from provisioning.instances i where provisioning.is_current(i.seen_at)) as running,
     array(
-        select format('%s (pid %s), last seen %s s ago', i.host, i.pid, greatest(0, floor(extract(epoch from now() - i.seen_at))))
+        select format('%s (pid %s), last seen %s s ago', i.host, i.pid,
+            case when isfinite(i.seen_at) then greatest(0, floor(extract(epoch from now() - i.seen_at))) end)
         from provisioning.instances i
         where not provisioning.is_current(i.seen_at)
         order by i.host, i.pid

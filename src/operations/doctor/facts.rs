@@ -15,8 +15,9 @@ const SLOTS_PER_JOB: i64 = 150;
 const OLDEST: i32 = 150_000;
 
 /// What decides which agents go, and what comes back. The worker reads it, and writes it by functions.
-const GUARDED: [&str; 6] = [
+const GUARDED: [&str; 7] = [
     "provisioning.jobs",
+    "provisioning.attempts",
     "provisioning.agents",
     "provisioning.deleted_agents",
     "provisioning.trash",

@@ -1,9 +1,10 @@
 //! One thing that was looked at.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::error::SqlState;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {
     /// As it should be.
@@ -15,7 +16,7 @@ pub(crate) enum Severity {
 }
 
 /// One thing that was looked at.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Finding {
     /// How much it matters.
     pub severity: Severity,

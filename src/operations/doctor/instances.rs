@@ -38,12 +38,15 @@ pub(crate) async fn check(client: &Client, config: &Config) -> Vec<Finding> {
     }
     let running: i64 = row.get("running");
     let here: Vec<String> = row.get("differ_here");
-    let found = match (running, here.is_empty()) {
-        (0, _) => "none runs".to_owned(),
-        (_, true) => format!("{running} run, configured alike and as this command"),
-        (_, false) => {
-            format!("{running} run, configured alike; this command has other {}", here.join(", "))
-        }
+    let run = match running {
+        0 => return vec![ok(WHAT, "none runs".to_owned())],
+        1 => "1 runs".to_owned(),
+        running => format!("{running} run, configured alike"),
+    };
+    let found = if here.is_empty() {
+        format!("{run}, configured as this command")
+    } else {
+        format!("{run}; this command has other {}", here.join(", "))
     };
     vec![ok(WHAT, found)]
 }

@@ -17,4 +17,4 @@ mod trash;
 mod workers;
 
 pub(crate) use examine::examine;
-pub(crate) use finding::Severity;
+pub(crate) use finding::{Finding, Severity};

@@ -33,7 +33,8 @@ fn of_row(row: &Row) -> Vec<Finding> {
     }
     if overdue == 0 {
         if lost.is_empty() {
-            findings.push(ok(WHAT, format!("{running} run, and no job is overdue")));
+            let run = if running == 1 { "runs" } else { "run" };
+            findings.push(ok(WHAT, format!("{running} {run}, and no job is overdue")));
         }
         return findings;
     }
@@ -46,7 +47,8 @@ fn of_row(row: &Row) -> Vec<Finding> {
     } else {
         let fix = "agent-provisioner jobs list --state pending; then raise worker.concurrency or start \
                    another instance, if they are simply many";
-        warning(WHAT, format!("{found}{running} instances run"), fix)
+        let run = if running == 1 { "instance runs" } else { "instances run" };
+        warning(WHAT, format!("{found}{running} {run}"), fix)
     });
     findings
 }

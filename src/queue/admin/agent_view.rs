@@ -1,5 +1,6 @@
 //! Agents as an operator sees them, and their tables.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
@@ -8,7 +9,7 @@ use tokio_postgres::{Client, Error, Row};
 use crate::queue::Kind;
 
 /// An agent, or what a former one has left.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Agent {
     pub(crate) prefix: String,
     pub(crate) id: i64,
@@ -32,7 +33,7 @@ pub(crate) struct Agent {
 }
 
 /// A registered table that bears another name, or stands in another schema.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 pub(crate) struct Displaced {
     /// As it is registered.
     pub(crate) table: String,
@@ -41,7 +42,7 @@ pub(crate) struct Displaced {
 }
 
 /// The agent's latest job.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Job {
     pub(crate) id: i64,
     pub(crate) kind: Kind,
@@ -49,13 +50,13 @@ pub(crate) struct Job {
     pub(crate) state: String,
     /// Of its last attempt that failed.
     pub(crate) error: Option<String>,
-    /// An [`ErrorCode`](crate::queue::ErrorCode), or one of a newer program.
+    /// A code of this program, or of a newer one: see docs/schema.md.
     pub(crate) error_code: Option<String>,
     pub(crate) sqlstate: Option<String>,
 }
 
 /// A registered table.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Table {
     pub(crate) name: String,
     /// Under that name, in schema public.

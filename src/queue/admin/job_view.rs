@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row};
@@ -10,7 +11,7 @@ use tokio_postgres::{Client, Error, Row};
 use crate::queue::{Kind, LockHolder, visible_lock_holders};
 
 /// Where a job stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
     /// A session is on it right now; in the table it is pending.
@@ -25,7 +26,7 @@ pub(crate) enum State {
 }
 
 /// Times are RFC 3339 in UTC, or `infinity` as the database has it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a column")]
 pub(crate) struct JobView {
     pub(crate) id: i64,
@@ -82,10 +83,10 @@ impl JobView {
 }
 
 /// The error of the last attempt that failed, even where a later one succeeded: the whole text, and in parts.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, JsonSchema, Serialize)]
 pub(crate) struct Cause {
     pub(crate) error: Option<String>,
-    /// An [`ErrorCode`](crate::queue::ErrorCode), or one of a newer program.
+    /// A code of this program, or of a newer one: see docs/schema.md.
     pub(crate) error_code: Option<String>,
     pub(crate) sqlstate: Option<String>,
     /// The template file of the statement that failed.
@@ -101,7 +102,7 @@ pub(crate) struct Cause {
 }
 
 /// The session that is on a job.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Running {
     pub(crate) pid: i32,
     pub(crate) role: Option<String>,
@@ -112,7 +113,7 @@ pub(crate) struct Running {
 }
 
 /// A job of the same prefix that has to be settled first.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Earlier {
     pub(crate) id: i64,
     pub(crate) state: State,
@@ -208,6 +209,21 @@ pub(crate) async fn list(client: &Client, filter: &Filter) -> Result<Vec<JobView
 
 pub(crate) async fn find(client: &Client, id: i64) -> Result<Option<JobView>, Error> {
     Ok(select(client, Some(id), &Filter::default()).await?.pop())
+}
+
+/// The ids of those in any of the filter's states, whatever its limit.
+pub(crate) async fn ids(client: &Client, filter: &Filter) -> Result<Vec<i64>, Error> {
+    let sql = include_str!("../../../sql/queue/admin/job_view_ids.sql");
+    let (prefix, sqlstate) =
+        (filter.prefix.as_deref().map(like), filter.sqlstate.as_deref().map(like));
+    let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+        (&filter.stored(), Type::TEXT_ARRAY),
+        (&prefix, Type::TEXT),
+        (&filter.kinds(), Type::TEXT_ARRAY),
+        (&sqlstate, Type::TEXT),
+        (&filter.seconds(), Type::FLOAT8),
+    ];
+    client.query_typed(sql, &parameters).await?.iter().map(|row| row.try_get(0)).collect()
 }
 
 /// How many there are without the limit, at most `most`.

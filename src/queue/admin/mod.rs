@@ -5,6 +5,7 @@
 //! whatever an operator asks for.
 
 mod agent_view;
+mod attempts;
 mod enqueue;
 mod job_view;
 mod progress;
@@ -13,11 +14,12 @@ mod replay;
 mod troubleshooting;
 
 pub(crate) use agent_view::{Agent, Displaced, Table, agents, tables};
+pub(crate) use attempts::{Attempt, attempts};
 pub(crate) use enqueue::enqueue;
 pub(crate) use job_view::{
-    Blocked, Cause, Filter, JobView, Running, Sort, State, blocked, count, dead, find, list,
+    Blocked, Cause, Filter, JobView, Running, Sort, State, blocked, count, dead, find, ids, list,
 };
-pub(crate) use progress::{End, Followed, follow};
+pub(crate) use progress::{End, Followed, follow, untaken};
 pub(crate) use prune::prune;
 pub(crate) use replay::{By, JobResult, ReplayError, ResultKind, Target, cancel, replay};
 pub(crate) use troubleshooting::{WayOut, is_plain, next, own_names};

@@ -1,11 +1,12 @@
 //! What becomes of jobs that somebody waits for.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 
 /// How waiting for a job ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum End {
     Succeeded,
@@ -18,7 +19,7 @@ pub(crate) enum End {
 }
 
 /// A job at the moment of a look.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Followed {
     pub(crate) id: i64,
     /// `None`: still in the queue, and moving.
@@ -32,6 +33,13 @@ pub(crate) async fn follow(client: &Client, ids: &[i64]) -> Result<Vec<Followed>
     let sql = include_str!("../../../sql/queue/admin/progress.sql");
     let rows = client.query_typed(sql, &[(&ids, Type::INT8_ARRAY)]).await?;
     rows.iter().map(Followed::read).collect()
+}
+
+/// How many of these are pending and due without an instance that takes them.
+pub(crate) async fn untaken(client: &Client, ids: &[i64]) -> Result<i64, Error> {
+    let sql = include_str!("../../../sql/queue/admin/progress_untaken.sql");
+    let rows = client.query_typed(sql, &[(&ids, Type::INT8_ARRAY)]).await?;
+    rows.first().map_or(Ok(0), |row| row.try_get(0))
 }
 
 impl Followed {

@@ -1,5 +1,6 @@
 //! What an operator asks of jobs: to be tried again, to be approved, or to be given up.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
@@ -20,6 +21,8 @@ pub(crate) enum Target {
     /// Paused deletions.
     Paused(Vec<i64>),
     AllPaused,
+    /// What a filter has found: dead or pending jobs. No deletion is confirmed by that.
+    Found(Vec<i64>, Vec<State>),
 }
 
 /// What goes into the record, and whether anything is to happen at all.
@@ -32,7 +35,7 @@ pub(crate) struct By {
 }
 
 /// What came of the request for one job.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct JobResult {
     pub(crate) id: i64,
     pub(crate) kind: Option<Kind>,
@@ -47,7 +50,7 @@ pub(crate) struct JobResult {
     pub(crate) end: Option<super::End>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ResultKind {
     Done,
@@ -69,6 +72,8 @@ struct Found {
     kind: Option<Kind>,
     /// Another job of the same agent and kind, which goes first.
     twin: Option<(i64, State)>,
+    /// A dead or paused job of its prefix that comes before it.
+    behind: Option<i64>,
 }
 
 /// Why jobs do not go back into the queue.
@@ -97,18 +102,22 @@ pub(crate) async fn replay(
     target: &Target,
     by: &By,
 ) -> Result<Vec<JobResult>, ReplayError> {
-    let (ids, prefix, states): (_, _, &[&str]) = match target {
-        Target::Ids(ids) => (Some(ids), None, &["dead", "paused", "pending"]),
-        Target::Prefix(prefix) => (None, Some(prefix), &["dead"]),
-        Target::AllDead => (None, None, &["dead"]),
-        Target::Paused(ids) => (Some(ids), None, &["paused"]),
-        Target::AllPaused => (None, None, &["paused"]),
+    let (ids, prefix, states) = match target {
+        Target::Ids(ids) => (Some(ids), None, vec!["dead", "paused", "pending"]),
+        Target::Prefix(prefix) => (None, Some(prefix), vec!["dead"]),
+        Target::AllDead => (None, None, vec!["dead"]),
+        Target::Paused(ids) => (Some(ids), None, vec!["paused"]),
+        Target::AllPaused => (None, None, vec!["paused"]),
+        Target::Found(ids, states) => {
+            (Some(ids), None, states.iter().map(|state| state.as_str()).collect())
+        }
     };
+    let named = !matches!(target, Target::Found(..));
     let mut tries = 1;
     let rows = loop {
         let replayed = client
             .query_typed(
-                "select * from provisioning.replay($1, $2, $3, $4, $5, $6)",
+                "select * from provisioning.replay($1, $2, $3, $4, $5, $6, $7)",
                 &[
                     (&ids, Type::INT8_ARRAY),
                     (&prefix, Type::TEXT),
@@ -116,12 +125,16 @@ pub(crate) async fn replay(
                     (&by.reason, Type::TEXT),
                     (&by.who, Type::TEXT),
                     (&by.dry_run, Type::BOOL),
+                    (&named, Type::BOOL),
                 ],
             )
             .await;
         match replayed {
             // A twin was queued between the statement's look and its update; now it is seen.
-            Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) && tries < TRIES => {
+            // What a filter has found changes within a transaction, which is over then.
+            Err(error)
+                if error.code() == Some(&SqlState::UNIQUE_VIOLATION) && named && tries < TRIES =>
+            {
                 tries += 1;
             }
             Err(error) if is_approval(&error) => return Err(ReplayError::MayNotApprove(error)),
@@ -130,7 +143,9 @@ pub(crate) async fn replay(
     };
     let why_not = match target {
         Target::Paused(_) | Target::AllPaused => why_not_approved,
-        Target::Ids(_) | Target::Prefix(_) | Target::AllDead => why_not_replayed,
+        Target::Ids(_) | Target::Prefix(_) | Target::AllDead | Target::Found(..) => {
+            why_not_replayed
+        }
     };
     Ok(rows
         .iter()
@@ -147,7 +162,7 @@ fn is_approval(error: &Error) -> bool {
 pub(crate) async fn cancel(client: &Client, ids: &[i64], by: &By) -> Result<Vec<JobResult>, Error> {
     let rows = client
         .query_typed(
-            "select *, null::bigint as twin, null::text as twin_state \
+            "select *, null::bigint as twin, null::text as twin_state, null::bigint as behind \
              from provisioning.cancel($1, $2, $3, $4)",
             &[
                 (&ids, Type::INT8_ARRAY),
@@ -182,6 +197,11 @@ pub(crate) fn give_keys_back(prefix: &str) -> String {
 fn why_not_replayed(found: &Found, state: State) -> (ResultKind, String) {
     let skipped = |reason: String| (ResultKind::Skipped, reason);
     let id = found.id;
+    if let (State::Pending, Some(earlier)) = (state, found.behind) {
+        return skipped(format!(
+            "it waits for job {earlier} of the same prefix, which is dead or paused: jobs show {earlier}"
+        ));
+    }
     match (state, found.twin) {
         (State::Pending | State::Running, _) => {
             (ResultKind::Unchanged, "it is pending, and a worker is on it just now".to_owned())
@@ -253,6 +273,7 @@ impl JobResult {
             id: row.try_get("id")?,
             kind: row.try_get("kind")?,
             twin: twin.zip(twin_state.map(State::parse)),
+            behind: row.try_get("behind")?,
         };
         let (result, reason) = match found.state {
             None => (ResultKind::Missing, Some("there is no such job".to_owned())),

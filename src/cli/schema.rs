@@ -1,0 +1,77 @@
+//! `agent-provisioner schema`: what the JSON of each command looks like.
+
+use std::io::stdout;
+use std::process::ExitCode;
+
+use clap::Args as Clap;
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
+
+use super::Error;
+use super::table::print_json;
+use crate::operations::{
+    Asked, adopt, adopt_plan, agents, doctor, jobs, migrate, purge, repair, restore, status, trash,
+    verify,
+};
+
+#[derive(Debug, Clap)]
+pub(super) struct Args {
+    /// Of this command only, such as `jobs show`; without it an object with those of all
+    command: Vec<String>,
+}
+
+/// A command's words, and the schema of what it prints.
+type Command = (&'static str, fn() -> Schema);
+
+/// Which command prints what with `--json`. Where an option makes it another thing, the option is named.
+const COMMANDS: [Command; 29] = [
+    ("status", of::<status::Status>),
+    ("doctor", of::<Vec<doctor::Finding>>),
+    ("jobs list", of::<Vec<jobs::JobView>>),
+    ("jobs watch", of::<Vec<jobs::JobView>>),
+    ("jobs show", of::<jobs::Shown>),
+    ("jobs replay", of::<Vec<jobs::JobResult>>),
+    ("jobs approve", of::<Vec<jobs::JobResult>>),
+    ("jobs cancel", of::<Vec<jobs::JobResult>>),
+    ("jobs prune", of::<jobs::Pruned>),
+    ("agents list", of::<Vec<agents::Agent>>),
+    ("agents show", of::<Vec<agents::Shown>>),
+    ("agents verify", of::<verify::Report>),
+    ("agents repair", of::<Asked>),
+    ("agents repair --dry-run", of::<Vec<repair::Plan>>),
+    ("agents upgrade", of::<Asked>),
+    ("agents convert", of::<Asked>),
+    ("agents adopt", of::<adopt_plan::Plan>),
+    ("agents adopt --yes", of::<adopt::Done>),
+    ("agents trash", of::<Vec<trash::Trashed>>),
+    ("agents restore", of::<Vec<restore::Report>>),
+    ("agents purge", of::<Vec<purge::Report>>),
+    ("agents purge --resume", of::<purge::Resumed>),
+    ("migrate", of::<migrate::UpReport>),
+    ("migrate up", of::<migrate::UpReport>),
+    ("migrate status", of::<Vec<migrate::StepReport>>),
+    ("migrate down", of::<migrate::DownReport>),
+    ("migrate verify", of::<migrate::VerifyReport>),
+    ("migrate repair", of::<migrate::Repaired>),
+    ("migrate baseline", of::<migrate::BaselineReport>),
+];
+
+/// As it is written out: a field that may be left out is not required.
+fn of<T: JsonSchema>() -> Schema {
+    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<T>()
+}
+
+pub(super) fn main(args: &Args) -> Result<ExitCode, Error> {
+    let mut out = stdout().lock();
+    if args.command.is_empty() {
+        let all: std::collections::BTreeMap<_, _> =
+            COMMANDS.iter().map(|(name, schema)| (name, schema())).collect();
+        print_json(&mut out, &all)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let wanted = args.command.join(" ");
+    let found = COMMANDS.iter().find(|(name, _)| *name == wanted);
+    let (_, schema) = found.ok_or(Error::NoSchema)?;
+    print_json(&mut out, &schema())?;
+    Ok(ExitCode::SUCCESS)
+}
