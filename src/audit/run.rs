@@ -61,6 +61,8 @@ pub(super) struct Progress {
     /// Statements that were run by themselves.
     done: usize,
     single: bool,
+    /// Schemas that were made before the file, for extensions.
+    schemas: BTreeSet<String>,
 }
 
 /// Two sessions in one database.
@@ -98,10 +100,10 @@ impl Sessions {
         progress: &mut Progress,
         stand_ins: &mut StandIns,
     ) -> Result<Result<(), Failure>, Error> {
-        let script = Script::of(&file.text);
+        let mut script = Script::of(&file.text);
         let ran = self
             .within_limit(async |session, root| {
-                run(session, root, file, &script, progress, stand_ins).await
+                run(session, root, file, &mut script, progress, stand_ins).await
             })
             .await?;
         Ok(ran.unwrap_or_else(|why| Err(Failure::of_limit(why, &script, progress))))
@@ -137,11 +139,12 @@ async fn run(
     session: &Session,
     root: &Session,
     file: &SqlFile,
-    script: &Script,
+    script: &mut Script,
     progress: &mut Progress,
     stand_ins: &mut StandIns,
 ) -> Result<Result<(), Failure>, Error> {
     session.begin_anew().await?;
+    make_schemas(&session.client, script, progress).await?;
     for wanted in &script.extensions {
         let made = extension::make(session, root, &wanted.name, wanted.schema.as_deref()).await?;
         if let Err(why) = made {
@@ -174,6 +177,26 @@ async fn run(
     }
     let message = "it names too many roles that nothing makes".to_owned();
     Ok(Err(Failure { line: 1, message, code: String::new(), statement: String::new() }))
+}
+
+/// The schemas that the file makes for extensions, which are made before it. One that is there is left to the file.
+async fn make_schemas(
+    client: &Client,
+    script: &mut Script,
+    progress: &mut Progress,
+) -> Result<(), Error> {
+    for (name, place) in script.schemas.clone() {
+        if !progress.schemas.contains(&name) {
+            let sql = script.sql.get(place.clone()).unwrap_or_default();
+            match client.batch_execute(sql).await {
+                Ok(()) => progress.schemas.insert(name),
+                Err(error) if error.as_db_error().is_some() => continue,
+                Err(error) => return Err(query("make a schema on the shadow")(error).into()),
+            };
+        }
+        script.take_out(place);
+    }
+    Ok(())
 }
 
 struct Failed {

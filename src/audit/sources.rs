@@ -46,6 +46,7 @@ pub(super) async fn audit(
     report.unchecked.extend(code.unchecked);
     report.ignores.extend(code.ignores);
     let documents = documents::audit(&project.docs, relations, &agents)?;
+    report.unchecked.extend(documents.unchecked);
     let claims: Vec<(&SqlFile, Claims)> =
         known.never_ran.iter().map(|file| (*file, Claims::of(&file.text))).collect();
     for finding in code.findings.into_iter().chain(documents.findings) {

@@ -73,6 +73,26 @@ async fn a_script_of_an_extension_meets_nothing_that_files_have_made() {
     assert!(unchecked(&report, "pageinspect") && !unchecked(&report, "file_fdw"), "{:#}", report.0);
 }
 
+/// The extension is made before the file, and still finds its schema; the file may use it, and may be run again.
+#[tokio::test]
+async fn a_file_makes_a_schema_and_an_extension_in_it() {
+    let report = Project::new(&[
+        (
+            "1.sql",
+            "create schema tools; create extension pg_trgm with schema tools; \
+             create table tools.t (id int primary key references app.later (id)); select tools.similarity('a', 'b')",
+        ),
+        ("2.sql", "create schema app; create table app.later (id int primary key)"),
+    ])
+    .audit(None)
+    .await;
+    report.is(&[]);
+    assert_eq!(report.order(), ["2.sql", "1.sql"]);
+    let again = [("1.sql", "create schema a; create extension pg_trgm schema a; create schema a")];
+    let report = Project::new(&again).audit(None).await;
+    report.is(&[("file_never_ran", "1.sql")]);
+}
+
 /// A server of a test's own, with an empty database for the shadow.
 struct Given {
     server: Server,
