@@ -1,6 +1,7 @@
 //! `audit`: small projects with one planted fault each, and exactly that finding.
 
 mod bases;
+mod causes;
 mod checks;
 mod code;
 mod documents;

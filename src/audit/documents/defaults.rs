@@ -75,6 +75,8 @@ impl Stated<'_> {
                 format!("The document gives {object} the default {text}; it has none."),
                 "Take the default out of the document, or add it.".to_owned(),
             ),
+            // Who says serial, or that it is the key, says so.
+            Some(default) if self.is_none() && default.starts_with("nextval(") => return None,
             Some(default) if self.is_none() => (
                 format!("The document gives {object} no default; it has {default}."),
                 format!("Write `{default}` into the document."),
