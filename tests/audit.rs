@@ -11,5 +11,6 @@ mod order;
 mod project;
 mod relations;
 mod report;
+mod sarif;
 mod secrets;
 mod shadow;
