@@ -9,7 +9,9 @@ const TASKS: (&str, &str) = (
      alter table public.tasks enable row level security;
      create table public.shut (id int primary key);
      alter table public.shut enable row level security;
-     create table public.open (id int primary key);",
+     create table public.open (id int primary key);
+     create function public.count_toys() returns bigint language plpgsql as $$
+     begin return (select count(*) from public.toys); end $$;",
 );
 /// The server refuses the statements about `toys` and `shut`, and the last.
 const BROKEN: (&str, &str) = (

@@ -10,7 +10,9 @@ use agent_provisioner::dev_server::SUPERUSER;
 use tokio_util::sync::CancellationToken;
 
 use super::project::{CLEAN, Project, Report};
-use crate::support::{Admin, Database, Server, expect, finish, provisioner, until};
+use crate::support::{
+    ADMIN, Admin, Database, Server, expect, finish, have, other_release, provisioner, until,
+};
 
 /// An audit on a throwaway server.
 async fn throwaway(project: &Project) -> Report {
@@ -203,6 +205,34 @@ async fn a_signal_ends_an_audit_and_leaves_nothing() {
         assert_eq!(until("the audit to end", ended).await.code(), Some(code));
         assert_eq!(given.left().await, [""; 0]);
     }
+}
+
+/// The database is of one major release, and the throwaway server of another, which writes definitions its own way.
+#[tokio::test]
+async fn a_shadow_of_another_release_makes_no_difference() {
+    let files = [CLEAN[0], CLEAN[1], ("0003_rich.sql", include_str!("rich.sql"))];
+    let db = Project::database(&files).await;
+    let admin = db.admin().await;
+    let Some(programs) = other_release(&admin).await.filter(|_| have(&["psql"])) else { return };
+    let project = Project::new(&files);
+    let fix = project.path().join("fix.out");
+    let audit = async || {
+        let mut command = provisioner(&db.url(ADMIN));
+        command.env("PG_BIN_DIR", &programs).args(["audit", "--format", "json", "--fix"]).arg(&fix);
+        Report::of(&finish(command.arg("--migrations").arg(project.path())).await)
+    };
+    let report = audit().await;
+    report.is(&[]);
+    assert!(unchecked(&report, "write differently"), "{:#}", report.0);
+    admin.run("drop policy \"Own orders\" on orders; alter table orders drop column note").await;
+    audit().await.is(&[
+        ("missing_column", "public.orders.note"),
+        ("missing_policy", "\"Own orders\" on public.orders"),
+    ]);
+    let mut psql = Command::new("psql");
+    psql.args(["-qX", "-v", "ON_ERROR_STOP=1", "-f"]).arg(&fix).arg(db.url(ADMIN));
+    expect(&finish(&mut psql).await, 0, &[]);
+    audit().await.is(&[]);
 }
 
 /// With a limit that a test can wait for.
