@@ -95,6 +95,30 @@ need_server() {
     apt_install postgresql
 }
 
+# The major release of the server that tests run on: of PG_BIN_DIR, or else the newest packaged one.
+server_release() {
+    local bin=${PG_BIN_DIR:-}
+    [[ -n $bin ]] || bin=$(printf '%s\n' /usr/lib/postgresql/[0-9]*/bin | sort -V | tail -n 1)
+    "$bin/postgres" --version 2>/dev/null | sed -E 's/[^0-9]*([0-9]+).*/\1/'
+}
+
+# The extension that looks at bodies in PL/pgSQL. Only packaged servers can have it.
+want_plpgsql_check() {
+    local release
+    [[ ${PG_BIN_DIR:-/usr/lib/postgresql/} == /usr/lib/postgresql/* ]] || return 0
+    release=$(server_release)
+    [[ -n $release && ! -e /usr/share/postgresql/$release/extension/plpgsql_check.control ]] || return 0
+    may_miss plpgsql_check || apt_install "postgresql-$release-plpgsql-check"
+}
+
+# A server of another release than the one that tests run on, where tests/support/tools.rs looks for it.
+want_other_release() {
+    local other=18
+    [[ $(server_release) != 18 ]] || other=15
+    compgen -G "$(scratch "postgresql-$other")/complete-*" >/dev/null || may_miss "PostgreSQL $other" ||
+        (fetch_server "$other")
+}
+
 # find_release MAJOR : sets PG_BIN_DIR to a server of that release, and puts its pg_dump on the PATH.
 find_release() {
     local packaged=/usr/lib/postgresql/$1/bin

@@ -1,6 +1,7 @@
 //! `audit`: small projects with one planted fault each, and exactly that finding.
 
 mod bases;
+mod causes;
 mod checks;
 mod code;
 mod documents;
@@ -10,5 +11,6 @@ mod order;
 mod project;
 mod relations;
 mod report;
+mod sarif;
 mod secrets;
 mod shadow;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::definition::public;
+use super::finding::Finding;
 use crate::sql_text::{Kind, Reader, name, tokens};
 
 /// What may stand between `create` and what it makes.
@@ -31,10 +32,13 @@ pub(super) struct Claims {
     tables: BTreeSet<String>,
     views: BTreeSet<String>,
     functions: BTreeSet<String>,
+    types: BTreeSet<String>,
     /// Each with its table.
     columns: BTreeSet<(String, String)>,
     /// Tables, and those that they refer to.
     keys: BTreeSet<(String, String)>,
+    /// Tables that are changed, or get an index, a policy or a trigger.
+    touched: BTreeSet<String>,
     /// All strings: a bucket is a row.
     strings: BTreeSet<String>,
 }
@@ -47,8 +51,56 @@ impl Claims {
         claims
     }
 
+    /// Whether a finding may not be there once the file runs.
+    pub(super) fn may_end(&self, finding: &Finding) -> bool {
+        let Finding { kind, object, message, .. } = finding;
+        let table = || match object.split_once(" on ") {
+            Some((_, table)) => Reader::new(table).qualified(),
+            None => Reader::new(object).qualified(),
+        };
+        match *kind {
+            "broken_function" => self.are_missed(message),
+            "extra_column" | "different_column" => self.may_make("unknown_column", object),
+            "row_security_without_policy"
+            | "table_without_row_security"
+            | "unindexed_foreign_key"
+            | "no_unique_key"
+            | "generated_column"
+            | "unpublished_table"
+            | "document_constraint"
+            | "document_foreign_key"
+            | "document_null"
+            | "document_default"
+            | "document_type" => table().is_some_and(|path| {
+                let table: Vec<String> = path.into_iter().take(2).collect();
+                self.touched.contains(&table.join("."))
+            }),
+            _ => self.may_make(kind, object),
+        }
+    }
+
+    /// Whether it makes what a server misses by these words.
+    pub(super) fn are_missed(&self, message: &str) -> bool {
+        let named = |what: &str| {
+            let (_, rest) = message.split_once(&format!("{what} \""))?;
+            Some(public(Reader::new(rest.split_once('"')?.0).qualified()?))
+        };
+        let relation = named("relation").or_else(|| named("table"));
+        relation.is_some_and(|name| self.tables.contains(&name) || self.views.contains(&name))
+            || named("type").is_some_and(|name| self.types.contains(&name))
+            || message.contains("function ")
+                && message.ends_with("does not exist")
+                && self.functions.iter().any(|name| {
+                    let own = name.rsplit('.').next().unwrap_or(name);
+                    message.contains(&format!("function {own}("))
+                        || message.contains(&format!("function {name}("))
+                })
+            || message.starts_with("column \"")
+                && self.columns.iter().any(|(_, column)| message.contains(&format!("\"{column}\"")))
+    }
+
     /// Whether what a finding misses may come by the file. `object` is the finding's.
-    pub(super) fn may_make(&self, kind: &str, object: &str) -> bool {
+    fn may_make(&self, kind: &str, object: &str) -> bool {
         if let Some(bucket) = object.strip_prefix("bucket ") {
             return kind == "unknown_bucket" && self.strings.contains(bucket);
         }
@@ -103,7 +155,16 @@ impl Claims {
         while rest.peek().is_some_and(|next| BEFORE.iter().any(|word| next.is(word))) {
             rest.next();
         }
-        let Some(what) = rest.next() else { return };
+        let Some(mut what) = rest.next() else { return };
+        if what.is("unique") || what.is("constraint") {
+            what = rest.next().unwrap_or(what);
+        }
+        if what.is("index") || what.is("policy") || what.is("trigger") {
+            while rest.next().is_some_and(|next| !next.is("on") && !next.is_mark(';')) {}
+            rest.words("only");
+            self.touched.extend(rest.qualified().map(public));
+            return;
+        }
         rest.words("if not exists");
         let Some(made) = rest.qualified().map(public) else { return };
         if what.is("table") {
@@ -116,6 +177,8 @@ impl Claims {
             self.views.insert(made);
         } else if what.is("function") || what.is("procedure") {
             self.functions.insert(made);
+        } else if what.is("type") || what.is("domain") {
+            self.types.insert(made);
         }
     }
 
@@ -128,6 +191,7 @@ impl Claims {
         rest.words("if exists");
         rest.words("only");
         let Some(table) = rest.qualified().map(public) else { return };
+        self.touched.insert(table.clone());
         self.refers(&table, rest.clone());
         while let Some(next) = rest.next().filter(|next| !next.is_mark(';')) {
             if next.is("add") {

@@ -128,7 +128,9 @@ pub(super) fn read(directories: &[PathBuf]) -> Result<Found, Error> {
     let mut all = Found::default();
     for directory in directories {
         let mut found = Found::default();
-        if directory.is_dir() {
+        if leads_nowhere(directory) {
+            found.leave(directory, LEADS_NOWHERE);
+        } else if directory.is_dir() {
             found.walk(directory)?;
         } else {
             let parent = directory.parent().unwrap_or(directory);
@@ -143,6 +145,14 @@ pub(super) fn read(directories: &[PathBuf]) -> Result<Found, Error> {
         all.unchecked.extend(found.unchecked);
     }
     Ok(all)
+}
+
+/// Why such a link is not read.
+pub(super) const LEADS_NOWHERE: &str = "it is a link that leads nowhere";
+
+/// Whether it is a link to what is not there. A shell names such links with all others.
+pub(super) fn leads_nowhere(path: &Path) -> bool {
+    path.is_symlink() && !path.exists()
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {

@@ -75,6 +75,12 @@ impl Finding {
         [object, message, evidence, fix].into_iter().chain(file)
     }
 
+    /// Adds what else shows it.
+    pub(super) fn also(&mut self, what: &str) {
+        self.evidence.push_str("\nalso ");
+        self.evidence.push_str(what);
+    }
+
     /// Tells two findings of one kind about one object apart, such as two files that use it: by the file, not the line.
     #[must_use]
     pub fn at(mut self, place: Place) -> Self {

@@ -6,6 +6,7 @@
 mod agent_tables;
 pub mod baseline;
 mod bases;
+mod causes;
 mod checks;
 mod claims;
 pub mod code;
@@ -18,6 +19,7 @@ mod files;
 mod finding;
 mod finish;
 mod fix;
+mod identity;
 mod ignore;
 mod item;
 mod ledger;
@@ -28,6 +30,7 @@ mod mask;
 mod neutral;
 mod order;
 mod plan;
+mod plan_order;
 mod platform;
 pub mod relations;
 mod replay;
@@ -67,6 +70,7 @@ use crate::postgres::{Source, Timeouts};
 use crate::schema::Key;
 use crate::sql_text;
 use crate::templates::Templates;
+use causes::Faults;
 use compare::Comparison;
 use files::SqlFile;
 use fix::Copy;
@@ -206,22 +210,30 @@ impl Audit<'_> {
         let mut stand_ins = StandIns::default();
         let limit = project.file_limit.unwrap_or(FILE_LIMIT);
         let mut replay = replay(shadow, self.files, self.order(), &mut stand_ins, limit).await?;
+        let files = self.files;
+        let mut faults = None;
+        if !replay.failures.is_empty() {
+            let whole = replay::whole(shadow, files, &replay, &mut stand_ins, limit).await?;
+            faults = Some(Faults::of(files, whole));
+        }
         self.tell_stand_ins(&stand_ins);
         self.report.order = self.names(&replay.order);
-        let files = self.files;
         let makers_of = std::mem::take(&mut replay.makers);
         let makers = Makers { files, of: &makers_of };
-        self.check(shadow, &replay, &makers).await?;
+        self.check(shadow, &replay, faults.as_ref(), &makers).await?;
         if let Some(live) = &self.live {
             if files.is_empty() {
                 let text = "the database against migrations: there are none";
                 self.report.unchecked.push(text.to_owned());
             } else {
                 replay.state.as_of(live.version);
-                self.compare(shadow, &replay, &makers, project).await?;
+                if let Some(faults) = &mut faults {
+                    faults.whole.state.as_of(live.version);
+                }
+                self.compare(shadow, &replay, faults.as_ref(), &makers, project).await?;
             }
         }
-        self.sources(shadow, &replay, project).await?;
+        self.sources(shadow, &replay, faults.as_ref(), project).await?;
         for rollback in &replay.rollbacks {
             if let rollback::Outcome::NotTried(why) = &rollback.outcome
                 && let Some(file) = files.get(rollback.down)
@@ -278,6 +290,7 @@ impl Audit<'_> {
         &mut self,
         shadow: &mut Shadow,
         replay: &Replay,
+        faults: Option<&Faults<'_>>,
         project: &Project,
     ) -> Result<(), Error> {
         for file in self.files {
@@ -288,17 +301,28 @@ impl Audit<'_> {
         if !project.has_sources() {
             return Ok(());
         }
-        let (relations, never_ran) = if let Some(relations) = self.relations.take() {
-            (relations, Vec::new())
-        } else {
-            let session = shadow.role_in(&replay.database).await?;
+        let is_live = self.relations.is_some();
+        let of_files = async |database: &str| {
+            let session = shadow.role_in(database).await?;
             let relations = Relations::read(&session.client).await;
             session.close().await;
-            let failed = replay.failures.iter();
-            (relations?, failed.filter_map(|(index, _)| self.files.get(*index)).collect())
+            Ok::<_, Error>(relations?)
         };
+        let mut relations = match self.relations.take() {
+            Some(relations) => relations,
+            None => of_files(&replay.database).await?,
+        };
+        let whole = faults.map(|faults| &faults.whole.database);
+        let other = whole.or((is_live && !self.files.is_empty()).then_some(&replay.database));
+        let of_files = match other {
+            Some(database) => Some(of_files(database).await?),
+            None => None,
+        };
+        if let Some(of_files) = &of_files {
+            relations.hear_of_publications(of_files);
+        }
         let has_base = self.live.as_ref().is_some_and(|live| live.ledger.has_base_schema);
-        let known = sources::Known { relations, has_base, never_ran };
+        let known = sources::Known { relations, of_files, is_live, has_base, faults };
         sources::audit(project, &known, shadow, &mut self.report).await
     }
 
@@ -307,6 +331,7 @@ impl Audit<'_> {
         &mut self,
         shadow: &Shadow,
         replay: &Replay,
+        faults: Option<&Faults<'_>>,
         makers: &Makers<'_>,
     ) -> Result<(), Error> {
         let session = shadow.role_in(&replay.database).await?;
@@ -319,9 +344,21 @@ impl Audit<'_> {
         let ledger = self.live.as_ref().map_or(&nothing, |live| &live.ledger);
         let mut findings = order::findings(self.files, replay, ledger, &names);
         findings.extend(conflicts);
-        findings.extend(bases::wrong_users(&replay.state, makers));
         let unchecked = &mut self.report.unchecked;
-        findings.extend(checks::check(&session, &root, &replay.state, makers, unchecked).await?);
+        let mut traps = bases::wrong_users(&replay.state, makers);
+        traps.extend(checks::check(&session, &root, &replay.state, makers, unchecked).await?);
+        if let Some(faults) = faults {
+            faults.fold_files(replay, &mut findings);
+            let state = &faults.whole.state;
+            let session = shadow.role_in(&faults.whole.database).await?;
+            let root = shadow.root_in(&faults.whole.database).await?;
+            let mut with = bases::wrong_users(state, makers);
+            with.extend(checks::check(&session, &root, state, makers, &mut Vec::new()).await?);
+            faults.without_consequences(&mut traps, &causes::ids(&with), unchecked);
+            session.close().await;
+            root.close().await;
+        }
+        findings.extend(traps);
         self.report.findings.extend(findings);
         let list = |state: &schema_state::SchemaState, whose: &str| {
             let them = state.unmodelled.iter();
@@ -348,6 +385,7 @@ impl Audit<'_> {
         &mut self,
         shadow: &mut Shadow,
         replay: &Replay,
+        faults: Option<&Faults<'_>>,
         makers: &Makers<'_>,
         project: &Project,
     ) -> Result<(), Error> {
@@ -376,7 +414,13 @@ impl Audit<'_> {
         let steps = plan(&comparison.differences, &replay.state, &live.default_grants);
         let claimed = order::claimed(self.files, replay);
         self.report.status = comparison.status();
-        self.report.findings.extend(comparison.findings(makers, &steps, &claimed));
+        let mut findings = comparison.findings(makers, &steps, &claimed);
+        if let Some(faults) = faults {
+            let with = Comparison::of(&faults.whole.state, &live.state);
+            let with = causes::ids(&with.findings(makers, &[], &claimed));
+            faults.without_consequences(&mut findings, &with, &mut self.report.unchecked);
+        }
+        self.report.findings.extend(findings);
         self.fix(shadow, replay, project, copy, &steps).await
     }
 

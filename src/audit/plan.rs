@@ -1,8 +1,10 @@
 //! From differences to the SQL that ends them: what adds, in the order of dependencies; what takes away, for a person.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
+use super::identity::{self, Numbers};
 use super::item::Item;
+use super::plan_order::sorted;
 use super::schema_state::SchemaState;
 use super::violations;
 use crate::schema::{
@@ -51,8 +53,12 @@ pub(super) fn plan(
             && !is_head(it.object.kind)
             && extra.contains(it.object.home.as_str())
     };
-    let planner = Planner { expected, missing: &missing, new: &new, both: &both, grants };
-    let sorted = sorted(differences, expected, &new).into_iter().filter(|it| !goes(it));
+    let absorbed = identity::absorbed(differences);
+    let planner =
+        Planner { expected, differences, missing: &missing, new: &new, both: &both, grants };
+    let sorted = sorted(differences, expected, &new)
+        .into_iter()
+        .filter(|it| !goes(it) && !absorbed.contains(&it.object.key()));
     sorted.map(|difference| planner.step(difference)).filter(Step::says).collect()
 }
 
@@ -79,6 +85,7 @@ impl Step {
 
 struct Planner<'a> {
     expected: &'a SchemaState,
+    differences: &'a [Difference],
     missing: &'a [&'a Fact],
     /// What comes into being, by name.
     new: &'a HashSet<&'a str>,
@@ -97,6 +104,9 @@ impl Planner<'_> {
         };
         match &difference.change {
             Change::Missing => self.make(fact, &mut step),
+            Change::Differs { found } if fact.kind == Kind::Column => {
+                self.alter_column(fact, found, &mut step);
+            }
             Change::Differs { found } => replace(fact, found, &mut step),
             // A right is taken by a person only.
             Change::Extra if self.both.contains(&step.item) && fact.kind != Kind::Grant => {
@@ -173,6 +183,43 @@ impl Planner<'_> {
         step.statements.push(not_null(column));
     }
 
+    fn alter_column(&self, column: &Fact, found: &str, step: &mut Step) {
+        const NOT_NULL: &str = " not null";
+        let Fact { relation, part, definition, .. } = column;
+        let alter = format!("alter table {relation} alter column {part}");
+        let (wanted, is) =
+            (definition.trim_end_matches(NOT_NULL), found.trim_end_matches(NOT_NULL));
+        let computed = " generated always as (";
+        if identity::is_changed(definition, found) {
+            // Only a column without nulls can number its rows.
+            if definition.ends_with(NOT_NULL) && !found.ends_with(NOT_NULL) {
+                let set = format!("{alter} set not null");
+                step.statements.push(violations::before_not_null(column, &set));
+            }
+            let numbers = Numbers::of(column, self.differences);
+            step.statements.extend(numbers.statements(column, found));
+            if !definition.ends_with(NOT_NULL) && found.ends_with(NOT_NULL) {
+                step.statements.push(format!("{alter} drop not null"));
+            }
+            return;
+        }
+        if wanted != is && [wanted, is].iter().any(|it| it.contains(computed)) {
+            step.by_hand.push(format!(
+                "alter table {relation} drop column {part}, add column {part} {definition}"
+            ));
+            return;
+        }
+        if wanted != is {
+            let wanted = identity::type_of(definition);
+            step.by_hand.push(format!("{alter} type {wanted} using {part}::{wanted}"));
+        }
+        match (definition.ends_with(NOT_NULL), found.ends_with(NOT_NULL)) {
+            (true, false) => step.statements.push(not_null(column)),
+            (false, true) => step.statements.push(format!("{alter} drop not null")),
+            (true, true) | (false, false) => {}
+        }
+    }
+
     /// The numbers of a column that is there go on where they are.
     fn sequence(&self, sequence: &Fact, step: &mut Step) {
         step.statements.push(sequence.create());
@@ -228,7 +275,6 @@ impl Planner<'_> {
 fn replace(fact: &Fact, found: &str, step: &mut Step) {
     let Fact { relation, definition, .. } = fact;
     match fact.kind {
-        Kind::Column => alter_column(fact, found, step),
         Kind::Type => add_labels(fact, found, step),
         Kind::Constraint => replace_constraint(fact, found, step),
         Kind::Index => step
@@ -254,12 +300,11 @@ fn replace(fact: &Fact, found: &str, step: &mut Step) {
         Kind::Policy | Kind::Trigger | Kind::Rule => {
             step.statements.extend(take(fact).into_iter().chain([fact.create()]));
         }
-        Kind::Sequence => {
+        Kind::Sequence | Kind::Identity => {
             let options = sequence_options(definition);
             step.statements.push(format!("alter sequence {relation} {options}"));
         }
         Kind::Default
-        | Kind::Identity
         | Kind::ColumnStorage
         | Kind::ColumnCompression
         | Kind::ColumnStatistics
@@ -274,6 +319,7 @@ fn replace(fact: &Fact, found: &str, step: &mut Step) {
         Kind::Schema
         | Kind::Extension
         | Kind::Table
+        | Kind::Column
         | Kind::Parent
         | Kind::Child
         | Kind::ConstraintTriggers
@@ -323,42 +369,11 @@ fn is_otherwise(fact: &Fact, found: &str) -> String {
 fn replace_constraint(fact: &Fact, found: &str, step: &mut Step) {
     let Fact { relation, part, .. } = fact;
     if is_unchecked(fact, found) {
-        step.later.push(format!("alter table {relation} validate constraint {part}"));
+        step.later.push(validate(fact));
         return;
     }
     step.statements.push(format!("alter table {relation} drop constraint {part}"));
     add_constraint(fact, step);
-}
-
-fn alter_column(column: &Fact, found: &str, step: &mut Step) {
-    const NOT_NULL: &str = " not null";
-    let Fact { relation, part, definition, .. } = column;
-    let alter = format!("alter table {relation} alter column {part}");
-    let (wanted, is) = (definition.trim_end_matches(NOT_NULL), found.trim_end_matches(NOT_NULL));
-    if wanted != is {
-        let (computed, identity) = (" generated always as (", " as identity");
-        if [wanted, is].iter().any(|it| it.contains(computed)) {
-            step.by_hand.push(format!(
-                "alter table {relation} drop column {part}, add column {part} {definition}"
-            ));
-            return;
-        }
-        let added = wanted.split_once(" generated ").filter(|_| wanted.ends_with(identity));
-        if let Some((_, how)) = added.filter(|(kind, _)| *kind == is) {
-            if !found.ends_with(NOT_NULL) {
-                step.statements
-                    .push(violations::before_not_null(column, &format!("{alter} set not null")));
-            }
-            step.statements.push(format!("{alter} add generated {how}"));
-            return;
-        }
-        step.by_hand.push(format!("{alter} type {wanted} using {part}::{wanted}"));
-    }
-    match (definition.ends_with(NOT_NULL), found.ends_with(NOT_NULL)) {
-        (true, false) => step.statements.push(not_null(column)),
-        (false, true) => step.statements.push(format!("{alter} drop not null")),
-        (true, true) | (false, false) => {}
-    }
 }
 
 /// New labels of an enum, each at its place. None can be taken away.
@@ -398,15 +413,21 @@ fn labels(definition: &str) -> Option<Vec<&str>> {
 }
 
 fn add_constraint(fact: &Fact, step: &mut Step) {
-    let Fact { relation, part, definition, .. } = fact;
     let add = violations::before_unique(fact, fact.create());
-    let checked_later = is_foreign_key(fact) || definition.starts_with("CHECK ");
-    if !checked_later || definition.ends_with(NOT_VALID) {
+    let checked_later = is_foreign_key(fact) || fact.definition.starts_with("CHECK ");
+    if !checked_later || fact.definition.ends_with(NOT_VALID) {
         step.statements.push(add);
         return;
     }
     step.statements.push(add + " not valid");
-    step.later.push(format!("alter table {relation} validate constraint {part}"));
+    step.later.push(validate(fact));
+}
+
+/// The check of the rows that are there.
+fn validate(fact: &Fact) -> String {
+    let Fact { relation, part, .. } = fact;
+    let statement = format!("alter table {relation} validate constraint {part}");
+    violations::before_validation(fact, &statement)
 }
 
 fn concurrently(index: &Fact) -> String {
@@ -463,89 +484,4 @@ fn is_plain(definition: &str) -> bool {
 
 fn plain(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// What adds, each after what it needs; then what is extra, each before what it needs.
-fn sorted<'a>(
-    differences: &'a [Difference],
-    expected: &SchemaState,
-    new: &HashSet<&str>,
-) -> Vec<&'a Difference> {
-    let adding: Vec<&Difference> =
-        differences.iter().filter(|it| it.change != Change::Extra).collect();
-    let mut places: HashMap<Key, usize> = HashMap::new();
-    for (place, difference) in adding.iter().enumerate() {
-        places.insert(difference.object.key(), place);
-    }
-    // What comes with something else is where that is.
-    let mut place_of = |key: &Key| -> Option<usize> {
-        let (kind, relation, part) = key;
-        let table = (Kind::Table, relation.clone(), String::new());
-        if matches!(kind, Kind::Column | Kind::Default) && new.contains(relation.as_str()) {
-            return places.get(&table).copied();
-        }
-        if *kind == Kind::Default {
-            let column = (Kind::Column, relation.clone(), part.clone());
-            return places.get(&column).or_else(|| places.get(key)).copied();
-        }
-        places.get(key).copied()
-    };
-    let mut needs: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); adding.len()];
-    for difference in &adding {
-        let fact = &difference.object;
-        let Some(own) = place_of(&fact.key()) else { continue };
-        let needed = expected.needs.get(&fact.key()).into_iter().flatten();
-        let mut found: Vec<usize> = needed.filter_map(&mut place_of).collect();
-        if new.contains(fact.home.as_str()) && fact.kind != Kind::Sequence {
-            let heads = [Kind::Table, Kind::View, Kind::Function, Kind::Type, Kind::Sequence];
-            found.extend(
-                heads
-                    .iter()
-                    .filter_map(|head| place_of(&(*head, fact.home.clone(), String::new()))),
-            );
-        }
-        if let Some(set) = needs.get_mut(own) {
-            set.extend(found.into_iter().filter(|place| *place != own));
-        }
-    }
-    let mut order = ordered(&adding, needs);
-    let mut extra: Vec<&Difference> =
-        differences.iter().filter(|it| it.change == Change::Extra).collect();
-    extra.sort_by_key(|it| std::cmp::Reverse(it.object.rank()));
-    order.extend(extra);
-    order
-}
-
-/// By rank, as far as needs allow. In a circle the lowest rank comes first.
-fn ordered<'a>(adding: &[&'a Difference], mut needs: Vec<BTreeSet<usize>>) -> Vec<&'a Difference> {
-    let mut waiting: BTreeSet<((Kind, bool), usize)> = adding
-        .iter()
-        .enumerate()
-        .map(|(place, difference)| (difference.object.rank(), place))
-        .collect();
-    let mut users: Vec<Vec<usize>> = vec![Vec::new(); adding.len()];
-    for (place, needed) in needs.iter().enumerate() {
-        for other in needed {
-            users.get_mut(*other).into_iter().for_each(|list| list.push(place));
-        }
-    }
-    let mut free: BTreeSet<((Kind, bool), usize)> = waiting
-        .iter()
-        .filter(|(_, place)| needs.get(*place).is_none_or(BTreeSet::is_empty))
-        .copied()
-        .collect();
-    let mut order = Vec::with_capacity(adding.len());
-    while let Some(next) = free.pop_first().or_else(|| waiting.first().copied()) {
-        waiting.remove(&next);
-        order.extend(adding.get(next.1).copied());
-        for user in users.get(next.1).into_iter().flatten() {
-            let Some(set) = needs.get_mut(*user) else { continue };
-            set.remove(&next.1);
-            let rank = adding.get(*user).map(|difference| (difference.object.rank(), *user));
-            if let Some(rank) = rank.filter(|rank| set.is_empty() && waiting.contains(rank)) {
-                free.insert(rank);
-            }
-        }
-    }
-    order
 }

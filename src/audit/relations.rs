@@ -143,6 +143,8 @@ pub struct Relations {
     tables: BTreeMap<Name, Table>,
     functions: BTreeMap<Name, Vec<Function>>,
     published: BTreeSet<(String, Name)>,
+    /// That have tables, here or in what this is compared with.
+    publications: BTreeSet<String>,
     /// `None` where they are not known: the role may not read them, or there are none yet.
     buckets: Option<BTreeSet<String>>,
 }
@@ -182,6 +184,7 @@ impl Relations {
                 self.functions.entry(function.name.clone()).or_default().push(function);
             }
             Entry::Published { published: Published { publication, table } } => {
+                self.publications.insert(publication.clone());
                 self.published.insert((publication, table));
             }
         }
@@ -227,9 +230,14 @@ impl Relations {
         self.published.contains(&(publication.to_owned(), table.clone()))
     }
 
-    /// Whether anything is in that publication. Without it nothing is known of it.
+    /// Whether anything is in that publication, here or where it was heard of. Else nothing is known of it.
     pub fn knows_publication(&self, publication: &str) -> bool {
-        self.published.iter().any(|(name, _)| name == publication)
+        self.publications.contains(publication)
+    }
+
+    /// Learns which publications the others know.
+    pub(super) fn hear_of_publications(&mut self, others: &Self) {
+        self.publications.extend(others.publications.iter().cloned());
     }
 
     /// The ids of storage buckets, where they are known.

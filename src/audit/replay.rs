@@ -9,7 +9,7 @@ use tokio_postgres::error::DbError;
 use super::error::Error;
 use super::files::SqlFile;
 use super::rollback::{self, Outcome, Rollback};
-use super::run::{Failure, Progress, Sessions, StandIns};
+use super::run::{Failure, Pieces, Progress, Sessions, StandIns};
 use super::schema_state::SchemaState;
 use super::shadow::Shadow;
 use crate::postgres::{query, session_settings};
@@ -57,6 +57,55 @@ pub(super) async fn replay(
     let mut replay = proof.end().await?;
     replay.retried = retried;
     Ok(replay)
+}
+
+/// What the files would make if all of their statements ran that can.
+#[derive(Debug)]
+pub(super) struct Whole {
+    /// Without what the platform brings.
+    pub(super) state: SchemaState,
+    /// Statements that do not run, of each file that has some, and the server's words.
+    pub(super) refused: BTreeMap<usize, Vec<(String, String)>>,
+    /// Where all this is.
+    pub(super) database: String,
+}
+
+/// Runs the files again, and of those that do not run each statement by itself.
+pub(super) async fn whole(
+    shadow: &mut Shadow,
+    files: &[SqlFile],
+    replay: &Replay,
+    stand_ins: &mut StandIns,
+    limit: Duration,
+) -> Result<Whole, Error> {
+    let mut pass = Pass::begin(shadow, files, stand_ins, limit).await?;
+    pass = pass.run(&replay.order, false).await?;
+    let mut refused = BTreeMap::new();
+    let mut left: BTreeMap<usize, Pieces> = BTreeMap::new();
+    for (index, failure) in &replay.failures {
+        if failure.is_final() {
+            let all = files.get(*index).map(|file| (file.text.clone(), failure.message.clone()));
+            refused.extend(all.map(|all| (*index, vec![all])));
+        } else {
+            left.insert(*index, Pieces::default());
+        }
+    }
+    loop {
+        let count = |left: &BTreeMap<usize, Pieces>| left.values().map(Pieces::done).sum::<usize>();
+        let before = count(&left);
+        for (index, pieces) in &mut left {
+            let Some(file) = files.get(*index) else { continue };
+            pass.sessions.run_pieces(file, pieces, pass.stand_ins).await?;
+        }
+        if count(&left) == before || left.values().all(|pieces| pieces.refused.is_empty()) {
+            break;
+        }
+    }
+    let own = left.into_iter().filter(|(_, pieces)| !pieces.refused.is_empty());
+    refused.extend(own.map(|(index, pieces)| (index, pieces.refused)));
+    pass.sessions.session.begin_anew().await?;
+    let Replay { state, database, .. } = pass.end().await?;
+    Ok(Whole { state, refused, database })
 }
 
 fn is_subsequence(found: &[usize], order: &[usize]) -> bool {

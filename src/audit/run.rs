@@ -61,6 +61,24 @@ pub(super) struct Progress {
     /// Statements that were run by themselves.
     done: usize,
     single: bool,
+    /// Schemas that were made before the file, for extensions.
+    schemas: BTreeSet<String>,
+}
+
+/// A file of which each statement runs by itself.
+#[derive(Debug, Default)]
+pub(super) struct Pieces {
+    progress: Progress,
+    /// Numbers of statements.
+    done: BTreeSet<usize>,
+    /// What the server refused the last time, and its words.
+    pub(super) refused: Vec<(String, String)>,
+}
+
+impl Pieces {
+    pub(super) fn done(&self) -> usize {
+        self.done.len()
+    }
 }
 
 /// Two sessions in one database.
@@ -98,13 +116,33 @@ impl Sessions {
         progress: &mut Progress,
         stand_ins: &mut StandIns,
     ) -> Result<Result<(), Failure>, Error> {
-        let script = Script::of(&file.text);
+        let mut script = Script::of(&file.text);
         let ran = self
             .within_limit(async |session, root| {
-                run(session, root, file, &script, progress, stand_ins).await
+                run(session, root, file, &mut script, progress, stand_ins).await
             })
             .await?;
         Ok(ran.unwrap_or_else(|why| Err(Failure::of_limit(why, &script, progress))))
+    }
+
+    /// Runs the statements of a file that does not run as a whole, each by itself, but those that are done. What the server
+    /// refuses is left out.
+    pub(super) async fn run_pieces(
+        &mut self,
+        file: &SqlFile,
+        pieces: &mut Pieces,
+        stand_ins: &mut StandIns,
+    ) -> Result<(), Error> {
+        let mut script = Script::of(&file.text);
+        let in_time = self
+            .within_limit(async |session, root| {
+                run_pieces(session, root, &mut script, pieces, stand_ins).await
+            })
+            .await?;
+        if let Err(why) = in_time {
+            pieces.refused = vec![(file.text.clone(), why)];
+        }
+        Ok(())
     }
 
     /// Returns when both sessions are closed.
@@ -137,22 +175,11 @@ async fn run(
     session: &Session,
     root: &Session,
     file: &SqlFile,
-    script: &Script,
+    script: &mut Script,
     progress: &mut Progress,
     stand_ins: &mut StandIns,
 ) -> Result<Result<(), Failure>, Error> {
-    session.begin_anew().await?;
-    for wanted in &script.extensions {
-        let made = extension::make(session, root, &wanted.name, wanted.schema.as_deref()).await?;
-        if let Err(why) = made {
-            stand_ins.extensions.insert(wanted.name.clone(), why);
-            if is_harmless(&wanted.name) {
-                let stubs = include_str!("../../sql/audit/stub_extensions.sql");
-                let made = root.client.batch_execute(stubs).await;
-                made.map_err(query("stand in for an extension"))?;
-            }
-        }
-    }
+    prepare(session, root, script, progress, stand_ins).await?;
     for _ in 0..ROLES {
         let failed = match attempt(&session.client, script, progress).await {
             Ok(()) => return Ok(Ok(())),
@@ -174,6 +201,87 @@ async fn run(
     }
     let message = "it names too many roles that nothing makes".to_owned();
     Ok(Err(Failure { line: 1, message, code: String::new(), statement: String::new() }))
+}
+
+/// What the platform would make before the file: its schemas and extensions.
+async fn prepare(
+    session: &Session,
+    root: &Session,
+    script: &mut Script,
+    progress: &mut Progress,
+    stand_ins: &mut StandIns,
+) -> Result<(), Error> {
+    session.begin_anew().await?;
+    make_schemas(&session.client, script, progress).await?;
+    for wanted in &script.extensions {
+        let made = extension::make(session, root, &wanted.name, wanted.schema.as_deref()).await?;
+        if let Err(why) = made {
+            stand_ins.extensions.insert(wanted.name.clone(), why);
+            if is_harmless(&wanted.name) {
+                let stubs = include_str!("../../sql/audit/stub_extensions.sql");
+                let made = root.client.batch_execute(stubs).await;
+                made.map_err(query("stand in for an extension"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The schemas that the file makes for extensions, which are made before it. One that is there is left to the file.
+async fn make_schemas(
+    client: &Client,
+    script: &mut Script,
+    progress: &mut Progress,
+) -> Result<(), Error> {
+    for (name, place) in script.schemas.clone() {
+        if !progress.schemas.contains(&name) {
+            let sql = script.sql.get(place.clone()).unwrap_or_default();
+            match client.batch_execute(sql).await {
+                Ok(()) => progress.schemas.insert(name),
+                Err(error) if error.as_db_error().is_some() => continue,
+                Err(error) => return Err(query("make a schema on the shadow")(error).into()),
+            };
+        }
+        script.take_out(place);
+    }
+    Ok(())
+}
+
+async fn run_pieces(
+    session: &Session,
+    root: &Session,
+    script: &mut Script,
+    pieces: &mut Pieces,
+    stand_ins: &mut StandIns,
+) -> Result<(), Error> {
+    prepare(session, root, script, &mut pieces.progress, stand_ins).await?;
+    pieces.refused.clear();
+    let sql = script.within_transaction();
+    for (number, statement) in statements(&sql).iter().enumerate() {
+        let is_setting = statement.starts_with("set");
+        if pieces.done.contains(&number) && !is_setting {
+            continue;
+        }
+        let mut ran = session.client.batch_execute(statement.text).await;
+        if let Err(error) = &ran
+            && let Some(role) = error.as_db_error().and_then(missing_role)
+        {
+            make_role(&root.client, &role).await?;
+            ran = session.client.batch_execute(statement.text).await;
+        }
+        match ran {
+            Ok(()) => {
+                pieces.done.insert(number);
+            }
+            Err(error) => match error.as_db_error() {
+                Some(said) => {
+                    pieces.refused.push((statement.text.to_owned(), said.message().to_owned()));
+                }
+                None => return Err(query("run a statement on the shadow")(error).into()),
+            },
+        }
+    }
+    Ok(())
 }
 
 struct Failed {

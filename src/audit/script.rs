@@ -1,5 +1,7 @@
 //! A file made ready for the server: what psql and the platform's own role would do is taken out and done apart.
 
+use std::ops::Range;
+
 use crate::sql_text::{self, Reader, Statement};
 
 /// A file as it is sent. Lines and places stay as they are in the file.
@@ -8,6 +10,8 @@ pub(super) struct Script {
     pub(super) sql: String,
     /// Extensions that it makes, by name, with the schema that it names.
     pub(super) extensions: Vec<Extension>,
+    /// Schemas that it makes for these: each with its statement's place.
+    pub(super) schemas: Vec<(String, Range<usize>)>,
     /// Lines of psql's own commands.
     pub(super) psql: Vec<usize>,
 }
@@ -35,7 +39,20 @@ impl Script {
             let blank = blank(sql.get(range.clone()).unwrap_or_default());
             sql.replace_range(range, &blank);
         }
-        Self { sql, extensions, psql }
+        let wanted = |name: &String| extensions.iter().any(|it| it.schema.as_ref() == Some(name));
+        let all = statements(&sql);
+        let mut schemas: Vec<_> =
+            all.iter().filter_map(schema).filter(|it| wanted(&it.0)).collect();
+        // Made again, it is there already.
+        schemas.sort_by_key(|(name, place)| (name.clone(), place.start));
+        schemas.dedup_by(|later, first| later.0 == first.0);
+        Self { sql, extensions, schemas, psql }
+    }
+
+    /// Without what stands there.
+    pub(super) fn take_out(&mut self, place: Range<usize>) {
+        let blank = blank(self.sql.get(place.clone()).unwrap_or_default());
+        self.sql.replace_range(place, &blank);
     }
 
     /// Whether it uses what an extension brings: a name of its schema, such as `cron.` of `pg_cron`, or one that begins with
@@ -149,6 +166,16 @@ fn extension(statement: &Statement<'_>) -> Option<Extension> {
     rest.words("with");
     let schema = if rest.words("schema") { rest.name() } else { None };
     Some(Extension { name, schema, line: statement.line })
+}
+
+/// A statement that makes a schema and nothing in it.
+fn schema(statement: &Statement<'_>) -> Option<(String, Range<usize>)> {
+    let mut rest = Reader::new(statement.text);
+    rest.words("create schema").then_some(())?;
+    rest.words("if not exists");
+    let name = rest.name()?;
+    let place = statement.at..statement.at + statement.text.len();
+    rest.is_empty().then_some((name, place))
 }
 
 #[cfg(test)]

@@ -1,10 +1,8 @@
 //! Code and documents of a project, and the agents' tables that they name.
 
 use super::agent_tables::{AgentTables, Error as AgentTablesError};
-use super::claims::Claims;
+use super::causes::{self, Faults};
 use super::error::Error;
-use super::files::SqlFile;
-use super::finding::Finding;
 use super::relations::{Name, Relations};
 use super::report::Report;
 use super::shadow::Shadow;
@@ -14,10 +12,13 @@ use crate::telemetry::ErrorReport;
 /// What code and documents are compared with.
 pub(super) struct Known<'a> {
     pub(super) relations: Relations,
+    /// What the files make, where that may be something else.
+    pub(super) of_files: Option<Relations>,
+    /// Whether `relations` are the database's.
+    pub(super) is_live: bool,
     /// Whether databases of the shadow have this program's base schema.
     pub(super) has_base: bool,
-    /// Files that did not run, so that `relations` lacks what they make.
-    pub(super) never_ran: Vec<&'a SqlFile>,
+    pub(super) faults: Option<&'a Faults<'a>>,
 }
 
 /// Adds to the report what code and documents say that is not so.
@@ -46,26 +47,25 @@ pub(super) async fn audit(
     report.unchecked.extend(code.unchecked);
     report.ignores.extend(code.ignores);
     let documents = documents::audit(&project.docs, relations, &agents)?;
-    let claims: Vec<(&SqlFile, Claims)> =
-        known.never_ran.iter().map(|file| (*file, Claims::of(&file.text))).collect();
-    for finding in code.findings.into_iter().chain(documents.findings) {
-        let mut files = claims.iter();
-        match files.find(|(_, claims)| claims.may_make(finding.kind, &finding.object)) {
-            Some((file, _)) => report.unchecked.push(unproven(&finding, file)),
-            None => report.findings.push(finding),
+    report.unchecked.extend(documents.unchecked);
+    let mut told = [code.findings, documents.findings].concat();
+    if let Some(of_files) = known.of_files.as_ref().filter(|_| !told.is_empty()) {
+        let code = code::audit(&project.code, of_files, &agents)?.findings;
+        let documents = documents::audit(&project.docs, of_files, &agents)?.findings;
+        let against_files = causes::ids(&[code, documents].concat());
+        if known.is_live {
+            causes::fold(&mut report.findings, told, &against_files, known.faults);
+            told = Vec::new();
+        } else if let Some(faults) = known.faults {
+            faults.without_consequences(&mut told, &against_files, &mut report.unchecked);
         }
     }
+    report.findings.extend(told);
     report.ignores.extend(documents.ignores);
     if !project.code.is_empty() && relations.buckets().is_none() {
         report.unchecked.push("storage buckets in code: none can be seen".to_owned());
     }
     Ok(())
-}
-
-fn unproven(finding: &Finding, file: &SqlFile) -> String {
-    let place = finding.place.as_ref().map(|at| format!("{}:{}: ", at.file, at.line));
-    let (place, object) = (place.unwrap_or_default(), &finding.object);
-    format!("{place}whether {object} is there: {} may make it, and did not run", file.name)
 }
 
 /// Rendered on the shadow.

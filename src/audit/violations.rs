@@ -2,7 +2,7 @@
 //! is only read, and its catalog alone.
 
 use crate::schema::Fact;
-use crate::sql_text::{Token, tokens};
+use crate::sql_text::{Reader, Token, tokens};
 
 /// A statement that forbids nulls in a column, after a comment.
 pub(super) fn before_not_null(column: &Fact, statement: &str) -> String {
@@ -27,6 +27,42 @@ pub(super) fn before_unique(fact: &Fact, statement: String) -> String {
         return commented(WHY, duplicates(fact).as_deref(), &statement);
     }
     statement
+}
+
+/// A statement that checks the rows that are there, after a comment.
+pub(super) fn before_validation(fact: &Fact, statement: &str) -> String {
+    let query = if fact.definition.starts_with("CHECK ") { unchecked(fact) } else { orphans(fact) };
+    commented("It fails while rows break the constraint.", query.as_deref(), statement)
+}
+
+/// The rows of which a check is not true.
+fn unchecked(Fact { relation, definition, .. }: &Fact) -> Option<String> {
+    let condition = definition.strip_prefix("CHECK ")?;
+    let condition = condition.strip_suffix(" NO INHERIT").unwrap_or(condition);
+    Some(format!("select * from {relation} where not {condition}"))
+}
+
+/// The rows that refer to no row.
+fn orphans(Fact { relation, definition, .. }: &Fact) -> Option<String> {
+    let (own, rest) = keys_of(definition)?;
+    let mut reader = Reader::new(rest);
+    reader.words("references").then_some(())?;
+    let (from, target) = (reader.peek()?.at, reader.qualified()?);
+    let end = reader.peek()?.at;
+    let table = rest.get(from..end).filter(|_| !target.is_empty())?.trim();
+    let (keys, options) = keys_of(rest.get(end..)?)?;
+    let full = options.starts_with(" MATCH FULL");
+    let pairs: Vec<String> =
+        own.iter().zip(&keys).map(|(own, key)| format!("t.{key} = s.{own}")).collect();
+    let has = |join: &str| {
+        own.iter().map(|own| format!("s.{own} is not null")).collect::<Vec<_>>().join(join)
+    };
+    // With `full` a key is whole or null; else a null in it is enough.
+    let some = if full { format!("({})", has(" or ")) } else { has(" and ") };
+    let pairs = pairs.join(" and ");
+    Some(format!(
+        "select s.* from {relation} s where {some} and not exists (select from {table} t where {pairs})"
+    ))
 }
 
 fn commented(why: &str, query: Option<&str>, statement: &str) -> String {
@@ -142,6 +178,26 @@ mod tests {
             assert_eq!(duplicates(&fact(definition)), Some(expected), "{definition}");
         }
         assert_eq!(duplicates(&fact("EXCLUDE USING gist (a WITH &&)")), None);
+    }
+
+    #[test]
+    fn a_query_finds_rows_that_break_a_constraint() {
+        let cases = [
+            ("CHECK ((a > 1)) NO INHERIT", "select * from public.t where not ((a > 1))"),
+            (
+                "FOREIGN KEY (a, \"B c\") REFERENCES \"S\".u(x, y) MATCH FULL ON DELETE CASCADE",
+                "select s.* from public.t s where (s.a is not null or s.\"B c\" is not null) and not exists \
+                 (select from \"S\".u t where t.x = s.a and t.y = s.\"B c\")",
+            ),
+            (
+                "FOREIGN KEY (a) REFERENCES u(x)",
+                "select s.* from public.t s where s.a is not null and not exists (select from u t where t.x = s.a)",
+            ),
+        ];
+        for (definition, query) in cases {
+            let text = before_validation(&fact(definition), "x");
+            assert!(text.contains(&format!("\n--   {query};\n")), "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What cannot work, or is a trap.
 
 use super::project::{CLEAN, Project, Report};
-use crate::support::ADMIN;
+use crate::support::{ADMIN, have_plpgsql_check};
 
 /// The clean project with one more file.
 async fn with(sql: &str) -> Report {
@@ -98,6 +98,10 @@ async fn a_role_column_that_policies_read_and_no_table_has_is_told() {
 
 #[tokio::test]
 async fn a_body_that_names_what_is_not_there_is_told_or_not_looked_at() {
+    let db = Project::empty_database().await;
+    if !have_plpgsql_check(&db.admin().await).await {
+        return;
+    }
     let report = with(
         "create function public.bad(orders) returns bigint language plpgsql as $$
          begin return (select count(*) from public.gone); end $$;

@@ -181,6 +181,72 @@ async fn people_write_tables_in_many_ways() {
     }
 }
 
+const TASKS: &str =
+    "create type public.state as enum ('open', 'done');
+         create table public.people (id uuid primary key default gen_random_uuid());
+         create table public.tasks (id bigint generated always as identity primary key,
+             person uuid not null references public.people (id) on delete cascade,
+             state public.state not null default 'open', weight numeric(5,2) default 0, at timestamptz default now(),
+             made_by uuid, note text);";
+
+/// What documents of other projects have in a column of constraints, without backticks.
+#[tokio::test]
+async fn defaults_and_references_are_read_without_backticks() {
+    let known = read_with(TASKS).await;
+    let fine = "# Tables\n\n## people\n\n| Column | Type | Default |\n|---|---|---|\n| id | uuid | gen_random_uuid() |\n\n\
+        ## tasks\n\n| Column | Type | Default | Constraints | Description |\n|---|---|---|---|---|\n\
+        | id | bigint | auto | PRIMARY KEY | |\n\
+        | person | uuid | - | NOT NULL, REFERENCES people(id) ON DELETE CASCADE | who does it |\n\
+        | state | state | open | NOT NULL | |\n\
+        | weight | numeric(5,2) | 0.00 | | |\n\
+        | at | timestamptz | | DEFAULT now() | |\n\
+        | made_by | uuid | set by a trigger | | |\n\
+        | note | text | | | references nothing at all |\n";
+    assert_eq!(audit(&known, fine), [""; 0]);
+    let person = "REFERENCES people(id) ON DELETE CASCADE";
+    let key = "document_foreign_key public.tasks.person 14";
+    for (old, new, expected) in [
+        ("| open |", "| done |", Some("document_default public.tasks.state 15")),
+        ("| 0.00 |", "| 1 |", Some("document_default public.tasks.weight 16")),
+        ("| 0.00 |", "| - |", Some("document_default public.tasks.weight 16")),
+        (
+            "| gen_random_uuid() |",
+            "| uuid_generate_v4() |",
+            Some("document_default public.people.id 7"),
+        ),
+        ("DEFAULT now()", "DEFAULT current_date", Some("document_default public.tasks.at 17")),
+        (
+            "| set by a trigger |",
+            "| auth.uid() |",
+            Some("document_default public.tasks.made_by 18"),
+        ),
+        (person, "REFERENCES tasks(id) ON DELETE CASCADE", Some(key)),
+        (person, "REFERENCES people(id) ON DELETE SET NULL", Some(key)),
+        (person, "FK -> people.id", None),
+        (person, "FK (tasks.id)", Some(key)),
+        (person, "FK", None),
+        (
+            "| set by a trigger | |",
+            "| set by a trigger | FK |",
+            Some("document_constraint public.tasks.made_by a foreign key 18"),
+        ),
+        (
+            "| set by a trigger | |",
+            "| set by a trigger | FK to people |",
+            Some("document_foreign_key public.tasks.made_by 18"),
+        ),
+        (
+            "| references nothing at all |",
+            "| references people(id) |",
+            Some("document_foreign_key public.tasks.note 19"),
+        ),
+    ] {
+        let planted = fine.replacen(old, new, 1);
+        assert_ne!(planted, fine, "{old}");
+        assert_eq!(audit(&known, &planted), expected.into_iter().collect::<Vec<_>>(), "{new}");
+    }
+}
+
 #[test]
 fn a_document_that_is_not_there_is_an_error() {
     let (relations, agents) = (Relations::default(), AgentTables::default());

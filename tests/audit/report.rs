@@ -111,6 +111,34 @@ async fn without_an_audit_the_exit_code_is_2() {
     }
 }
 
+/// A link that leads nowhere, named or below a directory.
+#[tokio::test]
+async fn a_link_is_told_and_ends_nothing() {
+    let project = project(CODE);
+    let path = |name: &str| project.path().join(name);
+    let links = ["sql/9.sql", "src/gone.ts", "src/sub", "a.md", "b.sql", "c"];
+    for link in links {
+        std::os::unix::fs::symlink("nowhere", path(link)).unwrap();
+    }
+    std::os::unix::fs::symlink(path("sql"), path("src/there")).unwrap();
+    let named = ["--docs", "--migrations", "--code"].into_iter().zip(["a.md", "b.sql", "c"]);
+    let mut more = vec!["--format".to_owned(), "json".to_owned()];
+    for (option, name) in named {
+        more.extend([option.to_owned(), path(name).to_string_lossy().into_owned()]);
+    }
+    let more: Vec<&str> = more.iter().map(String::as_str).collect();
+    let found = run(&project, &more).await;
+    expect(&found, 1, &[]);
+    let report = json(&found);
+    assert_eq!(kinds(&report), ["unknown_column"]);
+    let told = report["unchecked"].as_array().unwrap();
+    for link in links.into_iter().filter(|link| *link != "src/sub").chain(["src/there"]) {
+        let head = format!("{}: ", path(link).display());
+        let count = told.iter().filter(|it| it.as_str().unwrap().starts_with(&head)).count();
+        assert_eq!(count, 1, "{link}: {told:#?}");
+    }
+}
+
 /// Rules that do not end, below the directory and above it.
 #[tokio::test]
 async fn a_directory_with_rules_that_cannot_be_read_is_not_looked_at() {

@@ -8,7 +8,7 @@ use super::project::Project;
 use crate::support::{ADMIN, Database, finish, json, provisioner, said};
 
 /// Each is planted below, and stands in the report without masks.
-const PLANTED: [&str; 18] = [
+const PLANTED: [&str; 26] = [
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl",
     "sk_live_trigger0000",
     "hunter-default",
@@ -27,6 +27,14 @@ const PLANTED: [&str; 18] = [
     "hunter-words",
     "hunter-database",
     "eyJplantedInCodePlanted",
+    "hunter-row",
+    "hunter-stripe",
+    "hunter-auth",
+    "hunter-salt",
+    "hunter-pin",
+    "hunter-sid",
+    "hunter-second",
+    "hunter-argument",
 ];
 
 const OBJECTS: &str = r#"
@@ -43,17 +51,23 @@ MIIplantedpemplanted
     return new;
 end $$;
 create trigger calls after insert on public.notes for each row execute function public.calls('sk_live_trigger0000');
+create function public.more() returns text language plpgsql as $$ begin
+    return (select f(stripe_key => 'hunter-stripe', auth => 'hunter-auth', salt => 'hunter-salt'), 'Cookie: sid=hunter-sid; b=hunter-second'
+    where pin = 'hunter-pin');
+end $$;
+create trigger more after update on public.notes for each row execute function public.calls('hunter-argument');
 create view public.keys as select 'ghp_viewviewviewviewview' as key, id from public.notes;
 alter table public.notes enable row level security;
 create policy by_token on public.notes for select to authenticated using ((auth.jwt() ->> 'token') = 'hunter-policy');
 "#;
-const FAILS: [(&str, &str); 4] = [
+const FAILS: [(&str, &str); 5] = [
     ("0002_vault.sql", "select vault.create_secret('hunter-vault', 'name'), gone();"),
     ("0003_role.sql", "create role app login password 'hunter-role' gone;"),
     (
         "0004_url.sql",
         "do $$ begin raise exception 'no postgres://me:hunter-url@host/db, password=hunter-words'; end $$;",
     ),
+    ("0006_rows.sql", "insert into public.notes values (1, 'hunter-row', gone());"),
     ("0005_link.sql", "select gone('host=h password=hunter-connection');"),
 ];
 

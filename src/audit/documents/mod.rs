@@ -4,6 +4,7 @@
 //! documentation. Lists under a heading that speaks of tables name tables.
 
 mod columns;
+mod defaults;
 mod foreign_keys;
 mod markdown;
 mod name;
@@ -15,6 +16,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::agent_tables::AgentTables;
+use super::files::{LEADS_NOWHERE, leads_nowhere};
 use super::finding::{Finding, Place, Severity};
 use super::ignore::Ignores;
 use super::relations::{PREFIX, Relations, Table};
@@ -43,6 +45,8 @@ pub enum Error {
 pub struct Outcome {
     /// In the order of documents and lines; then what no document has.
     pub findings: Vec<Finding>,
+    /// One sentence for each document that was not read.
+    pub unchecked: Vec<String>,
     /// The comments of the documents that leave findings out.
     pub ignores: Ignores,
 }
@@ -59,6 +63,10 @@ pub fn audit(
     let mut outcome = Outcome::default();
     let mut auditor = Auditor::new(relations, agents);
     for path in documents {
+        if leads_nowhere(path) {
+            outcome.unchecked.push(format!("{}: not read, as {LEADS_NOWHERE}", path.display()));
+            continue;
+        }
         let failed = |source| Error::Read { path: path.clone(), source };
         // What is no file, such as a pipe, could keep the audit waiting for ever.
         if !fs::metadata(path).map_err(failed)?.is_file() {

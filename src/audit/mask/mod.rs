@@ -4,6 +4,7 @@
 //! that two secrets still look different.
 
 mod named;
+mod names;
 mod shape;
 
 use std::collections::BTreeSet;
@@ -48,7 +49,7 @@ pub(super) fn secrets(report: &mut Report) {
 }
 
 fn of_finding(finding: &mut Finding, found: &mut BTreeSet<String>) {
-    let in_column = is_column(finding) && named::names_secret(last_name(&finding.object));
+    let in_column = is_column(finding) && names::names_secret(last_name(&finding.object));
     let in_sql = |text: &str| named::in_sql(text, in_column);
     let in_words = |text: &str| [named::in_words(text), in_sql(text)].concat();
     mask(&mut finding.object, named::in_words, found);

@@ -2,28 +2,10 @@
 
 use std::ops::Range;
 
+use super::names::{is_cookie, names_secret};
 use super::shape;
 use crate::sql_text::{Kind, Token, tokens};
 
-/// In names without `_` and `-`, in lower case.
-const NAMES: [&str; 16] = [
-    "passw",
-    "passphrase",
-    "pwd",
-    "secret",
-    "token",
-    "apikey",
-    "authorization",
-    "bearer",
-    "credential",
-    "accesskey",
-    "privatekey",
-    "servicekey",
-    "servicerolekey",
-    "signingkey",
-    "encryptionkey",
-    "masterkey",
-];
 /// Words that say how a value is sent.
 const SCHEMES: [&str; 3] = ["bearer ", "basic ", "token "];
 /// So many tokens behind a name a literal still is its value: types, comparisons, `not null default`.
@@ -34,13 +16,6 @@ const ENDS: [&str; 10] =
 /// Strings in dollars in each other.
 const DEEPEST: usize = 8;
 
-/// Whether values of that name are secret.
-pub(super) fn names_secret(name: &str) -> bool {
-    let kept = name.chars().filter(char::is_ascii_alphanumeric);
-    let plain: String = kept.map(|c| c.to_ascii_lowercase()).collect();
-    NAMES.iter().any(|known| plain.contains(known))
-}
-
 /// The secrets in a sentence that may quote SQL or a server.
 pub(super) fn in_words(text: &str) -> Vec<Range<usize>> {
     let mut places = in_sql(text, false);
@@ -50,8 +25,8 @@ pub(super) fn in_words(text: &str) -> Vec<Range<usize>> {
 
 /// The secrets in SQL, which need not be whole. `all`: every literal is one.
 pub(super) fn in_sql(sql: &str, all: bool) -> Vec<Range<usize>> {
-    let (places, row) = (shape::known(sql), Row::Other);
-    let mut walk = Walk { places, all, reach: None, row, after_insert: false };
+    let (places, row, call) = (shape::known(sql), Row::Other, Call::Other);
+    let mut walk = Walk { places, all, reach: None, row, call, last: String::new() };
     walk.sql(sql, 0, 0);
     walk.places
 }
@@ -80,18 +55,36 @@ enum Name {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Row {
     Other,
+    /// The table of an `insert` is read; then columns, or at once the values.
+    Table,
     /// The columns of an `insert` are read.
     Columns,
     /// One of them is secret, and which value is its own is not known.
     Secret,
 }
 
+/// What is known of a trigger's call. What its arguments mean, only the function knows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Other,
+    /// Behind `execute function`. Whether it is one whose arguments are names.
+    Function(bool),
+    /// Between its brackets.
+    Arguments,
+}
+
+/// Functions for triggers whose arguments are names of columns and the like.
+const TAKE_NAMES: [&str; 4] =
+    ["moddatetime", "insert_username", "tsvector_update_trigger", "tsvector_update_trigger_column"];
+
 struct Walk {
     places: Vec<Range<usize>>,
     all: bool,
     reach: Option<Reach>,
     row: Row,
-    after_insert: bool,
+    call: Call,
+    /// The last word, in lower case.
+    last: String,
 }
 
 impl Walk {
@@ -101,12 +94,16 @@ impl Walk {
         while let Some(rest) = sql.get(start..).filter(|rest| !rest.is_empty()) {
             let mut next = sql.len();
             let mut after_colon = false;
-            for token in tokens(rest) {
+            let mut tokens = tokens(rest).peekable();
+            while let Some(token) = tokens.next() {
                 if !token.closed {
                     next = start + token.at + self.unclosed(&token, at + start + token.at);
                     break;
                 }
-                self.token(&token, at + start + token.at, after_colon, depth);
+                let is_schema = token.is("auth") && tokens.peek().is_some_and(|it| it.is_mark('.'));
+                if !is_schema {
+                    self.token(&token, at + start + token.at, after_colon, depth);
+                }
                 after_colon = token.is_mark(':') || after_colon && token.kind == Kind::Space;
             }
             start = next;
@@ -153,15 +150,26 @@ impl Walk {
     }
 
     fn word(&mut self, token: &Token<'_>, after_colon: bool) {
-        if self.after_insert && token.is("into") {
-            self.row = Row::Columns;
-        } else if self.row == Row::Columns && (token.is("values") || token.is("select")) {
-            self.row = Row::Other;
+        let last = std::mem::replace(&mut self.last, token.text.to_ascii_lowercase());
+        if last == "insert" && token.is("into") {
+            self.row = Row::Table;
+        } else if matches!(self.row, Row::Table | Row::Columns)
+            && (token.is("values") || token.is("select"))
+        {
+            // Without names each of them may be one.
+            self.row = if self.row == Row::Table { Row::Secret } else { Row::Other };
         }
-        self.after_insert = token.is("insert");
+        if last == "execute" && (token.is("function") || token.is("procedure")) {
+            self.call = Call::Function(false);
+        } else if let Call::Function(_) = self.call {
+            self.call = Call::Function(TAKE_NAMES.iter().any(|name| token.is(name)));
+        }
+        if last == "constraint" {
+            return; // Its name may end in `_key`.
+        }
         if names_secret(token.text) {
             self.reach = Some(Reach::new(Name::Own));
-            if self.row == Row::Columns {
+            if matches!(self.row, Row::Table | Row::Columns) {
                 self.row = Row::Secret;
             }
             return;
@@ -177,8 +185,17 @@ impl Walk {
 
     fn mark(&mut self, token: &Token<'_>) {
         if token.is_mark(';') {
-            (self.reach, self.row) = (None, Row::Other);
+            (self.reach, self.row, self.call) = (None, Row::Other, Call::Other);
             return;
+        }
+        if token.is_mark('(') {
+            if self.row == Row::Table {
+                self.row = Row::Columns;
+            }
+            let is_secret = self.call == Call::Function(false);
+            self.call = if is_secret { Call::Arguments } else { Call::Other };
+        } else if token.is_mark(')') {
+            self.call = Call::Other;
         }
         let (comma, opens, closes) =
             (token.is_mark(','), token.is_mark('['), token.is_mark(']') || token.is_mark(')'));
@@ -207,7 +224,8 @@ impl Walk {
         let blanks = inner.split_whitespace().count().saturating_sub(1);
         let is_body = token.text.starts_with('$') && blanks > 0;
         let is_named = reach.is_some_and(|reach| !reach.is_loose || blanks < 2);
-        if !is_body && (is_named || self.row == Row::Secret || self.all && blanks < 2) {
+        let is_hidden = self.row == Row::Secret || self.call == Call::Arguments;
+        if !is_body && (is_named || is_hidden || self.all && blanks < 2) {
             self.places.push(place);
             let list = reach.filter(|reach| reach.is_list);
             self.reach = list.map(|reach| Reach { after_comma: false, ..reach });
@@ -261,8 +279,7 @@ fn pairs(text: &str) -> Vec<Range<usize>> {
         let name = rest.get(..length).unwrap_or_default();
         at += length.max(rest.chars().next().map_or(1, char::len_utf8));
         if names_secret(name)
-            && let Some(place) =
-                value(text, at, SCHEMES.iter().any(|it| it.trim_end() == name.to_ascii_lowercase()))
+            && let Some(place) = value(text, at, name)
         {
             at = place.end;
             places.push(place);
@@ -276,8 +293,9 @@ fn is_name(c: char) -> bool {
 }
 
 /// The value of the name that ends there. Behind the name of a scheme a blank is enough.
-fn value(text: &str, at: usize, is_scheme: bool) -> Option<Range<usize>> {
+fn value(text: &str, at: usize, name: &str) -> Option<Range<usize>> {
     const QUOTES: [char; 3] = ['"', '\'', '\\'];
+    let is_scheme = SCHEMES.iter().any(|it| it.trim_end().eq_ignore_ascii_case(name));
     let after = text.get(at..)?;
     let named = after.trim_start_matches(QUOTES).trim_start();
     let separators = ["=>", ":=", "=", ":"];
@@ -295,7 +313,10 @@ fn value(text: &str, at: usize, is_scheme: bool) -> Option<Range<usize>> {
     let opening = rest.get(..rest.len() - bare.len())?;
     let ends = |c: char| {
         if opening.is_empty() {
-            QUOTES.contains(&c) || c.is_whitespace() || matches!(c, ',' | ';' | '&')
+            // A cookie is a list of values.
+            QUOTES.contains(&c)
+                || c == '\n'
+                || !is_cookie(name) && (c.is_whitespace() || matches!(c, ',' | ';' | '&'))
         } else {
             opening.contains(c)
         }
@@ -320,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_literal_behind_a_secret_s_name_is_found_in_sql() {
-        let cases: [(&str, &[&str]); 25] = [
+        let cases: [(&str, &[&str]); 31] = [
             ("create role a login password 'x'", &["x"]),
             ("options (user 'a', password 'x')", &["x"]),
             ("api_key text not null default 'x', kind text default 'y'", &["x"]),
@@ -344,7 +365,13 @@ mod tests {
             ("headers := '{\"Authorization\":\"Bearer x\"}'", &["x"]),
             ("it's a password 'x", &[]),
             ("create role a password 'x\nsecond", &["x"]),
-            ("after insert or update on tokens execute function f('x')", &[]),
+            ("after insert on a execute function f('x', 'y')", &["x", "y"]),
+            ("insert into t values (1, 'x'); select 'z'", &["x"]),
+            ("insert into a.t select 'x', 'y'", &["x", "y"]),
+            ("stripe_key = 'x' and kind = 'y'", &["x"]),
+            ("auth text default 'x'", &["x"]),
+            ("salt => 'x', user_pin => 'y'", &["x", "y"]),
+            ("'Cookie: sid=x; b=y'", &["sid=x; b=y"]),
             ("'password=\"a''b\"'", &["a''b"]),
         ];
         for (sql, expected) in cases {
@@ -361,6 +388,12 @@ mod tests {
             "comment on column t.api_key is 'the key of the provider'",
             "format('{\"apikey\":\"%s\"}', k)",
             "role = 'admin'",
+            "auth.uid() = owner and auth.role() = 'authenticated'",
+            "insert into t (kind) values ('x')",
+            "insert into t (kind) select 'x'",
+            "add constraint people_mail_key unique (mail), add column kind text default 'x'",
+            "after update on a execute function extensions.moddatetime('updated_at')",
+            "primary_key = 'id' and shipping = 'x' and author = 'x' and auth_provider = 'x'",
         ] {
             assert_eq!(found(sql, &in_sql(sql, false)), [""; 0], "{sql}");
         }

@@ -1,0 +1,183 @@
+//! One cause, one finding: what comes of a file that does not run, or of a difference that is told, is no fault of its own.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use super::claims::Claims;
+use super::files::SqlFile;
+use super::finding::Finding;
+use super::replay::{Replay, Whole};
+use crate::sql_text::Reader;
+
+/// The files that do not run, and what would be there if they did.
+#[derive(Debug)]
+pub(super) struct Faults<'a> {
+    files: &'a [SqlFile],
+    pub(super) whole: Whole,
+    /// What the statements would make that do not run, by file.
+    claims: BTreeMap<usize, Claims>,
+}
+
+impl<'a> Faults<'a> {
+    pub(super) fn of(files: &'a [SqlFile], whole: Whole) -> Self {
+        let mut claims: BTreeMap<usize, Claims> = BTreeMap::new();
+        for (index, refused) in &whole.refused {
+            let texts: Vec<&str> = refused.iter().map(|(text, _)| text.as_str()).collect();
+            claims.insert(*index, Claims::of(&texts.join(";\n")));
+        }
+        // A file that lacks only what others would make waits for them.
+        let waits = |index: &usize| {
+            let others = || claims.iter().filter(|(other, _)| *other != index);
+            let mut refused = whole.refused.get(index).into_iter().flatten();
+            refused.all(|(_, said)| others().any(|(_, claims)| claims.are_missed(said)))
+        };
+        let own: BTreeSet<usize> = claims.keys().copied().filter(|it| !waits(it)).collect();
+        if !own.is_empty() {
+            claims.retain(|index, _| own.contains(index));
+        }
+        Self { files, whole, claims }
+    }
+
+    /// Leaves out what is no longer found with all statements that run, `with`, or may end with one that does not. Says of
+    /// each what may end it.
+    pub(super) fn without_consequences(
+        &self,
+        findings: &mut Vec<Finding>,
+        with: &HashSet<String>,
+        unchecked: &mut Vec<String>,
+    ) {
+        findings.retain(|finding| {
+            let file = self.claimed_by(finding);
+            let file =
+                file.or_else(|| (!with.contains(&finding.id)).then(|| self.first()).flatten());
+            unchecked.extend(file.map(|file| unproven(finding, file)));
+            file.is_none()
+        });
+    }
+
+    /// The file of which a statement that does not run would make what the finding misses.
+    pub(super) fn claimed_by(&self, finding: &Finding) -> Option<&'a SqlFile> {
+        let claimed = self.claims.iter().find(|(_, claims)| claims.may_end(finding));
+        claimed.and_then(|(index, _)| self.files.get(*index))
+    }
+
+    fn first(&self) -> Option<&'a SqlFile> {
+        self.files.get(*self.claims.keys().next()?)
+    }
+
+    /// Files that run once the statements of other files have run are told with these.
+    pub(super) fn fold_files(&self, replay: &Replay, findings: &mut Vec<Finding>) {
+        for (index, failure) in &replay.failures {
+            let Some(file) = self.files.get(*index) else { continue };
+            if self.claims.contains_key(index) {
+                continue;
+            }
+            let named = self.claims.iter().find(|(_, claims)| claims.are_missed(&failure.message));
+            let cause = named.map(|(index, _)| *index).or(self.claims.keys().next().copied());
+            let cause = cause.and_then(|cause| self.files.get(cause));
+            let place = findings.iter().position(|it| {
+                it.kind == "file_never_ran" && cause.is_some_and(|cause| it.object == cause.name)
+            });
+            let Some(told) = place.and_then(|place| findings.get_mut(place)) else { continue };
+            let (name, line, said) = (&file.name, failure.line, &failure.message);
+            told.also(&format!("{name}:{line}, which waits for it: {said}"));
+            findings.retain(|it| it.kind != "file_never_ran" || it.object != file.name);
+        }
+    }
+}
+
+pub(super) fn unproven(finding: &Finding, file: &SqlFile) -> String {
+    let place = finding.place.as_ref().map(|at| format!("{}:{}: ", at.file, at.line));
+    let (place, object, kind) = (place.unwrap_or_default(), &finding.object, finding.kind);
+    let about = if kind.contains("unknown_") {
+        format!("whether {object} is there")
+    } else {
+        format!("{} of {object}", kind.replace('_', " "))
+    };
+    format!("{place}{about}: {} may make it otherwise, and did not run", file.name)
+}
+
+/// Ids of findings.
+pub(super) fn ids(findings: &[Finding]) -> HashSet<String> {
+    findings.iter().map(|finding| finding.id.clone()).collect()
+}
+
+/// Adds what code and documents say, `told`, to the findings. What is not so against the files, of which the ids are
+/// `against_files`, comes of a difference between them and the database: it is evidence of that finding.
+pub(super) fn fold(
+    findings: &mut Vec<Finding>,
+    told: Vec<Finding>,
+    against_files: &HashSet<String>,
+    faults: Option<&Faults<'_>>,
+) {
+    let mut own = Vec::new();
+    for finding in told {
+        let cause =
+            (!against_files.contains(&finding.id)).then(|| cause(findings, &finding, faults));
+        match cause.flatten().and_then(|cause| findings.get_mut(cause)) {
+            Some(cause) => {
+                let place = finding.place.as_ref().map(|at| format!("{}:{}: ", at.file, at.line));
+                cause.also(&(place.unwrap_or_default() + &finding.message));
+            }
+            None => own.push(finding),
+        }
+    }
+    findings.extend(own);
+}
+
+/// The finding that tells why the other one is found.
+fn cause(findings: &[Finding], of: &Finding, faults: Option<&Faults<'_>>) -> Option<usize> {
+    let object = Object::of(&of.object);
+    let scored = findings.iter().enumerate().map(|(place, it)| (object.is_caused(of, it), place));
+    let best = scored.filter(|(score, _)| *score > 0).max_by_key(|(score, _)| *score);
+    best.map(|(_, place)| place).or_else(|| {
+        let file = faults?.claimed_by(of)?;
+        findings.iter().position(|it| it.kind == "file_never_ran" && it.object == file.name)
+    })
+}
+
+/// What a finding of code or documents is about, without quotes.
+struct Object {
+    whole: String,
+    table: String,
+    /// What is embedded, such as `orders` of `public.people(orders)`.
+    other: BTreeSet<String>,
+}
+
+impl Object {
+    fn of(object: &str) -> Self {
+        let mut rest = Reader::new(object);
+        let path = rest.qualified().unwrap_or_default();
+        let table: Vec<&str> = path.iter().take(2).map(String::as_str).collect();
+        let other = rest.list().unwrap_or_default();
+        let schema = path.first().cloned().unwrap_or_default();
+        let other = other.into_iter().map(|name| format!("{schema}.{name}")).collect();
+        Self { whole: path.join("."), table: table.join("."), other }
+    }
+
+    /// How surely a difference between files and database is the cause.
+    fn is_caused(&self, of: &Finding, by: &Finding) -> u8 {
+        let kinds = ["missing_", "different_", "extra_"];
+        if !kinds.iter().any(|kind| by.kind.starts_with(kind)) {
+            return 0;
+        }
+        let there = by.object.replace('"', "");
+        let bare = there.split('(').next().unwrap_or_default();
+        let about_columns = ["_column", "_type", "_null", "_default", "unknown_table", "_function"];
+        let about_column = about_columns.iter().any(|end| of.kind.ends_with(end));
+        let is_on = |table: &String| {
+            there.ends_with(&format!(" on {table}"))
+                || there.starts_with(&format!("{table} in "))
+                || there.starts_with(&format!("{table}."))
+                || there.starts_with(&format!("{table}_"))
+        };
+        if there == self.whole || bare == self.whole {
+            3
+        } else if there == self.table {
+            2
+        } else {
+            let touched =
+                is_on(&self.table) || self.other.iter().any(|it| is_on(it) || *it == there);
+            u8::from(touched && !about_column)
+        }
+    }
+}

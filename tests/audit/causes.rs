@@ -1,0 +1,150 @@
+//! One cause is one finding, and what comes of it is its evidence, or not told.
+
+use super::project::{CLEAN, Project, Report};
+use crate::support::ADMIN;
+
+const TASKS: (&str, &str) = (
+    "0003_tasks.sql",
+    "create table public.tasks (id int primary key, owner uuid references public.profiles (id), title text);
+     alter table public.tasks enable row level security;
+     create table public.shut (id int primary key);
+     alter table public.shut enable row level security;
+     create table public.open (id int primary key);
+     create function public.count_toys() returns bigint language plpgsql as $$
+     begin return (select count(*) from public.toys); end $$;",
+);
+/// The server refuses the statements about `toys` and `shut`, and the last.
+const BROKEN: (&str, &str) = (
+    "0004_broken.sql",
+    "create policy own on public.tasks for select to authenticated using ((select auth.uid()) = owner);
+     create index on public.tasks (owner);
+     alter table public.tasks add constraint tasks_title_key unique (title);
+     alter table public.open enable row level security;
+     create policy nobody on public.open for select to authenticated using (id > 1);
+     create policy gone on public.shut for select to authenticated using (public.gone(id));
+     create table public.toys (id int primary key, kind public.no_such_type);
+     select gone;",
+);
+const WAITS: (&str, &str) = ("0005_waits.sql", "create index toys_kind_idx on public.toys (kind);");
+const DOCUMENT: &str = "# Tables\n\n## tasks\n\n| Column | Type | Constraints |\n|---|---|---|\n\
+    | id | integer | PRIMARY KEY |\n| owner | uuid | REFERENCES profiles(id) |\n| title | text | UNIQUE |\n\n\
+    ## toys\n\n| Column | Type |\n|---|---|\n| `id` | integer |\n";
+const CODE: &str = "supabase.from('toys').select('id')\n\
+    supabase.from('tasks').upsert({ id: 1, title: 'a' }, { onConflict: 'title' })\n";
+
+fn project(files: &[(&str, &str)], code: &str, document: &str) -> (Project, Vec<String>) {
+    let project = Project::new(files);
+    project.write("src/a.ts", code);
+    project.write("tables.md", document);
+    let path = |name: &str| project.path().join(name).to_str().unwrap().to_owned();
+    let options = ["--code".to_owned(), path("src"), "--docs".to_owned(), path("tables.md")];
+    (project, options.to_vec())
+}
+
+#[tokio::test]
+async fn a_broken_file_is_one_finding() {
+    let files = [CLEAN[0], CLEAN[1], TASKS, BROKEN, WAITS];
+    let (project, options) = project(&files, CODE, DOCUMENT);
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let report = Report::of(&project.run(None, &options).await);
+    report.is(&[("file_never_ran", "0004_broken.sql")]);
+    let evidence = report.text("file_never_ran", "evidence");
+    assert!(evidence.contains("0005_waits.sql:1"), "{evidence}");
+    // What is not looked at is named.
+    let unchecked = report.0["unchecked"].to_string();
+    for object in ["public.toys", "public.shut", "public.open", "tasks_owner_fkey"] {
+        assert!(unchecked.contains(object), "{object}: {unchecked}");
+    }
+    // A database where somebody has run what runs.
+    let db = Project::database(&[CLEAN[0], CLEAN[1], TASKS]).await;
+    let runs = BROKEN.1.split("create policy gone").next().unwrap();
+    db.connect(ADMIN).await.batch_execute(runs).await.unwrap();
+    let report = project.audit(Some(&db)).await;
+    report.is(&[("file_never_ran", "0004_broken.sql")]);
+}
+
+/// Two files that cannot run without each other: neither is the other's cause.
+#[tokio::test]
+async fn files_that_wait_for_each_other_are_both_told() {
+    let files = [
+        (
+            "1.sql",
+            "create table public.a (id int primary key); create view public.x as select * from public.b;",
+        ),
+        (
+            "2.sql",
+            "create table public.b (id int primary key); create view public.y as select * from public.a;",
+        ),
+    ];
+    let report = Project::new(&files).audit(None).await;
+    report.is(&[("file_never_ran", "1.sql"), ("file_never_ran", "2.sql")]);
+}
+
+/// What is wrong in any case is told beside a broken file.
+#[tokio::test]
+async fn a_broken_file_hides_nothing_else() {
+    let open = ("0003_open.sql", "create table public.open (id int primary key);");
+    let broken = ("0004_broken.sql", "create index on public.orders (total); select gone;");
+    let files = [CLEAN[0], CLEAN[1], open, broken];
+    let (project, options) = project(&files, "supabase.from('games').select()\n", "");
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    Report::of(&project.run(None, &options).await).is(&[
+        ("file_never_ran", "0004_broken.sql"),
+        ("table_without_row_security", "public.open"),
+        ("unknown_table", "public.games"),
+    ]);
+}
+
+const ALL: &str = "supabase.from('orders').select('id, note, owner(email)')\n\
+    supabase.rpc('is_admin')\n\
+    supabase.from('profiles').upsert({ email: 'a' }, { onConflict: 'email' })\n\
+    supabase.channel('x').on('postgres_changes', { event: '*', schema: 'public', table: 'orders' }, f)\n";
+const ORDERS: &str = "## orders\n\n| Column | Type | Default | Constraints |\n|---|---|---|---|\n\
+    | id | bigserial | | PRIMARY KEY |\n| owner | uuid | | REFERENCES profiles(id) ON DELETE CASCADE |\n\
+    | total | numeric(10,2) | 0 | |\n| note | text | | |\n| doubled | numeric | | |\n";
+
+/// What somebody ran in the database, the finding, and who else tells it.
+#[tokio::test]
+async fn what_code_and_documents_tell_again_is_evidence() {
+    let cases = [
+        ("alter table orders drop column note", "missing_column", "public.orders.note", 2),
+        ("drop table orders cascade", "missing_table", "public.orders", 2),
+        ("drop function is_admin() cascade", "missing_function", "public.is_admin()", 1),
+        (
+            "alter table profiles drop constraint profiles_email_key",
+            "missing_constraint",
+            "profiles_email_key on public.profiles",
+            1,
+        ),
+        (
+            "alter table orders drop constraint orders_owner_fkey",
+            "missing_constraint",
+            "orders_owner_fkey on public.orders",
+            2,
+        ),
+        (
+            "alter publication supabase_realtime drop table orders",
+            "missing_publication",
+            "public.orders in supabase_realtime",
+            1,
+        ),
+        (
+            "alter table orders alter column total set default 1",
+            "different_column",
+            "public.orders.total",
+            1,
+        ),
+        ("alter table orders add column more text", "extra_column", "public.orders.more", 1),
+    ];
+    for (sql, kind, object, others) in cases {
+        let db = Project::database(&CLEAN).await;
+        db.connect(ADMIN).await.batch_execute(sql).await.unwrap();
+        let (project, options) = project(&CLEAN, ALL, ORDERS);
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        let report = Report::of(&project.run(Some(&db), &options).await);
+        report.is(&[(kind, object)]);
+        let evidence = report.text(kind, "evidence");
+        let also = evidence.lines().filter(|line| line.starts_with("also ")).count();
+        assert!(also >= others, "{sql}: {evidence}");
+    }
+}
