@@ -19,5 +19,5 @@ pub(super) async fn compare(tx: &Transaction<'_>) -> Result<Vec<BaseDifference>,
     let expected = expected()?;
     let names = Names::of(&expected);
     let (found, owner) = read(tx, &names).await?;
-    Ok(differences(&schema::compare(expected, found), &names, &owner))
+    Ok(differences(&schema::compare(&expected, &found), &names, &owner))
 }
