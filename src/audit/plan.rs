@@ -146,6 +146,7 @@ impl Planner<'_> {
             | Kind::OwnerRights
             | Kind::Trigger
             | Kind::ConstraintTriggers
+            | Kind::OwnConstraint
             | Kind::PartitionTrigger
             | Kind::Rule
             | Kind::PublicationOptions
@@ -277,6 +278,7 @@ fn replace(fact: &Fact, found: &str, step: &mut Step) {
         | Kind::Parent
         | Kind::Child
         | Kind::ConstraintTriggers
+        | Kind::OwnConstraint
         | Kind::PartitionTrigger
         | Kind::PublicationOptions
         | Kind::Name
