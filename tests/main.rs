@@ -67,6 +67,7 @@ mod queue;
 mod references;
 mod refusals;
 mod repair;
+mod repair_tables;
 mod replay;
 mod requests;
 mod resources;

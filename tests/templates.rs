@@ -167,14 +167,24 @@ async fn a_table_by_which_no_agent_could_be_deleted_is_refused() {
                  revoke all on public.{prefix}_topics from public, anon, authenticated, service_role;";
     let publish = "select provisioning.publish('public.{prefix}_topics');";
     let files = Files::new(&[("foreign_key.sql", FIRST_KEY)]);
-    for (publish, realtime) in [(publish, ""), ("", "topics")] {
+    let root = Admin(db.connect(SUPERUSER).await);
+    for (publish, realtime, others) in [
+        (publish, "", ""),
+        ("", "topics", ""),
+        ("", "", "for tables in schema public"),
+        ("", "", "for all tables"),
+    ] {
         files.write("0001_topics.sql", &format!("{table} {publish}"));
+        if !others.is_empty() {
+            root.run(&format!("create publication others {others}")).await;
+        }
         let refused = ask(&db.url(ADMIN), files.path(), realtime, &["run"]).await;
         expect(
             &refused,
             2,
             &["foreign_key.sql:1: table public.{prefix}_topics", "replica identity"],
         );
+        root.run("drop publication if exists others").await;
     }
     let identity = "alter table public.{prefix}_topics replica identity full;";
     files.write("0001_topics.sql", &format!("{table} {publish} {identity}"));

@@ -35,7 +35,7 @@ with tables as materialized (
     -- Those of a partition that come from its parent come with the parent. Since PostgreSQL 18 "not null" (n) is a
     -- constraint too; it is told with the column, unless it was not checked.
     select t.oid as owner, t.relname as home, t.relation, quote_ident(c.conname) as part,
-        c.oid, c.contype, c.conindid, c.conparentid, c.convalidated
+        c.oid, c.contype, c.conindid, c.conparentid, c.convalidated, c.conislocal, c.coninhcount
     from tables t
     join pg_catalog.pg_constraint c on c.conrelid = t.oid
     where c.contype in ('p', 'u', 'x', 'c', 'f', 'n')
@@ -164,6 +164,11 @@ union all
 select owner, home, 'constraint', relation, part, pg_get_constraintdef(oid)
 from constraints
 where case contype when 'n' then not convalidated when 'c' then true else conparentid = 0 end
+union all
+-- It stays when the parent's goes. Of a partition the server keeps none.
+select owner, home, 'own constraint', relation, part, pg_get_constraintdef(oid)
+from constraints
+where contype = 'c' and conislocal and coninhcount > 0
 union all
 -- Switched off by a superuser, or by a restore that broke off.
 select g.owner, g.home, 'constraint triggers', g.relation, format('%I on %s', k.conname, k.conrelid::regclass),

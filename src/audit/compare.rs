@@ -61,7 +61,7 @@ impl Comparison {
             let state = items.entry(Item::of(fact)).or_default();
             (state.in_database, state.home) = (true, fact.home.clone());
         }
-        let differences = crate::schema::compare(expected.in_order(), theirs);
+        let differences = crate::schema::compare(&expected.in_order(), &theirs);
         for (place, difference) in differences.iter().enumerate() {
             let state = items.entry(Item::of(&difference.object)).or_default();
             state.differences.push(place);

@@ -217,6 +217,7 @@ fn heads(kind: Kind) -> &'static [&'static str] {
         | Kind::Child
         | Kind::OwnerRights
         | Kind::ConstraintTriggers
+        | Kind::OwnConstraint
         | Kind::PartitionTrigger
         | Kind::Rule
         | Kind::Name

@@ -150,7 +150,7 @@ pub(super) async fn prove(
         .filter(|(place, step)| !step.by_hand.is_empty() || refused.contains(place))
         .map(|(_, step)| step.item.clone())
         .collect();
-    for difference in schema::compare(expected.in_order(), after.in_order()) {
+    for difference in schema::compare(&expected.in_order(), &after.in_order()) {
         let item = Item::of(&difference.object);
         let is_extra = difference.change == Change::Extra;
         if !by_hand.contains(&item) && !is_extra && difference.object.kind != Kind::Extension {

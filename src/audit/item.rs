@@ -116,7 +116,7 @@ impl Item {
             | Kind::ColumnStatistics
             | Kind::ColumnOptions
             | Kind::Position => (Component::Column, format!("{relation}.{part}")),
-            Kind::Constraint => (Component::Constraint, on(relation)),
+            Kind::Constraint | Kind::OwnConstraint => (Component::Constraint, on(relation)),
             Kind::ConstraintTriggers => (Component::Constraint, part.clone()),
             Kind::Index => (Component::Index, part.clone()),
             Kind::IndexParameters | Kind::IndexStatistics => (Component::Index, relation.clone()),

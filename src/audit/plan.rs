@@ -156,6 +156,7 @@ impl Planner<'_> {
             | Kind::OwnerRights
             | Kind::Trigger
             | Kind::ConstraintTriggers
+            | Kind::OwnConstraint
             | Kind::PartitionTrigger
             | Kind::Rule
             | Kind::PublicationOptions
@@ -323,6 +324,7 @@ fn replace(fact: &Fact, found: &str, step: &mut Step) {
         | Kind::Parent
         | Kind::Child
         | Kind::ConstraintTriggers
+        | Kind::OwnConstraint
         | Kind::PartitionTrigger
         | Kind::PublicationOptions
         | Kind::Name

@@ -26,7 +26,7 @@ pub(super) async fn compare(tx: &Transaction<'_>) -> Result<Vec<BaseDifference>,
         .filter(|fact| fact.kind == Kind::Table)
         .map(|fact| fact.relation.clone())
         .collect();
-    let mut differences = differences(&schema::compare(expected, found), &names, &owner);
+    let mut differences = differences(&schema::compare(&expected, &found), &names, &owner);
     name_renamed_tables(tx, &tables, &owner, &mut differences).await?;
     Ok(differences)
 }

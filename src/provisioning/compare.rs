@@ -9,7 +9,8 @@ use super::error::Error;
 use super::outside_keys::keys_off;
 use super::registry::{Displaced, RegisteredAgent};
 use crate::schema::{
-    self, Change, Difference, Fact, Kind, add_removed, compare, take_sequence_names_back,
+    self, Change, Difference, Fact, Kind, add_removed, compare, is_foreign_key,
+    take_sequence_names_back,
 };
 use crate::templates::ExpectedSchema;
 
@@ -39,20 +40,39 @@ pub(crate) async fn drift(
     for key in keys_off(client, &ids).await? {
         off.entry(key.agent).or_default().push(key.drift());
     }
-    let mut own = |built: &RegisteredAgent| -> Vec<Fact> {
+    let mut all = Vec::with_capacity(agents.len());
+    for (built, expected) in agents.iter().zip(expected) {
+        let RegisteredAgent { agent, version, reference, .. } = built;
         let oids = built.tables.iter().chain(&built.types);
-        oids.filter_map(|oid| found.remove(oid)).flatten().collect()
-    };
-    let differences = |(built, expected): (&RegisteredAgent, Vec<Fact>)| {
-        let mut found = own(built);
-        let mut drift = take_sequence_names_back(&expected, &mut found);
-        drift.extend(compare(expected, found));
+        let mut found: Vec<Fact> = oids.filter_map(|oid| found.remove(oid)).flatten().collect();
+        built.displaced.iter().for_each(|displaced| rename_in_others(displaced, &mut found));
+        let mut drift = Vec::new();
+        if !compare(&expected, &found).is_empty() {
+            let expected = expected_schema.objects_with_echoes(client, agent, *version, *reference);
+            let expected = expected.await?;
+            drift = take_sequence_names_back(&expected, &mut found);
+            drift.extend(compare(&expected, &found));
+        }
         drift.extend(built.tables.iter().filter_map(|oid| positions_of.remove(oid)).flatten());
-        add_removed(&mut drift, off.remove(&built.agent.id.0).unwrap_or_default());
+        add_removed(&mut drift, off.remove(&agent.id.0).unwrap_or_default());
         built.displaced.iter().for_each(|displaced| tell_of(displaced, &mut drift));
-        drift
-    };
-    Ok(agents.iter().zip(expected).map(differences).collect())
+        all.push(drift);
+    }
+    Ok(all)
+}
+
+/// Lets foreign keys to a table that stands elsewhere, and its children, say what they say when it is back: so a key that is
+/// renamed, too, is known.
+fn rename_in_others(displaced: &Displaced, found: &mut [Fact]) {
+    let Displaced { now, wanted, .. } = displaced;
+    let reference = |table: &str| format!(" REFERENCES {table}(");
+    for fact in found {
+        if is_foreign_key(fact) {
+            fact.definition = fact.definition.replace(&reference(now), &reference(wanted));
+        } else if fact.kind == Kind::Parent && fact.part == *now {
+            fact.part.clone_from(wanted);
+        }
+    }
 }
 
 /// One difference for a table that stands elsewhere, in the words of the view `displaced_tables`: what it has there is

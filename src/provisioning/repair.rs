@@ -13,7 +13,7 @@ use crate::postgres::{lock, query, require_turn};
 use crate::queue::{Outcome, PrefixOwner, RetryPolicy, retry_policy};
 use crate::schema::{
     Change, Difference, Fact, Kind, Recorded, RepairPlan, Step, headlines, is_unchecked,
-    missing_homes, plan_repair, refers_to,
+    missing_homes, plan_repair, refers_to, take_from_new,
 };
 use crate::telemetry::ErrorReport;
 use crate::templates::{
@@ -59,9 +59,8 @@ pub(crate) async fn repair(
     act_as_worker(client, Some(agent.id)).await?;
     let mut mended = run(client, &plan.doors).await?.any;
     let (remade, plan) = remake(client, agent, &built, &drift, force, plan).await?;
-    mended |= remade;
     let ran = run(client, &plan.steps).await?;
-    mended |= ran.any;
+    mended |= remade || ran.any;
     registry::register(client, &build_spec.expected_schema, agent, built.version).await?;
     if let Some(keys) = &plan.keys {
         lock(client, keys.mode, &keys.shared, &keys.own).await?;
@@ -72,15 +71,13 @@ pub(crate) async fn repair(
     act_as_oneself(client).await?;
     outside_keys::forget(client, agent.id).await?;
     let (_, left) = look(client, build_spec, agent).await?;
-    let unfinished = unchecked(&agent.prefix, &left).iter().any(|key| !known.contains(key));
-    // What the database grants by default on a new table is not what the templates grant.
-    let opened = |drift: &Difference| {
-        let Fact { kind, home, .. } = &drift.object;
-        matches!(kind, Kind::Grant | Kind::OwnerRights) && new.contains(home)
+    let is_new = |drift: &Difference| new.contains(&drift.object.home);
+    let (trimmed, left) = if left.iter().any(is_new) {
+        trim(client, build_spec, agent, &new, left).await?
+    } else {
+        (false, left)
     };
-    let (open, left): (Vec<_>, Vec<_>) = left.into_iter().partition(opened);
-    let close = plan_repair(&agent.prefix, &open, true, &[]);
-    let closed = run(client, &close.doors).await?.any | run(client, &close.steps).await?.any;
+    let unfinished = unchecked(&agent.prefix, &left).iter().any(|key| !known.contains(key));
     let away = drift.iter().filter(|drift| drift.object.kind == Kind::Name);
     let away = away.map(|drift| drift.object.home.as_str());
     let back = is_back(away.chain(new.iter().map(String::as_str)), &left);
@@ -88,8 +85,30 @@ pub(crate) async fn repair(
         return Ok(Outcome::MoreToDo);
     }
     tell(agent, &left);
-    let mended = mended || closed;
+    let mended = mended || trimmed;
     Ok(if left.is_empty() { Outcome::Repaired } else { Outcome::Drifted { mended } })
+}
+
+/// Puts right what was just made again: it has what the database grants by default, and what a table that it was made like
+/// has got since. Nobody has rows there yet. Whether that was anything, and what is left.
+async fn trim(
+    client: &Client,
+    build_spec: &BuildSpec,
+    agent: &Agent,
+    new: &HashSet<String>,
+    mut left: Vec<Difference>,
+) -> Result<(bool, Vec<Difference>), Error> {
+    left.retain(|drift| new.contains(&drift.object.home));
+    let plan = plan_repair(&agent.prefix, &left, true, &[]);
+    let mut any = run(client, &plan.doors).await?.any | run(client, &plan.steps).await?.any;
+    // What hangs on a column goes before it.
+    for extra in plan.left.iter().rev().filter(|drift| drift.change == Change::Extra) {
+        if let Some(take) = take_from_new(&extra.object) {
+            any |= run_one(client, &take).await?;
+        }
+    }
+    let (_, left) = look(client, build_spec, agent).await?;
+    Ok((any, left))
 }
 
 /// What [`repair`] does. Needs an open transaction, in which the templates run once more, statement by statement, where
@@ -112,39 +131,66 @@ pub(crate) async fn plan(
 
 /// Makes missing tables by the template's own statements: all of them or, where one fails or does something to what
 /// stands, none. Then the plan is another one, from the catalog.
+///
+/// They may need what a table that stands has lost, such as a key. So where they fail, that is made first.
 async fn remake(
     client: &Client,
     agent: &Agent,
     built: &RegisteredAgent,
     drift: &[Difference],
     force: bool,
-    plan: RepairPlan,
+    mut plan: RepairPlan,
 ) -> Result<(bool, RepairPlan), Error> {
-    if plan.remake.statements.is_empty() {
+    let statements = &plan.remake.statements;
+    if statements.is_empty() {
         return Ok((false, plan));
     }
-    let opened = client.batch_execute("savepoint remake").await;
-    opened.map_err(query("open a savepoint"))?;
-    match run_own(client, agent, built, &plan.remake.statements).await {
+    if run_own_or_take_back(client, agent, built, statements).await?.is_ok() {
+        return Ok((true, plan));
+    }
+    let new = missing_homes(drift);
+    let (steps, of_standing): (Vec<_>, Vec<_>) =
+        plan.steps.into_iter().partition(|step| new.contains(step.home.as_str()));
+    let first = run(client, &of_standing).await?;
+    match run_own_or_take_back(client, agent, built, statements).await? {
         Ok(()) => {
-            let kept = client.batch_execute("release savepoint remake").await;
-            kept.map_err(query("end a savepoint"))?;
+            plan.steps = steps;
+            plan.steps.extend(first.failed);
             Ok((true, plan))
         }
-        Err(error) if is_final(&error) => {
-            let back = "rollback to savepoint remake; release savepoint remake";
-            client.batch_execute(back).await.map_err(query("end a savepoint"))?;
+        Err(error) => {
             tracing::warn!(
                 agent.prefix = %agent.prefix, error = %ErrorReport(&error),
                 "the template's own statements do not make it again: it is put together from the catalog"
             );
-            // The doors are closed already.
-            let plan =
-                RepairPlan { doors: Vec::new(), ..plan_repair(&agent.prefix, drift, force, &[]) };
-            Ok((false, plan))
+            let mut plan = plan_repair(&agent.prefix, drift, force, &[]);
+            // What is right by now is not made again.
+            plan.doors.clear();
+            plan.steps.retain(|step| new.contains(step.home.as_str()));
+            plan.steps.extend(first.failed);
+            Ok((first.any, plan))
         }
-        Err(error) => Err(error.into()),
     }
+}
+
+/// The statements, and where one would fail the same way again, nothing has happened.
+async fn run_own_or_take_back(
+    client: &Client,
+    agent: &Agent,
+    built: &RegisteredAgent,
+    statements: &[Recorded],
+) -> Result<Result<(), templates::Error>, Error> {
+    let opened = client.batch_execute("savepoint remake").await;
+    opened.map_err(query("open a savepoint"))?;
+    let (end, ran) = match run_own(client, agent, built, statements).await {
+        Ok(()) => ("release savepoint remake", Ok(())),
+        Err(error) if is_final(&error) => {
+            ("rollback to savepoint remake; release savepoint remake", Err(error))
+        }
+        Err(error) => return Err(error.into()),
+    };
+    client.batch_execute(end).await.map_err(query("end a savepoint"))?;
+    Ok(ran)
 }
 
 async fn run_own(
@@ -224,8 +270,10 @@ fn rests_on_replaced(drift: &[Difference], left: &[Difference]) -> bool {
     };
     left.iter().any(|new| {
         let object = &new.object;
-        matches!(object.kind, Kind::Cluster | Kind::ReplicaIdentity)
-            && drift.iter().any(|old| is_replaced(old, &object.home))
+        matches!(
+            object.kind,
+            Kind::Cluster | Kind::ReplicaIdentity | Kind::IndexStatistics | Kind::Comment
+        ) && drift.iter().any(|old| is_replaced(old, &object.home))
             && !drift.iter().any(|old| old.object.is_same(object))
     })
 }
@@ -249,6 +297,8 @@ struct Ran {
     any: bool,
     /// The tables whose policies stay as they are.
     waiting: HashSet<String>,
+    /// What has not run, those policies too.
+    failed: Vec<Step>,
 }
 
 impl Ran {
@@ -272,6 +322,7 @@ async fn run(client: &Client, steps: &[Step]) -> Result<Ran, Error> {
             let (table, statement) = (step.home.as_str(), step.to_sql());
             tracing::warn!(table, statement, "a constraint is missing: the table's policies stay");
             ran.waiting.insert(step.home.clone());
+            ran.failed.push(step.clone());
             continue;
         }
         let done = run_one(client, &step.to_sql()).await?;
@@ -279,6 +330,7 @@ async fn run(client: &Client, steps: &[Step]) -> Result<Ran, Error> {
             unsure.insert(&step.home);
         }
         ran.any |= done;
+        ran.failed.extend((!done).then(|| step.clone()));
     }
     Ok(ran)
 }

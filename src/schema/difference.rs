@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::fact::{Fact, Key};
+use super::fact::Fact;
 use super::kind::Kind;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,22 +64,26 @@ impl Difference {
 }
 
 /// What is to be done about expected objects, in the order of their making, then what is extra.
-pub(crate) fn compare(expected: Vec<Fact>, found: Vec<Fact>) -> Vec<Difference> {
-    let mut rest: HashMap<Key, Fact> = found.into_iter().map(|fact| (fact.key(), fact)).collect();
+pub(crate) fn compare(expected: &[Fact], found: &[Fact]) -> Vec<Difference> {
+    let mut rest: HashMap<_, &Fact> = found.iter().map(|fact| (key(fact), fact)).collect();
     let mut drift = Vec::new();
     for object in expected {
-        match rest.remove(&object.key()) {
-            Some(found) if object.is(&found.definition) => {}
-            Some(Fact { definition: found, .. }) => {
-                drift.push(Difference { object, change: Change::Differs { found } });
-            }
-            None => drift.push(Difference { object, change: Change::Missing }),
-        }
+        let change = match rest.remove(&key(object)) {
+            Some(found) if object.is(&found.definition) => continue,
+            Some(found) => Change::Differs { found: found.definition.clone() },
+            None => Change::Missing,
+        };
+        drift.push(Difference { object: object.clone(), change });
     }
-    let mut extra: Vec<Fact> = rest.into_values().collect();
-    extra.sort_by(|a, b| (a.kind, &a.relation, &a.part).cmp(&(b.kind, &b.relation, &b.part)));
-    drift.extend(extra.into_iter().map(|object| Difference { object, change: Change::Extra }));
+    let mut extra: Vec<&Fact> = rest.into_values().collect();
+    extra.sort_by(|a, b| key(a).cmp(&key(b)));
+    let extra = extra.into_iter().cloned();
+    drift.extend(extra.map(|object| Difference { object, change: Change::Extra }));
     drift
+}
+
+fn key(fact: &Fact) -> (Kind, &str, &str) {
+    (fact.kind, &fact.relation, &fact.part)
 }
 
 /// Adds foreign keys that are off. One that the templates make is there already, as a difference.

@@ -2,25 +2,26 @@
 
 use super::agents_key::AgentsKey;
 use super::difference::{Change, Difference};
-use super::fact::Fact;
+use super::fact::{Fact, NOT_VALID};
 use super::kind::Kind;
 use super::sql::bare;
 
-/// How the server ends the definition of a key whose rows were not checked.
-pub(crate) const NOT_VALID: &str = " NOT VALID";
-
 /// What stands for a missing object under another name: the same index, constraint, policy or trigger. With `force`
-/// also a foreign key between the same columns that does something else when a row goes.
+/// also a foreign key between the same columns that does something else when a row goes. Each stands for one.
 pub(crate) fn stand_in<'a>(
     missing: &Fact,
     drift: &'a [Difference],
     force: bool,
 ) -> Option<&'a Fact> {
-    drift.iter().filter(|d| d.change == Change::Extra).map(|d| &d.object).find(|extra| {
-        extra.kind == missing.kind
-            && extra.relation == missing.relation
-            && (is_namesake(missing, extra) || (force && is_same_key(missing, extra)))
-    })
+    let is_alike = |object: &Fact| {
+        object.kind == missing.kind
+            && object.relation == missing.relation
+            && (is_namesake(missing, object) || (force && is_same_key(missing, object)))
+    };
+    let before = drift.iter().take_while(|d| !d.object.is_same(missing));
+    let before = before.filter(|d| d.change == Change::Missing && is_alike(&d.object)).count();
+    let extra = drift.iter().filter(|d| d.change == Change::Extra).map(|d| &d.object);
+    extra.filter(|extra| is_alike(extra)).nth(before)
 }
 
 /// Gives a missing object's stand-in its name, or its place.
@@ -54,6 +55,8 @@ pub(crate) fn key(object: &Fact, old: Option<&str>, outside: bool) -> String {
     let make = if let Some(key) = AgentsKey::of(object) {
         let drop = drop.map(|drop| format!("alter table {relation} {drop}; ")).unwrap_or_default();
         format!("{drop}perform {}", key.add())
+    } else if definition.ends_with(NOT_VALID) {
+        make
     } else if outside {
         later(&make)
     } else {
@@ -107,9 +110,36 @@ pub(crate) fn not_null(column: &Fact) -> String {
     )
 }
 
+/// Takes away what a table that was just made has too much: it was made like another one, which by now has more.
+pub(crate) fn take_from_new(extra: &Fact) -> Option<String> {
+    if extra.kind == Kind::Column {
+        return Some(extra.fill("alter table {relation} drop column {part}"));
+    }
+    extra.drop()
+}
+
 /// Whether the column differs in no more than this.
 pub(crate) fn lacks_not_null(column: &Fact, found: &str) -> bool {
     column.kind == Kind::Column && column.definition.strip_suffix(" not null") == Some(found)
+}
+
+/// Whether two tables have the same check under one name: a child has its parent's.
+pub(crate) fn is_check_of_two(check: &Fact, other: &Fact) -> bool {
+    let bare = |fact: &Fact| fact.definition.trim_end_matches(NOT_VALID).to_owned();
+    is_check(check)
+        && is_check(other)
+        && check.part == other.part
+        && check.relation != other.relation
+        && bare(check) == bare(other)
+}
+
+/// Whether it is there, and rows that were there before it were not checked.
+pub(crate) fn lacks_check_of_rows(check: &Fact, found: &str) -> bool {
+    is_check(check) && found.strip_suffix(NOT_VALID).is_some_and(|found| check.is(found))
+}
+
+fn is_check(object: &Fact) -> bool {
+    object.kind == Kind::Constraint && object.definition.starts_with("CHECK ")
 }
 
 pub(crate) fn is_foreign_key(object: &Fact) -> bool {

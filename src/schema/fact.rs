@@ -7,6 +7,9 @@ use super::kind::Kind;
 /// What is found of a sequence that its column draws from and does not own.
 pub(super) const PARTED: &str = "owned by another column, or by none";
 
+/// How the server ends the definition of a constraint whose rows were not checked.
+pub(crate) const NOT_VALID: &str = " NOT VALID";
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fact {
     pub kind: Kind,
@@ -73,6 +76,9 @@ impl Fact {
             return other.comment_target().is_some_and(|target| target == self.part);
         }
         let same_part = || self.relation == other.relation && self.part == other.part;
+        if self.kind == Kind::OwnConstraint {
+            return other.kind == Kind::Constraint && same_part();
+        }
         let of_column = || {
             matches!(
                 self.kind,

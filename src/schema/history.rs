@@ -6,6 +6,7 @@ use super::agents_key::rewrite;
 use super::difference::{Change, Difference};
 use super::fact::{Fact, Key};
 use super::kind::Kind;
+use super::sql::bare;
 
 /// A statement of a template, for one agent, and what came of it.
 #[derive(Clone, Debug)]
@@ -115,13 +116,20 @@ fn dropped_with(homes: &HashSet<&str>, history: &[Recorded]) -> HashSet<u32> {
         Home::Dropped(number) => Some(*number),
         Home::Lasting(_) => None,
     };
+    // A statement may need one and change nothing of it: `create table … (like …)`.
+    let known: Vec<(&str, u32)> = history.iter().flat_map(|made| names(made, number)).collect();
     let mut dropped: HashSet<u32> = HashSet::new();
     loop {
         let touched = history
             .iter()
             .filter(|statement| statement.homes.iter().any(|home| home.is_in(homes, &dropped)));
-        let reached: HashSet<u32> =
-            touched.flat_map(|statement| statement.homes.iter().filter_map(number)).collect();
+        let reached: HashSet<u32> = touched
+            .flat_map(|statement| {
+                let needed = known.iter().filter(|(name, _)| statement.sql.contains(*name));
+                let needed: Vec<u32> = needed.map(|(_, number)| *number).collect();
+                statement.homes.iter().filter_map(number).chain(needed)
+            })
+            .collect();
         if reached.len() == dropped.len() {
             break;
         }
@@ -141,6 +149,18 @@ fn dropped_with(homes: &HashSet<&str>, history: &[Recorded]) -> HashSet<u32> {
     }
 }
 
+/// What a statement makes that is dropped later: each as it is called in SQL, without its schema, and its number.
+fn names(
+    statement: &Recorded,
+    number: impl Fn(&Home) -> Option<u32>,
+) -> impl Iterator<Item = (&str, u32)> {
+    let numbers: Vec<u32> = statement.homes.iter().filter_map(number).collect();
+    let made = statement.made.iter().filter(|fact| matches!(fact.kind, Kind::Table | Kind::Type));
+    made.flat_map(move |fact| {
+        numbers.clone().into_iter().map(|number| (bare(&fact.relation), number))
+    })
+}
+
 /// The tables and types that are missing as a whole, by bare name.
 pub(crate) fn missing_homes(drift: &[Difference]) -> HashSet<&str> {
     let whole = |drift: &&Difference| {
@@ -157,8 +177,11 @@ pub(super) fn own_statements(fact: &Fact, history: &[Recorded]) -> Option<Vec<St
     }
     let makes = |statement: &&Recorded| statement.keys().any(|made| made.is_same(fact));
     let statements: Vec<&Recorded> = history.iter().filter(makes).collect();
+    // A name that the server chooses depends on what else is there.
+    let name = bare(&fact.part).trim_matches('"').replace("\"\"", "\"");
     let only_it = |statement: &&Recorded| {
         statement.facts_only
+            && statement.sql.contains(&name)
             && statement.keys().all(|made| made.is_same(fact) || made.goes_with(fact))
     };
     let last = statements.last()?.made.iter().find(|made| made.is_same(fact))?;

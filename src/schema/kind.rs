@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     ColumnOptions,
     /// Primary key, unique, exclusion, check or foreign key.
     Constraint,
+    /// A check that a child has of its own as well as by its parent.
+    OwnConstraint,
     /// Storage parameters of the index behind a constraint.
     IndexParameters,
     /// One that stands by itself, not one behind a constraint.
@@ -94,6 +96,7 @@ impl Kind {
                 | Self::Cluster
                 | Self::ReplicaIdentity
                 | Self::Identity
+                | Self::OwnConstraint
                 | Self::PartitionTrigger
         )
     }

@@ -19,10 +19,10 @@ pub(crate) use catalog::{by_index, read, read_fact};
 pub(crate) use difference::{Change, Difference, headlines};
 pub(crate) use difference::{add_removed, compare};
 pub(crate) use equivalents::{
-    NOT_VALID, is_foreign_key, is_unchecked, not_null, stand_in, unchecked,
+    is_foreign_key, is_unchecked, not_null, stand_in, take_from_new, unchecked,
 };
 pub(crate) use error::Error;
-pub(crate) use fact::{Fact, Key};
+pub(crate) use fact::{Fact, Key, NOT_VALID};
 pub(crate) use history::{Home, Recorded, missing_homes};
 pub(crate) use kind::Kind;
 pub(crate) use renamed_sequences::take_back as take_sequence_names_back;

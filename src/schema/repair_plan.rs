@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use super::difference::{Change, Difference};
 use super::equivalents::{
-    self, NOT_VALID, is_foreign_key, is_namesake, is_unchecked, lacks_not_null, stand_in,
+    self, is_check_of_two, is_foreign_key, is_namesake, is_unchecked, lacks_check_of_rows,
+    lacks_not_null, stand_in,
 };
-use super::fact::Fact;
+use super::fact::{Fact, NOT_VALID};
 use super::history::{Recorded, Remake, missing_homes, own_statements};
 use super::kind::Kind;
 use super::renamed_sequences::draws_from_another;
@@ -32,7 +33,7 @@ pub(crate) struct RepairPlan {
 }
 
 /// Statements that take effect together.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Step {
     /// What they are about.
     pub(crate) kind: Kind,
@@ -215,6 +216,8 @@ fn make(
         column(object, missing)
     } else if object.kind == Kind::Identity {
         vec![object.create() + " restart"]
+    } else if missing.iter().any(|other| is_check_of_two(object, other)) {
+        vec![sql::constraint_of_child(object)]
     } else if is_foreign_key(object) && !object.definition.ends_with(NOT_VALID) {
         vec![equivalents::key(object, None, false)]
     } else {
@@ -226,6 +229,9 @@ fn make(
 fn replace(object: &Fact, found: &str, force: bool) -> Option<Vec<String>> {
     if is_unchecked(object, found) {
         return Some(vec![equivalents::check(object)]);
+    }
+    if lacks_check_of_rows(object, found) {
+        return Some(vec![object.fill("alter table {relation} validate constraint {part}")]);
     }
     if replaceable(object, found, force) {
         let anew = matches!(

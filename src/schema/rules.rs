@@ -48,7 +48,7 @@ const TOLD: Rule = Rule {
 };
 
 /// In the order of [`Kind`]. What a child or a partition has of its own is a fact of its own: so `only`.
-const RULES: [Rule; 37] = [
+const RULES: [Rule; 38] = [
     Rule { make: |f| f.fill("create schema {relation}"), ..TOLD },
     Rule {
         kind: Kind::Extension,
@@ -133,6 +133,13 @@ const RULES: [Rule; 37] = [
         title: "{part} on {relation}",
         make: |f| f.fill("alter table {relation} add constraint {part} {definition}"),
         drop: Some(|f| f.fill("alter table {relation} drop constraint {part}")),
+        ..TOLD
+    },
+    Rule {
+        kind: Kind::OwnConstraint,
+        name: "own constraint",
+        title: "{part} on {relation}",
+        make: sql::own_constraint,
         ..TOLD
     },
     Rule {

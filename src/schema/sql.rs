@@ -1,6 +1,6 @@
 //! The SQL that makes facts of a kind, where that is more than a pattern.
 
-use super::fact::Fact;
+use super::fact::{Fact, NOT_VALID, constant};
 
 /// Of a function or a view: its definition, where that is the statement. In the base schema it is a digest.
 pub(super) fn own_statement(fact: &Fact) -> String {
@@ -8,6 +8,33 @@ pub(super) fn own_statement(fact: &Fact) -> String {
         return fact.definition.clone();
     }
     fact.fill("-- {relation}: agent-provisioner migrate repair")
+}
+
+/// Adds a check where the table does not have it by its parent, and then checks the rows.
+pub(super) fn constraint_of_child(check: &Fact) -> String {
+    let validate = if check.definition.ends_with(NOT_VALID) { "" } else { VALIDATE };
+    on_constraint(check, &format!("if not found then {ADD_CONSTRAINT}; end if; {validate}"))
+}
+
+/// Lets a child have a check of its own, where it has it by its parent alone.
+pub(super) fn own_constraint(check: &Fact) -> String {
+    on_constraint(check, &format!("if not own then {ADD_CONSTRAINT}; end if; "))
+}
+
+const ADD_CONSTRAINT: &str = "alter table {relation} add constraint {part} {definition}";
+const VALIDATE: &str = "alter table {relation} validate constraint {part}; ";
+
+fn on_constraint(check: &Fact, act: &str) -> String {
+    let of = format!(
+        "c.conrelid = {} and pg_catalog.quote_ident(c.conname) = '{}'",
+        constant(&check.relation),
+        check.part.replace('\'', "''")
+    );
+    format!(
+        "do $fix$ declare own bool; begin \
+         select c.conislocal into own from pg_catalog.pg_constraint c where {of}; {}end $fix$",
+        check.fill(act)
+    )
 }
 
 pub(super) fn data_type(fact: &Fact) -> String {

@@ -108,7 +108,27 @@ impl ExpectedSchema {
         version: i32,
         reference: Reference,
     ) -> Result<Vec<Fact>, Error> {
-        let variant = Variant::of(agent.id, reference);
+        self.objects_of(client, agent, version, Variant::of(agent.id, reference)).await
+    }
+
+    /// The same with [`Fact::echo`]: only one that differs needs it.
+    pub(crate) async fn objects_with_echoes(
+        &self,
+        client: &Client,
+        agent: &Agent,
+        version: i32,
+        reference: Reference,
+    ) -> Result<Vec<Fact>, Error> {
+        self.objects_of(client, agent, version, Variant::of(agent.id, reference).echoed()).await
+    }
+
+    async fn objects_of(
+        &self,
+        client: &Client,
+        agent: &Agent,
+        version: i32,
+        variant: Variant,
+    ) -> Result<Vec<Fact>, Error> {
         if variant == Variant::PLAIN {
             return Ok(self.plain.objects(agent, version));
         }

@@ -54,14 +54,20 @@ pub(crate) struct Variant {
     reference: Reference,
     /// The server shows a bigint beyond the range of integer with quotes and a cast.
     wide: bool,
+    /// With [`Fact::echo`], which costs as much again.
+    echoed: bool,
 }
 
 impl Variant {
     /// Locks nothing that is there.
-    pub(crate) const PLAIN: Self = Self { reference: Reference::Check, wide: false };
+    pub(crate) const PLAIN: Self = Self { reference: Reference::Check, wide: false, echoed: false };
 
     pub(crate) fn of(id: AgentId, reference: Reference) -> Self {
-        Self { reference, wide: i32::try_from(id.0).is_err() }
+        Self { reference, wide: i32::try_from(id.0).is_err(), echoed: false }
+    }
+
+    pub(crate) fn echoed(self) -> Self {
+        Self { echoed: true, ..self }
     }
 }
 
@@ -90,12 +96,12 @@ impl Rehearsal {
             lock_referenced(client, &file_script, &rehearsal.scratch).await?;
             apply(client, &file_script).await?;
             trial::require_transaction(client, &begun, &file.name, &rehearsal.scratch).await?;
-            rehearsal.add_stage(client, file.version).await?;
+            rehearsal.add_stage(client, file.version, variant).await?;
             rehearsal.expect_made(file)?;
         }
         templates.foreign_key().map_or(Ok(()), |key| rehearsal.expect_made(key))?;
         rehearsal.expect_tables(templates.realtime())?;
-        rehearsal.add_last(client, templates, variant.reference).await?;
+        rehearsal.add_last(client, templates, variant).await?;
         if variant == Variant::PLAIN {
             let (scratch, script) =
                 (&rehearsal.scratch, templates.numbered(&rehearsal.scratch, id));
@@ -107,9 +113,14 @@ impl Rehearsal {
         Ok(rehearsal)
     }
 
-    async fn add_stage(&mut self, client: &Client, version: i32) -> Result<(), Error> {
+    async fn add_stage(
+        &mut self,
+        client: &Client,
+        version: i32,
+        variant: Variant,
+    ) -> Result<(), Error> {
         let (tables, types) = made(client, &self.scratch).await?;
-        let objects = self.objects_of(client, &tables, &types).await?;
+        let objects = self.objects_of(client, &tables, &types, variant).await?;
         let relations = names(client, &self.scratch).await?;
         let by_oid = |made: &Made| made.oids.iter().copied().zip(made.names.clone()).collect();
         let (table_names, type_names) = (by_oid(&tables), by_oid(&types));
@@ -163,16 +174,16 @@ impl Rehearsal {
         &mut self,
         client: &Client,
         templates: &Templates,
-        reference: Reference,
+        variant: Variant,
     ) -> Result<(), Error> {
         let published = templates.published(&self.scratch);
-        let key = templates.key(&self.scratch, self.id, reference);
+        let key = templates.key(&self.scratch, self.id, variant.reference);
         let nothing = published.is_empty() && key.is_empty();
         let Some(last) = self.stages.last().filter(|_| !nothing) else { return Ok(()) };
         apply(client, &published).await?;
         trial::add_keys(client, key, &self.scratch, self.id).await?;
         let (tables, types) = made(client, &self.scratch).await?;
-        let mut added = self.objects_of(client, &tables, &types).await?;
+        let mut added = self.objects_of(client, &tables, &types, variant).await?;
         added.retain(|object| !last.objects.contains(object));
         for stage in &mut self.stages {
             let has = |new: &&Fact| stage.objects.iter().any(|o| o.relation == new.relation);
@@ -187,6 +198,7 @@ impl Rehearsal {
         client: &Client,
         tables: &Made,
         types: &Made,
+        variant: Variant,
     ) -> Result<Vec<Fact>, Error> {
         let owner = worker_role(client).await?;
         let objects = schema::read(client, &tables.oids, &types.oids).await?;
@@ -195,7 +207,9 @@ impl Rehearsal {
             object.definition.clone_from(&owner);
         }
         objects.sort_by_key(Fact::rank);
-        round_trip::add_echoes(client, &self.scratch, &mut objects).await?;
+        if variant.echoed {
+            round_trip::add_echoes(client, &self.scratch, &mut objects).await?;
+        }
         Ok(objects)
     }
 

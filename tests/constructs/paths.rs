@@ -103,6 +103,7 @@ impl Paths {
         self.delete(BIN).await;
         self.ask(&files, &["restore", BIN]).await;
         self.admin.settled().await;
+        let log = service.log();
         drop((files, service));
         let (files, service) = self.serve(numbered, "0s").await;
         self.delete(DEL).await;
@@ -111,6 +112,10 @@ impl Paths {
         self.findings.extend(left(&self.root).await);
         ways.extend([ALL, BIN].map(|prefix| (prefix.to_owned(), Order::Kept)));
         self.compare(&ways).await;
+        if !self.findings.is_empty() {
+            let warnings = log.lines().filter(|line| line.contains("\"WARN\""));
+            self.findings.extend(warnings.map(|line| format!("the service says: {line}")));
+        }
         self.findings
     }
 
@@ -121,6 +126,8 @@ impl Paths {
             ("DEPROVISION__RETENTION", retention),
             // An agent that is built by hand is to be adopted first.
             ("WORKER__RECONCILE_INTERVAL", "1h"),
+            // What each worker learns for itself is the same: one learns it once.
+            ("WORKER__CONCURRENCY", "1"),
         ];
         let settings = [settings.as_slice(), &[("TEMPLATES", files.path())]].concat();
         let mut service = Service::start(&self.db.url(WORKER), &settings);

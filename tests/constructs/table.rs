@@ -404,6 +404,22 @@ pub const CONSTRUCTS: &[Construct] = &[
         ..NEW
     },
     Construct {
+        name: "like_dropped",
+        more: "create table T_model (a int default 7 check (a > 0)); alter table T_model enable row level security;
+             create table T_l (like T_model including all); alter table T_l enable row level security;
+             insert into T_l values (9); drop table T_model",
+        drop: "drop table T_l",
+        ..NEW
+    },
+    Construct {
+        name: "like_before",
+        more: "create table T_l (like T including all); alter table T_l enable row level security;
+             alter table T add late int unique check (late > 0);
+             create index on T_l using brin (b); create index on T (b)",
+        drop: "drop table T_l",
+        ..NEW
+    },
+    Construct {
         name: "likeness",
         more: "comment on column T.b is 'copied'; create table T_l (like T including all);
              alter table T_l enable row level security",

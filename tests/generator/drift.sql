@@ -45,11 +45,11 @@ select statement from (
     where hashtext(c.relname) % 2 = 0 and not c.relispartition and c.relam in (403, 405) and c.relkind = 'i'
       and (c.reloptions is not null or not exists (select from pg_constraint where conindid = c.oid))
     union all
-    select 3, format('alter index %s rename to %I', c.oid::regclass, '{prefix}_other_' || c.oid)
+    select 3, format('alter index %s rename to %I', c.oid::regclass, '{prefix}_other_' || abs(hashtext(c.relname)))
     from t join pg_index i on indrelid = t.oid join pg_class c on c.oid = indexrelid
     where hashtext(c.relname) % 2 <> 0 and not c.relispartition
     union all
-    select 3, format('alter table %s rename constraint %I to drift_%s', t.name, conname, k.oid)
+    select 3, format('alter table %s rename constraint %I to drift_%s', t.name, conname, abs(hashtext(t.relname || conname)))
     from t join pg_constraint k on conrelid = t.oid
     where contype in ('p', 'u', 'x', 'c', 'f') and conparentid = 0 and coninhcount = 0
     union all
@@ -65,7 +65,7 @@ select statement from (
     union all
     select 4, format('alter table %s disable row level security, no force row level security', t.name) from t
     union all
-    select 5, format('alter table %s rename to %I', t.name, '{prefix}_lost_' || t.oid) from t
+    select 5, format('alter table %s rename to %I', t.name, '{prefix}_lost_' || abs(hashtext(t.relname))) from t
 ) s (share, statement)
 where abs(hashtext(statement || '{seed}')) % share = 0
 order by hashtext(statement)

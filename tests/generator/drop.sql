@@ -7,8 +7,6 @@ select statement from (
     select 3, format('alter table %s drop constraint %I%s', t.name, conname, case when hashtext(conname) % 2 = 0 then ' cascade' end)
     from t join pg_constraint k on conrelid = t.oid
     where contype in ('p', 'u', 'x', 'c', 'f') and conparentid = 0 and coninhcount = 0
-      -- A child may have it by its parent alone: that is not compared.
-      and (contype <> 'c' or not exists (select from pg_inherits i where i.inhparent = t.oid))
     union all
     select 3, format('drop index %s cascade', c.oid::regclass)
     from t join pg_index i on indrelid = t.oid join pg_class c on c.oid = indexrelid

@@ -451,7 +451,8 @@ fn grant(set: &mut Set, draw: &mut Draw<'_>) -> Option<String> {
             let own = draw.among(&set.enums)?;
             format!("revoke all on type {own} from public;\ngrant usage on type {own} to {whom}")
         }
-        3 => format!("revoke truncate, trigger on {name} from current_user"),
+        // Whoever may not make a trigger does not make one again: a repair acts as the owner, and names what is left.
+        3 => format!("revoke truncate, delete on {name} from current_user"),
         _ => format!("grant select, insert on {name} to {whom}{option}"),
     })
 }

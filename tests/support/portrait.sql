@@ -1,6 +1,6 @@
 -- All that the server's catalogs say of one agent: every column of every row that is about it, whatever a release adds.
 -- Left out is what must differ from agent to agent (numbers of objects, files, pages, transactions), what the server
--- brings up to date only now and then (relhas…), and trees, for which their texts stand. Numbers of columns are facts
+-- brings up to date only now and then (relhas…), what it keeps and never uses (attndims), and trees, for which their texts stand. Numbers of columns are facts
 -- of their own, `position`.
 -- $1: the prefix
 with relations as materialized (
@@ -35,7 +35,7 @@ from (select oid::regclass::text as what,
 group by 1
 union all
 select 'column ' || name,
-    to_jsonb(a) - '{name,attrelid,atttypid,attname,attnum,attacl,atthasmissing,attmissingval,attcacheoff}'::text[]
+    to_jsonb(a) - '{name,attrelid,atttypid,attname,attnum,attacl,atthasmissing,attmissingval,attcacheoff,attndims}'::text[]
     || jsonb_build_object('type', format_type(atttypid, atttypmod))
 from columns a
 union all
@@ -46,7 +46,9 @@ from columns a join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnu
 union all
 select format('constraint %s on %s', k.conname, k.conrelid::regclass),
     to_jsonb(k) - '{oid,conrelid,conindid,conparentid,confrelid,conkey,confkey,confdelsetcols,conbin}'::text[]
-    || jsonb_build_object('said', pg_get_constraintdef(k.oid), 'with', k.conindid::regclass,
+    || jsonb_build_object('said', pg_get_constraintdef(k.oid),
+        -- Of two indexes of the same columns a foreign key rests on the older one: a repair does not choose.
+        'with', case when k.contype <> 'f' then k.conindid::regclass end,
         'part', k.conparentid <> 0)
 from relations c join pg_constraint k on k.conrelid = c.oid
 union all

@@ -1,0 +1,113 @@
+//! Tables of one agent that hang on one another: what a repair of one is to the other.
+
+use serde_json::Value;
+
+use crate::support::{ADMIN, Database, Files, ask, expect, json};
+
+#[tokio::test]
+async fn a_key_that_was_renamed_with_the_table_it_refers_to_is_not_made_twice() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let _service = db.service().await;
+    admin.create("agt_x").await;
+    admin.settled().await;
+    let keys = "select conname || ' ' || pg_get_constraintdef(oid) from pg_constraint
+                where contype = 'f' and conrelid::regclass::text ~ 'agt_x_' order by 1";
+    let before = admin.rows(keys).await;
+    admin
+        .run(
+            "alter table public.agt_x_messages rename constraint agt_x_messages_customer_id_fkey to odd;
+             alter table public.agt_x_customers rename to agt_x_clients",
+        )
+        .await;
+    let report = json(&ask(&db.url(ADMIN), &["agents", "verify", "--json"]).await);
+    let told = report.pointer("/drifted/0/differences").and_then(Value::as_array).unwrap();
+    let mut kinds: Vec<_> = told.iter().map(|one| one.get("kind").unwrap()).collect();
+    kinds.sort_by_key(ToString::to_string);
+    assert_eq!(kinds, ["constraint", "constraint", "table name"], "{report}");
+    let repaired = ask(&db.url(ADMIN), &["agents", "repair", "--force", "--wait"]).await;
+    expect(&repaired, 0, &[]);
+    assert_eq!(admin.rows(keys).await, before);
+    expect(&ask(&db.url(ADMIN), &["agents", "verify", "--full"]).await, 0, &[]);
+}
+
+/// A table with a check that holds for new rows only, and children: one has it of its own, too, one by its parent alone.
+const CHILDREN: &str = "create table public.{prefix}_p (id int primary key, n int);
+    create table public.{prefix}_own (constraint pos check (n > 0)) inherits (public.{prefix}_p);
+    alter table public.{prefix}_p add constraint pos check (n > 0) not valid;
+    create table public.{prefix}_heir () inherits (public.{prefix}_p);
+    alter table public.{prefix}_p enable row level security;
+    alter table public.{prefix}_own enable row level security;
+    alter table public.{prefix}_heir enable row level security;";
+
+/// What somebody does, and what `verify` says then.
+const DAMAGES: [(&str, &[&str]); 3] = [
+    (
+        "alter table public.agt_x_p drop constraint pos",
+        &[
+            "missing constraint pos on public.agt_x_heir",
+            "missing constraint pos on public.agt_x_p",
+            "missing own constraint pos on public.agt_x_own",
+        ],
+    ),
+    (
+        "alter table public.agt_x_p drop constraint pos;
+         alter table public.agt_x_p add constraint pos check (n > 0) not valid",
+        &["differs constraint pos on public.agt_x_heir"],
+    ),
+    (
+        "alter table public.agt_x_p drop constraint pos;
+         alter table public.agt_x_own drop constraint pos;
+         alter table public.agt_x_p add constraint pos check (n > 0) not valid",
+        &[
+            "differs constraint pos on public.agt_x_heir",
+            "differs constraint pos on public.agt_x_own",
+            "missing own constraint pos on public.agt_x_own",
+        ],
+    ),
+];
+
+/// With a row that the check forbids.
+const FORBIDDEN: &str = "alter table public.agt_x_p drop constraint pos;
+    alter table public.agt_x_own drop constraint pos;
+    insert into public.agt_x_heir values (1, -1);
+    alter table public.agt_x_own add constraint pos check (n > 0);
+    alter table public.agt_x_p add constraint pos check (n > 0) not valid";
+
+#[tokio::test]
+async fn a_childs_check_comes_back_with_its_parents_checked_and_no_more_its_own_than_before() {
+    let db = Database::new().await;
+    let files = Files::new(&[("0001_children.sql", CHILDREN)]);
+    let _service = files.service(&db, &[]).await;
+    let admin = db.admin().await;
+    admin.create("agt_x").await;
+    admin.settled().await;
+    let checks =
+        "select conrelid::regclass, convalidated, conislocal, coninhcount from pg_constraint
+                  where contype = 'c' and conrelid::regclass::text ~ 'agt_x_' order by 1";
+    let before = admin.rows(checks).await;
+    assert_eq!(before, ["agt_x_p|f|t|0", "agt_x_own|t|t|1", "agt_x_heir|t|f|1"]);
+    let repair = ["agents", "repair", "--wait"];
+    for (damage, wanted) in DAMAGES {
+        admin.run(damage).await;
+        assert_eq!(told(&files, &db).await, wanted, "{damage}");
+        expect(&files.ask(&db, &repair).await, 0, &[]);
+        assert_eq!(admin.rows(checks).await, before, "{damage}");
+    }
+    admin.run(FORBIDDEN).await;
+    for _ in ["before", "after"] {
+        assert_eq!(told(&files, &db).await, ["differs constraint pos on public.agt_x_heir"]);
+        expect(&files.ask(&db, &repair).await, 1, &[]);
+    }
+}
+
+/// What `verify` says of the only agent.
+async fn told(files: &Files, db: &Database) -> Vec<String> {
+    let report = json(&files.ask(db, &["agents", "verify", "--json"]).await);
+    let told = report.pointer("/drifted/0/differences").and_then(Value::as_array).unwrap();
+    let text = |one: &Value, key: &str| one.get(key).unwrap().as_str().unwrap().to_owned();
+    let line = |one: &Value| ["change", "kind", "object"].map(|key| text(one, key)).join(" ");
+    let mut told: Vec<_> = told.iter().map(line).collect();
+    told.sort();
+    told
+}
