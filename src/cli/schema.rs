@@ -10,8 +10,8 @@ use schemars::{JsonSchema, Schema};
 use super::Error;
 use super::table::print_json;
 use crate::operations::{
-    Asked, adopt, adopt_plan, agents, doctor, jobs, migrate, purge, repair, restore, status, trash,
-    verify,
+    Asked, adopt, adopt_plan, agents, create, delete, doctor, jobs, migrate, purge, repair,
+    restore, status, trash, verify,
 };
 
 #[derive(Debug, Clap)]
@@ -24,7 +24,7 @@ pub(super) struct Args {
 type Command = (&'static str, fn() -> Schema);
 
 /// Which command prints what with `--json`. Where an option makes it another thing, the option is named.
-const COMMANDS: [Command; 29] = [
+const COMMANDS: [Command; 31] = [
     ("status", of::<status::Status>),
     ("doctor", of::<Vec<doctor::Finding>>),
     ("jobs list", of::<Vec<jobs::JobView>>),
@@ -36,6 +36,8 @@ const COMMANDS: [Command; 29] = [
     ("jobs prune", of::<jobs::Pruned>),
     ("agents list", of::<Vec<agents::Agent>>),
     ("agents show", of::<Vec<agents::Shown>>),
+    ("agents create", of::<create::Created>),
+    ("agents delete", of::<Vec<delete::Report>>),
     ("agents verify", of::<verify::Report>),
     ("agents repair", of::<Asked>),
     ("agents repair --dry-run", of::<Vec<repair::Plan>>),

@@ -1,5 +1,6 @@
 //! Creating an agent, as the backend does.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
@@ -14,7 +15,7 @@ use crate::queue::admin::End;
 use crate::service::Instance;
 
 /// A new agent.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Created {
     pub id: i64,
     pub prefix: String,

@@ -1,5 +1,6 @@
 //! Deleting agents, as the backend does.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
@@ -16,7 +17,7 @@ use crate::service::Instance;
 use crate::telemetry::ErrorReport;
 
 /// What a deletion of one agent takes, and what came of the request.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Report {
     pub prefix: String,
     pub id: i64,
