@@ -15,7 +15,7 @@ use super::pool::Db;
 use crate::telemetry::Metrics;
 
 /// Longer than it takes from one proof of the listener to the next, and well below the 30 seconds after which
-/// the others forget an instance.
+/// the others take an instance for gone.
 const OVERDUE: Duration = Duration::from_secs(12);
 /// The listener's first proof comes before that.
 const FIRST: Duration = Duration::from_secs(1);
@@ -121,7 +121,7 @@ impl Presence {
         }
     }
 
-    /// Removes the row. Where that fails, the others forget the instance after 30 seconds.
+    /// Removes the row. Where that fails, the others take the instance for one that was killed.
     pub(crate) async fn leave(&self) {
         let Some((id, _)) = &self.instance else { return };
         let leaving = async {
