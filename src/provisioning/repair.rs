@@ -81,6 +81,8 @@ pub(crate) async fn repair(
     let away = drift.iter().filter(|drift| drift.object.kind == Kind::Name);
     let away = away.map(|drift| drift.object.home.as_str());
     let back = is_back(away.chain(new.iter().map(String::as_str)), &left);
+    // What refers to a table that was not whole yet has its turn then.
+    let back = back || trimmed && !left.is_empty();
     if unfinished || back || ran.may_go_on(&left) || rests_on_replaced(&drift, &left) {
         return Ok(Outcome::MoreToDo);
     }

@@ -55,7 +55,7 @@ pub(crate) fn key(object: &Fact, old: Option<&str>, outside: bool) -> String {
     let make = if let Some(key) = AgentsKey::of(object) {
         let drop = drop.map(|drop| format!("alter table {relation} {drop}; ")).unwrap_or_default();
         format!("{drop}perform {}", key.add())
-    } else if definition.ends_with(NOT_VALID) {
+    } else if !object.holds_for_rows() {
         make
     } else if outside {
         later(&make)

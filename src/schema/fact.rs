@@ -61,6 +61,11 @@ impl Fact {
             || self.echo.as_deref().is_some_and(|echo| plain_numbers(echo) == plain_numbers(found))
     }
 
+    /// Whether it is a constraint that holds for the rows that are there.
+    pub(super) fn holds_for_rows(&self) -> bool {
+        ![NOT_VALID, " NOT ENFORCED"].iter().any(|end| self.definition.ends_with(end))
+    }
+
     /// What orders the making: kinds in turn, and foreign keys after the keys they refer to.
     pub(crate) fn rank(&self) -> (Kind, bool) {
         (self.kind, self.definition.starts_with("FOREIGN KEY"))

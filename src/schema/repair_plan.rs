@@ -7,7 +7,7 @@ use super::equivalents::{
     self, is_check_of_two, is_foreign_key, is_namesake, is_unchecked, lacks_check_of_rows,
     lacks_not_null, stand_in,
 };
-use super::fact::{Fact, NOT_VALID};
+use super::fact::Fact;
 use super::history::{Recorded, Remake, missing_homes, own_statements};
 use super::kind::Kind;
 use super::renamed_sequences::draws_from_another;
@@ -218,7 +218,7 @@ fn make(
         vec![object.create() + " restart"]
     } else if missing.iter().any(|other| is_check_of_two(object, other)) {
         vec![sql::constraint_of_child(object)]
-    } else if is_foreign_key(object) && !object.definition.ends_with(NOT_VALID) {
+    } else if is_foreign_key(object) && object.holds_for_rows() {
         vec![equivalents::key(object, None, false)]
     } else {
         own_statements(object, history).unwrap_or_else(|| vec![object.create()])

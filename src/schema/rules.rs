@@ -153,7 +153,7 @@ const RULES: [Rule; 38] = [
         kind: Kind::Index,
         name: "index",
         title: "{part}",
-        make: |f| f.definition.clone(),
+        make: sql::index,
         drop: Some(|f| f.fill("drop index {part}")),
         replaced: Acts::Forced,
         whole: true,

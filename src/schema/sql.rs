@@ -1,6 +1,6 @@
 //! The SQL that makes facts of a kind, where that is more than a pattern.
 
-use super::fact::{Fact, NOT_VALID, constant};
+use super::fact::{Fact, constant};
 
 /// Of a function or a view: its definition, where that is the statement. In the base schema it is a digest.
 pub(super) fn own_statement(fact: &Fact) -> String {
@@ -10,9 +10,14 @@ pub(super) fn own_statement(fact: &Fact) -> String {
     fact.fill("-- {relation}: agent-provisioner migrate repair")
 }
 
+/// Of a partitioned table the server says it without those of the partitions, and is not content with that.
+pub(super) fn index(index: &Fact) -> String {
+    index.definition.replacen(" ON ONLY ", " ON ", 1)
+}
+
 /// Adds a check where the table does not have it by its parent, and then checks the rows.
 pub(super) fn constraint_of_child(check: &Fact) -> String {
-    let validate = if check.definition.ends_with(NOT_VALID) { "" } else { VALIDATE };
+    let validate = if check.holds_for_rows() { VALIDATE } else { "" };
     on_constraint(check, &format!("if not found then {ADD_CONSTRAINT}; end if; {validate}"))
 }
 
