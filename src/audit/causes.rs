@@ -8,17 +8,23 @@ use super::finding::Finding;
 use super::replay::{Replay, Whole};
 use crate::sql_text::Reader;
 
+/// Statements of a file that are told beside the first that the server refuses.
+const MOST: usize = 5;
+
 /// The files that do not run, and what would be there if they did.
 #[derive(Debug)]
 pub(super) struct Faults<'a> {
     files: &'a [SqlFile],
+    /// Those that do not run.
+    failed: Vec<usize>,
     pub(super) whole: Whole,
     /// What the statements would make that do not run, by file.
     claims: BTreeMap<usize, Claims>,
 }
 
 impl<'a> Faults<'a> {
-    pub(super) fn of(files: &'a [SqlFile], whole: Whole) -> Self {
+    pub(super) fn of(files: &'a [SqlFile], replay: &Replay, whole: Whole) -> Self {
+        let failed = replay.failures.iter().map(|(index, _)| *index).collect();
         let mut claims: BTreeMap<usize, Claims> = BTreeMap::new();
         for (index, refused) in &whole.refused {
             let texts: Vec<&str> = refused.iter().map(|(text, _)| text.as_str()).collect();
@@ -34,7 +40,7 @@ impl<'a> Faults<'a> {
         if !own.is_empty() {
             claims.retain(|index, _| own.contains(index));
         }
-        Self { files, whole, claims }
+        Self { files, failed, whole, claims }
     }
 
     /// Leaves out what is no longer found with all statements that run, `with`, or may end with one that does not. Says of
@@ -46,9 +52,10 @@ impl<'a> Faults<'a> {
         unchecked: &mut Vec<String>,
     ) {
         findings.retain(|finding| {
-            let file = self.claimed_by(finding);
-            let file =
-                file.or_else(|| (!with.contains(&finding.id)).then(|| self.first()).flatten());
+            let mut file = self.claimed_by(finding);
+            if file.is_none() && !with.contains(&finding.id) {
+                file = self.made_by(finding).or_else(|| self.first());
+            }
             unchecked.extend(file.map(|file| unproven(finding, file)));
             file.is_none()
         });
@@ -60,6 +67,12 @@ impl<'a> Faults<'a> {
         claimed.and_then(|(index, _)| self.files.get(*index))
     }
 
+    /// The file that says it makes what the finding misses, by a statement that runs.
+    fn made_by(&self, finding: &Finding) -> Option<&'a SqlFile> {
+        let mut files = self.failed.iter().filter_map(|index| self.files.get(*index));
+        files.find(|file| Claims::of(&file.text).may_end(finding))
+    }
+
     fn first(&self) -> Option<&'a SqlFile> {
         self.files.get(*self.claims.keys().next()?)
     }
@@ -69,20 +82,30 @@ impl<'a> Faults<'a> {
         for (index, failure) in &replay.failures {
             let Some(file) = self.files.get(*index) else { continue };
             if self.claims.contains_key(index) {
+                let mut own = findings.iter_mut().find(|it| is_of(it, file));
+                for (text, said) in self.whole.refused.get(index).into_iter().flatten().take(MOST) {
+                    let is_new = *said != failure.message && *text != file.text;
+                    if let Some(own) = own.as_deref_mut().filter(|_| is_new) {
+                        own.also(&format!("{said}\n{text}"));
+                    }
+                }
                 continue;
             }
             let named = self.claims.iter().find(|(_, claims)| claims.are_missed(&failure.message));
             let cause = named.map(|(index, _)| *index).or(self.claims.keys().next().copied());
             let cause = cause.and_then(|cause| self.files.get(cause));
-            let place = findings.iter().position(|it| {
-                it.kind == "file_never_ran" && cause.is_some_and(|cause| it.object == cause.name)
-            });
+            let place = findings.iter().position(|it| cause.is_some_and(|cause| is_of(it, cause)));
             let Some(told) = place.and_then(|place| findings.get_mut(place)) else { continue };
             let (name, line, said) = (&file.name, failure.line, &failure.message);
             told.also(&format!("{name}:{line}, which waits for it: {said}"));
-            findings.retain(|it| it.kind != "file_never_ran" || it.object != file.name);
+            findings.retain(|it| !is_of(it, file));
         }
     }
+}
+
+/// Whether it says that the file does not run.
+fn is_of(finding: &Finding, file: &SqlFile) -> bool {
+    finding.kind == "file_never_ran" && finding.object == file.name
 }
 
 pub(super) fn unproven(finding: &Finding, file: &SqlFile) -> String {
@@ -131,7 +154,7 @@ fn cause(findings: &[Finding], of: &Finding, faults: Option<&Faults<'_>>) -> Opt
     let best = scored.filter(|(score, _)| *score > 0).max_by_key(|(score, _)| *score);
     best.map(|(_, place)| place).or_else(|| {
         let file = faults?.claimed_by(of)?;
-        findings.iter().position(|it| it.kind == "file_never_ran" && it.object == file.name)
+        findings.iter().position(|it| is_of(it, file))
     })
 }
 

@@ -16,6 +16,8 @@ use crate::schema::{Change, Difference, Fact, Key, Kind};
 pub(super) struct Comparison {
     pub(super) differences: Vec<Difference>,
     items: BTreeMap<Item, State>,
+    /// Tables of the database that callers of the API may use, without row security.
+    open: BTreeSet<String>,
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +68,7 @@ impl Comparison {
             let state = items.entry(Item::of(&difference.object)).or_default();
             state.differences.push(place);
         }
-        let mut comparison = Self { differences, items };
+        let mut comparison = Self { differences, items, open: open(found) };
         comparison.follow(expected, found);
         comparison
     }
@@ -206,8 +208,25 @@ impl Comparison {
         finding.evidence = evidence.collect::<Vec<_>>().join("\n");
         finding.impact = impact(component, word);
         finding.fix = fix(steps);
+        if kind == "extra_table" && self.open.contains(object) {
+            finding.severity = Severity::Error;
+            finding.impact = "Whoever has the public key reads or writes all of its rows.";
+            finding.also("callers of the API may use it, and it has no row security");
+        }
         finding
     }
+}
+
+fn open(found: &SchemaState) -> BTreeSet<String> {
+    let given = found.facts.values().filter(|fact| {
+        fact.kind == Kind::Grant && ["anon", "authenticated"].contains(&fact.part.as_str())
+    });
+    let tables = given.map(|fact| &fact.relation).filter(|name| {
+        name.starts_with("public.")
+            && found.has(Kind::Table, name)
+            && !found.has(Kind::RowSecurity, name)
+    });
+    tables.cloned().collect()
 }
 
 /// Whether one of these makes it, by its name.

@@ -214,7 +214,7 @@ impl Audit<'_> {
         let mut faults = None;
         if !replay.failures.is_empty() {
             let whole = replay::whole(shadow, files, &replay, &mut stand_ins, limit).await?;
-            faults = Some(Faults::of(files, whole));
+            faults = Some(Faults::of(files, &replay, whole));
         }
         self.tell_stand_ins(&stand_ins);
         self.report.order = self.names(&replay.order);

@@ -1,6 +1,6 @@
 //! The name that was probably meant.
 
-/// The nearest of the names, if one is near: at most a third of the letters differ.
+/// The nearest of the names, if one is near: at most a third of the letters differ, or it has some words more or fewer.
 pub(super) fn nearest<'a>(
     meant: &str,
     names: impl IntoIterator<Item = &'a str>,
@@ -10,9 +10,15 @@ pub(super) fn nearest<'a>(
     let near = names.into_iter().map(|name| (distance(name), name));
     let near = near.filter(|(distance, name)| {
         let longest = meant.chars().count().max(name.chars().count());
-        *distance * 3 <= longest
+        let name = name.to_lowercase();
+        *distance * 3 <= longest || begins(&name, &lower) || begins(&lower, &name)
     });
     near.min().map(|(_, name)| name)
+}
+
+/// Whether a name begins with the other one, as `due_date` does with `due`.
+fn begins(name: &str, with: &str) -> bool {
+    with.len() > 2 && name.strip_prefix(with).is_some_and(|rest| rest.starts_with('_'))
 }
 
 #[cfg(test)]
@@ -28,6 +34,10 @@ mod tests {
             ("order", Some("orders")),
             ("orderitems", Some("order_items")),
             ("payments", None),
+            ("user_name", None),
+            ("users_all", Some("users")),
+            ("order", Some("orders")),
+            ("customers_by_day", Some("customers")),
             ("", None),
         ];
         for (meant, expected) in cases {

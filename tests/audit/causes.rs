@@ -49,7 +49,9 @@ async fn a_broken_file_is_one_finding() {
     let report = Report::of(&project.run(None, &options).await);
     report.is(&[("file_never_ran", "0004_broken.sql")]);
     let evidence = report.text("file_never_ran", "evidence");
-    assert!(evidence.contains("0005_waits.sql:1"), "{evidence}");
+    for said in ["0005_waits.sql:1", "no_such_type", "column \"gone\""] {
+        assert!(evidence.contains(said), "{said}: {evidence}");
+    }
     // What is not looked at is named.
     let unchecked = report.0["unchecked"].to_string();
     for object in ["public.toys", "public.shut", "public.open", "tasks_owner_fkey"] {

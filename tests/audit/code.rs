@@ -78,7 +78,7 @@ async fn found_in(text: &str) -> Vec<String> {
 }
 
 /// Code, and what is found in it.
-const FAULTS: [(&str, &str); 33] = [
+const FAULTS: [(&str, &str); 34] = [
     ("supabase.from('pepole').select('*')", "error unknown_table public.pepole"),
     ("supabase.from('people').select('id, emial')", "error unknown_column public.people.emial"),
     ("supabase.from('people').select().eq('nmae', 1)", "error unknown_column public.people.nmae"),
@@ -155,6 +155,11 @@ const FAULTS: [(&str, &str); 33] = [
     (
         "supabase.rpc('search_tickets', { most: 1 })",
         "error missing_argument public.search_tickets(query)",
+    ),
+    // Told once: it has another name.
+    (
+        "supabase.rpc('search_tickets', { text: 'a' })",
+        "error unknown_argument public.search_tickets(text)",
     ),
     (
         "supabase.rpc('search_tickets', { query: 'a' }).eq('ttle', 1)",
@@ -272,6 +277,31 @@ async fn constants_are_followed_within_a_file() {
         found_in(agent).await,
         ["warning unknown_column public.{prefix}_customers.nmae a.ts:3"]
     );
+}
+
+/// A client of any name is one where another file makes it.
+#[tokio::test]
+async fn a_client_is_followed_over_imports() {
+    let from = "('pepole').select()";
+    let files = Files::new(&[
+        (
+            "lib/api.ts",
+            "import { createClient } from '@supabase/supabase-js'\nimport { createClient as other } from '@acme/orm'\n\
+             export const api = createClient('u', 'k')\nexport default api\nexport const orm = other()",
+        ),
+        ("lib/all.ts", "export { api as again } from './api'"),
+        ("a.ts", &format!("import {{ api }} from './lib/api'\napi.from{from}")),
+        ("b.ts", &format!("import whole from './lib/api'\nwhole.from{from}")),
+        ("c.ts", &format!("import {{ again }} from './lib/all'\nagain.from{from}")),
+        ("d.ts", &format!("import {{ orm }} from './lib/api'\norm.from{from}")),
+    ]);
+    let expected = [
+        "error unknown_table public.pepole a.ts:2",
+        "error unknown_table public.pepole b.ts:2",
+        "error unknown_table public.pepole c.ts:2",
+        "warning unknown_table public.pepole d.ts:2",
+    ];
+    assert_eq!(found(&files).await, expected);
 }
 
 #[tokio::test]

@@ -170,6 +170,20 @@ async fn what_is_extra_or_different_gives_one_finding() {
     }
 }
 
+/// No file makes it, and whoever has the public key may use it.
+#[tokio::test]
+async fn a_table_of_the_database_alone_that_is_open_is_an_error() {
+    for (more, severity) in [
+        ("", "error"),
+        ("alter table extra enable row level security", "warning"),
+        ("revoke all on extra from anon, authenticated", "warning"),
+    ] {
+        let report = planted(&format!("create table extra (id int primary key); {more}")).await;
+        report.is(&[("extra_table", "public.extra")]);
+        assert_eq!(report.list("findings")[0]["severity"], severity, "{more}");
+    }
+}
+
 #[tokio::test]
 async fn a_finding_says_where_and_how_and_a_table_is_partial() {
     let report = planted("drop policy \"Own orders\" on orders").await;

@@ -42,6 +42,8 @@ impl<'r> Checker<'r> {
         let signatures: Vec<String> =
             functions.iter().map(|function| signature(function)).collect();
         let evidence = |argument: &str| format!(".rpc('{name}', {{ {argument} }})");
+        // One with another name is told once.
+        let renamed = best.unknown.len();
         for argument in best.unknown {
             let known = functions.iter().flat_map(|it| &it.arguments).map(|it| it.name.as_str());
             let fix = nearest(argument, known).map_or_else(
@@ -56,7 +58,7 @@ impl<'r> Checker<'r> {
             let object = format!("{function}({argument})");
             self.findings.add(UNKNOWN_ARGUMENT, site, &object, (message, evidence(argument), fix));
         }
-        for argument in best.missing {
+        for argument in best.missing.into_iter().skip(renamed) {
             let message = format!("The function {function} needs the argument `{argument}`.");
             let fix = format!("Give it: the function is {}.", signatures.join(" or "));
             let object = format!("{function}({argument})");

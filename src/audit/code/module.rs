@@ -23,7 +23,7 @@ use oxc_syntax::symbol::SymbolId;
 use super::files::File;
 use super::project::{Exports, Project};
 use super::text::{Text, Value};
-use super::{component, nesting};
+use super::{component, nesting, receiver};
 
 /// Constants that are made of each other in a row.
 const DEEPEST: usize = 32;
@@ -245,7 +245,8 @@ impl<'a> Module<'a> {
                 });
                 Value::Text(text.call(&given.collect::<Vec<_>>()))
             }
-            Value::Text(_) | Value::Object(_) | Value::Unknown => Value::Unknown,
+            _ if receiver::is_client_call(self, callee) => Value::Client,
+            Value::Text(_) | Value::Object(_) | Value::Client | Value::Unknown => Value::Unknown,
         }
     }
 
@@ -301,7 +302,9 @@ impl<'a> Module<'a> {
         let inner = Context { parameters: &parameters, ..context };
         match body.map(|body| self.value(body, inner)) {
             Some(Value::Text(text)) => Value::Function(text),
-            Some(Value::Object(_) | Value::Function(_) | Value::Unknown) | None => Value::Unknown,
+            Some(Value::Object(_) | Value::Function(_) | Value::Client | Value::Unknown) | None => {
+                Value::Unknown
+            }
         }
     }
 

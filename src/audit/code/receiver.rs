@@ -3,7 +3,8 @@
 use oxc_ast::ast::{Argument, Expression};
 use oxc_span::GetSpan;
 
-use super::module::Module;
+use super::module::{Context, Module};
+use super::text::Value;
 
 /// Variables that hold each other in a row.
 const DEEPEST: usize = 8;
@@ -36,16 +37,17 @@ pub(super) fn makes_client(name: &str) -> bool {
 }
 
 /// Of one file.
-pub(super) struct Receivers<'m, 'a> {
+pub(super) struct Receivers<'m, 'a, 'c, 'p> {
     module: &'m Module<'a>,
+    context: Context<'c, 'p>,
     /// Whether the file speaks of Supabase at all.
     pub(super) knows_client: bool,
 }
 
-impl<'m, 'a> Receivers<'m, 'a> {
-    pub(super) fn of(module: &'m Module<'a>) -> Self {
+impl<'m, 'a, 'c, 'p> Receivers<'m, 'a, 'c, 'p> {
+    pub(super) fn of(module: &'m Module<'a>, context: Context<'c, 'p>) -> Self {
         let knows_client = module.semantic.source_text().to_lowercase().contains("supabase");
-        Self { module, knows_client }
+        Self { module, context, knows_client }
     }
 
     /// Its name decides, then its type, then where it comes from.
@@ -67,10 +69,13 @@ impl<'m, 'a> Receivers<'m, 'a> {
         if matches!(by_name, Receiver::Client | Receiver::Storage) {
             return by_name;
         }
-        if self.is_typed(name) {
+        let is_variable = matches!(object, Expression::Identifier(_));
+        if self.is_typed(name)
+            || is_variable && matches!(self.module.value(object, self.context), Value::Client)
+        {
             return Receiver::Client;
         }
-        let is_other = by_name == Receiver::Other || self.is_of_other(object, 0);
+        let is_other = by_name == Receiver::Other || is_of_other(self.module, object, 0);
         let whole = self.module.held(object).filter(|_| depth < DEEPEST);
         match whole.map(|whole| self.receiver(whole, depth + 1)) {
             Some(known) if known != Receiver::Unknown => known,
@@ -88,7 +93,7 @@ impl<'m, 'a> Receivers<'m, 'a> {
         name: Option<&str>,
     ) -> Receiver {
         let text = callee.span().source_text(self.module.semantic.source_text());
-        let is_other = self.is_of_other(call, 0);
+        let is_other = is_of_other(self.module, call, 0);
         if text.to_lowercase().contains("supabase") {
             Receiver::Client
         } else if name.is_some_and(makes_client) {
@@ -113,35 +118,41 @@ impl<'m, 'a> Receivers<'m, 'a> {
                 && r#type.is_some_and(|it| it.trim_start().starts_with("SupabaseClient"))
         })
     }
+}
 
-    /// Whether it comes from a package that is not Supabase's.
-    fn is_of_other(&self, expression: &Expression<'a>, depth: usize) -> bool {
-        let mut expression = expression.get_inner_expression();
-        loop {
-            expression = if let Expression::AwaitExpression(awaited) = expression {
-                awaited.argument.get_inner_expression()
-            } else if let Expression::NewExpression(new) = expression {
-                new.callee.get_inner_expression()
-            } else if let Expression::StaticMemberExpression(member) = expression {
-                member.object.get_inner_expression()
-            } else if let Expression::CallExpression(call) = expression {
-                let is_require = call.callee.is_specific_id("require");
-                let required = call.arguments.first().filter(|_| is_require);
-                if let Some(Argument::StringLiteral(module)) = required {
-                    return is_other_package(&module.value);
-                }
-                call.callee.get_inner_expression()
-            } else {
-                break;
-            };
-        }
-        let symbol = self.module.symbol_of(expression);
-        if let Some(module) = symbol.and_then(|symbol| self.module.imported_from(symbol)) {
-            return is_other_package(module);
-        }
-        let init = self.module.init(expression).filter(|_| depth < DEEPEST);
-        init.is_some_and(|init| self.is_of_other(init, depth + 1))
+/// Whether a call of this makes a client of Supabase.
+pub(super) fn is_client_call<'a>(module: &Module<'a>, callee: &Expression<'a>) -> bool {
+    let Expression::Identifier(name) = callee.get_inner_expression() else { return false };
+    makes_client(&name.name) && !is_of_other(module, callee, 0)
+}
+
+/// Whether it comes from a package that is not Supabase's.
+fn is_of_other<'a>(module: &Module<'a>, expression: &Expression<'a>, depth: usize) -> bool {
+    let mut expression = expression.get_inner_expression();
+    loop {
+        expression = if let Expression::AwaitExpression(awaited) = expression {
+            awaited.argument.get_inner_expression()
+        } else if let Expression::NewExpression(new) = expression {
+            new.callee.get_inner_expression()
+        } else if let Expression::StaticMemberExpression(member) = expression {
+            member.object.get_inner_expression()
+        } else if let Expression::CallExpression(call) = expression {
+            let is_require = call.callee.is_specific_id("require");
+            let required = call.arguments.first().filter(|_| is_require);
+            if let Some(Argument::StringLiteral(module)) = required {
+                return is_other_package(&module.value);
+            }
+            call.callee.get_inner_expression()
+        } else {
+            break;
+        };
     }
+    let symbol = module.symbol_of(expression);
+    if let Some(module) = symbol.and_then(|symbol| module.imported_from(symbol)) {
+        return is_other_package(module);
+    }
+    let init = module.init(expression).filter(|_| depth < DEEPEST);
+    init.is_some_and(|init| is_of_other(module, init, depth + 1))
 }
 
 /// Whether an import leads out of the project, and not to Supabase.

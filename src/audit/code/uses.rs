@@ -122,7 +122,7 @@ const DEEPEST: usize = 8;
 
 /// Everything that the file asks of the database, in its order.
 pub(super) fn find(module: &Module<'_>, context: Context<'_, '_>) -> Vec<Use> {
-    let finder = Finder { module, context, receivers: Receivers::of(module) };
+    let finder = Finder { module, context, receivers: Receivers::of(module, context) };
     module
         .semantic
         .nodes()
@@ -150,7 +150,7 @@ pub(super) fn client_schemas(module: &Module<'_>, context: Context<'_, '_>) -> B
 struct Finder<'m, 'a, 'c, 'p> {
     module: &'m Module<'a>,
     context: Context<'c, 'p>,
-    receivers: Receivers<'m, 'a>,
+    receivers: Receivers<'m, 'a, 'c, 'p>,
 }
 
 impl<'a> Finder<'_, 'a, '_, '_> {
@@ -303,7 +303,7 @@ impl<'a> Finder<'_, 'a, '_, '_> {
             let options = self.module.value(argument(index)?, self.context);
             names.iter().find_map(|name| match options.property(name) {
                 Value::Text(text) => Some(text),
-                Value::Object(_) | Value::Function(_) | Value::Unknown => None,
+                Value::Object(_) | Value::Function(_) | Value::Client | Value::Unknown => None,
             })
         };
         let referenced = ["referencedTable", "foreignTable"];
