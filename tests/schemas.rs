@@ -79,6 +79,12 @@ async fn mishaps(db: &Database, admin: &Admin) {
     queue(admin, &[("deprovision", 99, "agt_x", "paused"), ("repair", 98, "agt_y", "dead")]).await;
 }
 
+async fn create_and_delete(it: &mut Printed<'_>, admin: &Admin) {
+    admin.run("insert into auth.users (email) values ('new@example.org')").await;
+    it.check("agents create", "agents create agt_new --user new@example.org --wait", 0).await;
+    it.check("agents delete", "agents delete agt_new --yes --wait", 0).await;
+}
+
 #[tokio::test]
 async fn what_every_command_prints_is_as_its_schema_says() {
     let db = Database::new().await;
@@ -120,9 +126,7 @@ async fn what_every_command_prints_is_as_its_schema_says() {
     assert_eq!(converted["summary"]["succeeded"], 2, "{converted}");
     admin.run("drop table public.agt_a_orders_items; delete from provisioning.agent_tables where table_name = 'agt_a_orders_items'; create table public.agt_a_orders_items (id int)").await;
     it.check("agents adopt --yes", "agents adopt agt_a --yes", 0).await;
-    admin.run("insert into auth.users (email) values ('new@example.org')").await;
-    it.check("agents create", "agents create agt_new --user new@example.org --wait", 0).await;
-    it.check("agents delete", "agents delete agt_new --yes --wait", 0).await;
+    create_and_delete(&mut it, &admin).await;
     drop(service);
 
     let mut command = provisioner(&db.url(ADMIN));
