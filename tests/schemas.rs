@@ -85,6 +85,16 @@ async fn create_and_delete(it: &mut Printed<'_>, admin: &Admin) {
     it.check("agents delete", "agents delete agt_new --yes --wait", 0).await;
 }
 
+fn watch(it: &mut Printed<'_>) {
+    let mut command = provisioner(&it.db.url(ADMIN));
+    command.args(["jobs", "watch", "--json"]).stdout(Stdio::piped());
+    let mut watching = command.spawn().unwrap();
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    it.compare("jobs watch", &serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap());
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+}
+
 #[tokio::test]
 async fn what_every_command_prints_is_as_its_schema_says() {
     let db = Database::new().await;
@@ -129,13 +139,7 @@ async fn what_every_command_prints_is_as_its_schema_says() {
     create_and_delete(&mut it, &admin).await;
     drop(service);
 
-    let mut command = provisioner(&db.url(ADMIN));
-    command.args(["jobs", "watch", "--json"]).stdout(Stdio::piped());
-    let mut watching = command.spawn().unwrap();
-    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
-    it.compare("jobs watch", &serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap());
-    watching.kill().unwrap();
-    watching.wait().unwrap();
+    watch(&mut it);
 
     it.check("migrate", "migrate", 0).await;
     it.check("migrate up", "migrate up", 0).await;
