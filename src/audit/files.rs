@@ -6,6 +6,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::error::Error;
+use super::links::{LEADS_NOWHERE, leads_nowhere};
 use super::script::statements;
 use crate::sql_text::{self, Statement};
 
@@ -145,14 +146,6 @@ pub(super) fn read(directories: &[PathBuf]) -> Result<Found, Error> {
         all.unchecked.extend(found.unchecked);
     }
     Ok(all)
-}
-
-/// Why such a link is not read.
-pub(super) const LEADS_NOWHERE: &str = "it is a link that leads nowhere";
-
-/// Whether it is a link to what is not there. A shell names such links with all others.
-pub(super) fn leads_nowhere(path: &Path) -> bool {
-    path.is_symlink() && !path.exists()
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error {

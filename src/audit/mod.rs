@@ -23,6 +23,7 @@ mod identity;
 mod ignore;
 mod item;
 mod ledger;
+mod links;
 mod live;
 mod makers;
 mod markdown;

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use clap::Args as Clap;
 
+use super::asked::Asked;
 use super::progress::Reporter;
 use super::table::{counted, print_json};
 use super::{Error, job_text};
 use crate::agent::{Prefix, Reference};
+use crate::operations::Actor;
 use crate::operations::convert::{self, Plan};
-use crate::operations::{Actor, Asked};
 use crate::service::Instance;
 
 #[derive(Debug, Clap)]

@@ -4,6 +4,7 @@ mod adopt;
 mod adopt_text;
 mod age;
 mod agents;
+mod asked;
 mod audit;
 mod audit_text;
 mod base_schema;

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use clap::Args as Clap;
 
+use super::asked::Asked;
 use super::progress::Reporter;
 use super::table::{clean, one_line, pasteable, print_json};
 use super::{Error, difference_text, job_text};
 use crate::agent::Prefix;
 use crate::operations::jobs::Followed;
 use crate::operations::repair::{self, Left, Plan, Requested};
-use crate::operations::{Actor, Asked, RolloutSummary};
+use crate::operations::{Actor, RolloutSummary};
 use crate::service::Instance;
 
 /// So many agents are told with what is left of their differences.

@@ -8,10 +8,11 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 
 use super::Error;
+use super::asked::Asked;
 use super::table::print_json;
 use crate::operations::{
-    Asked, adopt, adopt_plan, agents, create, delete, doctor, jobs, migrate, purge, repair,
-    restore, status, trash, verify,
+    adopt, adopt_plan, agents, create, delete, doctor, jobs, migrate, purge, repair, restore,
+    status, trash, verify,
 };
 
 #[derive(Debug, Clap)]

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use clap::Args as Clap;
 
+use super::asked::Asked;
 use super::progress::Reporter;
 use super::table::print_json;
 use super::{Error, job_text};
 use crate::agent::Prefix;
 use crate::operations::upgrade::{self, Plan};
-use crate::operations::{Actor, Asked, RolloutLimits};
+use crate::operations::{Actor, RolloutLimits};
 use crate::service::Instance;
 
 /// More agents than this are counted and not named.

@@ -35,7 +35,7 @@ use crate::worker::Pace;
 
 pub(crate) use actor::Actor;
 pub(crate) use error::Error;
-pub(crate) use queued::{Asked, HeldBack, Queued};
+pub(crate) use queued::{HeldBack, Queued};
 pub(crate) use restored_keys::Left;
 pub(crate) use rollout::{RolloutLimits, RolloutSummary};
 pub(crate) use wait::Progress;

@@ -6,8 +6,6 @@ use tokio_postgres::Client;
 
 use super::actor::Actor;
 use super::error::Error;
-use super::repair::Left;
-use super::rollout::RolloutSummary;
 use crate::postgres::query;
 use crate::provisioning::RegisteredAgent;
 use crate::queue::{Kind, Work, admin};
@@ -19,23 +17,6 @@ pub(crate) struct Queued {
     pub agents: usize,
     /// Their ids. An agent that has such a job already gets no second one.
     pub jobs: Vec<i64>,
-}
-
-/// What a request to repair, upgrade or convert agents came to.
-#[derive(Debug, Default, JsonSchema, Serialize)]
-pub(crate) struct Asked {
-    /// The agents that it is about, by prefix, without those that were left out.
-    pub agents: Vec<String>,
-    /// Agents that were left out.
-    pub held_back: Vec<HeldBack>,
-    /// The jobs that do it. Null where none was queued, and where they were queued and followed little by little.
-    pub jobs: Option<Vec<i64>>,
-    /// How they ended, where that was waited for.
-    pub summary: Option<RolloutSummary>,
-    /// The SQL for one of the agents, of a dry run of an upgrade.
-    pub sql: Option<String>,
-    /// Agents that differ after the repairs that were waited for.
-    pub still_differ: Vec<Left>,
 }
 
 /// An agent that was left out, since a dead job holds up its prefix: a new one would only wait for it.

@@ -6,8 +6,8 @@ use std::sync::mpsc::{self, Sender};
 
 use ignore::{DirEntry, WalkBuilder};
 
-use super::Error;
-use crate::audit::files::{LEADS_NOWHERE, leads_nowhere};
+use super::error::Error;
+use crate::audit::links::{LEADS_NOWHERE, leads_nowhere};
 
 /// Directories of installed packages and of what a build leaves, in lower case. They are passed over in any case, even
 /// where a repository contains them.

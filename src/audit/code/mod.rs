@@ -5,6 +5,7 @@
 
 mod check;
 mod component;
+mod error;
 mod files;
 mod findings;
 mod function;
@@ -19,33 +20,20 @@ mod text;
 mod uses;
 
 use std::path::{Path, PathBuf};
-use std::{fs, io, panic, thread};
+use std::{fs, panic, thread};
 
 use super::agent_tables::AgentTables;
 use super::finding::Finding;
 use super::ignore::Ignores;
 use super::relations::Relations;
 use check::Checker;
+pub use error::Error;
 use files::File;
 use findings::Findings;
 use lookup::Lookup;
 use module::{Context, Module, SyntaxError};
 use project::Project;
 use uses::Use;
-
-/// Why the code cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A directory is not there, or not readable.
-    #[error("cannot look for code")]
-    Walk(#[from] ignore::Error),
-    /// The thread that reads code cannot be started.
-    #[error("cannot start a thread")]
-    Thread(#[source] io::Error),
-    /// A directory without any.
-    #[error("there is no JavaScript or TypeScript in {}", .0.display())]
-    NoFiles(PathBuf),
-}
 
 /// What was found in code.
 #[derive(Debug, Default)]

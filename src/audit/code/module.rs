@@ -23,7 +23,7 @@ use oxc_syntax::symbol::SymbolId;
 use super::files::File;
 use super::project::{Exports, Project};
 use super::text::{Text, Value};
-use super::{component, nesting, receiver};
+use super::{component, nesting};
 
 /// Constants that are made of each other in a row.
 const DEEPEST: usize = 32;
@@ -245,7 +245,7 @@ impl<'a> Module<'a> {
                 });
                 Value::Text(text.call(&given.collect::<Vec<_>>()))
             }
-            _ if receiver::is_client_call(self, callee) => Value::Client,
+            _ if is_client_call(self, callee) => Value::Client,
             Value::Text(_) | Value::Object(_) | Value::Client | Value::Unknown => Value::Unknown,
         }
     }
@@ -434,4 +434,57 @@ fn exported(name: &ExportExportName<'_>) -> Option<String> {
 
 fn line(ends: &[usize], at: usize) -> usize {
     ends.partition_point(|end| *end < at) + 1
+}
+
+/// Whether what a function of that name returns is a client.
+pub(super) fn makes_client(name: &str) -> bool {
+    let name = name.to_lowercase();
+    name.contains("supabase") || name.starts_with("create") && name.ends_with("client")
+}
+
+/// Whether a call of this makes a client of Supabase.
+fn is_client_call<'a>(module: &Module<'a>, callee: &Expression<'a>) -> bool {
+    let Expression::Identifier(name) = callee.get_inner_expression() else { return false };
+    makes_client(&name.name) && !is_of_other(module, callee, 0)
+}
+
+/// Whether it comes from a package that is not Supabase's.
+pub(super) fn is_of_other<'a>(
+    module: &Module<'a>,
+    expression: &Expression<'a>,
+    depth: usize,
+) -> bool {
+    let mut expression = expression.get_inner_expression();
+    loop {
+        expression = if let Expression::AwaitExpression(awaited) = expression {
+            awaited.argument.get_inner_expression()
+        } else if let Expression::NewExpression(new) = expression {
+            new.callee.get_inner_expression()
+        } else if let Expression::StaticMemberExpression(member) = expression {
+            member.object.get_inner_expression()
+        } else if let Expression::CallExpression(call) = expression {
+            let is_require = call.callee.is_specific_id("require");
+            let required = call.arguments.first().filter(|_| is_require);
+            if let Some(Argument::StringLiteral(module)) = required {
+                return is_other_package(&module.value);
+            }
+            call.callee.get_inner_expression()
+        } else {
+            break;
+        };
+    }
+    let symbol = module.symbol_of(expression);
+    if let Some(module) = symbol.and_then(|symbol| module.imported_from(symbol)) {
+        return is_other_package(module);
+    }
+    let init = module.init(expression).filter(|_| depth < DEEPEST);
+    init.is_some_and(|init| is_of_other(module, init, depth + 1))
+}
+
+/// Whether an import leads out of the project, and not to Supabase.
+fn is_other_package(module: &str) -> bool {
+    !module.starts_with(['.', '/', '~', '#'])
+        && !module.starts_with("@/")
+        && !module.starts_with("src/")
+        && !module.to_lowercase().contains("supabase")
 }

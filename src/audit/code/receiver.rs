@@ -1,9 +1,9 @@
 //! What `from()` and `rpc()` are called on: a Supabase client, or something of another package.
 
-use oxc_ast::ast::{Argument, Expression};
+use oxc_ast::ast::Expression;
 use oxc_span::GetSpan;
 
-use super::module::{Context, Module};
+use super::module::{Context, Module, is_of_other, makes_client};
 use super::text::Value;
 
 /// Variables that hold each other in a row.
@@ -28,12 +28,6 @@ impl Receiver {
             Self::Other | Self::Unknown => false,
         }
     }
-}
-
-/// Whether what a function of that name returns is a client.
-pub(super) fn makes_client(name: &str) -> bool {
-    let name = name.to_lowercase();
-    name.contains("supabase") || name.starts_with("create") && name.ends_with("client")
 }
 
 /// Of one file.
@@ -118,49 +112,6 @@ impl<'m, 'a, 'c, 'p> Receivers<'m, 'a, 'c, 'p> {
                 && r#type.is_some_and(|it| it.trim_start().starts_with("SupabaseClient"))
         })
     }
-}
-
-/// Whether a call of this makes a client of Supabase.
-pub(super) fn is_client_call<'a>(module: &Module<'a>, callee: &Expression<'a>) -> bool {
-    let Expression::Identifier(name) = callee.get_inner_expression() else { return false };
-    makes_client(&name.name) && !is_of_other(module, callee, 0)
-}
-
-/// Whether it comes from a package that is not Supabase's.
-fn is_of_other<'a>(module: &Module<'a>, expression: &Expression<'a>, depth: usize) -> bool {
-    let mut expression = expression.get_inner_expression();
-    loop {
-        expression = if let Expression::AwaitExpression(awaited) = expression {
-            awaited.argument.get_inner_expression()
-        } else if let Expression::NewExpression(new) = expression {
-            new.callee.get_inner_expression()
-        } else if let Expression::StaticMemberExpression(member) = expression {
-            member.object.get_inner_expression()
-        } else if let Expression::CallExpression(call) = expression {
-            let is_require = call.callee.is_specific_id("require");
-            let required = call.arguments.first().filter(|_| is_require);
-            if let Some(Argument::StringLiteral(module)) = required {
-                return is_other_package(&module.value);
-            }
-            call.callee.get_inner_expression()
-        } else {
-            break;
-        };
-    }
-    let symbol = module.symbol_of(expression);
-    if let Some(module) = symbol.and_then(|symbol| module.imported_from(symbol)) {
-        return is_other_package(module);
-    }
-    let init = module.init(expression).filter(|_| depth < DEEPEST);
-    init.is_some_and(|init| is_of_other(module, init, depth + 1))
-}
-
-/// Whether an import leads out of the project, and not to Supabase.
-fn is_other_package(module: &str) -> bool {
-    !module.starts_with(['.', '/', '~', '#'])
-        && !module.starts_with("@/")
-        && !module.starts_with("src/")
-        && !module.to_lowercase().contains("supabase")
 }
 
 /// Names that people give to clients of any kind.

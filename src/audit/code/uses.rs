@@ -8,8 +8,8 @@ use oxc_span::GetSpan;
 use oxc_syntax::node::NodeId;
 use oxc_syntax::symbol::SymbolId;
 
-use super::module::{Context, Module};
-use super::receiver::{Receiver, Receivers, makes_client};
+use super::module::{Context, Module, makes_client};
+use super::receiver::{Receiver, Receivers};
 use super::text::{Text, Value};
 
 /// One call of a client, with what is chained to it.

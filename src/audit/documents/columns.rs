@@ -3,9 +3,9 @@
 use super::defaults::{self, Stated};
 use super::foreign_keys;
 use super::markdown::{Phrase, Row};
+use super::mistake::{Mistake, object};
 use super::types;
 use crate::audit::relations::{Column, Table};
-use crate::sql_text::quoted;
 
 /// Where a table of columns says what.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,15 +24,6 @@ pub(super) struct Layout {
 enum Null {
     Allowed,
     Refused,
-}
-
-/// What a row says that is not so.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Mistake {
-    pub(super) kind: &'static str,
-    pub(super) object: String,
-    pub(super) message: String,
-    pub(super) fix: String,
 }
 
 impl Layout {
@@ -203,10 +194,6 @@ fn has_words(text: &str, words: &str) -> bool {
         let after = text.get(at + words.len()..).and_then(|it| it.chars().next());
         !before.is_some_and(is_part) && !after.is_some_and(is_part)
     })
-}
-
-pub(super) fn object(table: &Table, column: &Column) -> String {
-    format!("{}.{}", table.name, quoted(&column.name))
 }
 
 /// A type that is not the server's own is compared by its name alone.

@@ -1,6 +1,6 @@
 //! A column's default as a document gives it.
 
-use super::columns::{Mistake, object};
+use super::mistake::{Mistake, object};
 use super::types::plain_default;
 use crate::audit::relations::{Column, Table};
 use crate::sql_text::{Kind, tokens};

@@ -1,7 +1,7 @@
 //! Sentences such as "`user_id` refers to `users (id)`, on delete cascade."
 
-use super::columns::Mistake;
 use super::markdown::{Phrase, Piece};
+use super::mistake::Mistake;
 use crate::audit::relations::{ForeignKey, PREFIX, Table};
 use crate::sql_text::quoted;
 

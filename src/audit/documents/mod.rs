@@ -7,6 +7,7 @@ mod columns;
 mod defaults;
 mod foreign_keys;
 mod markdown;
+mod mistake;
 mod name;
 mod types;
 
@@ -16,14 +17,15 @@ use std::io;
 use std::path::PathBuf;
 
 use super::agent_tables::AgentTables;
-use super::files::{LEADS_NOWHERE, leads_nowhere};
 use super::finding::{Finding, Place, Severity};
 use super::ignore::Ignores;
+use super::links::{LEADS_NOWHERE, leads_nowhere};
 use super::relations::{PREFIX, Relations, Table};
 use super::similar::nearest;
 use crate::sql_text::quoted;
-use columns::{Layout, Mistake};
+use columns::Layout;
 use markdown::{Block, Content, Phrase, Row};
+use mistake::Mistake;
 use name::Called;
 
 /// Why a document cannot be read.
