@@ -532,7 +532,7 @@ async fn a_sign_up_while_the_trigger_was_gone_is_counted_and_copied_by_what_is_s
     root.run("insert into auth.users (id, email) values (gen_random_uuid(), 'ada@example.com')")
         .await;
     let copy = "select provisioning.copy_sign_ups();";
-    expect(&repair(&db, &[]).await, 0, &["sync_public_user_insert", "1 users", copy]);
+    expect(&repair(&db, &[]).await, 0, &["sync_public_user_insert", "1 user of", copy]);
     assert_eq!(admin.one::<i64>("select count(*) from public.users").await, 0);
     admin.run(copy).await;
     assert_eq!(admin.one::<i64>("select count(*) from public.users").await, 1);

@@ -42,6 +42,8 @@ struct Table {
     parted: Option<&'static str>,
     /// Whether it has a column `agent_id`.
     keyed: bool,
+    /// Whether another table was made like it.
+    copied: bool,
 }
 
 /// Draws of one step, in turn.
@@ -263,7 +265,7 @@ fn table(set: &mut Set, draw: &mut Draw<'_>) -> Option<String> {
     let sql = format!("create {kind} {name} ({key}{definitions}){options};\n{}", close(&name));
     let columns = columns.into_iter().map(|(name, kind, _)| (name, kind)).collect();
     let keyed = key.contains("agent_id");
-    set.tables.push(Table { name, columns, row: Some(row), parted: None, keyed });
+    set.tables.push(Table { name, columns, row: Some(row), parted: None, keyed, copied: false });
     Some(sql)
 }
 
@@ -551,6 +553,7 @@ fn partitioned(set: &mut Set, draw: &mut Draw<'_>) -> Option<String> {
         row: None,
         parted: Some(by),
         keyed: false,
+        copied: false,
     });
     Some(sql)
 }
@@ -588,6 +591,7 @@ fn partition(set: &mut Set, draw: &mut Draw<'_>) -> Option<String> {
         row: None,
         parted: None,
         keyed: false,
+        copied: false,
     });
     Some(sql)
 }
@@ -599,17 +603,21 @@ fn inherited(set: &mut Set, draw: &mut Draw<'_>) -> Option<String> {
     let sql =
         format!("create table {name} ({definition}) inherits ({});\n{}", parent.name, close(&name));
     parent.columns.push((column, kind));
-    set.tables.push(Table { name, row: None, parted: None, ..parent });
+    set.tables.push(Table { name, row: None, parted: None, copied: false, ..parent });
     Some(sql)
 }
 
 fn liked(set: &mut Set, draw: &mut Draw<'_>) -> Option<String> {
     let name = format!("public.{}", set.fresh_name("t", draw));
     let parent = set.table(draw)?.clone();
+    set.tables
+        .iter_mut()
+        .filter(|table| table.name == parent.name)
+        .for_each(|table| table.copied = true);
     let what = draw.one(&["all", "defaults including comments", "indexes including storage"]);
     let sql =
         format!("create table {name} (like {} including {what});\n{}", parent.name, close(&name));
-    set.tables.push(Table { name, row: None, parted: None, ..parent });
+    set.tables.push(Table { name, row: None, parted: None, copied: false, ..parent });
     Some(sql)
 }
 
@@ -645,6 +653,9 @@ fn alteration(set: &mut Set, draw: &mut Draw<'_>) -> Option<String> {
             column.0.clone_from(&fresh);
             format!("alter table {name} rename column {old} to {fresh}")
         }
+        // A table that is lost and made like this one again would have its columns in another order. That no statement
+        // mends; `verify` lists it as not compared.
+        1 if table.copied => return None,
         1 => {
             table.columns.remove(place);
             format!("alter table {name} drop column {old}")
