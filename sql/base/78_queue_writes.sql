@@ -27,7 +27,7 @@ create or replace function provisioning.note_attempt(
 #variable_conflict use_column
 declare
     worker_host constant text := left(nullif(current_setting('provisioning.host', true), ''), 255);
-    worker_pid  constant integer := substring(current_setting('provisioning.pid', true) from '^\d{1,9}$')::integer;
+    worker_pid  constant integer := substring(current_setting('provisioning.pid', true) from '^[0-9]{1,9}$')::integer;
     took        constant interval := seconds * interval '1 second';
     ended       constant timestamptz := clock_timestamp()
                                         - coalesce((error ->> 'ago')::double precision, 0) * interval '1 second';

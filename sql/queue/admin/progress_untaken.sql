@@ -1,7 +1,7 @@
 -- How many jobs are pending while no instance runs that takes them: one whose templates go as far as an upgrade wants.
 -- $1 ids
 with running as materialized (
-    select substring(i.settings ->> 'templates' from '^version (\d{1,9}),')::integer as version
+    select substring(i.settings ->> 'templates' from '^version ([0-9]{1,9}),')::integer as version
     from provisioning.instances i
     where provisioning.is_current(i.seen_at)
 )
