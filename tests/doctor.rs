@@ -3,7 +3,7 @@
 use agent_provisioner::dev_server::SUPERUSER;
 use serde_json::Value;
 
-use crate::support::{ADMIN, Database, WORKER, ask, expect, provisioner, said};
+use crate::support::{ADA, ADMIN, Database, WORKER, ask, expect, provisioner, said};
 
 /// What `doctor` says on this database, and whether it is content.
 fn doctor(url: &str, settings: &[(&str, &str)]) -> (String, bool) {
@@ -126,13 +126,25 @@ async fn findings(url: &str, what: &str) -> Vec<[String; 2]> {
 async fn a_sequence_behind_its_column_is_set_by_the_statement_that_is_printed() {
     let db = Database::new().await;
     let admin = db.admin().await;
-    admin.run("insert into public.agents (id, agent_prefix) values (7, 'agt_loaded')").await;
+    // The id of an agent that is gone but for its trash and its jobs is not given again.
+    admin
+        .run(
+            "insert into public.agents (id, agent_prefix) values (7, 'agt_loaded');
+             insert into provisioning.jobs (kind, agent_id, agent_prefix, state, finished_at)
+                 values ('deprovision', 9, 'agt_gone', 'succeeded', now())",
+        )
+        .await;
     expect(&ask(&db.url(WORKER), &["doctor"]).await, 0, &["ask as postgres"]);
+    let (sign_up, user) = ("insert into auth.users (id, email) values", ADA.id);
+    admin.run(&format!("{sign_up} ('{user}', 'ada@example.com')")).await;
+    admin.run("select setval('public.agents_id_seq', 6)").await;
+    let create = format!("select message from public.create_agent('{user}', 'agt_new', '{user}')");
+    assert!(admin.one::<String>(&create).await.contains("23505"));
     let [[severity, fix]] = findings(&db.url(ADMIN), "sequences").await.try_into().unwrap();
     assert_eq!(severity, "warning");
     admin.run(fix.strip_prefix("as postgres: ").unwrap()).await;
     assert_eq!(findings(&db.url(ADMIN), "sequences").await, [[""; 2]; 0]);
-    assert_eq!(admin.create("agt_next").await, 8);
+    assert_eq!(admin.create("agt_next").await, 10);
 }
 
 #[tokio::test]

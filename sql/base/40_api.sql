@@ -139,9 +139,11 @@ begin
                 if violated = 'agents_agent_prefix_key' then
                     message := format('agent_prefix "%s" is taken', prefix);
                     exit when create_agent.agent_prefix is not null;
-                else
+                elsif violated = 'agents_user_id_key' then
                     message := format('user %s has an agent already', create_agent.user_id);
                     exit;
+                else
+                    raise;
                 end if;
             when foreign_key_violation then
                 message := format('there is no user %s', case

@@ -74,7 +74,9 @@ fn print(report: &Report, done: bool) -> io::Result<()> {
     if let Some(error) = &report.error {
         return writeln!(stderr(), "agent-provisioner: {prefix}: {}", clean(error));
     }
-    let with = format!("{prefix} (agent {id}) with {tables} tables and about {rows} rows");
+    let rows =
+        rows.map_or_else(|| "an unknown number of".to_owned(), |rows| format!("about {rows}"));
+    let with = format!("{prefix} (agent {id}) with {tables} tables and {rows} rows");
     match report.job {
         Some(job) => writeln!(stdout(), "job {job} deletes {with}"),
         None if done => writeln!(stdout(), "asked for the deletion of {with}"),

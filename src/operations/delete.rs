@@ -23,8 +23,8 @@ pub(crate) struct Report {
     pub id: i64,
     /// How many tables it has.
     pub tables: i64,
-    /// The rows in them, by the server's estimate.
-    pub rows: i64,
+    /// The rows in them, by the server's estimate. Null where it has none of one of them.
+    pub rows: Option<i64>,
     /// Drops the tables, or waits for an operator. `None`: nothing was asked for.
     pub job: Option<i64>,
     /// How that job ended, where somebody waited for it.
@@ -47,7 +47,7 @@ pub(crate) async fn plan(instance: &Instance, prefixes: &[Prefix]) -> Result<Vec
             prefix: agent.prefix,
             id: agent.id,
             tables: agent.tables,
-            rows: tables.iter().filter_map(|table| table.rows).sum(),
+            rows: tables.iter().map(|table| table.rows).sum(),
             job: None,
             end: None,
             error: None,
