@@ -72,11 +72,34 @@ async fn tables_of_the_base_schema_that_were_renamed_or_moved_are_brought_back_b
         let mut fixes: Vec<&str> = fixes.map(|(_, statements)| statements).collect();
         fixes.dedup();
         assert_eq!(fixes.len(), 1, "{change}: {failed:?}");
+        // Nothing else says what only follows from it.
+        assert!(failed.iter().all(|[what, _]| what == "base schema"), "{failed:?}");
         // The owner of a database may rename a schema that he does not own only as a superuser.
         root.run(fixes[0]).await;
         assert_eq!(failures(&db.url(ADMIN)).await, [[""; 2]; 0], "{change}");
     }
     admin.create("agt_new").await;
+}
+
+#[tokio::test]
+async fn a_renamed_column_gets_its_name_back_with_all_that_is_in_it() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    admin.populate().await;
+    let rows = "select agent_prefix, user_id from public.agents order by id";
+    let before = admin.rows(rows).await;
+    for (column, other) in [("user_id", "owner_id"), ("agent_prefix", "prefix")] {
+        admin.run(&format!("alter table public.agents rename column {column} to {other}")).await;
+        let found = json(&ask(&db.url(ADMIN), &["migrate", "verify", "--json"]).await);
+        let found = found["differences"].as_array().unwrap().iter();
+        let of = |found: &&Value| found["kind"] == "column" && found["change"] == "missing";
+        let fixes: Vec<&str> =
+            found.filter(of).map(|found| found["fix"].as_str().unwrap()).collect();
+        let [fix] = fixes.as_slice() else { panic!("{fixes:?}") };
+        admin.run(fix.strip_prefix("as postgres run: ").unwrap()).await;
+        assert_eq!(failures(&db.url(ADMIN)).await, [[""; 2]; 0], "{column}");
+        assert_eq!(admin.rows(rows).await, before);
+    }
 }
 
 #[tokio::test]

@@ -127,9 +127,36 @@ fn sequence(object: &Fact) -> String {
     )
 }
 
+/// Another name that a column has by now. A constraint or an index proves it: it goes with a column, and would be gone had
+/// that been dropped.
+fn renamed<'a>(object: &Fact, all: &'a [Difference]) -> Option<&'a str> {
+    let added = |drift: &&Difference| {
+        let Fact { kind, relation, definition, .. } = &drift.object;
+        drift.change == Change::Extra
+            && (kind, relation, definition) == (&Kind::Column, &object.relation, &object.definition)
+    };
+    let names = all.iter().filter(added).map(|drift| drift.object.part.as_str());
+    let names: Vec<&str> = names
+        .filter(|name| {
+            all.iter().any(|drift| {
+                let Change::Differs { found } = &drift.change else { return false };
+                let Fact { kind, relation, definition, .. } = &drift.object;
+                [Kind::Constraint, Kind::Index].contains(kind)
+                    && *relation == object.relation
+                    && definition.replace(&object.part, name) == *found
+            })
+        })
+        .collect();
+    let [name] = names.as_slice() else { return None };
+    Some(name)
+}
+
 /// Rows that are there need a value.
 fn column(object: &Fact, all: &[Difference]) -> String {
     let Fact { relation, part, definition, .. } = object;
+    if let Some(name) = renamed(object, all) {
+        return format!("alter table {relation} rename column {name} to {part};");
+    }
     let is_default = |drift: &&Difference| {
         let Fact { kind, relation: table, part: column, .. } = &drift.object;
         *kind == Kind::Default && (table, column) == (relation, part)

@@ -93,7 +93,7 @@ impl BaseDifference {
     }
 
     /// The table that is missing.
-    pub(super) fn lost_table(&self) -> Option<&str> {
+    pub(crate) fn lost_table(&self) -> Option<&str> {
         let Difference { object, change, .. } = &self.drift;
         (object.kind == Kind::Table && *change == Change::Missing).then_some(&object.relation)
     }

@@ -8,9 +8,12 @@ use crate::telemetry::ErrorReport;
 
 const WHAT: &str = "base schema";
 
-/// One finding for each difference.
-pub(crate) async fn check(client: &mut Client) -> Vec<Finding> {
-    match verify(client).await {
+/// One finding for each difference; and whether all of its tables are there.
+pub(crate) async fn check(client: &mut Client) -> (Vec<Finding>, bool) {
+    let verified = verify(client).await;
+    let lost =
+        verified.as_ref().is_ok_and(|found| found.iter().any(|found| found.lost_table().is_some()));
+    let findings = match verified {
         Ok(differences) if differences.is_empty() => {
             vec![ok(WHAT, "is as this program makes it".to_owned())]
         }
@@ -19,7 +22,8 @@ pub(crate) async fn check(client: &mut Client) -> Vec<Finding> {
             let fix = "run `agent-provisioner migrate verify` as postgres";
             vec![unseen(WHAT, error.code(), ErrorReport(&error).to_string(), fix)]
         }
-    }
+    };
+    (findings, !lost)
 }
 
 fn of(difference: BaseDifference) -> Finding {
