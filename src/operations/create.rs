@@ -7,12 +7,14 @@ use tokio_postgres::types::Type;
 
 use super::actor::Actor;
 use super::error::Error;
-use super::requested_job::requested_job;
+use super::requested_job::{accepted, requested_job};
 use crate::agent::Prefix;
 use crate::postgres::query;
 use crate::queue::Kind;
 use crate::queue::admin::End;
 use crate::service::Instance;
+
+const DOING: &str = "create the agent";
 
 /// A new agent.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -34,7 +36,6 @@ pub(crate) async fn create(
     user: &str,
     creator: Option<&str>,
 ) -> Result<Created, Error> {
-    let doing = || query("create the agent");
     let mut client = actor.client(instance).await?;
     let tx = client.transaction().await.map_err(query("begin a transaction"))?;
     let user = find_user(tx.client(), user).await?;
@@ -46,16 +47,12 @@ pub(crate) async fn create(
     let prefix = prefix.map(Prefix::as_str);
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
         [(&prefix, Type::TEXT), (&user, Type::TEXT), (&creator, Type::TEXT)];
-    let rows = tx.query_typed(sql, &parameters).await.map_err(doing())?;
-    let row = rows.first().ok_or(Error::Refused("no answer".to_owned()))?;
-    let read = |source| doing()(source);
-    if !row.try_get::<_, bool>("success").map_err(read)? {
-        return Err(Error::Refused(row.try_get("message").map_err(read)?));
-    }
-    let id: i64 = row.try_get("id").map_err(read)?;
+    let rows = tx.query_typed(sql, &parameters).await.map_err(query(DOING))?;
+    let row = accepted(&rows, DOING)?;
+    let id: i64 = row.try_get("id").map_err(query(DOING))?;
     let job = requested_job(tx.client(), actor, id, Kind::Provision).await?;
-    let prefix = row.try_get("prefix").map_err(read)?;
-    tx.commit().await.map_err(doing())?;
+    let prefix = row.try_get("prefix").map_err(query(DOING))?;
+    tx.commit().await.map_err(query(DOING))?;
     Ok(Created { id, prefix, job, end: None })
 }
 

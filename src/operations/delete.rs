@@ -8,13 +8,15 @@ use tokio_postgres::types::Type;
 use super::actor::Actor;
 use super::agents::{self, Shown};
 use super::error::Error;
-use super::requested_job::requested_job;
+use super::requested_job::{accepted, requested_job};
 use crate::agent::Prefix;
 use crate::postgres::query;
 use crate::queue::Kind;
 use crate::queue::admin::End;
 use crate::service::Instance;
 use crate::telemetry::ErrorReport;
+
+const DOING: &str = "delete the agent";
 
 /// What a deletion of one agent takes, and what came of the request.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -67,11 +69,11 @@ pub(crate) async fn request(
         let tx = client.transaction().await.map_err(query("begin a transaction"))?;
         match delete(tx.client(), actor, report.id).await {
             Ok(job) => {
-                tx.commit().await.map_err(query("delete the agent"))?;
+                tx.commit().await.map_err(query(DOING))?;
                 report.job = job;
             }
             Err(error) => {
-                tx.rollback().await.map_err(query("delete the agent"))?;
+                tx.rollback().await.map_err(query(DOING))?;
                 report.error = Some(ErrorReport(&error).to_string());
             }
         }
@@ -80,12 +82,8 @@ pub(crate) async fn request(
 }
 
 async fn delete(client: &Client, actor: &Actor, id: i64) -> Result<Option<i64>, Error> {
-    let doing = || query("delete the agent");
     let sql = "select d.success, d.message from public.delete_agent($1) d";
-    let rows = client.query_typed(sql, &[(&id, Type::INT8)]).await.map_err(doing())?;
-    let row = rows.first().ok_or(Error::Refused("no answer".to_owned()))?;
-    if !row.try_get::<_, bool>("success").map_err(doing())? {
-        return Err(Error::Refused(row.try_get("message").map_err(doing())?));
-    }
+    let rows = client.query_typed(sql, &[(&id, Type::INT8)]).await.map_err(query(DOING))?;
+    accepted(&rows, DOING)?;
     requested_job(client, actor, id, Kind::Deprovision).await
 }
