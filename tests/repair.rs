@@ -325,6 +325,9 @@ async fn a_dry_run_prints_sql_that_psql_runs_and_changes_nothing() {
     expect(&shown, 0, &["-- ", "policy open on public.agt_x_customers"]);
     let shown = ask(&db.url(ADMIN), &["agents", "repair", "--dry-run", "--force"]).await;
     expect(&shown, 0, &["drop policy open on public.agt_x_customers;"]);
+    let plan =
+        json(&ask(&db.url(ADMIN), &["agents", "repair", "--dry-run", "--force", "--json"]).await);
+    assert_eq!(plan[0]["looks_again"], true, "{plan}");
     assert_eq!(admin.catalog("agt_x", id).await, broken);
     assert_eq!(admin.one::<i64>("select count(*) from provisioning.jobs").await, 1);
     let script = crate::support::temp_dir().join(format!("repair-{}.sql", std::process::id()));

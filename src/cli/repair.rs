@@ -18,6 +18,10 @@ use crate::service::Instance;
 /// So many agents are told with what is left of their differences.
 const DETAILED: usize = 10;
 
+/// What no plan can print.
+const LOOKS_AGAIN: &str = "-- Then a repair looks again: it checks the rows of keys made NOT VALID, and takes from tables \
+                           made again what the templates do not give them.";
+
 #[derive(Debug, Clap)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
@@ -110,12 +114,15 @@ pub(super) async fn follow(
 
 /// As SQL that does what the worker would, whoever runs it, and as comments for what it leaves.
 fn show(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
-    let Plan { prefix, id, role, statements, left } = plan;
+    let Plan { prefix, id, role, statements, looks_again, left } = plan;
     writeln!(out, "-- {prefix} ({id})")?;
     if !statements.is_empty() {
         writeln!(out, "begin;\nset local role {};", pasteable(role))?;
         statements.iter().map(|sql| pasteable(sql)).try_for_each(|sql| writeln!(out, "{sql};"))?;
         writeln!(out, "commit;")?;
+    }
+    if *looks_again {
+        writeln!(out, "{LOOKS_AGAIN}")?;
     }
     for left in left {
         writeln!(out, "-- left as it is: {} {}", left.kind, clean(&left.object))?;

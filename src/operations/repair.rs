@@ -14,7 +14,7 @@ use crate::postgres::{self, query};
 use crate::provisioning::{self, RegisteredAgent};
 use crate::queue::admin::Followed;
 use crate::queue::{Kind, Work};
-use crate::schema::{Difference, headlines};
+use crate::schema::{Difference, headlines, missing_homes};
 use crate::service::Instance;
 use crate::templates::worker_role;
 use crate::worker::Drifted;
@@ -28,6 +28,9 @@ pub(crate) struct Plan {
     pub role: String,
     /// In this order, each without its semicolon.
     pub statements: Vec<String>,
+    /// Whether the repair then looks again: it checks keys that are made `NOT VALID`, and takes from tables that are made again
+    /// what the templates do not give them. These statements depend on what it finds.
+    pub looks_again: bool,
     /// What no repair takes away.
     pub left: Vec<DifferenceReport>,
 }
@@ -64,7 +67,8 @@ pub(crate) async fn plan(
         let repair = repair.await?;
         let left = repair.left.iter().map(with_way_out).collect();
         let (prefix, id) = (agent.prefix.to_string(), agent.id.0);
-        plans.push(Plan { prefix, id, role, statements: repair.script(), left });
+        let looks_again = repair.keys.is_some() || !missing_homes(&drift).is_empty();
+        plans.push(Plan { prefix, id, role, statements: repair.script(), looks_again, left });
     }
     tx.rollback().await.map_err(failed)?;
     Ok(plans)
