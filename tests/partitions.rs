@@ -4,7 +4,9 @@
 use agent_provisioner::dev_server::SUPERUSER;
 use serde_json::Value;
 
-use crate::support::{Admin, Database, Files, Service, expect, json, sound};
+use crate::support::{
+    ADMIN, Admin, Database, Files, Service, expect, finish, json, provisioner, sound,
+};
 
 /// One parent without a default partition, and one with.
 const PARTED: &str = "
@@ -30,8 +32,12 @@ const AWAY: [&str; 2] = [
 ];
 
 async fn built() -> (Database, Files, Service, Admin) {
+    built_from(PARTED).await
+}
+
+async fn built_from(file: &str) -> (Database, Files, Service, Admin) {
     let db = Database::new().await;
-    let files = Files::new(&[("0001_parted.sql", PARTED)]);
+    let files = Files::new(&[("0001_parted.sql", file)]);
     let service = files.service(&db, &[("REFERENCE", "check")]).await;
     let admin = db.admin().await;
     admin.create("agt_x").await;
@@ -73,6 +79,44 @@ async fn a_lost_partition_comes_back_and_takes_rows_again() {
         assert_eq!(root.rows(rows).await, [kept, &["2|after"]].concat());
         assert_eq!(root.rows("select note from public.agt_x_log_2").await, ["other"]);
     }
+}
+
+/// What a file does with a table before it is closed to its owner, too.
+const FIRST_ROWS: &str = "
+create table public.{prefix}_log (id int primary key, note text) partition by range (id);
+create table public.{prefix}_log_1 partition of public.{prefix}_log for values from (0) to (100) partition by list (id);
+create table public.{prefix}_log_11 partition of public.{prefix}_log_1 for values in (11);
+insert into public.{prefix}_log values (11, 'first');
+alter table public.{prefix}_log enable row level security, force row level security;
+alter table public.{prefix}_log_1 enable row level security, force row level security;
+alter table public.{prefix}_log_11 enable row level security, force row level security;
+revoke all on public.{prefix}_log, public.{prefix}_log_1, public.{prefix}_log_11
+    from public, anon, authenticated, service_role";
+
+#[tokio::test]
+async fn first_rows_come_back_by_way_of_a_parent_that_is_closed_since() {
+    let (db, files, _service, root) = built_from(FIRST_ROWS).await;
+    let first = root.rows("select id, note from public.agt_x_log_11").await;
+    assert_eq!(first, ["11|first"]);
+    let forced = "select bool_and(relforcerowsecurity) from pg_class where relname ~ '^agt_x_log(_1)?(_11)?$'";
+    for lost in ["agt_x_log_11", "agt_x_log_1"] {
+        root.run(&format!("drop table public.{lost}")).await;
+        expect(&files.ask(&db, &["agents", "repair", "--wait"]).await, 0, &[]);
+        sound(&files.ask(&db, &["agents", "verify", "--json"]).await, 1);
+        assert_eq!(root.rows("select id, note from public.agt_x_log_11").await, first);
+        assert!(root.one::<bool>(forced).await);
+    }
+    root.run("drop table public.agt_x_log_1").await;
+    let plan = files.ask(&db, &["agents", "repair", "--dry-run"]).await;
+    expect(&plan, 0, &[]);
+    root.run(&String::from_utf8(plan.stdout).unwrap()).await;
+    // Who makes tables by hand has them registered.
+    let mut adopt = provisioner(&db.url(ADMIN));
+    adopt.env("PROVISIONER_TEMPLATES", files.path()).env("PROVISIONER_REFERENCE", "check");
+    adopt.args(["agents", "adopt", "agt_x", "--yes", "--wait"]);
+    expect(&finish(&mut adopt).await, 0, &[]);
+    sound(&files.ask(&db, &["agents", "verify", "--json"]).await, 1);
+    assert_eq!(root.rows("select id, note from public.agt_x_log_11").await, first);
 }
 
 #[tokio::test]

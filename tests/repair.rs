@@ -154,7 +154,7 @@ pub const SABOTAGES: [(&str, &str, Mends); 48] = [
     ),
     ("revoke all on _c from service_role", "missing grant _c to service_role", Always),
     ("revoke delete on _c from authenticated", "differs grant _c to authenticated", Forced),
-    ("grant select (name) on _c to anon", "extra grant _c to anon", Forced),
+    ("grant select (name) on _c to anon", "extra column grant (name) on _c to anon", Forced),
     (
         "grant all on sequence public.P_customers_id_seq to public",
         "extra grant sequence public.P_customers_id_seq to public",

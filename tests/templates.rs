@@ -122,7 +122,8 @@ insert into public.{prefix}_topics (name) values ('one'), ('two');
 insert into public.{prefix}_notes values (1, 2, 'first');
 alter table public.{prefix}_topics enable row level security, force row level security;
 alter table public.{prefix}_notes enable row level security, force row level security;
-revoke all on public.{prefix}_topics, public.{prefix}_notes from public, anon, authenticated, service_role";
+revoke all on public.{prefix}_topics, public.{prefix}_notes from public, anon, authenticated, service_role;
+revoke truncate on public.{prefix}_notes from current_user";
 
 const FIRST_KEY: &str = "alter table public.{prefix}_topics add constraint {prefix}_topics_agent
     foreign key (agent_id) references public.agents (id) on delete cascade";
@@ -186,6 +187,19 @@ async fn a_table_by_which_no_agent_could_be_deleted_is_refused() {
         );
         root.run("drop publication if exists others").await;
     }
+    for (lost, key) in
+        [("delete", FIRST_KEY), ("update", &FIRST_KEY.replace("cascade", "restrict"))]
+    {
+        files.write("foreign_key.sql", key);
+        files.write(
+            "0001_topics.sql",
+            &format!("{table} revoke {lost} on public.{{prefix}}_topics from current_user"),
+        );
+        let refused = ask(&db.url(ADMIN), files.path(), "", &["run"]).await;
+        let said = ["foreign_key.sql:1: table public.{prefix}_topics", &format!("may not {lost}")];
+        expect(&refused, 2, &said);
+    }
+    files.write("foreign_key.sql", FIRST_KEY);
     let identity = "alter table public.{prefix}_topics replica identity full;";
     files.write("0001_topics.sql", &format!("{table} {publish} {identity}"));
     let service = files.service(&db, &[("REFERENCE", "foreign_key")]).await;

@@ -65,14 +65,14 @@ with tables as materialized (
     join pg_catalog.pg_rewrite r on r.ev_class = t.oid
     where t.relhasrules
 ), lists as (
-    select oid as owner, relname as home, relation, '' as column_name, relacl as acl, relowner, 'r'::"char" as what
+    select oid as owner, relname as home, relation, relacl as acl, relowner, 'r'::"char" as what
     from tables
     union all
-    select owner, home, 'sequence ' || relation, '', relacl, relowner, 's' from sequences
+    select owner, home, 'sequence ' || relation, relacl, relowner, 's' from sequences
     union all
-    select oid, typname, 'type ' || relation, '', typacl, typowner, 'T' from types
+    select oid, typname, 'type ' || relation, typacl, typowner, 'T' from types
     union all
-    select attrelid, home, relation, format(' (%s)', part), attacl, relowner, 'c'
+    select attrelid, home, format('(%s) on %s', part, relation), attacl, relowner, 'c'
     from columns where attacl is not null
 ), comments as (
     select d.owner, d.home, d.relation, d.part, c.description
@@ -198,9 +198,9 @@ left join lateral (
 ) plain on i.relkind = 'i' and i.relam = 403 and i.reloptions is null and i.indpred is null and not i.indisunique
 where not i.of_constraint and not i.relispartition
 union all
-select owner, home, 'index parameters', part, '', array_to_string(reloptions, ', ')
-from indexes
-where of_constraint and reloptions is not null
+select i.owner, i.home, 'index parameter', i.part, o.option_name, o.option_value
+from indexes i, pg_options_to_table(i.reloptions) o
+where i.of_constraint
 union all
 select owner, home, 'cluster', relation, '', quote_ident(relname) from indexes where indisclustered
 union all
@@ -267,14 +267,14 @@ select owner, home, 'rule', relation, part,
                 case ev_enabled when 'D' then 'DISABLE' when 'A' then 'ENABLE ALWAYS' else 'ENABLE REPLICA' end, part) end
 from rules
 union all
-select l.owner, l.home, 'grant', l.relation,
+-- On a column it is named as a statement names it.
+select l.owner, l.home, case l.what when 'c' then 'column grant' else 'grant' end, l.relation,
     case when g.grantee = 0 then 'public' else g.grantee::regrole::text end,
-    string_agg(lower(g.privilege_type collate "C") || l.column_name
-               || case when g.is_grantable then ' with grant option' else '' end,
-               ', ' order by g.privilege_type, l.column_name)
+    string_agg(lower(g.privilege_type collate "C") || case when g.is_grantable then ' with grant option' else '' end,
+               ', ' order by g.privilege_type)
 from lists l, aclexplode(l.acl) g
 where g.grantee <> l.relowner
-group by 1, 2, 4, 5
+group by 1, 2, 3, 4, 5
 union all
 -- The owner's own, where they are not all. Nobody else's count here: a member of the role has them too.
 select l.owner, l.home, 'owner rights', l.relation, l.relowner::regrole::text, coalesce(own.rights, 'nothing')

@@ -193,7 +193,7 @@ fn heads(kind: Kind) -> &'static [&'static str] {
         }
         Kind::View => &["create view", "create or replace view", "create materialized view"],
         Kind::Type => &["create type", "alter type", "create domain"],
-        Kind::Grant => &["grant", "revoke"],
+        Kind::Grant | Kind::ColumnGrant => &["grant", "revoke"],
         Kind::Comment => &["comment"],
         Kind::Publication | Kind::PublicationOptions => {
             &["create publication", "alter publication"]
@@ -209,7 +209,7 @@ fn heads(kind: Kind) -> &'static [&'static str] {
         | Kind::ColumnCompression
         | Kind::ColumnStatistics
         | Kind::ColumnOptions
-        | Kind::IndexParameters
+        | Kind::IndexParameter
         | Kind::IndexStatistics
         | Kind::Cluster
         | Kind::ReplicaIdentity

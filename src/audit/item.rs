@@ -119,12 +119,14 @@ impl Item {
             Kind::Constraint | Kind::OwnConstraint => (Component::Constraint, on(relation)),
             Kind::ConstraintTriggers => (Component::Constraint, part.clone()),
             Kind::Index => (Component::Index, part.clone()),
-            Kind::IndexParameters | Kind::IndexStatistics => (Component::Index, relation.clone()),
+            Kind::IndexParameter | Kind::IndexStatistics => (Component::Index, relation.clone()),
             Kind::Function => (Component::Function, relation.clone()),
             Kind::View => (Component::View, relation.clone()),
             Kind::RowSecurity => (Component::RowSecurity, relation.clone()),
             Kind::Policy => (Component::Policy, on(relation)),
-            Kind::Grant | Kind::OwnerRights => (Component::Grant, format!("{relation} to {part}")),
+            Kind::Grant | Kind::ColumnGrant | Kind::OwnerRights => {
+                (Component::Grant, format!("{relation} to {part}"))
+            }
             Kind::Trigger | Kind::PartitionTrigger => (Component::Trigger, on(relation)),
             Kind::Rule => (Component::Rule, on(relation)),
             Kind::PublicationOptions => (Component::Publication, relation.clone()),

@@ -109,7 +109,10 @@ impl Planner<'_> {
             }
             Change::Differs { found } => replace(fact, found, &mut step),
             // A right is taken by a person only.
-            Change::Extra if self.both.contains(&step.item) && fact.kind != Kind::Grant => {
+            Change::Extra
+                if self.both.contains(&step.item)
+                    && !matches!(fact.kind, Kind::Grant | Kind::ColumnGrant) =>
+            {
                 step.statements.extend(take(fact));
             }
             Change::Extra => step.by_hand.extend(take(fact)),
@@ -141,7 +144,7 @@ impl Planner<'_> {
             | Kind::ColumnStatistics
             | Kind::ColumnOptions
             | Kind::Constraint
-            | Kind::IndexParameters
+            | Kind::IndexParameter
             | Kind::Index
             | Kind::IndexStatistics
             | Kind::Cluster
@@ -153,6 +156,7 @@ impl Planner<'_> {
             | Kind::RowSecurity
             | Kind::Policy
             | Kind::Grant
+            | Kind::ColumnGrant
             | Kind::OwnerRights
             | Kind::Trigger
             | Kind::ConstraintTriggers
@@ -297,7 +301,7 @@ fn replace(fact: &Fact, found: &str, step: &mut Step) {
             step.statements.extend(drop.into_iter().chain([definition.clone()]));
         }
         Kind::Publication => step.statements.extend(take(fact).into_iter().chain([publish(fact)])),
-        Kind::Grant => grant(fact, found, step),
+        Kind::Grant | Kind::ColumnGrant => grant(fact, found, step),
         Kind::Policy | Kind::Trigger | Kind::Rule => {
             step.statements.extend(take(fact).into_iter().chain([fact.create()]));
         }
@@ -310,7 +314,7 @@ fn replace(fact: &Fact, found: &str, step: &mut Step) {
         | Kind::ColumnCompression
         | Kind::ColumnStatistics
         | Kind::ColumnOptions
-        | Kind::IndexParameters
+        | Kind::IndexParameter
         | Kind::IndexStatistics
         | Kind::Cluster
         | Kind::ReplicaIdentity
@@ -356,10 +360,16 @@ fn grant(fact: &Fact, found: &str, step: &mut Step) {
         }
     }
     for (what, list) in [("", rights), ("grant option for ", options)] {
-        if !list.is_empty() {
-            let list = list.join(", ");
-            step.by_hand.push(format!("revoke {what}{list} on {relation} from {part} cascade"));
-        }
+        // A column stands between the privilege and its table.
+        let (on, lists) = if fact.kind == Kind::ColumnGrant {
+            ("", list.into_iter().map(ToOwned::to_owned).collect())
+        } else if list.is_empty() {
+            ("", Vec::new())
+        } else {
+            ("on ", vec![list.join(", ")])
+        };
+        let revoke = |list| format!("revoke {what}{list} {on}{relation} from {part} cascade");
+        step.by_hand.extend(lists.into_iter().map(revoke));
     }
 }
 

@@ -54,7 +54,8 @@ pub(super) async fn read(tx: &Transaction<'_>, names: &Names) -> Result<(Vec<Fac
     let of_tables = schema::read(tx.client(), &oids(tables), &oids(types)).await?;
     // A table's grants and owner are read with those of everything else. How a project stores and describes it is the
     // project's own.
-    let others = [Kind::Grant, Kind::Owner, Kind::OwnerRights, Kind::Publication];
+    let others =
+        [Kind::Grant, Kind::ColumnGrant, Kind::Owner, Kind::OwnerRights, Kind::Publication];
     let kept = |object: &Fact| !others.contains(&object.kind) && !object.kind.is_detail();
     let mut found: Vec<_> = of_tables.into_iter().map(|(_, object)| object).filter(kept).collect();
     let sql = include_str!("../../sql/base_schema/facts.sql");

@@ -20,7 +20,8 @@ const DETAILED: usize = 10;
 
 /// What no plan can print.
 const LOOKS_AGAIN: &str = "-- Then a repair looks again: it checks the rows of keys made NOT VALID, and takes from tables \
-                           made again what the templates do not give them.";
+                           made again what the templates do not give them. It registers these tables; where the statements \
+                           above were run by hand, `agents adopt` does.";
 
 #[derive(Debug, Clap)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use tokio_postgres::Client;
+use tokio_postgres::types::Type;
 
 use super::build_spec::BuildSpec;
 use super::error::Error;
@@ -12,7 +13,7 @@ use crate::agent::{Agent, Prefix};
 use crate::postgres::{lock, query, require_turn};
 use crate::queue::{Outcome, PrefixOwner, RetryPolicy, retry_policy};
 use crate::schema::{
-    Change, Difference, Fact, Kind, Recorded, RepairPlan, Step, headlines, is_unchecked,
+    Change, Difference, Fact, Kind, Recorded, Remake, RepairPlan, Step, headlines, is_unchecked,
     missing_homes, plan_repair, refers_to, take_from_new,
 };
 use crate::telemetry::ErrorReport;
@@ -128,7 +129,11 @@ pub(crate) async fn plan(
     } else {
         Vec::new()
     };
-    Ok(plan_repair(&agent.prefix, drift, force, &history))
+    let mut plan = plan_repair(&agent.prefix, drift, force, &history);
+    if !plan.remake.statements.is_empty() {
+        plan.remake.forced = forced_parents(client, drift).await?;
+    }
+    Ok(plan)
 }
 
 /// Makes missing tables by the template's own statements: all of them or, where one fails or does something to what
@@ -143,18 +148,17 @@ async fn remake(
     force: bool,
     mut plan: RepairPlan,
 ) -> Result<(bool, RepairPlan), Error> {
-    let statements = &plan.remake.statements;
-    if statements.is_empty() {
+    if plan.remake.statements.is_empty() {
         return Ok((false, plan));
     }
-    if run_own_or_take_back(client, agent, built, statements).await?.is_ok() {
+    if run_own_or_take_back(client, agent, built, &plan.remake).await?.is_ok() {
         return Ok((true, plan));
     }
     let new = missing_homes(drift);
     let (steps, of_standing): (Vec<_>, Vec<_>) =
         plan.steps.into_iter().partition(|step| new.contains(step.home.as_str()));
     let first = run(client, &of_standing).await?;
-    match run_own_or_take_back(client, agent, built, statements).await? {
+    match run_own_or_take_back(client, agent, built, &plan.remake).await? {
         Ok(()) => {
             plan.steps = steps;
             plan.steps.extend(first.failed);
@@ -180,11 +184,11 @@ async fn run_own_or_take_back(
     client: &Client,
     agent: &Agent,
     built: &RegisteredAgent,
-    statements: &[Recorded],
+    remake: &Remake,
 ) -> Result<Result<(), templates::Error>, Error> {
     let opened = client.batch_execute("savepoint remake").await;
     opened.map_err(query("open a savepoint"))?;
-    let (end, ran) = match run_own(client, agent, built, statements).await {
+    let (end, ran) = match run_own(client, agent, built, remake).await {
         Ok(()) => ("release savepoint remake", Ok(())),
         Err(error) if is_final(&error) => {
             ("rollback to savepoint remake; release savepoint remake", Err(error))
@@ -195,20 +199,38 @@ async fn run_own_or_take_back(
     Ok(ran)
 }
 
+/// The tables that stand, have a missing table as a partition, and force row security upon their owner.
+async fn forced_parents(client: &Client, drift: &[Difference]) -> Result<Vec<String>, Error> {
+    let new = missing_homes(drift);
+    let is_partition = |fact: &&Fact| {
+        fact.kind == Kind::Parent && new.contains(fact.home.as_str()) && !fact.definition.is_empty()
+    };
+    let parents = drift.iter().map(|drift| &drift.object).filter(is_partition);
+    let parents: Vec<&str> = parents.map(|fact| fact.part.as_str()).collect();
+    if parents.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = include_str!("../../sql/provisioning/forced_ancestors.sql");
+    let rows = client.query_typed(sql, &[(&parents, Type::TEXT_ARRAY)]).await;
+    let rows = rows.map_err(query("look for parents that force row security"))?;
+    Ok(rows.iter().map(|row| row.get("name")).collect())
+}
+
 async fn run_own(
     client: &Client,
     agent: &Agent,
     built: &RegisteredAgent,
-    statements: &[Recorded],
+    remake: &Remake,
 ) -> Result<(), templates::Error> {
+    apply(client, &Script::of(remake.lift("no force").join(";\n"))).await?;
     let before = templates::state(client, &built.tables, &built.types).await?;
-    for Recorded { sql, public_path, .. } in statements {
+    for Recorded { sql, public_path, .. } in &remake.statements {
         let script = Script::of(sql.as_str()).with_public_path(*public_path);
         lock_referenced(client, &script, &agent.prefix).await?;
         apply(client, &script).await?;
     }
     if templates::state(client, &built.tables, &built.types).await? == before {
-        return Ok(());
+        return apply(client, &Script::of(remake.lift("force").join(";\n"))).await;
     }
     let (at, reason) = (String::new(), "a statement changes a table that stands".to_owned());
     Err(templates::Error::Stray { at, reason })

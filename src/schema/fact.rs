@@ -81,6 +81,10 @@ impl Fact {
             return other.comment_target().is_some_and(|target| target == self.part);
         }
         let same_part = || self.relation == other.relation && self.part == other.part;
+        if self.kind == Kind::ColumnGrant {
+            return other.kind == Kind::Column
+                && self.relation == other.fill("({part}) on {relation}");
+        }
         if self.kind == Kind::OwnConstraint {
             return other.kind == Kind::Constraint && same_part();
         }

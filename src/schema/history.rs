@@ -64,6 +64,9 @@ impl Recorded {
 pub(crate) struct Remake {
     /// In this order, all or none.
     pub(crate) statements: Vec<Recorded>,
+    /// Parents of lost partitions that stand and force row security upon their owner. That is lifted meanwhile, or first rows
+    /// would not come back by way of them. Whoever makes a partition holds the lock of its parent anyway.
+    pub(crate) forced: Vec<String>,
     /// What then is as it should be.
     covered: HashMap<Key, String>,
     /// What then is there, and should not be.
@@ -97,7 +100,13 @@ impl Remake {
             .collect();
         surplus.sort_by_key(Fact::key);
         let covered = facts.into_iter().map(|(key, fact)| (key, fact.definition)).collect();
-        Self { statements, covered, surplus }
+        Self { statements, forced: Vec::new(), covered, surplus }
+    }
+
+    /// The statements that lift it (`no force`), or take that back (`force`).
+    pub(crate) fn lift(&self, whether: &str) -> Vec<String> {
+        let alter = |table| format!("alter table {table} {whether} row level security");
+        self.forced.iter().map(alter).collect()
     }
 
     pub(super) fn makes(&self, fact: &Fact) -> bool {

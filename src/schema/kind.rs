@@ -33,8 +33,8 @@ pub(crate) enum Kind {
     Constraint,
     /// A check that a child has of its own as well as by its parent.
     OwnConstraint,
-    /// Storage parameters of the index behind a constraint.
-    IndexParameters,
+    /// A storage parameter of the index behind a constraint.
+    IndexParameter,
     /// One that stands by itself, not one behind a constraint.
     Index,
     /// How much of an expression in an index ANALYZE keeps.
@@ -57,6 +57,8 @@ pub(crate) enum Kind {
     Policy,
     /// What one role may do.
     Grant,
+    /// What it may do with one column, beside that.
+    ColumnGrant,
     /// What the owner may do, where that is not everything.
     OwnerRights,
     /// And whether it fires.
@@ -91,7 +93,7 @@ impl Kind {
                 | Self::ColumnCompression
                 | Self::ColumnStatistics
                 | Self::ColumnOptions
-                | Self::IndexParameters
+                | Self::IndexParameter
                 | Self::IndexStatistics
                 | Self::Cluster
                 | Self::ReplicaIdentity

@@ -23,7 +23,7 @@ pub(crate) use equivalents::{
 };
 pub(crate) use error::Error;
 pub(crate) use fact::{Fact, Key, NOT_VALID};
-pub(crate) use history::{Home, Recorded, missing_homes};
+pub(crate) use history::{Home, Recorded, Remake, missing_homes};
 pub(crate) use kind::Kind;
 pub(crate) use renamed_sequences::take_back as take_sequence_names_back;
 pub(crate) use repair_plan::{RepairPlan, Step, plan_repair};

@@ -70,7 +70,9 @@ impl RepairPlan {
             steps.iter().flat_map(|step| step.statements.clone()).collect::<Vec<_>>()
         };
         let mut script = statements(&self.doors);
+        script.extend(self.remake.lift("no force"));
         script.extend(self.remake.statements.iter().map(Recorded::to_sql));
+        script.extend(self.remake.lift("force"));
         script.extend(statements(&self.steps));
         if let Some(keys) = &self.keys {
             script.push(keys.lock());
@@ -84,7 +86,7 @@ impl RepairPlan {
         let step = Step::of(object, statements);
         // What is granted may be on a column that is made first.
         let door = object.kind == Kind::RowSecurity
-            || object.kind == Kind::Grant && *change != Change::Missing;
+            || matches!(object.kind, Kind::Grant | Kind::ColumnGrant) && *change != Change::Missing;
         let stands = !homes.contains(object.home.as_str());
         if object.kind == Kind::Name {
             self.doors.insert(0, step);
@@ -236,7 +238,12 @@ fn replace(object: &Fact, found: &str, force: bool) -> Option<Vec<String>> {
     if replaceable(object, found, force) {
         let anew = matches!(
             object.kind,
-            Kind::Index | Kind::Policy | Kind::Trigger | Kind::Grant | Kind::Rule
+            Kind::Index
+                | Kind::Policy
+                | Kind::Trigger
+                | Kind::Grant
+                | Kind::ColumnGrant
+                | Kind::Rule
         );
         let drop = object.drop().filter(|_| anew);
         let create = Some(object.create()).filter(|statement| !statement.is_empty());

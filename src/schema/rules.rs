@@ -48,7 +48,7 @@ const TOLD: Rule = Rule {
 };
 
 /// In the order of [`Kind`]. What a child or a partition has of its own is a fact of its own: so `only`.
-const RULES: [Rule; 38] = [
+const RULES: [Rule; 39] = [
     Rule { make: |f| f.fill("create schema {relation}"), ..TOLD },
     Rule {
         kind: Kind::Extension,
@@ -123,8 +123,10 @@ const RULES: [Rule; 38] = [
         kind: Kind::ColumnOptions,
         name: "column options",
         title: "{relation}.{part}",
-        make: |f| f.fill("alter table only {relation} alter column {part} set ({definition})"),
+        make: sql::column_options,
+        drop: Some(|f| f.fill(sql::RESET_COLUMN)),
         replaced: Acts::Forced,
+        removed: Acts::Forced,
         ..TOLD
     },
     Rule {
@@ -143,10 +145,13 @@ const RULES: [Rule; 38] = [
         ..TOLD
     },
     Rule {
-        kind: Kind::IndexParameters,
-        name: "index parameters",
-        make: |f| f.fill("alter index {relation} set ({definition})"),
+        kind: Kind::IndexParameter,
+        name: "index parameter",
+        title: "{part} of {relation}",
+        make: |f| f.fill("alter index {relation} set ({part} = {definition})"),
+        drop: Some(|f| f.fill("alter index {relation} reset ({part})")),
         replaced: Acts::Forced,
+        removed: Acts::Forced,
         ..TOLD
     },
     Rule {
@@ -218,6 +223,16 @@ const RULES: [Rule; 38] = [
         make: sql::grant,
         // Also what was handed on.
         drop: Some(|f| f.fill("revoke all on {relation} from {part} cascade")),
+        replaced: Acts::Forced,
+        removed: Acts::Forced,
+        ..TOLD
+    },
+    Rule {
+        kind: Kind::ColumnGrant,
+        name: "column grant",
+        title: "{relation} to {part}",
+        make: sql::column_grant,
+        drop: Some(|f| f.fill("revoke all {relation} from {part} cascade")),
         replaced: Acts::Forced,
         removed: Acts::Forced,
         ..TOLD

@@ -86,19 +86,51 @@ pub(super) fn detach(fact: &Fact) -> String {
 }
 
 pub(super) fn grant(fact: &Fact) -> String {
-    const OPTION: &str = " with grant option";
-    let Fact { relation, part, definition, .. } = fact;
-    let (with, without): (Vec<_>, Vec<_>) =
-        definition.split(", ").partition(|privilege| privilege.ends_with(OPTION));
+    let Fact { relation, part, .. } = fact;
+    let (without, with) = privileges(fact);
     let grant = |privileges: Vec<&str>, option: &str| {
-        let list = privileges.join(", ").replace(OPTION, "");
+        let list = privileges.join(", ");
         format!("grant {list} on {relation} to {part}{option}")
     };
     match (without.is_empty(), with.is_empty()) {
         (_, true) => grant(without, ""),
-        (true, _) => grant(with, OPTION),
-        _ => grant(without, "") + ";\n" + &grant(with, OPTION),
+        (true, _) => grant(with, GRANT_OPTION),
+        _ => grant(without, "") + ";\n" + &grant(with, GRANT_OPTION),
     }
+}
+
+/// The column stands between the privilege and its table: one statement a privilege.
+pub(super) fn column_grant(fact: &Fact) -> String {
+    let (without, with) = privileges(fact);
+    let plain = without.into_iter().map(|privilege| (privilege, ""));
+    let passed_on = with.into_iter().map(|privilege| (privilege, GRANT_OPTION));
+    let grant = |(privilege, option)| {
+        fact.fill(&format!("grant {privilege} {{relation}} to {{part}}{option}"))
+    };
+    plain.chain(passed_on).map(grant).collect::<Vec<_>>().join(";\n")
+}
+
+const GRANT_OPTION: &str = " with grant option";
+
+/// Without the right to grant them, and with it. They are single words.
+fn privileges(fact: &Fact) -> (Vec<&str>, Vec<&str>) {
+    let (mut without, mut with) = (Vec::new(), Vec::new());
+    for privilege in fact.definition.split(", ") {
+        match privilege.strip_suffix(GRANT_OPTION) {
+            Some(privilege) => with.push(privilege),
+            None => without.push(privilege),
+        }
+    }
+    (without, with)
+}
+
+/// There are no other options of a column.
+pub(super) const RESET_COLUMN: &str =
+    "alter table only {relation} alter column {part} reset (n_distinct, n_distinct_inherited)";
+
+/// Those that it has, and no more.
+pub(super) fn column_options(fact: &Fact) -> String {
+    fact.fill(RESET_COLUMN) + &fact.fill(", alter column {part} set ({definition})")
 }
 
 pub(super) fn owner_rights(fact: &Fact) -> String {

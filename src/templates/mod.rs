@@ -23,7 +23,7 @@ mod stray;
 mod template;
 mod template_set;
 mod trial;
-mod unidentified;
+mod undeletable;
 mod validation;
 mod worker_role;
 

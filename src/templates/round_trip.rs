@@ -45,7 +45,7 @@ pub(crate) async fn add_echoes(
     client.batch_execute(back).await.map_err(query("take the echo back"))?;
     let back = |text: &str| text.replace(twin.as_str(), scratch.as_str());
     // What is granted by default is no other wording of what the templates grant.
-    let rights = [Kind::Owner, Kind::Grant, Kind::OwnerRights];
+    let rights = [Kind::Owner, Kind::Grant, Kind::ColumnGrant, Kind::OwnerRights];
     let heard = heard.into_iter().filter(|(_, heard)| !rights.contains(&heard.kind));
     let heard: HashMap<Key, String> = heard
         .map(|(_, heard)| heard.map(back, back))

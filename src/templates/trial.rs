@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
 
 use super::apply::{apply, apply_or_take_back, lock_referenced};
 use super::error::{Error, query};
 use super::script::Script;
 use super::stray::Stray;
-use super::{scratch, stray, unidentified};
+use super::{scratch, stray, undeletable};
 use crate::agent::{AgentId, Prefix};
 use crate::schema::AgentsKey;
 
@@ -62,11 +62,20 @@ pub(crate) async fn add_keys(
     }
     let keys = key.places().into_iter().filter_map(|place| AgentsKey::parse(&place.text));
     let tables: Vec<String> = keys.filter_map(|key| key.table()).collect();
-    let tables = tables.join(", ");
-    let mut script =
-        Script::of(format!("set constraints all immediate;\ntruncate table {tables} cascade;\n"));
+    let mut script = Script::of(empty(client, scratch, &tables).await?);
     script.append(key);
     apply_or_take_back(client, &script).await?.map_or(Err(refused), |()| Ok(script))
+}
+
+/// The statements that empty these tables and those that refer to them. What an owner may do is as before in the end.
+async fn empty(client: &Client, scratch: &Prefix, tables: &[String]) -> Result<String, Error> {
+    let sql = include_str!("../../sql/templates/untruncatable.sql");
+    let rows = client.query_typed(sql, &[(&format!("{scratch}_"), Type::TEXT)]).await;
+    let rows = rows.map_err(query("look at what the owner of first rows may do"))?;
+    let statements = |row: &Row| -> (String, String) { (row.get("before"), row.get("after")) };
+    let (before, after) = rows.first().map(statements).unwrap_or_default();
+    let tables = tables.join(", ");
+    Ok(format!("set constraints all immediate;\n{before}truncate table {tables} cascade{after};\n"))
 }
 
 /// Whether all rows are right but for an agent that is not there: those that refer to an agent refer to this one, and the other
@@ -104,7 +113,7 @@ impl Settings {
     pub(crate) async fn read(client: &Client) -> Result<Self, Error> {
         let sql = include_str!("../../sql/templates/settings.sql");
         let rows = client.query_typed(sql, &[]).await.map_err(query("look at the settings"))?;
-        let setting = |row: &tokio_postgres::Row| (row.get(0), (row.get(1), row.get(2)));
+        let setting = |row: &Row| (row.get(0), (row.get(1), row.get(2)));
         Ok(Self(rows.iter().map(setting).collect()))
     }
 
@@ -128,8 +137,8 @@ pub(crate) enum Sought<'a> {
     Stray(&'a Stray, bool),
     /// A table of that name.
     Table(&'a str),
-    /// A table by that name that is published and has nothing to tell its rows by.
-    Unidentified(&'a str),
+    /// A table of that name by which no agent could be deleted.
+    Undeletable(&'a str),
     /// A setting that is not as it was.
     Setting(&'a Settings, &'a str),
 }
@@ -142,8 +151,8 @@ impl Sought<'_> {
                 let (tables, _) = scratch::made(client, scratch).await?;
                 tables.names.iter().any(|made| made == name)
             }
-            Self::Unidentified(name) => {
-                let found = unidentified::find(client, scratch).await?;
+            Self::Undeletable(name) => {
+                let found = undeletable::find(client, scratch).await?;
                 found.is_some_and(|found| found.name == *name)
             }
             Self::Setting(before, name) => Settings::read(client).await?.differs(before, name),

@@ -10,7 +10,7 @@ use super::script::Script;
 use super::template::FOREIGN_KEY;
 use super::template_set::Templates;
 use super::trial::{self, Settings, Sought};
-use super::{exposure, scratch, stray, unidentified};
+use super::{exposure, scratch, stray, undeletable};
 use crate::agent::{AgentId, Prefix, Reference};
 use crate::postgres;
 use crate::sql_text::IndexStatement;
@@ -89,7 +89,7 @@ async fn check(
         trial::require_transaction(client, &begun, FOREIGN_KEY, scratch).await?;
         script.append(key);
         require_own(client, scratch, &script, true).await?;
-        require_identified(client, scratch, &script).await?;
+        require_deletable(client, scratch, &script).await?;
     }
     exposure::check(client, scratch, templates, &script, TRIAL).await.map(drop)
 }
@@ -148,13 +148,13 @@ async fn require_settings(
 }
 
 /// Refuses a table by which no agent could be deleted any more. By then all is published.
-async fn require_identified(
+async fn require_deletable(
     client: &Client,
     scratch: &Prefix,
     script: &Script,
 ) -> Result<(), Error> {
-    let Some(found) = unidentified::find(client, scratch).await? else { return Ok(()) };
-    let sought = Sought::Unidentified(&found.name);
+    let Some(found) = undeletable::find(client, scratch).await? else { return Ok(()) };
+    let sought = Sought::Undeletable(&found.name);
     let at = trial::first(client, scratch, [&Script::default(), script], TRIAL, &sought).await?;
     let reason = found.reason().replace(scratch.as_str(), "{prefix}"); // as the file has it
     Err(Error::Stray { at, reason })

@@ -64,6 +64,21 @@ pub const CONSTRUCTS: &[Construct] = &[
         ..NEW
     },
     Construct {
+        name: "options_extra",
+        drift: "alter table T alter b set (n_distinct = -0.5)",
+        said: "extra column options T.b",
+        mends: Forced,
+        ..NEW
+    },
+    Construct {
+        name: "options_more",
+        more: "alter table T alter b set (n_distinct = -0.5)",
+        drift: "alter table T alter b set (n_distinct_inherited = -0.25)",
+        said: "differs column options T.b",
+        mends: Forced,
+        ..NEW
+    },
+    Construct {
         name: "toast",
         more: "alter table T set (toast.autovacuum_enabled = false, fillfactor = 70)",
         drift: "alter table T reset (toast.autovacuum_enabled)",
@@ -75,7 +90,22 @@ pub const CONSTRUCTS: &[Construct] = &[
         name: "key_parameters",
         more: "alter index T_pkey set (fillfactor = 80)",
         drift: "alter index T_pkey reset (fillfactor)",
-        said: "missing index parameters T_pkey",
+        said: "missing index parameter fillfactor of T_pkey",
+        ..NEW
+    },
+    Construct {
+        name: "key_parameters_extra",
+        drift: "alter index T_pkey set (fillfactor = 80)",
+        said: "extra index parameter fillfactor of T_pkey",
+        mends: Forced,
+        ..NEW
+    },
+    Construct {
+        name: "column_grants",
+        more: "alter table T add column \"g, select\" int;
+               grant select (\"g, select\"), update (\"g, select\", b) on T to service_role",
+        drift: "alter table T drop column \"g, select\"",
+        said: "missing column T.\"g, select\"",
         ..NEW
     },
     Construct {

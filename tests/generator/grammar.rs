@@ -454,6 +454,8 @@ fn grant(set: &mut Set, draw: &mut Draw<'_>) -> Option<String> {
             format!("revoke all on type {own} from public;\ngrant usage on type {own} to {whom}")
         }
         // Whoever may not make a trigger does not make one again: a repair acts as the owner, and names what is left.
+        // A keyed table whose owner may not delete is refused: no agent could be deleted.
+        3 if table.keyed => format!("revoke truncate on {name} from current_user"),
         3 => format!("revoke truncate, delete on {name} from current_user"),
         _ => format!("grant select, insert on {name} to {whom}{option}"),
     })

@@ -51,6 +51,8 @@ select format('constraint %s on %s', k.conname, k.conrelid::regclass),
         'with', case when k.contype <> 'f' then k.conindid::regclass end,
         'part', k.conparentid <> 0)
 from relations c join pg_constraint k on k.conrelid = c.oid
+-- The server keeps a copy for each partition of a table that a key refers to, and does not validate it with the key.
+where not exists (select from pg_constraint p where p.oid = k.conparentid and p.conrelid = k.conrelid)
 union all
 select format('index %s on %s', i.indexrelid::regclass, i.indrelid::regclass),
     to_jsonb(i) - '{indexrelid,indrelid,indkey,indexprs,indpred,indcheckxmin}'::text[]
