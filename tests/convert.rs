@@ -133,6 +133,35 @@ async fn where_the_foreign_key_makes_deletions_impossible_the_check_allows_them(
 }
 
 #[tokio::test]
+async fn a_renamed_table_loses_its_key_and_is_given_none() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let _service = db.service().await;
+    admin.create("agt_x").await;
+    admin.settled().await;
+    let keys = "select conrelid::regclass::text from pg_constraint
+                where contype = 'f' and confrelid = 'public.agents'::regclass
+                  and conrelid::regclass::text ~ 'agt_x_'";
+    admin.run("alter table public.agt_x_customers rename to agt_x_clients").await;
+    assert_eq!(admin.rows(keys).await, ["agt_x_clients"]);
+    let url = db.url(WORKER);
+    let convert = |to| ["agents", "convert", "--reference", to, "--wait"];
+    expect(&ask(&url, &convert("check")).await, 0, &[]);
+    assert_eq!(admin.rows(keys).await, [""; 0]);
+    // Back: the key is the table's, which is not there.
+    expect(&ask(&url, &convert("foreign_key")).await, 1, &[]);
+    assert_eq!(
+        admin.one::<i64>("select count(*) from provisioning.jobs where state = 'dead'").await,
+        1
+    );
+    assert_eq!(admin.rows("select reference from provisioning.agents").await, ["check"]);
+    admin.run("alter table public.agt_x_clients rename to agt_x_customers").await;
+    expect(&ask(&url, &["jobs", "replay", "--all-dead", "--wait"]).await, 0, &[]);
+    assert_eq!(admin.rows(keys).await, ["agt_x_customers"]);
+    sound(&ask(&url, &["agents", "verify", "--full", "--json"]).await, 1);
+}
+
+#[tokio::test]
 async fn what_is_converted_already_or_gone_is_left_as_it_is() {
     let db = Database::new().await;
     let admin = db.admin().await;

@@ -66,6 +66,7 @@ mod public_schema;
 mod queue;
 mod references;
 mod refusals;
+mod renamed;
 mod repair;
 mod repair_tables;
 mod replay;

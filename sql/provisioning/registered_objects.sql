@@ -23,7 +23,10 @@ left join lateral (
     where t.agent_id = a.agent_id
     union all
     select 'type', case when y.oid is not null then format('%I.%I', n.nspname, y.typname) end,
-        y.typname::text, t.type_name, t.type::oid, null, null
+        y.typname::text, t.type_name, t.type::oid, null,
+        concat_ws('; ',
+            case when n.nspname <> 'public' then format('alter type %I.%I set schema public', n.nspname, y.typname) end,
+            format('alter type public.%I rename to %I', y.typname, t.type_name))
     from provisioning.agent_types t
     left join pg_catalog.pg_type y on y.oid = t.type
     left join pg_catalog.pg_namespace n on n.oid = y.typnamespace

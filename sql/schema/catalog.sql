@@ -70,7 +70,8 @@ with tables as materialized (
     union all
     select owner, home, 'sequence ' || relation, relacl, relowner, 's' from sequences
     union all
-    select oid, typname, 'type ' || relation, typacl, typowner, 'T' from types
+    -- Everybody may use one of which nothing is said.
+    select oid, typname, 'type ' || relation, coalesce(typacl, acldefault('T', typowner)), typowner, 'T' from types
     union all
     select attrelid, home, format('(%s) on %s', part, relation), attacl, relowner, 'c'
     from columns where attacl is not null

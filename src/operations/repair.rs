@@ -14,7 +14,7 @@ use crate::postgres::{self, query};
 use crate::provisioning::{self, RegisteredAgent};
 use crate::queue::admin::Followed;
 use crate::queue::{Kind, Work};
-use crate::schema::{Difference, headlines, missing_homes};
+use crate::schema::{Difference, headlines, is_foreign_key, missing_homes};
 use crate::service::Instance;
 use crate::templates::worker_role;
 use crate::worker::Drifted;
@@ -67,7 +67,8 @@ pub(crate) async fn plan(
         let repair = repair.await?;
         let left = repair.left.iter().map(with_way_out).collect();
         let (prefix, id) = (agent.prefix.to_string(), agent.id.0);
-        let looks_again = repair.keys.is_some() || !missing_homes(&drift).is_empty();
+        let is_key = |drift: &Difference| is_foreign_key(&drift.object);
+        let looks_again = drift.iter().any(is_key) || !missing_homes(&drift).is_empty();
         plans.push(Plan { prefix, id, role, statements: repair.script(), looks_again, left });
     }
     tx.rollback().await.map_err(failed)?;

@@ -56,13 +56,14 @@ pub(crate) struct Report {
 }
 
 /// What no comparison looks at.
-const NOT_COMPARED: [&str; 9] = [
+const NOT_COMPARED: [&str; 10] = [
     "rows",
     "sequences with the rows themselves: their number is an estimate",
     "functions that triggers and policies call",
     "publications of all tables, or of all tables in a schema",
     "extended statistics",
     "security labels",
+    "indexes of partitions that belong to an index of the parent, and their names",
     "whether an inheritance child has a column of its own, too",
     "the order of columns: no statement changes it",
     "tablespaces and access methods",
@@ -302,8 +303,10 @@ impl DifferenceReport {
                 (change, definition, found.clone())
             }
             Change::Differs { found } => {
-                let is_told =
-                    matches!(object.kind, Kind::Name | Kind::SequenceName | Kind::Sequence);
+                let is_told = matches!(
+                    object.kind,
+                    Kind::Name | Kind::SequenceName | Kind::Sequence | Kind::Column
+                );
                 by_hand = difference.by_hand().filter(|_| is_told);
                 ("differs", definition, Some(found.clone()))
             }

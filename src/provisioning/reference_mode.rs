@@ -5,7 +5,8 @@ use tokio_postgres::types::Type;
 
 use super::agent_row::is_alive;
 use super::build_spec::BuildSpec;
-use super::error::{Error, query, written};
+use super::error::{Error, Renamed, query, written};
+use super::registry::RegisteredAgent;
 use crate::agent::{Agent, AgentId, Reference};
 use crate::postgres::{LockMode, lock};
 use crate::queue::Outcome;
@@ -34,8 +35,10 @@ pub(crate) async fn convert(
                     *table == key.relation && own.as_deref() == Some(&*key.part)
                 })
             };
-            let wanted = objects.iter().filter(|object| refers_to_agents(object));
-            let missing = wanted.filter(ours).filter(|key| !has(key));
+            let wanted: Vec<&Fact> =
+                objects.iter().filter(|object| refers_to_agents(object)).collect();
+            require_in_place(client, agent, &wanted).await?;
+            let missing = wanted.into_iter().filter(ours).filter(|key| !has(key));
             let (tables, creates): (Vec<_>, Vec<_>) =
                 missing.map(|key| (key.relation.clone(), unchecked(key))).unzip();
             if tie(client, agent.id, to, &tables, &creates).await? {
@@ -46,6 +49,16 @@ pub(crate) async fn convert(
         Reference::Check => untie(client, agent.id).await?,
     };
     Ok(if there { Outcome::Converted } else { Outcome::Superseded })
+}
+
+/// Refuses where one of these tables bears another name, or stands elsewhere: its key would not be made, and nothing would
+/// tell.
+async fn require_in_place(client: &Client, agent: &Agent, keys: &[&Fact]) -> Result<(), Error> {
+    let built = RegisteredAgent::read(client, Some(&[agent.prefix.as_str()])).await?;
+    let displaced = built.into_iter().flat_map(|built| built.displaced);
+    let keyed = displaced.filter(|table| keys.iter().any(|key| key.relation == table.wanted));
+    let keyed: Vec<Renamed> = keyed.map(Renamed::from).collect();
+    if keyed.is_empty() { Ok(()) } else { Err(Error::Renamed(keyed)) }
 }
 
 /// Checks the rows behind the agent's foreign keys to `agents`, as far as that was not done. It locks `agents` against no

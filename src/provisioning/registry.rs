@@ -25,11 +25,11 @@ pub(crate) struct RegisteredAgent {
     pub reference: Reference,
     pub(crate) tables: Vec<u32>,
     pub(crate) types: Vec<u32>,
-    /// Registered tables that bear another name, or stand in another schema.
+    /// Registered tables and types that bear another name, or stand in another schema.
     pub(crate) displaced: Vec<Displaced>,
 }
 
-/// A registered table that was renamed, or moved to another schema.
+/// A registered table or type that was renamed, or moved to another schema.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Displaced {
     /// As the registry has it, bare.

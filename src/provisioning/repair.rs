@@ -284,19 +284,27 @@ fn is_back<'a>(mut homes: impl Iterator<Item = &'a str>, left: &[Difference]) ->
     })
 }
 
-/// Whether something went with an index that was made anew, such as the mark that CLUSTER sorts by it.
+/// Whether something went with an index that was made anew, such as the mark that CLUSTER sorts by it, or rights on columns with
+/// those on their table.
 fn rests_on_replaced(drift: &[Difference], left: &[Difference]) -> bool {
     let is_replaced = |old: &Difference, home: &str| {
         let Difference { object, change } = old;
-        object.kind == Kind::Index
-            && object.home == home
-            && matches!(change, Change::Differs { .. })
+        object.home == home
+            && match change {
+                Change::Differs { .. } => matches!(object.kind, Kind::Index | Kind::Grant),
+                Change::Extra => object.kind == Kind::Grant,
+                Change::Missing | Change::Removed { .. } => false,
+            }
     };
     left.iter().any(|new| {
         let object = &new.object;
         matches!(
             object.kind,
-            Kind::Cluster | Kind::ReplicaIdentity | Kind::IndexStatistics | Kind::Comment
+            Kind::Cluster
+                | Kind::ReplicaIdentity
+                | Kind::IndexStatistics
+                | Kind::Comment
+                | Kind::ColumnGrant
         ) && drift.iter().any(|old| is_replaced(old, &object.home))
             && !drift.iter().any(|old| old.object.is_same(object))
     })

@@ -37,6 +37,8 @@ impl Difference {
     /// What a person can run instead, where one statement does it.
     pub(crate) fn by_hand(&self) -> Option<String> {
         match &self.change {
+            // A table is more than one statement, and an identity goes with its column.
+            Change::Missing if matches!(self.object.kind, Kind::Table | Kind::Identity) => None,
             Change::Missing => Some(self.object.create()),
             Change::Extra => self.object.drop(),
             Change::Differs { found } => {
@@ -52,6 +54,7 @@ impl Difference {
                 simple
                     .filter(|statement| !statement.is_empty())
                     .or_else(|| self.object.owned_again(found))
+                    .or_else(|| self.object.identity_again(found))
             }
             Change::Removed { statement, .. } => statement.clone(),
         }

@@ -25,10 +25,10 @@ pub(crate) fn stand_in<'a>(
 }
 
 /// Gives a missing object's stand-in its name, or its place.
-pub(crate) fn replace(missing: &Fact, old: &Fact, outside: bool) -> String {
+pub(crate) fn replace(missing: &Fact, old: &Fact) -> String {
     let Fact { kind, relation, part, .. } = missing;
     if !is_namesake(missing, old) {
-        return key(missing, Some(&old.part), outside);
+        return key(missing, Some(&old.part));
     }
     let old = &old.part;
     if *kind == Kind::Index {
@@ -44,10 +44,8 @@ pub(crate) fn replace(missing: &Fact, old: &Fact, outside: bool) -> String {
 /// Makes a foreign key, instead of an old one if there is one.
 ///
 /// Rows without a partner are kept, and the key then holds for new rows only; between columns that
-/// cannot refer to each other there is no key. The rows are checked by a function, since row security that is forced on the
-/// owner would hide them from the server's own check. Behind a key to a table `outside` they are checked later, see
-/// [`check`].
-pub(crate) fn key(object: &Fact, old: Option<&str>, outside: bool) -> String {
+/// cannot refer to each other there is no key. The rows are checked by a statement of its own, see [`check`].
+pub(crate) fn key(object: &Fact, old: Option<&str>) -> String {
     let Fact { relation, part, definition, .. } = object;
     let drop = old.map(|old| format!("drop constraint {old}"));
     let old = drop.as_ref().map(|drop| format!("{drop}, ")).unwrap_or_default();
@@ -57,10 +55,8 @@ pub(crate) fn key(object: &Fact, old: Option<&str>, outside: bool) -> String {
         format!("{drop}perform {}", key.add())
     } else if !object.holds_for_rows() {
         make
-    } else if outside {
-        later(&make)
     } else {
-        format!("{}; perform {}", later(&make), validation(object))
+        later(&make)
     };
     format!(
         "do $fix$ begin {make}; exception \
@@ -85,15 +81,24 @@ fn later(make: &str) -> String {
     format!("begin {make} not valid; exception when wrong_object_type then {make}; end")
 }
 
-/// Checks the rows behind a foreign key. It stays as it is where one has no partner.
+const CHECK: &str = "select provisioning.validate_key(";
+
+/// Checks the rows behind a foreign key, by a function, since row security that is forced on the owner would hide them from the
+/// server's own check. The key stays as it is where one has no partner, and there may be no key.
 pub(crate) fn check(key: &Fact) -> String {
-    format!("select {}", validation(key))
+    let literal = |text: &str| text.replace('\'', "''");
+    format!("{CHECK}'{}', '{}')", literal(&key.relation), literal(&key.part))
 }
 
-fn validation(key: &Fact) -> String {
-    let literal = |text: &str| text.replace('\'', "''");
-    let (relation, part) = (literal(&key.relation), literal(&key.part));
-    format!("provisioning.validate_key('{relation}', '{part}')")
+/// Whether a statement does that. Only the owner's own session may: the check runs code of the owner's.
+pub(crate) fn checks(statement: &str) -> bool {
+    statement.starts_with(CHECK)
+}
+
+/// Makes a foreign key to another table of the agent's, and checks its rows.
+pub(crate) fn checked_key(object: &Fact, old: Option<&str>) -> Vec<String> {
+    let check = Some(check(object)).filter(|_| object.holds_for_rows());
+    [key(object, old)].into_iter().chain(check).collect()
 }
 
 /// Whether it is there, and its rows were not checked.

@@ -66,9 +66,10 @@ impl Fact {
         ![NOT_VALID, " NOT ENFORCED"].iter().any(|end| self.definition.ends_with(end))
     }
 
-    /// What orders the making: kinds in turn, and foreign keys after the keys they refer to.
+    /// What orders the making: kinds in turn, and foreign keys after the keys and unique indexes that they refer to.
     pub(crate) fn rank(&self) -> (Kind, bool) {
-        (self.kind, self.definition.starts_with("FOREIGN KEY"))
+        let is_key = self.kind == Kind::Constraint && self.definition.starts_with("FOREIGN KEY");
+        (if is_key { Kind::Index } else { self.kind }, is_key)
     }
 
     /// Whether it cannot be there where that one is not.
@@ -143,6 +144,23 @@ impl Fact {
     pub(super) fn owned_again(&self, found: &str) -> Option<String> {
         let is_parted = self.kind == Kind::Sequence && found == PARTED;
         is_parted.then(|| self.fill("alter sequence {relation} owned by {part}"))
+    }
+
+    /// The statements that make a column count by itself again, if that is what was lost, on from the numbers it has.
+    pub(super) fn identity_again(&self, found: &str) -> Option<String> {
+        const IDENTITY: &str = " as identity";
+        let (head, _) = self.definition.split_once(IDENTITY)?;
+        let how = head.split_once(" generated ").map(|(_, how)| how)?;
+        let is_lost = self.kind == Kind::Column && !found.contains(IDENTITY);
+        let (table, column) =
+            (constant(&self.relation), self.part.trim_matches('"').replace('\'', "''"));
+        let set = format!(
+            "select setval(pg_get_serial_sequence({table}::text, '{column}'), max({{part}})) from {{relation}}"
+        );
+        let add = format!(
+            "alter table {{relation}} alter column {{part}} add generated {how} as identity"
+        );
+        is_lost.then(|| self.fill(&format!("{add}; {set}")))
     }
 
     /// A pattern with this fact's texts in their places.

@@ -64,7 +64,8 @@ pub(crate) struct Keys {
 }
 
 impl RepairPlan {
-    /// As it could be run in psql, each statement without its semicolon.
+    /// As it could be run in psql by a member of the worker's role, each statement without its semicolon: without checks of rows
+    /// behind keys, which only the worker's own session may do.
     pub(crate) fn script(&self) -> Vec<String> {
         let statements = |steps: &[Step]| {
             steps.iter().flat_map(|step| step.statements.clone()).collect::<Vec<_>>()
@@ -78,6 +79,7 @@ impl RepairPlan {
             script.push(keys.lock());
             script.extend(keys.statements.clone());
         }
+        script.retain(|statement| !equivalents::checks(statement));
         script
     }
 
@@ -205,7 +207,10 @@ fn make(
 ) -> Vec<String> {
     let has_new_table = missing.iter().any(|m| m.kind == Kind::Table && m.home == object.home);
     if let Some(old) = stand_in(object, drift, force) {
-        return vec![equivalents::replace(object, old, false)];
+        if is_foreign_key(object) && !is_namesake(object, old) {
+            return equivalents::checked_key(object, Some(&old.part));
+        }
+        return vec![equivalents::replace(object, old)];
     }
     let with_column = || missing.iter().any(|m| m.kind == Kind::Column && object.goes_with(m));
     if matches!(object.kind, Kind::Column | Kind::Default) && has_new_table
@@ -216,12 +221,14 @@ fn make(
         table(object, missing)
     } else if object.kind == Kind::Column {
         column(object, missing)
-    } else if object.kind == Kind::Identity {
-        vec![object.create() + " restart"]
+    } else if object.kind == Kind::Identity
+        && missing.iter().any(|column| column.is_filled_by(object))
+    {
+        Vec::new()
     } else if missing.iter().any(|other| is_check_of_two(object, other)) {
         vec![sql::constraint_of_child(object)]
     } else if is_foreign_key(object) && object.holds_for_rows() {
-        vec![equivalents::key(object, None, false)]
+        equivalents::checked_key(object, None)
     } else {
         own_statements(object, history).unwrap_or_else(|| vec![object.create()])
     }
@@ -250,7 +257,7 @@ fn replace(object: &Fact, found: &str, force: bool) -> Option<Vec<String>> {
         return Some(drop.into_iter().chain(create).collect());
     }
     if force && is_foreign_key(object) {
-        return Some(vec![equivalents::key(object, Some(&object.part), false)]);
+        return Some(equivalents::checked_key(object, Some(&object.part)));
     }
     if force && lacks_not_null(object, found) {
         return Some(vec![equivalents::not_null(object)]);
@@ -285,17 +292,15 @@ enum Tie {
 fn tie(entry: &Difference, drift: &[Difference], missing: &[&Fact], force: bool) -> Tie {
     let key = &entry.object;
     match (&entry.change, stand_in(key, drift, force)) {
-        (Change::Missing, Some(old)) => Tie::Locked(equivalents::replace(key, old, true)),
-        (Change::Missing, None) if force => Tie::Locked(equivalents::key(key, None, true)),
+        (Change::Missing, Some(old)) => Tie::Locked(equivalents::replace(key, old)),
+        (Change::Missing, None) if force => Tie::Locked(equivalents::key(key, None)),
         (Change::Missing | Change::Removed { obstacle: None, .. }, _) => {
             Tie::Locked(equivalents::unchecked(key))
         }
         (Change::Differs { found }, _) if is_unchecked(key, found) => {
             Tie::Free(equivalents::check(key))
         }
-        (Change::Differs { .. }, _) if force => {
-            Tie::Locked(equivalents::key(key, Some(&key.part), true))
-        }
+        (Change::Differs { .. }, _) if force => Tie::Locked(equivalents::key(key, Some(&key.part))),
         (Change::Extra, _) if missing.iter().any(|m| stand_in(m, drift, force) == Some(key)) => {
             Tie::Replaced
         }
@@ -330,7 +335,16 @@ fn with_default(column: &Fact, missing: &[&Fact]) -> String {
     };
     let default = missing.iter().find(same);
     let default = default.map(|default| format!(" default {}", default.definition));
-    column.fill("{part} {definition}") + &default.unwrap_or_default()
+    // Rows that are there draw from it at once, so it begins as it is to go on.
+    let identity =
+        missing.iter().find(|own| own.kind == Kind::Identity && column.is_filled_by(own));
+    let identity =
+        identity.map(|own| own.fill(" as identity (sequence name {relation} {definition})"));
+    let definition = match identity {
+        Some(identity) => column.definition.replacen(" as identity", &identity, 1),
+        None => column.definition.clone(),
+    };
+    format!("{} {definition}{}", column.part, default.unwrap_or_default())
 }
 
 fn owned_by(column: &Fact, missing: &[&Fact]) -> Vec<String> {

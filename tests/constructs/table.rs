@@ -109,6 +109,14 @@ pub const CONSTRUCTS: &[Construct] = &[
         ..NEW
     },
     Construct {
+        name: "column_grants_stay",
+        more: "grant select on T to service_role; grant update (b) on T to service_role",
+        drift: "grant delete on T to service_role",
+        said: "differs grant T to service_role",
+        mends: Forced,
+        ..NEW
+    },
+    Construct {
         name: "owner_rights",
         more: "revoke truncate, delete on T from current_user",
         drift: "grant all on T to agent_provisioner",

@@ -493,7 +493,8 @@ fn storage(set: &mut Set, draw: &mut Draw<'_>) -> Option<String> {
 fn table_options(set: &mut Set, draw: &mut Draw<'_>) -> Option<String> {
     let how = draw.one(&[
         "set (fillfactor = 55)",
-        "set (autovacuum_vacuum_threshold = 7, user_catalog_table = true)",
+        // With user_catalog_table the server rewrites it for no column that comes back.
+        "set (autovacuum_vacuum_threshold = 7, parallel_workers = 2)",
         "set (toast.autovacuum_enabled = false)",
         "set (parallel_workers = 2)",
         "reset (fillfactor)",

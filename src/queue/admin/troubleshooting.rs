@@ -267,8 +267,9 @@ fn by_sqlstate(job: &JobView) -> String {
         ("42P01" | "42703" | "42704", _) if job.is(Kind::Upgrade) => {
             return format!(
                 "A template file needs what the agent lacks; agent-provisioner agents verify {0} says what is \
-                 missing. To bring that back: agent-provisioner jobs cancel {1}, agents repair {0} --wait, \
-                 agents upgrade {0}. If the file is wrong: fix it, and restart the service.",
+                 missing, or renamed. To bring that back: agent-provisioner jobs cancel {1}, agents repair {0} --wait \
+                 (with --force, if a table was renamed), agents upgrade {0}. If the file is wrong: fix it, and restart \
+                 the service.",
                 job.agent_prefix, job.id
             );
         }
@@ -306,7 +307,8 @@ fn in_the_way(job: &JobView, way_out: &WayOut) -> String {
     } else {
         ["are", "were", "they", "them"]
     };
-    let adopt = if way_out.adoptable {
+    // Adopted, an agent would be at a version of which no statement was run for it.
+    let adopt = if way_out.adoptable && !job.is(Kind::Upgrade) {
         format!(
             "If {it} {is} this agent's, `agent-provisioner agents adopt {}` says what it would do, and with --yes takes \
              {them} over, which ends this job too. ",
@@ -480,7 +482,8 @@ mod tests {
             kind.clone_into(&mut job.kind);
             assert!(!next(&job, &found()).contains("agents adopt"), "{kind}");
             let found = WayOut { adoptable: true, ..found() };
-            assert!(next(&job, &found).contains("agents adopt agt_6f78"), "{kind}");
+            let adopts = next(&job, &found).contains("agents adopt agt_6f78");
+            assert_eq!(adopts, kind != "upgrade", "{kind}");
         }
     }
 

@@ -1,0 +1,57 @@
+//! Columns that may have been renamed: one is missing, and its table has another one like it that the templates do not make.
+//! Nobody knows it for sure, so a person decides, and no repair makes an empty column beside the one with the values.
+
+use super::difference::{Change, Difference};
+use super::fact::Fact;
+use super::kind::Kind;
+
+/// Leaves one difference for each such column, which names both ways out. What differs with it by the name alone goes.
+pub(crate) fn tell_renamed_columns(drift: &mut Vec<Difference>) {
+    let mut pairs: Vec<(Fact, Fact)> = Vec::new();
+    for Difference { object, .. } in drift.iter().filter(|it| is_column(it, &Change::Missing)) {
+        let like = drift.iter().filter(|it| is_column(it, &Change::Extra)).map(|it| &it.object);
+        let mut like = like.filter(|extra| {
+            extra.relation == object.relation
+                && object.is(&extra.definition)
+                && !pairs.iter().any(|(_, taken)| taken == *extra)
+        });
+        if let Some(extra) = like.next() {
+            pairs.push((object.clone(), extra.clone()));
+        }
+    }
+    for (column, other) in pairs {
+        drift.retain(|it| it.object == column || !follows(it, &column, &other));
+        if let Some(told) = drift.iter_mut().find(|it| it.object == column) {
+            told.change = Change::Removed {
+                found: None,
+                obstacle: Some(format!(
+                    "column {} is like it, and may be this one renamed. If it is another one: {}",
+                    other.part,
+                    column.create()
+                )),
+                statement: Some(format!(
+                    "alter table {} rename column {} to {}",
+                    column.relation, other.part, column.part
+                )),
+            };
+        }
+    }
+}
+
+fn is_column(difference: &Difference, change: &Change) -> bool {
+    difference.object.kind == Kind::Column && difference.change == *change
+}
+
+/// Whether it is the other column, hangs on one of the two, or differs in no more than their names.
+fn follows(difference: &Difference, column: &Fact, other: &Fact) -> bool {
+    let Difference { object, change } = difference;
+    let hangs_on = |column: &Fact| {
+        object.goes_with(column) || object.kind == Kind::Sequence && column.is_filled_by(object)
+    };
+    match change {
+        Change::Missing => hangs_on(column),
+        Change::Extra => object == other || hangs_on(other),
+        Change::Differs { found } => object.is(&found.replace(&other.part, &column.part)),
+        Change::Removed { .. } => false,
+    }
+}
