@@ -63,6 +63,15 @@ impl Fleet {
         expect(&self.files.ask(&self.db, &args).await, code, &[]);
     }
 
+    /// The dead job, and what its advice says as somebody who owns the schema asks.
+    async fn dead(&self) -> (String, String) {
+        let job = "select id from provisioning.jobs where state = 'dead'";
+        let id = self.root.one::<i64>(job).await.to_string();
+        let mut show = provisioner(&self.db.url(ADMIN));
+        let shown = json(&finish(show.args(["jobs", "show", &id, "--json"])).await);
+        (id, shown.get("next").and_then(Value::as_str).unwrap().to_owned())
+    }
+
     async fn sound(&self) {
         assert_eq!(self.told().await, (Vec::new(), Vec::new()));
     }
@@ -132,12 +141,25 @@ async fn a_renamed_or_moved_type_gets_no_twin_and_its_name_back_when_asked() {
     fleet.root.run("alter type public.agt_x_mood rename to agt_x_feeling").await;
     fleet.root.run("select public.delete_agent(id) from public.agents").await;
     fleet.root.settled().await;
-    let job = "select id from provisioning.jobs where kind = 'deprovision' and state = 'dead'";
-    let id = fleet.root.one::<i64>(job).await.to_string();
-    let shown = json(&fleet.files.ask(&fleet.db, &["jobs", "show", &id, "--json"]).await);
-    let next = shown.get("next").and_then(Value::as_str).unwrap();
+    let (id, next) = fleet.dead().await;
     assert!(next.contains("alter type public.agt_x_feeling rename to agt_x_mood"), "{next}");
     fleet.root.run("alter type public.agt_x_feeling rename to agt_x_mood").await;
+    expect(&fleet.files.ask(&fleet.db, &["jobs", "replay", &id, "--wait"]).await, 0, &[]);
+}
+
+#[tokio::test]
+async fn a_table_that_stands_where_the_worker_may_do_nothing_is_named_with_the_way_back() {
+    let fleet = Fleet::new().await;
+    fleet
+        .root
+        .run("create schema elsewhere; alter table public.agt_x_tags set schema elsewhere")
+        .await;
+    fleet.root.run("select public.delete_agent(id) from public.agents").await;
+    fleet.root.settled().await;
+    let (id, next) = fleet.dead().await;
+    let back = "alter table elsewhere.agt_x_tags set schema public";
+    assert!(next.contains(&format!("{back};")), "{next}");
+    fleet.root.run(back).await;
     expect(&fleet.files.ask(&fleet.db, &["jobs", "replay", &id, "--wait"]).await, 0, &[]);
 }
 
