@@ -205,6 +205,7 @@ declare
     deletion provisioning.jobs;
     leaving record;
     remaining text;
+    business uuid;
     switched_off boolean := false;
 begin
     perform provisioning.require_present();
@@ -241,6 +242,7 @@ begin
                   hint = 'Look for a rule or a trigger on provisioning.agents.';
     end if;
     if leaving.present then
+        select a.business_id into business from public.agents a where a.id = agent;
         delete from public.agents a where a.id = agent;
         if exists (select from provisioning.leaving_agent(agent) l where l.present) then
             raise exception 'DELETE did not delete the row of agent %', agent
@@ -260,9 +262,12 @@ begin
         end if;
     end if;
     if item is not null then
+        if not leaving.present then
+            select d.business_id into business from provisioning.deleted_agents d where d.agent_id = agent;
+        end if;
         update provisioning.trash t
         set owner_known = leaving.known, user_id = leaving.user_id, created_by = leaving.created_by,
-            created_at = leaving.created_at, whatsapp = switched_off
+            created_at = leaving.created_at, business_id = business, whatsapp = switched_off
         where t.id = remove_agent.item and t.agent_id = agent;
         if not found then
             raise exception 'UPDATE did not change the item of agent % in the trash', agent

@@ -29,11 +29,17 @@ declare
         'table provisioning.templates',
         'table provisioning.trash',
         'table provisioning.trash_relations',
+        'table provisioning.unknown_numbers',
         'table provisioning.verified_agents',
         'table provisioning.verify_turn',
         'table public.agents',
+        'table public.business_invitations',
+        'table public.businesses',
+        'table public.meta_apps',
+        'table public.user_businesses',
         'table public.users',
         'table public.whatsapp_configuration',
+        'table public.whatsapp_numbers',
         'table provisioning.displaced_tables',
         'table provisioning.job_waits',
         'sequence provisioning.jobs_id_seq',
@@ -46,17 +52,23 @@ declare
         'sequence provisioning.trash_id_seq',
         'sequence public.agents_id_seq',
         'sequence public.whatsapp_configuration_id_seq',
+        'function provisioning.accept_invitation(uuid)',
         'function provisioning.add_key(jsonb)',
         'function provisioning.agent_state(boolean,boolean,text,text,boolean,boolean)',
         'function provisioning.agent_status(bigint)',
         'function provisioning.begin_deletion(bigint)',
+        'function provisioning.business_of_creator(uuid)',
+        'function provisioning.business_role(uuid)',
         'function provisioning.cancel(bigint[],text,text,boolean)',
         'function provisioning.cancel_earlier(bigint)',
+        'function provisioning.change_member_role(uuid,uuid,text)',
         'function provisioning.claim(text[],integer,integer)',
         'function provisioning.claimable_jobs(text[],integer,integer)',
+        'function provisioning.confirmed_email()',
         'function provisioning.copy_sign_ups()',
         'function provisioning.create_agent_indexes(text)',
         'function provisioning.create_agent_tables(text,bigint)',
+        'function provisioning.create_business(text,text,uuid)',
         'function provisioning.delete_agent(bigint)',
         'function provisioning.differing_instances(bigint,jsonb)',
         'function provisioning.drop_agent_tables(text)',
@@ -72,7 +84,11 @@ declare
         'function provisioning.free_lock_waiters(boolean)',
         'function provisioning.free_name(text,bigint,bigint)',
         'function provisioning.grants_on(oid[])',
+        'function provisioning.guard_app()',
+        'function provisioning.guard_members()',
+        'function provisioning.guard_number()',
         'function provisioning.hold_agent(bigint,text)',
+        'function provisioning.invite_member(uuid,text,uuid,text)',
         'function provisioning.is_admin()',
         'function provisioning.is_backend()',
         'function provisioning.is_current(timestamp with time zone)',
@@ -93,6 +109,7 @@ declare
         'function provisioning.lock_shared(text,text[],text[])',
         'function provisioning.made_here(regclass,oid)',
         'function provisioning.make_key(jsonb)',
+        'function provisioning.my_businesses(text)',
         'function provisioning.next_due(text[],integer)',
         'function provisioning.next_id(bigint,regclass,name)',
         'function provisioning.no_worker(timestamp with time zone)',
@@ -117,6 +134,7 @@ declare
         'function provisioning.refuse_truncate()',
         'function provisioning.register(bigint,text[],text[])',
         'function provisioning.remove_agent(bigint,bigint)',
+        'function provisioning.remove_member(uuid,uuid)',
         'function provisioning.replay(bigint[],text,text[],text,text,boolean,boolean)',
         'function provisioning.requester(text)',
         'function provisioning.requeue_behind_former(bigint,bigint)',
@@ -126,8 +144,12 @@ declare
         'function provisioning.require_plain_key(regclass,smallint[],regclass,smallint[])',
         'function provisioning.require_present()',
         'function provisioning.restore_statement(jsonb)',
+        'function provisioning.role_rank(text)',
+        'function provisioning.role_refusal(uuid,text)',
+        'function provisioning.route_message(text)',
         'function provisioning.settle(bigint,text,double precision)',
         'function provisioning.show_instance(bigint,text,integer,text,jsonb,jsonb,text,text)',
+        'function provisioning.staffed_agent(bigint)',
         'function provisioning.sync_user()',
         'function provisioning.total_orders()',
         'function provisioning.touch_updated_at()',
@@ -138,16 +160,25 @@ declare
         'function provisioning.user_error_message(text,text,text)',
         'function provisioning.user_name(text,jsonb)',
         'function provisioning.validate_key(regclass,text)',
+        'function public.accept_invitation(uuid)',
+        'function public.add_whatsapp_number(uuid,uuid,text,text,text,bigint)',
         'function public.agent_status(bigint)',
-        'function public.create_agent(uuid,character varying,uuid)',
+        'function public.change_member_role(uuid,uuid,text)',
+        'function public.create_agent(uuid,character varying,uuid,uuid)',
         'function public.create_agent_indexes(text)',
         'function public.create_agent_tables(text,bigint)',
+        'function public.create_business(text,text,uuid)',
         'function public.create_whatsapp_config(uuid,character varying,text,text,character varying,character varying)',
         'function public.delete_agent(bigint)',
         'function public.delete_whatsapp_config(uuid)',
         'function public.drop_agent_tables(text)',
         'function public.get_whatsapp_config(uuid)',
+        'function public.invite_member(uuid,text,uuid,text)',
+        'function public.move_agent(bigint,uuid)',
+        'function public.remove_member(uuid,uuid)',
+        'function public.route_message(text)',
         'function public.update_agent_details(bigint,jsonb,jsonb,uuid)',
+        'function public.update_business_settings(uuid,jsonb)',
         'function public.update_whatsapp_config(uuid,character varying,text,text,character varying,character varying,boolean,text)'
     ];
     made_anew constant text[] := string_to_array(nullif(current_setting('provisioning.made_anew', true), ''), chr(10));
@@ -162,10 +193,18 @@ begin
             case when g.is_grantable then ' with grant option' end)
         from (values
             ('public.users', array['id', 'email', 'name', 'role', 'created_at']),
-            ('public.agents', array['id', 'agent_prefix', 'created_at', 'user_id', 'created_by']),
+            ('public.agents', array['id', 'agent_prefix', 'created_at', 'user_id', 'created_by', 'business_id']),
             ('public.whatsapp_configuration', array[
                 'id', 'user_id', 'whatsapp_number', 'api_key', 'webhook_url', 'phone_number_id',
-                'business_account_id', 'is_active', 'verify_token', 'created_at', 'updated_at'])) t (name, columns)
+                'business_account_id', 'is_active', 'verify_token', 'created_at', 'updated_at']),
+            ('public.businesses', array['id', 'name', 'type', 'settings', 'created_at', 'updated_at']),
+            ('public.user_businesses', array['user_id', 'business_id', 'role', 'created_at']),
+            ('public.business_invitations', array[
+                'id', 'business_id', 'role', 'user_id', 'email', 'invited_by', 'created_at', 'expires_at']),
+            ('public.meta_apps', array['id', 'business_id', 'app_id', 'name', 'created_at', 'updated_at']),
+            ('public.whatsapp_numbers', array[
+                'id', 'business_id', 'meta_app_id', 'agent_id', 'phone_number_id', 'business_account_id',
+                'display_number', 'is_active', 'created_at', 'updated_at'])) t (name, columns)
         join pg_catalog.pg_attribute a on a.attrelid = t.name::regclass and a.attnum > 0 and not a.attisdropped
             and a.attname <> all (t.columns)
         cross join lateral (
@@ -204,6 +243,16 @@ begin
             ('table public.users', 'select, insert, update, delete', 'service_role'),
             ('table public.agents', 'select, insert, update, delete', 'service_role'),
             ('table public.whatsapp_configuration', 'select, insert, update, delete', 'service_role'),
+            ('table public.businesses', 'select, update, delete', 'authenticated'),
+            ('table public.user_businesses', 'select', 'authenticated'),
+            ('table public.business_invitations', 'select, delete', 'authenticated'),
+            ('table public.meta_apps', 'select, update, delete', 'authenticated'),
+            ('table public.whatsapp_numbers', 'select, update, delete', 'authenticated'),
+            ('table public.businesses', 'select, insert, update, delete', 'service_role'),
+            ('table public.user_businesses', 'select, insert, update, delete', 'service_role'),
+            ('table public.business_invitations', 'select, insert, update, delete', 'service_role'),
+            ('table public.meta_apps', 'select, insert, update, delete', 'service_role'),
+            ('table public.whatsapp_numbers', 'select, insert, update, delete', 'service_role'),
             ('sequence public.agents_id_seq', 'usage', 'authenticated, service_role'),
             ('sequence public.whatsapp_configuration_id_seq', 'usage', 'authenticated, service_role'),
             -- Show nobody more than the tables do: views with the caller's rights.
@@ -217,10 +266,14 @@ begin
             -- The policies of all tables call these.
             ('routine provisioning.is_admin()', 'execute', 'authenticated'),
             ('routine provisioning.owned_agent(bigint)', 'execute', 'authenticated'),
+            ('routine provisioning.staffed_agent(bigint)', 'execute', 'authenticated'),
+            ('routine provisioning.my_businesses(text)', 'execute', 'authenticated'),
+            ('routine provisioning.confirmed_email()', 'execute', 'authenticated'),
             -- The defaults of serial columns call it.
             ('routine provisioning.next_id(bigint,regclass,name)', 'execute', 'authenticated, service_role'),
             -- The API: the documented functions, and the definers behind them.
-            ('routine public.create_agent(uuid,character varying,uuid)', 'execute', 'authenticated, service_role'),
+            ('routine public.create_agent(uuid,character varying,uuid,uuid)',
+                'execute', 'authenticated, service_role'),
             ('routine public.create_whatsapp_config(uuid,character varying,text,text,character varying,character varying)',
                 'execute', 'authenticated, service_role'),
             ('routine public.get_whatsapp_config(uuid)', 'execute', 'authenticated, service_role'),
@@ -239,7 +292,23 @@ begin
             ('routine provisioning.drop_agent_tables(text)', 'execute', 'authenticated, service_role'),
             ('routine public.drop_agent_tables(text)', 'execute', 'authenticated, service_role'),
             ('routine provisioning.create_agent_indexes(text)', 'execute', 'authenticated, service_role'),
-            ('routine public.create_agent_indexes(text)', 'execute', 'authenticated, service_role')
+            ('routine public.create_agent_indexes(text)', 'execute', 'authenticated, service_role'),
+            ('routine provisioning.create_business(text,text,uuid)', 'execute', 'authenticated, service_role'),
+            ('routine public.create_business(text,text,uuid)', 'execute', 'authenticated, service_role'),
+            ('routine provisioning.invite_member(uuid,text,uuid,text)', 'execute', 'authenticated, service_role'),
+            ('routine public.invite_member(uuid,text,uuid,text)', 'execute', 'authenticated, service_role'),
+            ('routine provisioning.accept_invitation(uuid)', 'execute', 'authenticated, service_role'),
+            ('routine public.accept_invitation(uuid)', 'execute', 'authenticated, service_role'),
+            ('routine provisioning.change_member_role(uuid,uuid,text)', 'execute', 'authenticated, service_role'),
+            ('routine public.change_member_role(uuid,uuid,text)', 'execute', 'authenticated, service_role'),
+            ('routine provisioning.remove_member(uuid,uuid)', 'execute', 'authenticated, service_role'),
+            ('routine public.remove_member(uuid,uuid)', 'execute', 'authenticated, service_role'),
+            ('routine public.add_whatsapp_number(uuid,uuid,text,text,text,bigint)', 'execute', 'authenticated, service_role'),
+            ('routine public.update_business_settings(uuid,jsonb)', 'execute', 'authenticated, service_role'),
+            ('routine public.move_agent(bigint,uuid)', 'execute', 'authenticated, service_role'),
+            -- It tells whose a number is.
+            ('routine provisioning.route_message(text)', 'execute', 'service_role'),
+            ('routine public.route_message(text)', 'execute', 'service_role')
         ) g (target, privileges, roles)
         union all
         -- All columns of ours, but not what the table fills itself: a user who chose the id that comes next would make
@@ -248,7 +317,11 @@ begin
             string_agg(quote_ident(a.attname), ', ' order by a.attnum), t.name)
         from (values
             ('public.users', array['id', 'email', 'name', 'role']),
-            ('public.agents', array['agent_prefix', 'user_id', 'created_by']),
+            ('public.agents', array['agent_prefix', 'user_id', 'created_by', 'business_id']),
+            ('public.meta_apps', array['business_id', 'app_id', 'name']),
+            ('public.whatsapp_numbers', array[
+                'business_id', 'meta_app_id', 'agent_id', 'phone_number_id', 'business_account_id', 'display_number',
+                'is_active']),
             ('public.whatsapp_configuration', array[
                 'user_id', 'whatsapp_number', 'api_key', 'webhook_url', 'phone_number_id', 'business_account_id',
                 'is_active', 'verify_token', 'updated_at'])) t (name, columns)
