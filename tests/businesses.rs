@@ -6,6 +6,7 @@ mod members;
 mod migration;
 mod numbers;
 mod settings;
+mod templates;
 
 use crate::support::{ADA, Admin, BEN, BOSS, Caller, Database, user};
 

@@ -59,7 +59,8 @@ begin
     raise exception 'TRUNCATE of public.agents would delete all agents'
         using errcode = 'object_not_in_prerequisite_state',
               hint = 'To delete agents use DELETE. If you mean it: '
-                  'set provisioning.allow_truncate = on; then TRUNCATE in the same session.';
+                  'set provisioning.allow_truncate = on; then TRUNCATE … CASCADE in the same session. It empties '
+                  'whatsapp_numbers, too.';
 end $$;
 
 -- Before PostgreSQL 18 a trigger that a foreign key's cascade sets off runs with the rights of whoever deletes the agent,

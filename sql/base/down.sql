@@ -61,7 +61,8 @@ begin
         from pg_catalog.pg_proc p
         where p.pronamespace = 'provisioning'::regnamespace and p.proname <> 'objects_of_others'
               and not (built and p.proname in (
-                  'owned_agent', 'staffed_agent', 'is_admin', 'next_id', 'touch_updated_at', 'total_orders'))
+                  'owned_agent', 'staffed_agent', 'is_admin', 'next_id', 'touch_updated_at', 'total_orders',
+                  'check_number', 'note_messages'))
            or p.pronamespace = 'public'::regnamespace and p.prorettype <> 'trigger'::regtype and p.proname in (
                'create_agent', 'update_agent_details', 'delete_agent', 'agent_status',
                'create_whatsapp_config', 'get_whatsapp_config', 'update_whatsapp_config', 'delete_whatsapp_config',
