@@ -72,7 +72,7 @@ async fn down_refuses_to_lose_businesses_unless_it_is_told() {
 }
 
 /// As a database of version 7 has it: else the new schema needs locks that an upgrade does not.
-const CLOSED: &str = "do $$ declare t text; begin
+pub const CLOSED: &str = "do $$ declare t text; begin
     for t in select oid::regclass from pg_class where relkind = 'r' and relnamespace = 'provisioning'::regnamespace
         and relname not in ('migrations', 'repeatables') loop
         execute format('create policy no_api_access on %s for all to authenticated using (false)', t);

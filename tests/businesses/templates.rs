@@ -6,7 +6,7 @@ use super::{FIRST, MEMBERS, MIA, SUE, code, crm};
 use crate::policies::{TABLES, table};
 use crate::support::{ADMIN, Admin, Database, Service, WORKER, ask, expect, finish, provisioner};
 
-const SET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/templates/business");
+pub const SET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/templates/business");
 
 const OURS: &str = "
 public.{agent}_conversations  | status     | id = 1           | (customer_id) values (2)";
@@ -41,7 +41,7 @@ public.{agent}_conversations  select      y-     y-     y-     --     -y     y- 
                               truncate    xx     xx     xx     xx     xx     xx     xx";
 
 /// A command with these templates.
-async fn with_set(db: &Database, role: &str, args: &[&str]) -> std::process::Output {
+pub async fn with_set(db: &Database, role: &str, args: &[&str]) -> std::process::Output {
     finish(provisioner(&db.url(role)).env("PROVISIONER_TEMPLATES", SET).args(args)).await
 }
 
