@@ -44,13 +44,23 @@ begin
     return found_businesses[1];
 end $$;
 
+-- Who is an admin no more leaves the default business: he came into it as an admin, and all agents may be in it.
+create or replace function provisioning.leave_default_business() returns trigger
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    delete from public.user_businesses m
+    where m.user_id = new.id and m.business_id = '00000000-0000-0000-0000-000000000001';
+    return null;
+end $$;
+
 -- After a member was removed or got another role. A business keeps an owner, unless the user himself is gone: nothing
--- may keep somebody from deleting his account. What he has invited others to is his no more.
+-- may keep somebody from deleting his account. Nor may anything keep an admin in the default business. What he has
+-- invited others to is his no more.
 create or replace function provisioning.guard_members() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     delete from public.business_invitations i where i.business_id = old.business_id and i.invited_by = old.user_id;
-    if old.role <> 'owner' then
+    if old.role <> 'owner' or old.business_id = '00000000-0000-0000-0000-000000000001' then
         return null;
     end if;
     -- Of two who remove the last two owners one waits here. A change, and not a lock alone: under repeatable read

@@ -438,12 +438,10 @@ begin
     if found then
         return;
     end if;
-    -- Only one at a time makes the table longer.
-    lock table provisioning.unknown_numbers in share row exclusive mode;
     insert into provisioning.unknown_numbers as u (phone_number_id, messages) values (number, 1)
     on conflict (phone_number_id) do update set messages = u.messages + 1, last_seen_at = now();
     with others as (
-        delete from provisioning.unknown_numbers u
+        delete from provisioning.unknown_numbers u      -- what several put there at once, the next one removes
         where u.phone_number_id in (
             select o.phone_number_id from provisioning.unknown_numbers o where o.phone_number_id <> '*'
             order by o.last_seen_at desc, o.phone_number_id <> number offset known)

@@ -100,6 +100,7 @@ declare
         'function provisioning.key_definition(jsonb)',
         'function provisioning.key_entry(oid)',
         'function provisioning.keys_off(bigint[])',
+        'function provisioning.leave_default_business()',
         'function provisioning.leaving_agent(bigint)',
         'function provisioning.leaving_tables(bigint)',
         'function provisioning.living_agents(bigint[])',

@@ -102,6 +102,10 @@ create or replace trigger touch_updated_at before update on public.whatsapp_numb
 create or replace trigger guard_members after update or delete on public.user_businesses
     for each row execute function provisioning.guard_members();
 
+create or replace trigger leave_default_business after update of role on public.users for each row
+    when (old.role = 'admin' and new.role <> 'admin')
+    execute function provisioning.leave_default_business();
+
 create or replace trigger guard_app before update on public.meta_apps for each row
     when (new.business_id is distinct from old.business_id)
     execute function provisioning.guard_app();

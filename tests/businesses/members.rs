@@ -214,8 +214,10 @@ async fn of_two_who_remove_the_last_two_owners_at_once_one_fails() {
         let db = Database::new().await;
         let admin = db.admin().await;
         admin.populate().await;
-        add(&admin, &ADA, DEFAULT, "owner").await;
-        add(&admin, &DAN, DEFAULT, "owner").await;
+        let business = format!("insert into public.businesses (id, name) values ('{FIRST}', 'x')");
+        admin.run(&business).await;
+        add(&admin, &ADA, FIRST, "owner").await;
+        add(&admin, &DAN, FIRST, "owner").await;
         let (first, second) = (db.admin().await, db.admin().await);
         begin_removal(&first, &ADA, isolation).await;
         second

@@ -40,6 +40,24 @@ async fn up_down_and_up_again_give_the_same_and_admins_own_the_default_business(
     expect(&ask(&db.url(WORKER), &["migrate", "verify"]).await, 0, &[]);
 }
 
+#[tokio::test]
+async fn who_is_an_admin_no_more_owns_nothing_that_he_got_as_one() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let service = db.service().await;
+    admin.populate().await;
+    admin.settled().await;
+    drop(service);
+    admin.fill(&["agt_ada"]).await;
+    expect(&ask(&db.url(ADMIN), &["migrate", "down", "--to", "7"]).await, 0, &["took back 0008"]);
+    expect(&ask(&db.url(ADMIN), &["migrate"]).await, 0, &["applied 0008"]);
+    let read = "select count(*) from public.agt_ada_customers";
+    assert_eq!(admin.ask(&BOSS, read).await.unwrap().rows, ["1"]);
+    admin.run("update public.users set role = 'agent' where name = 'boss'").await;
+    assert_eq!(admin.ask(&BOSS, read).await.unwrap().rows, ["0"]);
+    assert_eq!(admin.one::<i64>("select count(*) from public.user_businesses").await, 0);
+}
+
 /// What `down` would lose.
 const MORE: [&str; 6] = [
     "insert into public.businesses (name) values ('x')",
