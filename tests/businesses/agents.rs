@@ -1,7 +1,7 @@
 //! How an agent comes to its business, and to another one.
 
 use super::{
-    BOSS, DEFAULT, FIRST, MIA, NED, OLE, SECOND, SERVICE, SUE, add, code, crm, done, populate,
+    BOSS, DEFAULT, FAY, FIRST, MIA, NED, OLE, SECOND, SERVICE, SUE, add, code, crm, done, populate,
     succeeds,
 };
 use crate::support::{ADA, ADMIN, Admin, CAT, Caller, DAN, Database, ask, expect};
@@ -169,6 +169,10 @@ async fn a_deleted_agent_leaves_its_number_and_comes_back_to_its_business() {
     let (db, admin) = crm().await;
     let _service = db.service().await;
     admin.settled().await;
+    let status = "select * from public.agent_status(1)";
+    for (who, expected) in [(MIA, ""), (NED, ""), (SUE, ""), (FAY, "42501"), (OLE, "42501")] {
+        assert_eq!(code(&admin, &who, status).await, expected, "{}", who.name);
+    }
     assert!(!succeeds(&admin, &SUE, "delete_agent(1)").await);
     assert!(!succeeds(&admin, &OLE, "delete_agent(1)").await);
     assert!(done(&admin, &NED, "delete_agent(1)").await);
