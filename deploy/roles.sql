@@ -117,7 +117,8 @@ grant execute on function provisioning.note_keys(bigint, oid[]),
 grant execute on function provisioning.objects_of_others(name),
     provisioning.agent_state(boolean, boolean, text, text, boolean, boolean),
     provisioning.no_worker(timestamptz) to agent_provisioner;
-grant execute on function provisioning.touch_updated_at(), provisioning.total_orders()
+grant execute on function provisioning.touch_updated_at(), provisioning.total_orders(), provisioning.check_number(),
+    provisioning.note_messages()
     to agent_provisioner;       -- to create triggers with
 grant execute on function provisioning.next_id(bigint, regclass, name)
     to agent_provisioner;       -- for the rows that templates begin with

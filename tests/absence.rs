@@ -144,7 +144,7 @@ async fn truncate_of_agents_is_refused_and_names_the_ways() {
     let db = Database::new().await;
     let (admin, _service) = crm(&db).await;
     let before = admin.one::<i64>("select count(*) from public.agents").await;
-    for statement in ["truncate public.agents", "truncate public.users cascade"] {
+    for statement in ["truncate public.agents cascade", "truncate public.users cascade"] {
         let refused = admin.answer(statement).await.unwrap_err();
         assert_eq!(refused.code().code(), "55000", "{statement}");
         assert!(refused.hint().unwrap().contains("set provisioning.allow_truncate = on"));
@@ -155,7 +155,7 @@ async fn truncate_of_agents_is_refused_and_names_the_ways() {
         admin.create(prefix).await;
     }
     admin.settled().await;
-    admin.run("set provisioning.allow_truncate = on; truncate public.agents").await;
+    admin.run("set provisioning.allow_truncate = on; truncate public.agents cascade").await;
     admin.holds("select count(*) = 4 from provisioning.jobs where state = 'paused'").await;
     assert_eq!(admin.tables("agt_a").await.len(), 4);
     expect(

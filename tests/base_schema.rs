@@ -80,7 +80,7 @@ const DAMAGE: [(&str, &str, &str); 32] = [
     ("drop view provisioning.job_waits", "missing view provisioning.job_waits", ""),
     ("grant truncate on public.users to anon", "extra grant truncate on public.users to anon", "--force"),
     ("grant select (api_key) on public.whatsapp_configuration to anon", "extra grant select (api_key) on public.whatsapp_configuration to anon", "--force"),
-    ("grant execute on function public.create_agent(uuid, varchar, uuid) to public", "extra grant execute on function public.create_agent(uuid,character varying,uuid) to public", "--force"),
+    ("grant execute on function public.create_agent(uuid, varchar, uuid, uuid) to public", "extra grant execute on function public.create_agent(uuid,character varying,uuid,uuid) to public", "--force"),
     ("grant usage on schema provisioning to authenticated", "extra grant usage on schema provisioning to authenticated", "--force"),
     ("grant select on public.users to authenticated with grant option", "differs grant select on public.users to authenticated", "--force"),
     ("create policy \"every body\" on public.users for select to anon using (true)", "extra policy \"every body\" on public.users", "--force"),

@@ -133,7 +133,7 @@ async fn what_render_prints_runs_in_psql_and_makes_the_same_tables() {
     admin.create("agt_a").await;
     admin.settled().await;
     drop(service);
-    admin.run("alter table public.agents disable trigger user").await;
+    admin.run("alter table public.agents disable trigger user, enable trigger guard_agent").await;
     admin.run("insert into public.agents (id, agent_prefix) values (72, 'agt_b')").await;
     // The service sends the key as a call of a function; whoever runs the statement itself needs this right.
     admin.run("grant references on public.agents to agent_provisioner").await;

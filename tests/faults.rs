@@ -187,7 +187,7 @@ async fn with_the_triggers_disabled_reconcile_finds_what_is_missing_and_what_is_
     let db = Database::new().await;
     let admin = db.admin().await;
     let service = db.service_with(&[("WORKER__RECONCILE_INTERVAL", "100ms")]).await;
-    admin.run("alter table public.agents disable trigger user").await;
+    admin.run("alter table public.agents disable trigger user, enable trigger guard_agent").await;
     admin.create("agt_6f78").await;
     admin.holds("select exists (select from provisioning.agents)").await;
     assert_eq!(admin.tables("agt_6f78").await.len(), 4);

@@ -197,8 +197,7 @@ async fn nobody_proves_an_absence_by_what_was() {
     let worker = Admin(db.connect(WORKER).await);
     let past = "begin isolation level repeatable read; select from public.agents";
     // Without a trace of who asked, as after an accident; and then somebody puts the agent back.
-    let gone =
-        "alter table public.agents disable trigger user; delete from public.agents where id = 1";
+    let gone = "alter table public.agents disable trigger user, enable trigger guard_agent; delete from public.agents where id = 1";
     admin.run(gone).await;
     worker.run(past).await;
     admin.run("insert into public.agents (id, agent_prefix) values (1, 'agt_ada')").await;
@@ -275,7 +274,7 @@ async fn a_worker_without_these_rights_does_all_of_its_work() {
     // What no trigger has reported, reconcile finds.
     admin
         .run(
-            "alter table public.agents disable trigger user;
+            "alter table public.agents disable trigger user, enable trigger guard_agent;
              delete from public.agents where agent_prefix = 'agt_orphan';
              insert into public.agents (agent_prefix) values ('agt_new');
              alter table public.agents enable trigger user",

@@ -20,6 +20,7 @@ create_agent('{ada}', 'agt_x', '{boss}')
 create_agent(null, 'agt_x', '{boss}')
 create_agent('{gone}', 'agt_x', '{boss}')
 create_agent('{dan}', 'agt_x', '{gone}')
+create_agent('{dan}', 'agt_x', '{boss}', '{gone}')
 update_agent_details(1, '{"name":" Ada L. "}')
 update_agent_details(1, '{"name":"Ada L."}', null, '{ada}')
 update_agent_details(1, '{"name":"Ada L."}', null, '{ben}')
@@ -155,16 +156,25 @@ async fn answer(admin: &Admin, caller: &Caller, call: &str, before: &str) -> Str
 
 /// As clients call them by name.
 const SIGNATURES: &str = "
+accept_invitation(invitation_id uuid) TABLE(member jsonb, success boolean, message text)
+add_whatsapp_number(business_id uuid, meta_app_id uuid, phone_number_id text, business_account_id text, display_number text, agent_id bigint) TABLE(number jsonb, success boolean, message text)
 agent_status(agent_id bigint) TABLE(state text, template_version integer, message text)
-create_agent(user_id uuid, agent_prefix character varying, created_by uuid) TABLE(agent jsonb, success boolean, message text)
+change_member_role(business_id uuid, user_id uuid, role text) TABLE(member jsonb, success boolean, message text)
+create_agent(user_id uuid, agent_prefix character varying, created_by uuid, business_id uuid) TABLE(agent jsonb, success boolean, message text)
 create_agent_indexes(prefix text) TABLE(success boolean, message text)
 create_agent_tables(prefix text, agent_id bigint) TABLE(success boolean, message text)
+create_business(name text, type text, owner uuid) TABLE(business jsonb, success boolean, message text)
 create_whatsapp_config(user_id uuid, whatsapp_number character varying, webhook_url text, api_key text, business_account_id character varying, phone_number_id character varying) TABLE(config jsonb, success boolean, message text)
 delete_agent(agent_id bigint) TABLE(success boolean, message text)
 delete_whatsapp_config(user_id uuid) TABLE(success boolean, message text)
 drop_agent_tables(prefix text) TABLE(success boolean, message text)
 get_whatsapp_config(user_id uuid) TABLE(config jsonb, success boolean, message text)
+invite_member(business_id uuid, role text, user_id uuid, email text) TABLE(invitation jsonb, success boolean, message text)
+move_agent(agent_id bigint, business_id uuid) TABLE(agent jsonb, success boolean, message text)
+remove_member(business_id uuid, user_id uuid) TABLE(success boolean, message text)
+route_message(phone_number_id text) TABLE(business_id uuid, whatsapp_number_id uuid, agent_id bigint, agent_prefix text, app_id text, is_active boolean)
 update_agent_details(agent_id bigint, user_updates jsonb, agent_updates jsonb, current_user_id uuid) TABLE(agent jsonb, success boolean, message text)
+update_business_settings(business_id uuid, settings jsonb) TABLE(business jsonb, success boolean, message text)
 update_whatsapp_config(user_id uuid, whatsapp_number character varying, webhook_url text, api_key text, business_account_id character varying, phone_number_id character varying, is_active boolean, verify_token text) TABLE(config jsonb, success boolean, message text)";
 
 #[tokio::test]

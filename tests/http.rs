@@ -85,7 +85,7 @@ async fn the_metrics_move_with_the_jobs() {
              values ('upgrade', 99, 'agt_taken'), ('upgrade', 98, 'agt_other');
              update provisioning.jobs set template_version = 99 where kind = 'upgrade'; -- not this worker's
              update provisioning.jobs set due_at = now() - interval '1 hour' where agent_id = 98;
-             alter table public.agents disable trigger user;
+             alter table public.agents disable trigger user, enable trigger guard_agent;
              insert into public.agents (agent_prefix) values ('agt_unheard')",
         )
         .await;

@@ -18,6 +18,7 @@ mod audit;
 mod auth_users;
 mod base_schema;
 mod boundaries;
+mod businesses;
 mod chaos;
 mod cli;
 mod clock;

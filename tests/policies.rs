@@ -16,8 +16,9 @@ const NOTHING_GRANTED: &str = "
         revoke all on functions from anon, authenticated, service_role;
     alter default privileges for role postgres revoke all on functions from public";
 
-/// Table | column to change | whose row | new row; `{id}` is a user, `{agent}` that user's prefix.
-const TABLES: &str = "
+/// Table | column to change | whose row | new row; `{id}` is a user, `{agent}` that user's prefix, and `{own}` the end of
+/// ids that belong to the agent's business.
+pub const TABLES: &str = "
 public.users                  | name       | id = '{id}'      | (id, name, email) values ('{id}', 'x', 'x@y')
 public.agents                 | created_at | user_id = '{id}' | (agent_prefix, created_by) values ('agt_x', '{id}')
 public.whatsapp_configuration | api_key    | user_id = '{id}' | (user_id, whatsapp_number, webhook_url) values ('{id}', '+1', 'x')
@@ -86,7 +87,7 @@ async fn rows_are_their_owners_whatever_the_project_grants_by_default() {
             admin.populate().await;
             admin.settled().await;
             admin.fill(&["agt_ada", "agt_ben"]).await;
-            let found = table(&admin).await;
+            let found = table(&admin, TABLES, &CALLERS).await;
             assert_eq!(found.trim(), EXPECTED.trim(), "{defaults} built by {login}\n{found}");
             // The same in figures, and complete: nothing is granted that no statement above tries.
             let grants = admin.rows(include_str!("policies/grants.sql")).await.join("\n");
@@ -95,12 +96,13 @@ async fn rows_are_their_owners_whatever_the_project_grants_by_default() {
     }
 }
 
-async fn table(admin: &Admin) -> String {
+/// What each of these callers can do in each of these tables, as [`EXPECTED`] has it.
+pub async fn table(admin: &Admin, tables: &str, callers: &[Caller]) -> String {
     let mut table = " ".repeat(37);
-    for Caller { name, .. } in &CALLERS {
+    for Caller { name, .. } in callers {
         write!(table, " {:>6}", name.trim_end_matches("_role")).unwrap();
     }
-    for line in TABLES.trim().lines() {
+    for line in tables.trim().lines() {
         let mut cells = line.split('|').map(str::trim);
         let [relation, column, row, values] = std::array::from_fn(|_| cells.next().unwrap());
         let verbs = [
@@ -116,7 +118,7 @@ async fn table(admin: &Admin) -> String {
         let mut rows = Vec::new();
         for (verb, sql) in verbs {
             let mut row = String::new();
-            for caller in &CALLERS {
+            for caller in callers {
                 let (ada, ben) = (
                     letter(admin, caller, &sql, &ADA).await,
                     letter(admin, caller, &sql, &BEN).await,
@@ -142,6 +144,8 @@ async fn table(admin: &Admin) -> String {
 
 async fn letter(admin: &Admin, caller: &Caller, sql: &str, whose: &Caller) -> char {
     let sql = sql.replace("{agent}", &format!("agt_{}", whose.name)).replace("{id}", whose.id);
+    // Of the business of that user's agent.
+    let sql = sql.replace("{own}", whose.id.split_at(35).1);
     match admin.ask(caller, &sql).await {
         Ok(answer) if answer.touched > 0 => 'y',
         Ok(_) => '-',

@@ -133,7 +133,7 @@ async fn what_old_clients_ask_for_is_done_by_the_worker() {
         }
     };
 
-    admin.run("alter table public.agents disable trigger user").await;
+    admin.run("alter table public.agents disable trigger user, enable trigger guard_agent").await;
     let id = admin.create("agt_x").await;
     let create = format!("create_agent_tables('agt_x', {id})").leak();
     assert_eq!(call(create).await, "provision|provisioned");

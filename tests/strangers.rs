@@ -70,7 +70,7 @@ async fn what_he_locks_keeps_nobody_from_sweeping_deleting_and_counting() {
     stranger
         .run("select pg_advisory_lock(7018690069354541686), pg_advisory_lock(7018690069353751916)")
         .await;
-    admin.run("alter table public.agents disable trigger user").await;
+    admin.run("alter table public.agents disable trigger user, enable trigger guard_agent").await;
     admin.create("agt_6f78").await;
     let _service = db.service_with(&[("REFERENCE", "check")]).await;
     admin.holds("select exists (select from provisioning.agents)").await;

@@ -459,6 +459,7 @@ fn the_example_begins_with_the_built_in_set() {
     for file in ["0001_crm.sql", "foreign_key.sql"] {
         let text = |directory| crate::deploy::read(&format!("{directory}/{file}"));
         assert_eq!(text("deploy/templates"), text("sql/agent"), "{file}");
+        assert_eq!(text("deploy/templates/business"), text("sql/agent"), "{file}");
     }
 }
 

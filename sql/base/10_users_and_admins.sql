@@ -39,16 +39,23 @@ begin
                    or exists (select from public.users u where u.id = old.user_id)) then
             raise exception 'only an admin may give an agent to another user'
                 using errcode = 'insufficient_privilege';
+        elsif new.business_id is distinct from old.business_id
+              and auth.uid() is not null and not provisioning.is_admin()
+              and not provisioning.my_businesses('owner') @> array[old.business_id, new.business_id] then
+            raise exception 'only an owner of both businesses may move an agent'
+                using errcode = 'insufficient_privilege';
         end if;
     elsif new.agent_prefix !~ '^[a-z][a-z0-9_]{1,19}$' then
         raise exception 'agent_prefix "%" is not valid: it must be 2 to 20 characters of '
             'a-z, 0-9 and _, starting with a letter', new.agent_prefix
             using errcode = 'check_violation';
+    elsif new.business_id is null then
+        new.business_id := provisioning.business_of_creator(coalesce(new.created_by, auth.uid()));
     end if;
     return new;
 end $$;
 
--- The same of id and created_at of all three tables, through the API. Not by privileges: clients send whole rows back.
+-- The same of id and created_at of all shared tables, through the API. Not by privileges: clients send whole rows back.
 create or replace function provisioning.keep_identity() returns trigger
     language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin

@@ -59,11 +59,12 @@ end $$;
 create or replace function provisioning.enqueue_deprovision() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    insert into provisioning.deleted_agents as known (agent_id, agent_prefix, user_id, created_by, created_at)
-    select d.id, d.agent_prefix, d.user_id, d.created_by, d.created_at from deleted d order by d.id
+    insert into provisioning.deleted_agents as known (agent_id, agent_prefix, user_id, created_by, created_at, business_id)
+    select d.id, d.agent_prefix, d.user_id, d.created_by, d.created_at, d.business_id from deleted d order by d.id
     on conflict (agent_id) do update set
         agent_prefix = excluded.agent_prefix, user_id = excluded.user_id,
-        created_by = excluded.created_by, created_at = excluded.created_at, deleted_at = excluded.deleted_at;
+        created_by = excluded.created_by, created_at = excluded.created_at, deleted_at = excluded.deleted_at,
+        business_id = excluded.business_id;
     -- One that reconcile had found is asked for from now on; that approves nothing.
     update provisioning.jobs j set unreported = false
     from deleted d where j.agent_id = d.id and j.kind = 'deprovision' and j.state = 'paused' and j.unreported;

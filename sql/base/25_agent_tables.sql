@@ -1,7 +1,7 @@
 -- What the tables of every agent share.
 
 -- The whole ownership check of an agent's tables: the agent's id if the agent is the user's, or the
--- user an admin; else null. Not a boolean: policies ask whether it "is not null", which the planner
+-- user an admin, or an owner or admin of the agent's business; else null. Not a boolean: policies ask whether it "is not null", which the planner
 -- expects to hold, while of a boolean it expects to lose half of the rows, and sorts what an index
 -- has in order.
 -- A definer, so that it needs no right to read agents and is not subject to the policies there. In
@@ -11,6 +11,27 @@ create or replace function provisioning.owned_agent(agent_id bigint) returns big
     language plpgsql stable parallel safe security definer set search_path = pg_catalog, pg_temp as $$
 begin
     perform from public.agents a where a.id = owned_agent.agent_id and a.user_id = auth.uid();
+    if found or provisioning.is_admin() then
+        return agent_id;
+    end if;
+    perform from public.agents a
+    join public.user_businesses m on m.business_id = a.business_id and m.user_id = auth.uid()
+    where a.id = owned_agent.agent_id and m.role in ('owner', 'admin');
+    if found then
+        return agent_id;
+    end if;
+    return null;
+end $$;
+
+-- The same for whoever works with the agent: all of these, and every other member of its business.
+create or replace function provisioning.staffed_agent(agent_id bigint) returns bigint
+    language plpgsql stable parallel safe security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    perform from public.agents a
+    where a.id = staffed_agent.agent_id
+      and (a.user_id = auth.uid()
+           or exists (select from public.user_businesses m
+                      where m.business_id = a.business_id and m.user_id = auth.uid()));
     if found or provisioning.is_admin() then
         return agent_id;
     end if;
@@ -35,8 +56,8 @@ begin
         raise exception '% fills no column of agent %', sequence, agent_id using errcode = 'insufficient_privilege';
     end if;
     if not coalesce(has_sequence_privilege(caller, sequence, 'usage'), false)
-       and provisioning.owned_agent(agent_id) is null then
-        raise exception 'only the agent''s user and admins may add rows here'
+       and provisioning.staffed_agent(agent_id) is null then
+        raise exception 'only the agent''s user, members of its business and admins may add rows here'
             using errcode = 'insufficient_privilege';
     end if;
     return nextval(sequence);

@@ -89,9 +89,11 @@ end $$;
 -- Agents
 ------------------------------------------------------------------------------------------------
 
--- Admins and the backend only, by the policy on agents. Without a prefix one is drawn.
-create or replace function public.create_agent(user_id uuid, agent_prefix varchar, created_by uuid)
-    returns table (agent jsonb, success boolean, message text)
+-- Admins and the backend only, by the policy on agents. Without a prefix one is drawn. A trigger finds the business where
+-- none is given.
+create or replace function public.create_agent(
+    user_id uuid, agent_prefix varchar, created_by uuid, business_id uuid default null
+) returns table (agent jsonb, success boolean, message text)
     language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
@@ -127,8 +129,8 @@ begin
                 from (select uuid_send(gen_random_uuid()) as bytes) drawn,
                      unnest(array[0, 1, 2, 3, 4, 5, 9, 10]) i;
             end if;
-            insert into public.agents as a (agent_prefix, user_id, created_by)
-            values (prefix, create_agent.user_id, creator)
+            insert into public.agents as a (agent_prefix, user_id, created_by, business_id)
+            values (prefix, create_agent.user_id, creator, create_agent.business_id)
             returning to_jsonb(a) into agent;
             success := true;
             message := format('Agent %s is created; its tables are being built.', prefix);
@@ -146,9 +148,16 @@ begin
                     raise;
                 end if;
             when foreign_key_violation then
-                message := format('there is no user %s', case
-                    when exists (select from public.users u where u.id = create_agent.user_id)
-                    then creator else create_agent.user_id end);
+                get stacked diagnostics violated = constraint_name;
+                message := case
+                    when violated = 'agents_business_id_fkey' then format('there is no business %s', create_agent.business_id)
+                    else format('there is no user %s', case
+                        when exists (select from public.users u where u.id = create_agent.user_id)
+                        then creator else create_agent.user_id end)
+                end;
+                exit;
+            when not_null_violation then
+                message := 'business_id is required: the creator owns or administers none or several';
                 exit;
             when insufficient_privilege then
                 message := 'only an admin may create an agent';
@@ -317,7 +326,8 @@ begin atomic
 end;
 
 -- Asks for the deletion: the worker drops the tables, deletes the row and switches the WhatsApp
--- configuration off in one transaction, in milliseconds. Owner, creator, admins and the backend.
+-- configuration off in one transaction, in milliseconds. Owner, creator, owners and admins of the business, admins and the
+-- backend.
 create or replace function provisioning.delete_agent(agent_id bigint)
     returns table (success boolean, message text)
     language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
@@ -331,8 +341,8 @@ begin
     select a.* into found_agent from public.agents a where a.id = delete_agent.agent_id;
     if found_agent.id is null then
         message := format('there is no agent %s', delete_agent.agent_id);
-    elsif coalesce(signed_in in (found_agent.user_id, found_agent.created_by), false)
-          or provisioning.is_admin() or provisioning.is_backend() then
+    elsif coalesce(signed_in = found_agent.created_by, false)
+          or provisioning.owned_agent(found_agent.id) is not null or provisioning.is_backend() then
         answer := provisioning.enqueue_or_replay('deprovision', found_agent.id, found_agent.agent_prefix,
                                        found_agent.user_id, 'delete_agent');
         success := true;
@@ -346,7 +356,7 @@ begin
             else format('Agent %s and its tables are being deleted.', found_agent.agent_prefix)
         end;
     else
-        message := 'only the agent''s owner, its creator and admins may delete it';
+        message := 'only the agent''s owner, its creator, owners and admins of its business, and admins may delete it';
     end if;
     return next;
 exception when others then
@@ -388,7 +398,7 @@ create or replace function provisioning.agent_state(
     end
 $$;
 
--- How far an agent's tables are, for the owner, admins and the backend: docs/api.md has the states. The message may be shown to anybody of these: no server error is in it. It tells of tables that
+-- How far an agent's tables are, for the owner, members of its business, admins and the backend: docs/api.md has the states. The message may be shown to anybody of these: no server error is in it. It tells of tables that
 -- somebody renamed or moved.
 create or replace function provisioning.agent_status(agent_id bigint)
     returns table (state text, template_version integer, message text)
@@ -414,8 +424,8 @@ begin
     order by j.id desc limit 1;
 
     if not (coalesce(signed_in = case when alive then owner else deletion.user_id end, false)
-            or provisioning.is_admin() or provisioning.is_backend()) then
-        raise exception 'only the agent''s owner and admins may see its state'
+            or provisioning.staffed_agent(agent_status.agent_id) is not null or provisioning.is_backend()) then
+        raise exception 'only the agent''s owner, members of its business and admins may see its state'
             using errcode = 'insufficient_privilege';
     end if;
 

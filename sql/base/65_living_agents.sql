@@ -59,7 +59,8 @@ begin
     raise exception 'TRUNCATE of public.agents would delete all agents'
         using errcode = 'object_not_in_prerequisite_state',
               hint = 'To delete agents use DELETE. If you mean it: '
-                  'set provisioning.allow_truncate = on; then TRUNCATE in the same session.';
+                  'set provisioning.allow_truncate = on; then TRUNCATE … CASCADE in the same session. It empties '
+                  'whatsapp_numbers, too.';
 end $$;
 
 -- Before PostgreSQL 18 a trigger that a foreign key's cascade sets off runs with the rights of whoever deletes the agent,
@@ -205,6 +206,7 @@ declare
     deletion provisioning.jobs;
     leaving record;
     remaining text;
+    business uuid;
     switched_off boolean := false;
 begin
     perform provisioning.require_present();
@@ -241,6 +243,7 @@ begin
                   hint = 'Look for a rule or a trigger on provisioning.agents.';
     end if;
     if leaving.present then
+        select a.business_id into business from public.agents a where a.id = agent;
         delete from public.agents a where a.id = agent;
         if exists (select from provisioning.leaving_agent(agent) l where l.present) then
             raise exception 'DELETE did not delete the row of agent %', agent
@@ -260,9 +263,12 @@ begin
         end if;
     end if;
     if item is not null then
+        if not leaving.present then
+            select d.business_id into business from provisioning.deleted_agents d where d.agent_id = agent;
+        end if;
         update provisioning.trash t
         set owner_known = leaving.known, user_id = leaving.user_id, created_by = leaving.created_by,
-            created_at = leaving.created_at, whatsapp = switched_off
+            created_at = leaving.created_at, business_id = business, whatsapp = switched_off
         where t.id = remove_agent.item and t.agent_id = agent;
         if not found then
             raise exception 'UPDATE did not change the item of agent % in the trash', agent

@@ -21,6 +21,8 @@ begin
             end if;
             lock table public.users, public.agents, public.whatsapp_configuration in access exclusive mode;
             lock table provisioning.jobs in share row exclusive mode;
+            lock table public.businesses, public.user_businesses, public.business_invitations, public.meta_apps,
+                public.whatsapp_numbers in access exclusive mode;
             exit;
         exception when lock_not_available then
             -- `migrate` rolls back, and tries again itself.
@@ -45,6 +47,18 @@ create or replace trigger keep_identity before update on public.agents for each 
     execute function provisioning.keep_identity();
 
 create or replace trigger keep_identity before update on public.whatsapp_configuration for each row
+    when (new.id is distinct from old.id or new.created_at is distinct from old.created_at)
+    execute function provisioning.keep_identity();
+
+create or replace trigger keep_identity before update on public.businesses for each row
+    when (new.id is distinct from old.id or new.created_at is distinct from old.created_at)
+    execute function provisioning.keep_identity();
+
+create or replace trigger keep_identity before update on public.meta_apps for each row
+    when (new.id is distinct from old.id or new.created_at is distinct from old.created_at)
+    execute function provisioning.keep_identity();
+
+create or replace trigger keep_identity before update on public.whatsapp_numbers for each row
     when (new.id is distinct from old.id or new.created_at is distinct from old.created_at)
     execute function provisioning.keep_identity();
 
@@ -75,3 +89,26 @@ create or replace trigger refuse_truncate before truncate on public.agents
 
 create or replace trigger refuse_foreign_code after delete on public.agents
     for each statement execute function provisioning.refuse_foreign_code();
+
+create or replace trigger touch_updated_at before update on public.businesses
+    for each row execute function provisioning.touch_updated_at();
+
+create or replace trigger touch_updated_at before update on public.meta_apps
+    for each row execute function provisioning.touch_updated_at();
+
+create or replace trigger touch_updated_at before update on public.whatsapp_numbers
+    for each row execute function provisioning.touch_updated_at();
+
+create or replace trigger guard_members after update or delete on public.user_businesses
+    for each row execute function provisioning.guard_members();
+
+create or replace trigger leave_default_business after update of role on public.users for each row
+    when (old.role = 'admin' and new.role <> 'admin')
+    execute function provisioning.leave_default_business();
+
+create or replace trigger guard_app before update on public.meta_apps for each row
+    when (new.business_id is distinct from old.business_id)
+    execute function provisioning.guard_app();
+
+create or replace trigger guard_number before insert or update on public.whatsapp_numbers
+    for each row execute function provisioning.guard_number();

@@ -19,8 +19,10 @@ begin
         left join pg_catalog.pg_policy p on p.polrelid = c.oid and p.polname = 'no_api_access'
         where c.relkind in ('r', 'p')
           and (c.relnamespace = 'provisioning'::regnamespace
-               or c.oid in ('public.users'::regclass, 'public.agents'::regclass,
-                            'public.whatsapp_configuration'::regclass))
+               or c.oid in ('public.users'::regclass, 'public.agents'::regclass, 'public.whatsapp_configuration'::regclass,
+                            'public.businesses'::regclass, 'public.user_businesses'::regclass,
+                            'public.business_invitations'::regclass, 'public.meta_apps'::regclass,
+                            'public.whatsapp_numbers'::regclass))
     loop
         if not ours.enabled then
             execute format('alter table %s enable row level security, no force row level security', ours.name);
@@ -52,7 +54,7 @@ create policy users_delete on public.users for delete to authenticated
     using ((select provisioning.is_admin()));
 
 -- agents: everybody signed in reads; creating one builds tables, which is an admin's to decide;
--- the owner, the creator and admins change and delete.
+-- the owner, the creator, owners and admins of its business, and admins change and delete.
 drop policy if exists agents_select on public.agents;
 create policy agents_select on public.agents for select to authenticated
     using ((select auth.uid()) is not null);
@@ -65,10 +67,12 @@ drop policy if exists agents_update on public.agents;
 create policy agents_update on public.agents for update to authenticated
     using (
         user_id = (select auth.uid()) or created_by = (select auth.uid())
+        or business_id = any ((select provisioning.my_businesses('admin'))::uuid[])
         or (select provisioning.is_admin())
     )
     with check (
         user_id = (select auth.uid()) or created_by = (select auth.uid())
+        or business_id = any ((select provisioning.my_businesses('admin'))::uuid[])
         or (select provisioning.is_admin())
     );
 
@@ -76,6 +80,7 @@ drop policy if exists agents_delete on public.agents;
 create policy agents_delete on public.agents for delete to authenticated
     using (
         user_id = (select auth.uid()) or created_by = (select auth.uid())
+        or business_id = any ((select provisioning.my_businesses('admin'))::uuid[])
         or (select provisioning.is_admin())
     );
 
@@ -100,3 +105,72 @@ drop policy if exists whatsapp_configuration_delete on public.whatsapp_configura
 create policy whatsapp_configuration_delete on public.whatsapp_configuration
     for delete to authenticated
     using (user_id = (select auth.uid()) or (select provisioning.is_admin()));
+
+-- businesses: its members read; its owners and admins change; its owners delete. create_business makes one.
+drop policy if exists businesses_select on public.businesses;
+create policy businesses_select on public.businesses for select to authenticated
+    using (id = any ((select provisioning.my_businesses('staff'))::uuid[]) or (select provisioning.is_admin()));
+
+drop policy if exists businesses_update on public.businesses;
+create policy businesses_update on public.businesses for update to authenticated
+    using (id = any ((select provisioning.my_businesses('admin'))::uuid[]) or (select provisioning.is_admin()))
+    with check (id = any ((select provisioning.my_businesses('admin'))::uuid[]) or (select provisioning.is_admin()));
+
+drop policy if exists businesses_delete on public.businesses;
+create policy businesses_delete on public.businesses for delete to authenticated
+    using (id = any ((select provisioning.my_businesses('owner'))::uuid[]) or (select provisioning.is_admin()));
+
+-- user_businesses: members see each other. Functions write.
+drop policy if exists user_businesses_select on public.user_businesses;
+create policy user_businesses_select on public.user_businesses for select to authenticated
+    using (business_id = any ((select provisioning.my_businesses('staff'))::uuid[]) or (select provisioning.is_admin()));
+
+-- business_invitations: the invited, and the owners and admins who may take an invitation back. Functions write.
+drop policy if exists business_invitations_select on public.business_invitations;
+create policy business_invitations_select on public.business_invitations for select to authenticated
+    using (user_id = (select auth.uid()) or email = (select provisioning.confirmed_email())
+           or business_id = any ((select provisioning.my_businesses('admin'))::uuid[]) or (select provisioning.is_admin()));
+
+drop policy if exists business_invitations_delete on public.business_invitations;
+create policy business_invitations_delete on public.business_invitations for delete to authenticated
+    using (user_id = (select auth.uid()) or email = (select provisioning.confirmed_email())
+           or business_id = any ((select provisioning.my_businesses('admin'))::uuid[]) or (select provisioning.is_admin()));
+
+-- meta_apps: owners and admins of their business. Those of the platform belong to no business: all owners and admins read
+-- them, to give numbers to.
+drop policy if exists meta_apps_select on public.meta_apps;
+create policy meta_apps_select on public.meta_apps for select to authenticated
+    using (business_id = any ((select provisioning.my_businesses('admin'))::uuid[])
+           or business_id is null and (select provisioning.my_businesses('admin')) <> '{}'
+           or (select provisioning.is_admin()));
+
+drop policy if exists meta_apps_insert on public.meta_apps;
+create policy meta_apps_insert on public.meta_apps for insert to authenticated
+    with check (business_id = any ((select provisioning.my_businesses('admin'))::uuid[]) or (select provisioning.is_admin()));
+
+drop policy if exists meta_apps_update on public.meta_apps;
+create policy meta_apps_update on public.meta_apps for update to authenticated
+    using (business_id = any ((select provisioning.my_businesses('admin'))::uuid[]) or (select provisioning.is_admin()))
+    with check (business_id = any ((select provisioning.my_businesses('admin'))::uuid[]) or (select provisioning.is_admin()));
+
+drop policy if exists meta_apps_delete on public.meta_apps;
+create policy meta_apps_delete on public.meta_apps for delete to authenticated
+    using (business_id = any ((select provisioning.my_businesses('admin'))::uuid[]) or (select provisioning.is_admin()));
+
+-- whatsapp_numbers: members read; owners and admins of the business do the rest.
+drop policy if exists whatsapp_numbers_select on public.whatsapp_numbers;
+create policy whatsapp_numbers_select on public.whatsapp_numbers for select to authenticated
+    using (business_id = any ((select provisioning.my_businesses('staff'))::uuid[]) or (select provisioning.is_admin()));
+
+drop policy if exists whatsapp_numbers_insert on public.whatsapp_numbers;
+create policy whatsapp_numbers_insert on public.whatsapp_numbers for insert to authenticated
+    with check (business_id = any ((select provisioning.my_businesses('admin'))::uuid[]) or (select provisioning.is_admin()));
+
+drop policy if exists whatsapp_numbers_update on public.whatsapp_numbers;
+create policy whatsapp_numbers_update on public.whatsapp_numbers for update to authenticated
+    using (business_id = any ((select provisioning.my_businesses('admin'))::uuid[]) or (select provisioning.is_admin()))
+    with check (business_id = any ((select provisioning.my_businesses('admin'))::uuid[]) or (select provisioning.is_admin()));
+
+drop policy if exists whatsapp_numbers_delete on public.whatsapp_numbers;
+create policy whatsapp_numbers_delete on public.whatsapp_numbers for delete to authenticated
+    using (business_id = any ((select provisioning.my_businesses('admin'))::uuid[]) or (select provisioning.is_admin()));

@@ -19,7 +19,9 @@ begin
         join pg_catalog.pg_proc f on f.oid = t.tgfoid and f.pronamespace = 'provisioning'::regnamespace
         where not t.tgisinternal
           and (n.nspname = 'provisioning'
-               or n.nspname = 'public' and c.relname in ('users', 'agents', 'whatsapp_configuration'))
+               or n.nspname = 'public' and c.relname in (
+                   'users', 'agents', 'whatsapp_configuration', 'businesses', 'user_businesses', 'meta_apps',
+                   'whatsapp_numbers'))
     loop
         execute ours.statement;
     end loop;
@@ -37,6 +39,11 @@ begin
                   'agents_select', 'agents_insert', 'agents_update', 'agents_delete',
                   'whatsapp_configuration_select', 'whatsapp_configuration_insert',
                   'whatsapp_configuration_update', 'whatsapp_configuration_delete')
+           -- These tables are ours alone.
+           or p.polname ^@ (select c.relname || '_' from pg_catalog.pg_class c where c.oid = p.polrelid)
+              and p.polrelid in (to_regclass('public.businesses'), to_regclass('public.user_businesses'),
+                                 to_regclass('public.business_invitations'), to_regclass('public.meta_apps'),
+                                 to_regclass('public.whatsapp_numbers'))
     loop
         execute ours.statement;
     end loop;
@@ -54,11 +61,14 @@ begin
         from pg_catalog.pg_proc p
         where p.pronamespace = 'provisioning'::regnamespace and p.proname <> 'objects_of_others'
               and not (built and p.proname in (
-                  'owned_agent', 'is_admin', 'next_id', 'touch_updated_at', 'total_orders'))
+                  'owned_agent', 'staffed_agent', 'is_admin', 'next_id', 'touch_updated_at', 'total_orders',
+                  'check_number', 'note_messages'))
            or p.pronamespace = 'public'::regnamespace and p.prorettype <> 'trigger'::regtype and p.proname in (
                'create_agent', 'update_agent_details', 'delete_agent', 'agent_status',
                'create_whatsapp_config', 'get_whatsapp_config', 'update_whatsapp_config', 'delete_whatsapp_config',
-               'create_agent_tables', 'drop_agent_tables', 'create_agent_indexes')
+               'create_agent_tables', 'drop_agent_tables', 'create_agent_indexes',
+               'create_business', 'invite_member', 'accept_invitation', 'change_member_role', 'remove_member',
+               'add_whatsapp_number', 'update_business_settings', 'move_agent', 'route_message')
         order by p.pronamespace <> 'public'::regnamespace
     loop
         execute ours.statement;

@@ -23,7 +23,11 @@ returns table (object text, owner text, fix text)
            or n.nspname = 'public' and c.relname in (
                'users', 'agents', 'whatsapp_configuration', 'agents_id_seq', 'whatsapp_configuration_id_seq',
                'users_role_idx', 'agents_created_by_idx', 'whatsapp_configuration_is_active_idx',
-               'whatsapp_configuration_user_id_is_active_idx')
+               'whatsapp_configuration_user_id_is_active_idx', 'businesses', 'user_businesses', 'business_invitations',
+               'meta_apps', 'whatsapp_numbers', 'agents_business_id_idx', 'user_businesses_business_id_user_id_idx',
+               'business_invitations_user_id_idx', 'business_invitations_email_idx',
+               'business_invitations_invited_by_idx', 'meta_apps_business_id_idx', 'whatsapp_numbers_business_id_idx',
+               'whatsapp_numbers_meta_app_id_idx', 'whatsapp_numbers_agent_id_business_id_idx')
         union all
         select case y.typtype when 'd' then 'domain' else 'type' end, format('public.%I', y.typname), y.typowner
         from pg_type y join pg_namespace n on n.oid = y.typnamespace
@@ -36,7 +40,9 @@ returns table (object text, owner text, fix text)
            or n.nspname = 'public' and p.proname in (
                'create_agent', 'update_agent_details', 'delete_agent', 'agent_status', 'create_agent_tables',
                'drop_agent_tables', 'create_agent_indexes', 'create_whatsapp_config', 'get_whatsapp_config',
-               'update_whatsapp_config', 'delete_whatsapp_config')
+               'update_whatsapp_config', 'delete_whatsapp_config', 'create_business', 'invite_member',
+               'accept_invitation', 'change_member_role', 'remove_member', 'add_whatsapp_number',
+               'update_business_settings', 'move_agent', 'route_message')
     ) o
     join pg_roles r on r.oid = o.owner
     where not r.rolsuper and r.rolname <> objects_of_others.trusted

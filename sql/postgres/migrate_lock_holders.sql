@@ -18,7 +18,9 @@ from (
       and k.database = (select d.oid from pg_catalog.pg_database d where d.datname = current_database())
       and c.relkind in ('r', 'p')
       and (n.nspname = 'provisioning'
-           or n.nspname = 'public' and c.relname in ('users', 'agents', 'whatsapp_configuration')
+           or n.nspname = 'public' and c.relname in (
+               'users', 'agents', 'whatsapp_configuration', 'businesses', 'user_businesses', 'business_invitations',
+               'meta_apps', 'whatsapp_numbers')
            or n.nspname = 'auth' and c.relname = 'users')
 ) l
 left join pg_catalog.pg_stat_activity a on a.pid = l.pid

@@ -1,6 +1,7 @@
 -- Takes an agent out of the trash: its row, registration and WhatsApp configuration are as they were,
 -- and the statements bring the rest back, each table after what moves with it. Its foreign keys are off, which the
 -- registry knows. No row: it is not in the trash any more. A user who is gone, or has another agent by now, is left out.
+-- Of a business that is gone the agent comes into the default business.
 -- $1 number in the trash
 with item as materialized (
     delete from provisioning.trash t where t.id = $1 returning *
@@ -16,9 +17,11 @@ with item as materialized (
     from provisioning.trash_relations r
     where r.trash_id = $1
 ), agent as (
-    insert into public.agents (id, agent_prefix, created_at, user_id, created_by)
-    select i.agent_id, i.agent_prefix, coalesce(i.created_at, i.provisioned_at), u.id, c.id
+    insert into public.agents (id, agent_prefix, created_at, user_id, created_by, business_id)
+    select i.agent_id, i.agent_prefix, coalesce(i.created_at, i.provisioned_at), u.id, c.id,
+        coalesce(b.id, '00000000-0000-0000-0000-000000000001')
     from item i
+    left join public.businesses b on b.id = i.business_id
     left join public.users c on c.id = i.created_by
     left join public.users u on u.id = i.user_id
         and not exists (select from public.agents a where a.user_id = i.user_id)

@@ -24,6 +24,9 @@ pub(super) struct Args {
     /// Who creates it, likewise; else it is the user
     #[arg(long, value_name = "USER")]
     created_by: Option<String>,
+    /// The id of its business; needed where whoever creates it owns or administers none or several, and there are several
+    #[arg(long, value_name = "ID")]
+    business: Option<String>,
     /// Wait until its tables are built
     #[arg(long)]
     wait: bool,
@@ -37,9 +40,10 @@ pub(super) async fn main(
     actor: &Actor,
     instance: &Instance,
 ) -> Result<ExitCode, Error> {
-    let Args { prefix, user, created_by, wait, json } = args;
-    let mut created =
-        create::create(actor, instance, prefix.as_ref(), &user, created_by.as_deref()).await?;
+    let Args { prefix, user, created_by, business, wait, json } = args;
+    let (creator, business) = (created_by.as_deref(), business.as_deref());
+    let created = create::create(actor, instance, prefix.as_ref(), &user, creator, business);
+    let mut created = created.await?;
     if !json {
         let Created { id, prefix, job, .. } = &created;
         let what = match job {

@@ -28,13 +28,14 @@ pub(crate) struct Created {
 }
 
 /// Creates an agent for a user, and has its tables built. Without a prefix one is drawn. Users are named by id or by
-/// e-mail address; who creates the agent is its user where nobody else is named.
+/// e-mail address; who creates the agent is its user where nobody else is named. The business may be left out where only one can be meant.
 pub(crate) async fn create(
     actor: &Actor,
     instance: &Instance,
     prefix: Option<&Prefix>,
     user: &str,
     creator: Option<&str>,
+    business: Option<&str>,
 ) -> Result<Created, Error> {
     let mut client = actor.client(instance).await?;
     let tx = client.transaction().await.map_err(query("begin a transaction"))?;
@@ -45,8 +46,12 @@ pub(crate) async fn create(
     };
     let sql = include_str!("../../sql/operations/create_agent.sql");
     let prefix = prefix.map(Prefix::as_str);
-    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
-        [(&prefix, Type::TEXT), (&user, Type::TEXT), (&creator, Type::TEXT)];
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] = [
+        (&prefix, Type::TEXT),
+        (&user, Type::TEXT),
+        (&creator, Type::TEXT),
+        (&business, Type::TEXT),
+    ];
     let rows = tx.query_typed(sql, &parameters).await.map_err(query(DOING))?;
     let row = accepted(&rows, DOING)?;
     let id: i64 = row.try_get("id").map_err(query(DOING))?;

@@ -294,6 +294,9 @@ async fn take_back(
     let applied = MIGRATIONS.iter().zip(&steps).filter(|(_, step)| step.applied.is_some());
     let mut above = applied.rev().filter(|(migration, _)| migration.version > to).peekable();
     if above.peek().is_some() {
+        if yes {
+            run(&tx, "set local provisioning.lose_rows = 'on'", "begin").await?;
+        }
         run(&tx, DOWN, "take back what the repeatable files made").await?;
         let forget = "delete from provisioning.repeatables";
         run(&tx, forget, "write the ledger").await?;

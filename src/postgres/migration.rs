@@ -29,7 +29,7 @@ macro_rules! migration {
     };
 }
 
-pub(crate) static MIGRATIONS: [Migration; 7] = [
+pub(crate) static MIGRATIONS: [Migration; 8] = [
     migration!(
         1,
         "0001_crm_tables",
@@ -43,6 +43,8 @@ pub(crate) static MIGRATIONS: [Migration; 7] = [
     migration!(5, "0005_trash", "trash", &["provisioning.trash"]),
     migration!(6, "0006_lock_pace", "lock pace", &[]),
     migration!(7, "0007_instances", "instances", &[]),
+    // 0008_businesses.down.sql refuses by itself, unless it is told.
+    migration!(8, "0008_businesses", "businesses", &[]),
 ];
 
 impl Migration {

@@ -24,14 +24,17 @@ macro_rules! repeatable {
     };
 }
 
-pub(crate) static REPEATABLES: [Repeatable; 15] = [
+pub(crate) static REPEATABLES: [Repeatable; 18] = [
     repeatable!("10_users_and_admins", false),
+    repeatable!("15_memberships", false),
     repeatable!("20_queue_triggers", false),
     repeatable!("25_agent_tables", false),
     repeatable!("27_displaced_tables", false),
     repeatable!("30_publications", false),
     repeatable!("35_instances", false),
     repeatable!("40_api", false),
+    repeatable!("45_businesses", false),
+    repeatable!("46_conversations", false),
     repeatable!("50_trash_and_keys", false),
     repeatable!("60_claim", false),
     repeatable!("65_living_agents", false),

@@ -173,7 +173,7 @@ impl Paths {
                       alter default privileges for role postgres in schema public
                           revoke all on sequences from anon, authenticated, service_role";
         let insert = format!(
-            "alter table public.agents disable trigger user;
+            "alter table public.agents disable trigger user, enable trigger guard_agent;
              insert into public.agents (agent_prefix) values ('{OLD}');
              alter table public.agents enable trigger user"
         );

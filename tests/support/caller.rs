@@ -13,7 +13,7 @@ pub struct Caller {
     pub id: &'static str,
 }
 
-const fn user(name: &'static str, id: &'static str) -> Caller {
+pub const fn user(name: &'static str, id: &'static str) -> Caller {
     Caller { name, role: "authenticated", id }
 }
 

@@ -20,7 +20,7 @@ mod wire;
 
 pub use admin::Admin;
 pub use audit::{Audit, Findings};
-pub use caller::{ADA, Answer, BEN, BOSS, CALLERS, CAT, Caller, DAN, begin};
+pub use caller::{ADA, Answer, BEN, BOSS, CALLERS, CAT, Caller, DAN, begin, user};
 pub use clock::Clock;
 pub use command::{ask, expect, finish, json, sound};
 pub use database::{ADMIN, Database, ROLES, Server, WORKER};
