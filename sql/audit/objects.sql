@@ -11,7 +11,9 @@ with members as (
       and not n.nspname ^@ 'pg_' and n.nspname <> 'information_schema'
       and (c.oid, 'pg_catalog.pg_class'::regclass) not in (select objid, classid from members)
 )
-select r.oid, r.name, case when r.of_platform then 'platform' when r.relkind in ('r', 'p') then 'table' else 'view' end as what
+select r.oid, r.name,
+    case when r.of_platform then 'platform' when r.relkind in ('r', 'p') then 'table' when r.relkind = 'v' then 'view'
+         else 'materialized view' end as what
 from relations r
 where not r.of_platform
    or exists (select from pg_catalog.pg_policy p where p.polrelid = r.oid)

@@ -119,6 +119,19 @@ create table if not exists vault.secrets (
 create or replace view vault.decrypted_secrets as
     select id, name, description, secret, secret as decrypted_secret, created_at, updated_at from vault.secrets;
 
+create or replace function vault.create_secret(new_secret text, new_name text default null,
+    new_description text default '', new_key_id uuid default null) returns uuid
+    language sql as $$
+    insert into vault.secrets (secret, name, description) values (new_secret, new_name, new_description) returning id
+$$;
+create or replace function vault.update_secret(secret_id uuid, new_secret text default null, new_name text default null,
+    new_description text default null, new_key_id uuid default null) returns void
+    language sql as $$
+    update vault.secrets set secret = coalesce(new_secret, secret), name = coalesce(new_name, name),
+        description = coalesce(new_description, description)
+    where id = secret_id
+$$;
+
 create schema if not exists supabase_functions;
 create or replace function supabase_functions.http_request() returns trigger
     language plpgsql as $$ begin return coalesce(new, old); end $$;

@@ -12,7 +12,7 @@ use super::order::{refer_to_auth, tables};
 use super::replay::Replay;
 use super::schema_state::SchemaState;
 use crate::postgres::{query, session_settings};
-use crate::schema::{Fact, Key, Kind};
+use crate::schema::{Change, Difference, Fact, Key, Kind};
 use crate::sql_text::{Statement, in_quotes};
 
 /// A definition of a table, and how it looks on the server.
@@ -23,7 +23,38 @@ struct Variant<'a> {
     facts: BTreeMap<Key, Fact>,
 }
 
-/// A finding for each table that files define differently, and the names of these tables, without quotes.
+/// A table that files define differently.
+#[derive(Debug)]
+pub(super) struct Contested {
+    /// The table's qualified name, without quotes.
+    pub(super) name: String,
+    pub(super) finding: Finding,
+    /// Columns, defaults and constraints of the definition that is there.
+    deployed: BTreeMap<Key, Fact>,
+}
+
+impl Contested {
+    /// Whether the database differs from the files in this only since it has another of their definitions. `None` where
+    /// no definition says anything of it.
+    pub(super) fn explains(&self, difference: &Difference) -> Option<bool> {
+        let Difference { object, change } = difference;
+        if !DEFINED.contains(&object.kind) || object.home.replace('"', "") != self.name {
+            return None;
+        }
+        let deployed = self.deployed.get(&object.key());
+        Some(match change {
+            Change::Missing => deployed.is_none(),
+            Change::Extra => deployed.is_some_and(|fact| fact.is(&object.definition)),
+            Change::Differs { found } => deployed.is_some_and(|fact| fact.is(found)),
+            Change::Removed { .. } => false,
+        })
+    }
+}
+
+/// What a definition of a table says.
+const DEFINED: [Kind; 3] = [Kind::Column, Kind::Default, Kind::Constraint];
+
+/// The tables that files define differently.
 ///
 /// `known` is what they are measured by: the database, or what the files made in the end.
 pub(super) async fn conflicts(
@@ -32,10 +63,10 @@ pub(super) async fn conflicts(
     replay: &Replay,
     known: &SchemaState,
     is_live: bool,
-) -> Result<(Vec<Finding>, Vec<String>), Error> {
+) -> Result<Vec<Contested>, Error> {
     let mut all = replay.order.clone();
     all.extend(replay.failures.iter().map(|(index, _)| *index));
-    let (mut findings, mut names) = (Vec::new(), Vec::new());
+    let mut contested = Vec::new();
     for (name, statements) in tables(files, &all) {
         let several: BTreeSet<usize> = statements.iter().map(|(file, _)| *file).collect();
         if several.len() < 2 {
@@ -53,11 +84,12 @@ pub(super) async fn conflicts(
         if differ {
             let there = if is_live { "the database" } else { "the order of the files" };
             let conflict = Conflict { name: &name, variants: &variants, files, known, there };
-            findings.push(conflict.finding());
-            names.push(name);
+            let (finding, best) = (conflict.finding(), conflict.best());
+            let deployed = variants.get(best).map(|it| it.facts.clone()).unwrap_or_default();
+            contested.push(Contested { name, finding, deployed });
         }
     }
-    Ok((findings, names))
+    Ok(contested)
 }
 
 /// The table as one statement alone makes it. Nothing of it stays.
@@ -80,8 +112,7 @@ async fn try_out(
     if made.await.is_ok() {
         client.batch_execute(&session_settings::local()).await.map_err(doing())?;
         facts = SchemaState::read_facts(client).await?;
-        let kept = [Kind::Column, Kind::Default, Kind::Constraint];
-        facts.retain(|key, fact| kept.contains(&key.0) && fact.home.replace('"', "") == name);
+        facts.retain(|key, fact| DEFINED.contains(&key.0) && fact.home.replace('"', "") == name);
     }
     client.batch_execute("rollback").await.map_err(doing())?;
     Ok(facts)
@@ -101,7 +132,7 @@ struct Conflict<'a> {
     variants: &'a [Variant<'a>],
     files: &'a [SqlFile],
     known: &'a SchemaState,
-    /// Whose state that is.
+    /// What `known` is the state of, in words: the database, or the files in their order.
     there: &'static str,
 }
 
@@ -110,7 +141,7 @@ impl Conflict<'_> {
         self.files.get(variant.file).map_or("", |file| file.name.as_str())
     }
 
-    /// `5 of 6`.
+    /// How many of the definition's facts are as it says, such as `5 of 6`.
     fn share(&self, variant: &Variant<'_>) -> String {
         let (same, all) = score(&variant.facts, self.known);
         format!("{same} of {all}")
@@ -148,10 +179,7 @@ impl Conflict<'_> {
             self.share(deployed),
             list.collect::<Vec<_>>().join(", ")
         );
-        let mut fix = vec![format!(
-            "-- keep the definition of {}; remove the other, or make its columns by:",
-            self.file(deployed)
-        )];
+        let mut columns = Vec::new();
         let mut evidence = self.shown(deployed);
         for other in &others {
             evidence.extend(self.shown(other));
@@ -159,8 +187,12 @@ impl Conflict<'_> {
             let added = other.facts.values().filter(|fact| {
                 fact.kind == Kind::Column && !self.known.facts.contains_key(&fact.key())
             });
-            fix.extend(added.map(|fact| fact.create() + ";"));
+            columns.extend(added.map(|fact| fact.create() + ";"));
         }
+        let or = if columns.is_empty() { "" } else { ", or make its columns by:" };
+        let keep =
+            format!("-- keep the definition of {}; remove the other{or}", self.file(deployed));
+        let fix = [vec![keep], columns].concat();
         let place = others.first().and_then(|other| {
             let file = self.files.get(other.file)?;
             Some(Place { file: file.name.clone(), line: other.statement.line })

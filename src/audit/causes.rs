@@ -6,7 +6,7 @@ use super::claims::Claims;
 use super::files::SqlFile;
 use super::finding::Finding;
 use super::replay::{Replay, Whole};
-use crate::sql_text::Reader;
+use crate::sql_text::{Reader, name, tokens};
 
 /// Statements of a file that are told beside the first that the server refuses.
 const MOST: usize = 5;
@@ -15,7 +15,7 @@ const MOST: usize = 5;
 #[derive(Debug)]
 pub(super) struct Faults<'a> {
     files: &'a [SqlFile],
-    /// Those that do not run.
+    /// Numbers of the files that do not run.
     failed: Vec<usize>,
     pub(super) whole: Whole,
     /// What the statements would make that do not run, by file.
@@ -43,22 +43,25 @@ impl<'a> Faults<'a> {
         Self { files, failed, whole, claims }
     }
 
-    /// Leaves out what is no longer found with all statements that run, `with`, or may end with one that does not. Says of
-    /// each what may end it.
+    /// Takes out what is no longer found with all statements that run, `with`, or may end with one that does not. Returns
+    /// each with the file that may end it.
     pub(super) fn without_consequences(
         &self,
         findings: &mut Vec<Finding>,
         with: &HashSet<String>,
-        unchecked: &mut Vec<String>,
-    ) {
-        findings.retain(|finding| {
-            let mut file = self.claimed_by(finding);
+    ) -> Vec<(Finding, &'a SqlFile)> {
+        let mut doubted = Vec::new();
+        for finding in std::mem::take(findings) {
+            let mut file = self.claimed_by(&finding);
             if file.is_none() && !with.contains(&finding.id) {
-                file = self.made_by(finding).or_else(|| self.first());
+                file = self.made_by(&finding).or_else(|| self.first());
             }
-            unchecked.extend(file.map(|file| unproven(finding, file)));
-            file.is_none()
-        });
+            match file {
+                Some(file) => doubted.push((finding, file)),
+                None => findings.push(finding),
+            }
+        }
+        doubted
     }
 
     /// The file of which a statement that does not run would make what the finding misses.
@@ -108,6 +111,7 @@ fn is_of(finding: &Finding, file: &SqlFile) -> bool {
     finding.kind == "file_never_ran" && finding.object == file.name
 }
 
+/// What is not checked of a finding that a file may end.
 pub(super) fn unproven(finding: &Finding, file: &SqlFile) -> String {
     let place = finding.place.as_ref().map(|at| format!("{}:{}: ", at.file, at.line));
     let (place, object, kind) = (place.unwrap_or_default(), &finding.object, finding.kind);
@@ -119,7 +123,7 @@ pub(super) fn unproven(finding: &Finding, file: &SqlFile) -> String {
     format!("{place}{about}: {} may make it otherwise, and did not run", file.name)
 }
 
-/// Ids of findings.
+/// The ids of these findings, to see which of them another audit finds, too.
 pub(super) fn ids(findings: &[Finding]) -> HashSet<String> {
     findings.iter().map(|finding| finding.id.clone()).collect()
 }
@@ -162,6 +166,8 @@ fn cause(findings: &[Finding], of: &Finding, faults: Option<&Faults<'_>>) -> Opt
 struct Object {
     whole: String,
     table: String,
+    /// Columns that it names, of this table.
+    columns: Vec<String>,
     /// What is embedded, such as `orders` of `public.people(orders)`.
     other: BTreeSet<String>,
 }
@@ -171,36 +177,75 @@ impl Object {
         let mut rest = Reader::new(object);
         let path = rest.qualified().unwrap_or_default();
         let table: Vec<&str> = path.iter().take(2).map(String::as_str).collect();
-        let other = rest.list().unwrap_or_default();
+        let list = rest.list().unwrap_or_default();
         let schema = path.first().cloned().unwrap_or_default();
-        let other = other.into_iter().map(|name| format!("{schema}.{name}")).collect();
-        Self { whole: path.join("."), table: table.join("."), other }
+        let other = list.iter().map(|name| format!("{schema}.{name}")).collect();
+        let columns = path.get(2).cloned().into_iter().chain(list).collect();
+        Self { whole: path.join("."), table: table.join("."), columns, other }
     }
 
     /// How surely a difference between files and database is the cause.
     fn is_caused(&self, of: &Finding, by: &Finding) -> u8 {
-        let kinds = ["missing_", "different_", "extra_"];
-        if !kinds.iter().any(|kind| by.kind.starts_with(kind)) {
+        let Some(what) = ["missing_", "different_", "extra_"]
+            .iter()
+            .find_map(|change| by.kind.strip_prefix(change))
+        else {
             return 0;
-        }
+        };
         let there = by.object.replace('"', "");
         let bare = there.split('(').next().unwrap_or_default();
-        let about_columns = ["_column", "_type", "_null", "_default", "unknown_table", "_function"];
-        let about_column = about_columns.iter().any(|end| of.kind.ends_with(end));
+        if there == self.whole || bare == self.whole {
+            return 3;
+        }
+        if there == self.table {
+            return 2 * u8::from(what == "table" || what == "view");
+        }
         let is_on = |table: &String| {
             there.ends_with(&format!(" on {table}"))
                 || there.starts_with(&format!("{table} in "))
-                || there.starts_with(&format!("{table}."))
-                || there.starts_with(&format!("{table}_"))
+                || by.evidence.contains(&format!(" ON {table} "))
         };
-        if there == self.whole || bare == self.whole {
-            3
-        } else if there == self.table {
-            2
-        } else {
-            let touched =
-                is_on(&self.table) || self.other.iter().any(|it| is_on(it) || *it == there);
-            u8::from(touched && !about_column)
-        }
+        let names = |columns: &[String]| {
+            let named: BTreeSet<String> =
+                tokens(&by.evidence).filter_map(|token| name(&token)).collect();
+            columns.iter().all(|column| named.contains(column))
+        };
+        u8::from(match of.kind {
+            "unpublished_table" => what == "publication" && is_on(&self.table),
+            "no_unique_key" | "document_constraint" => {
+                ["constraint", "index"].contains(&what)
+                    && is_on(&self.table)
+                    && names(&self.columns)
+            }
+            "document_foreign_key" => {
+                what == "constraint" && is_on(&self.table) && names(&self.columns)
+            }
+            "unknown_relationship" | "ambiguous_relationship" => {
+                let (mut tables, other) = (self.other.clone(), self.other.contains(&there));
+                tables.insert(self.table.clone());
+                other || what == "constraint" && tables.iter().any(is_on) && self.leads(by)
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether a constraint is a key from one of the tables to another.
+    fn leads(&self, by: &Finding) -> bool {
+        let Some((_, target)) = by.evidence.split_once(" REFERENCES ") else { return false };
+        let target = Reader::new(target).qualified().map(|path| path.join("."));
+        let from = by.object.rsplit_once(" on ").map(|(_, table)| table.replace('"', ""));
+        target.zip(from).is_some_and(|(target, from)| {
+            let is_own = |table: &String| *table == self.table;
+            is_own(&target) && (self.other.contains(&from) || self.names_key(by))
+                || is_own(&from) && (self.other.contains(&target) || self.names_key(by))
+        })
+    }
+
+    /// Whether what is embedded is named after the key or its column.
+    fn names_key(&self, by: &Finding) -> bool {
+        let named: BTreeSet<String> =
+            tokens(&by.evidence).filter_map(|token| name(&token)).collect();
+        let key = by.object.split(" on ").next().unwrap_or_default();
+        self.columns.iter().any(|it| named.contains(it) || it == key)
     }
 }

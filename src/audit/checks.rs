@@ -335,7 +335,7 @@ fn roles(state: &SchemaState) -> Vec<Found> {
     findings
 }
 
-/// Between the dollars.
+/// The body of a function, as the server quotes it.
 fn body(definition: &str) -> &str {
     definition.split_once("$function$").map_or("", |(_, body)| body)
 }

@@ -23,8 +23,38 @@ const BEFORE: [&str; 11] = [
 /// What an element of a table begins with that is no column.
 const NO_COLUMN: [&str; 7] =
     ["constraint", "primary", "unique", "foreign", "check", "exclude", "like"];
-/// Bodies in each other.
+/// How deep bodies of functions may lie in each other.
 const DEEPEST: usize = 4;
+
+/// What is done to a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Touch {
+    Index,
+    Policy,
+    RowSecurity,
+    Constraint,
+    /// Of a column that is there.
+    Column,
+    Publication,
+}
+
+/// What may end a finding of a kind.
+fn touches(kind: &str) -> &'static [Touch] {
+    match kind {
+        "row_security_without_policy" => &[Touch::Policy],
+        "table_without_row_security" => &[Touch::RowSecurity],
+        "unindexed_foreign_key" => &[Touch::Index, Touch::Constraint],
+        "no_unique_key" | "document_constraint" => {
+            &[Touch::Index, Touch::Constraint, Touch::Column]
+        }
+        "document_foreign_key" => &[Touch::Constraint],
+        "unpublished_table" => &[Touch::Publication],
+        "generated_column" | "document_null" | "document_default" | "document_type" => {
+            &[Touch::Column]
+        }
+        _ => &[],
+    }
+}
 
 /// Names that a file makes. Qualified, without quotes.
 #[derive(Debug, Default)]
@@ -33,12 +63,12 @@ pub(super) struct Claims {
     views: BTreeSet<String>,
     functions: BTreeSet<String>,
     types: BTreeSet<String>,
-    /// Each with its table.
+    /// Each column after its table.
     columns: BTreeSet<(String, String)>,
     /// Tables, and those that they refer to.
     keys: BTreeSet<(String, String)>,
-    /// Tables that are changed, or get an index, a policy or a trigger.
-    touched: BTreeSet<String>,
+    /// How tables are changed.
+    touched: BTreeSet<(Touch, String)>,
     /// All strings: a bucket is a row.
     strings: BTreeSet<String>,
 }
@@ -61,19 +91,10 @@ impl Claims {
         match *kind {
             "broken_function" => self.are_missed(message),
             "extra_column" | "different_column" => self.may_make("unknown_column", object),
-            "row_security_without_policy"
-            | "table_without_row_security"
-            | "unindexed_foreign_key"
-            | "no_unique_key"
-            | "generated_column"
-            | "unpublished_table"
-            | "document_constraint"
-            | "document_foreign_key"
-            | "document_null"
-            | "document_default"
-            | "document_type" => table().is_some_and(|path| {
+            _ if !touches(kind).is_empty() => table().is_some_and(|path| {
                 let table: Vec<String> = path.into_iter().take(2).collect();
-                self.touched.contains(&table.join("."))
+                let table = table.join(".");
+                touches(kind).iter().any(|touch| self.touched.contains(&(*touch, table.clone())))
             }),
             _ => self.may_make(kind, object),
         }
@@ -149,7 +170,7 @@ impl Claims {
         }
     }
 
-    /// What follows `create`.
+    /// Notes what a statement makes. `sql` follows `create`.
     fn created(&mut self, sql: &str) {
         let mut rest = Reader::new(sql);
         while rest.peek().is_some_and(|next| BEFORE.iter().any(|word| next.is(word))) {
@@ -162,7 +183,9 @@ impl Claims {
         if what.is("index") || what.is("policy") || what.is("trigger") {
             while rest.next().is_some_and(|next| !next.is("on") && !next.is_mark(';')) {}
             rest.words("only");
-            self.touched.extend(rest.qualified().map(public));
+            let touch = if what.is("index") { Touch::Index } else { Touch::Policy };
+            let table = rest.qualified().filter(|_| !what.is("trigger"));
+            self.touched.extend(table.map(|table| (touch, public(table))));
             return;
         }
         rest.words("if not exists");
@@ -182,21 +205,37 @@ impl Claims {
         }
     }
 
-    /// What follows `alter`.
+    /// Notes what a statement changes. `sql` follows `alter`.
     fn altered(&mut self, sql: &str) {
         let mut rest = Reader::new(sql);
+        if rest.words("publication") {
+            rest.next();
+            let tables = if rest.words("add table") { rest.qualified() } else { None };
+            self.touched.extend(tables.map(|table| (Touch::Publication, public(table))));
+            return;
+        }
         if !rest.words("table") {
             return;
         }
         rest.words("if exists");
         rest.words("only");
         let Some(table) = rest.qualified().map(public) else { return };
-        self.touched.insert(table.clone());
         self.refers(&table, rest.clone());
         while let Some(next) = rest.next().filter(|next| !next.is_mark(';')) {
+            let touch = if next.is("alter") {
+                Some(Touch::Column)
+            } else if next.is("enable") && rest.words("row level security") {
+                Some(Touch::RowSecurity)
+            } else {
+                None
+            };
+            self.touched.extend(touch.map(|touch| (touch, table.clone())));
             if next.is("add") {
                 rest.words("column");
                 rest.words("if not exists");
+                if rest.peek().is_some_and(|it| NO_COLUMN.iter().any(|word| it.is(word))) {
+                    self.touched.insert((Touch::Constraint, table.clone()));
+                }
                 let next = rest.peek().filter(|it| NO_COLUMN.iter().all(|word| !it.is(word)));
                 let column = next.and_then(|it| name(&it));
                 self.columns.extend(column.map(|column| (table.clone(), column)));
@@ -223,7 +262,7 @@ impl Claims {
     }
 }
 
-/// The columns between the brackets.
+/// The names of the columns that `create table` lists between its brackets.
 fn columns(rest: &mut Reader<'_>) -> Vec<String> {
     let mut columns = Vec::new();
     let (mut depth, mut begins) = (0_usize, false);
@@ -247,6 +286,7 @@ fn columns(rest: &mut Reader<'_>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::finding::Severity;
     use super::*;
 
     #[test]
@@ -284,12 +324,18 @@ mod tests {
             ("unknown_function", "public.price", false),
             ("unknown_relationship", "public.x(toys)", true),
             ("unknown_relationship", "app.people(games)", false),
+            ("no_unique_key", "public.rooms (note)", true),
+            ("unindexed_foreign_key", "k on public.rooms", true),
+            ("row_security_without_policy", "public.rooms", false),
+            ("table_without_row_security", "public.rooms", false),
+            ("document_type", "public.rooms.note", false),
             ("unknown_bucket", "bucket avatars", true),
             ("unknown_bucket", "bucket other", false),
             ("generated_column", "public.toys.id", false),
         ];
         for (kind, object, expected) in cases {
-            assert_eq!(claims.may_make(kind, object), expected, "{kind} {object}");
+            let finding = Finding::new(kind, Severity::Error, object, String::new());
+            assert_eq!(claims.may_end(&finding), expected, "{kind} {object}");
         }
     }
 }

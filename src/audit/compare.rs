@@ -2,22 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::bases::Contested;
 use super::definition::Definition;
 use super::finding::{Finding, Severity};
 use super::item::{Component, Item};
 use super::makers::Makers;
-use super::plan::Step;
+use super::plan::{Manual, Step};
+use super::renames::{self, Renamed};
 use super::report::Status;
 use super::schema_state::SchemaState;
 use crate::schema::{Change, Difference, Fact, Key, Kind};
+use crate::sql_text::pasteable;
 
-/// All differences, by object.
+/// The database and the files side by side: all differences, and the objects that they are about.
 #[derive(Debug)]
 pub(super) struct Comparison {
     pub(super) differences: Vec<Difference>,
     items: BTreeMap<Item, State>,
     /// Tables of the database that callers of the API may use, without row security.
     open: BTreeSet<String>,
+    renamed: Vec<Renamed>,
 }
 
 #[derive(Debug, Default)]
@@ -34,7 +38,7 @@ struct State {
 }
 
 impl State {
-    /// Such as `missing`.
+    /// The word for it in the status table, such as `missing`.
     fn word(&self) -> &'static str {
         match (self.in_files, self.in_database) {
             _ if self.differences.is_empty() => "synced",
@@ -68,7 +72,8 @@ impl Comparison {
             let state = items.entry(Item::of(&difference.object)).or_default();
             state.differences.push(place);
         }
-        let mut comparison = Self { differences, items, open: open(found) };
+        let renamed = renames::find(&differences, expected, found);
+        let mut comparison = Self { differences, items, open: open(found), renamed };
         comparison.follow(expected, found);
         comparison
     }
@@ -87,15 +92,24 @@ impl Comparison {
         let (gone_heads, added_heads) = (heads(&gone), heads(&added));
         let mut follows = Vec::new();
         for (item, state) in self.items.iter().filter(|(_, state)| !state.differences.is_empty()) {
+            let own = || state.differences.iter().filter_map(|place| self.differences.get(*place));
+            let renamed = self.renamed.iter().find(|it| it.explains(item, own(), expected, found));
+            if let Some(renamed) = renamed {
+                follows.push((item.clone(), renamed.item()));
+                continue;
+            }
             let causes: Vec<Option<Item>> = state
                 .differences
                 .iter()
                 .filter_map(|place| self.differences.get(*place))
                 .map(|difference| {
                     let (items, heads, needs) = match difference.change {
-                        Change::Missing => (&gone, &gone_heads, &expected.needs),
+                        // As the files make it, what differs cannot be there either.
+                        Change::Missing | Change::Differs { .. } => {
+                            (&gone, &gone_heads, &expected.needs)
+                        }
                         Change::Extra => (&added, &added_heads, &found.needs),
-                        Change::Differs { .. } | Change::Removed { .. } => return None,
+                        Change::Removed { .. } => return None,
                     };
                     cause(&difference.object, item, items, heads, needs)
                 })
@@ -127,7 +141,68 @@ impl Comparison {
         item.clone()
     }
 
-    /// One row for each object.
+    /// The id of the finding that tells of an object.
+    fn id_of(&self, item: &Item) -> String {
+        let kind = match self.items.get(item).map_or("", State::word) {
+            "missing" => item.component.missing(),
+            "extra" => item.component.extra(),
+            _ => item.component.different(),
+        };
+        Finding::new(kind, Severity::Info, &item.object, String::new()).id
+    }
+
+    /// A renamed column needs nothing but its name, and that is a person's to give back.
+    pub(super) fn without_renames(&self, steps: &mut Vec<Step>) {
+        for renamed in &self.renamed {
+            let own = renamed.item();
+            steps.retain(|step| step.item == own || self.headline(&step.item) != own);
+            for step in steps.iter_mut().filter(|step| step.item == own) {
+                renamed.replace(step);
+            }
+        }
+    }
+
+    /// Leaves steps to a person whose differences are not told as findings of their own, and says why. Without those that
+    /// take away what files that never ran may make.
+    pub(super) fn only_what_is_told(
+        &self,
+        steps: Vec<Step>,
+        claimed: &[Definition],
+        doubted: &HashMap<String, String>,
+        contested: &[Contested],
+    ) -> Vec<Step> {
+        let mut kept = Vec::new();
+        for mut step in steps {
+            let item = self.headline(&step.item);
+            let doubted = doubted.get(&self.id_of(&item));
+            let is_extra = self.items.get(&item).is_some_and(|state| state.word() == "extra");
+            if is_extra && (doubted.is_some() || is_claimed(&item, claimed)) {
+                continue;
+            }
+            if let Some(contested) = self.contested(&item, contested) {
+                step.leave_all(&format!(
+                    "Files define table {} differently (conflicting_base). Take one of the definitions out of them first.",
+                    contested.name
+                ));
+            } else if let Some(file) = doubted {
+                step.leave_all(&format!("{file} may make it otherwise, and did not run."));
+            }
+            kept.push(step);
+        }
+        kept
+    }
+
+    /// The table whose other definition makes all the difference of an object.
+    fn contested<'c>(&self, item: &Item, contested: &'c [Contested]) -> Option<&'c Contested> {
+        let state = self.items.get(item)?;
+        contested.iter().find(|contested| {
+            let own = state.differences.iter().filter_map(|place| self.differences.get(*place));
+            let explained: Vec<bool> = own.filter_map(|it| contested.explains(it)).collect();
+            !explained.is_empty() && explained.iter().all(|it| *it)
+        })
+    }
+
+    /// The status table: one row for each object of the files or the database.
     pub(super) fn status(&self) -> Vec<Status> {
         let mut touched: BTreeSet<&str> = BTreeSet::new();
         for (item, state) in &self.items {
@@ -153,12 +228,14 @@ impl Comparison {
     }
 
     /// One finding for each object that is not as it should be, but for what follows from another one, and for what a file
-    /// claims to make that never ran: that is told of the file.
+    /// claims to make that never ran, or for another definition of a contested table: that is told of the file, or of the
+    /// table.
     pub(super) fn findings(
         &self,
         makers: &Makers<'_>,
         steps: &[Step],
         claimed: &[Definition],
+        contested: &[Contested],
     ) -> Vec<Finding> {
         let mut fixes: HashMap<Item, Vec<&Step>> = HashMap::new();
         for step in steps {
@@ -166,7 +243,10 @@ impl Comparison {
         }
         let told = self.items.iter().filter(|(item, state)| {
             let is_claimed = state.word() == "extra" && is_claimed(item, claimed);
-            !state.differences.is_empty() && self.headline(item) == **item && !is_claimed
+            !state.differences.is_empty()
+                && self.headline(item) == **item
+                && !is_claimed
+                && self.contested(item, contested).is_none()
         });
         told.map(|(item, state)| {
             let steps = fixes.get(item).map(Vec::as_slice).unwrap_or_default();
@@ -208,6 +288,9 @@ impl Comparison {
         finding.evidence = evidence.collect::<Vec<_>>().join("\n");
         finding.impact = impact(component, word);
         finding.fix = fix(steps);
+        if let Some(renamed) = self.renamed.iter().find(|it| it.item() == *item) {
+            finding.also(&renamed.evidence());
+        }
         if kind == "extra_table" && self.open.contains(object) {
             finding.severity = Severity::Error;
             finding.impact = "Whoever has the public key reads or writes all of its rows.";
@@ -255,7 +338,8 @@ fn cause(
         return Some(home.clone());
     }
     if own.component == Component::Comment {
-        let target = own.object.split_once(' ').map(|(_, target)| target);
+        let target = own.object.trim_start_matches("materialized ");
+        let target = target.split_once(' ').map(|(_, target)| target);
         return items.iter().find(|item| Some(item.object.as_str()) == target).cloned();
     }
     let needed = needs.get(&fact.key()).into_iter().flatten();
@@ -332,12 +416,20 @@ fn fix(steps: &[&Step]) -> String {
         lines.extend(step.later.iter().map(|statement| format!("{statement};")));
     }
     for step in steps {
-        lines.extend(step.by_hand.iter().map(|statement| commented(statement)));
+        lines.extend(step.by_hand.iter().flat_map(Manual::lines));
     }
     lines.join("\n")
 }
 
-/// A statement as a comment.
+impl Manual {
+    /// As comments: the reason, then the statements.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let statements = self.statements.iter().map(|it| commented(&pasteable(it)));
+        std::iter::once(format!("-- why: {}", self.why)).chain(statements).collect()
+    }
+}
+
+/// A statement with each of its lines as a comment.
 pub(super) fn commented(statement: &str) -> String {
     let lines: Vec<String> = statement.lines().map(|line| format!("-- {line}")).collect();
     lines.join("\n") + ";"

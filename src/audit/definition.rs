@@ -4,7 +4,7 @@ use super::files::SqlFile;
 use crate::schema::{Fact, Kind};
 use crate::sql_text::{self, Reader, Statement, Token};
 
-/// A statement that makes something.
+/// A statement that makes something, and what that is by the words of the statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Definition {
     /// As `create` calls it: `table`, `function`…
@@ -28,7 +28,7 @@ const WHAT: [&str; 11] = [
     "sequence",
     "publication",
 ];
-/// What may stand before it.
+/// Words that may stand between `create` and what it makes.
 const BEFORE: [&str; 9] = [
     "or",
     "replace",

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use tokio_postgres::error::SqlState;
+
 use super::{code, documents, relations};
 use crate::postgres::{self, MigrateError, QueryError, TlsError, UrlError};
 use crate::{dev_server, schema};
@@ -42,6 +44,16 @@ pub enum Error {
         "the database given by --shadow is not empty: it has {0}. Give one that was created for the audit"
     )]
     NotEmpty(String),
+    /// `--shadow` names the database that is compared.
+    #[error(
+        "--shadow names the database that is audited. Give another one there: it has to be empty, and the files run in copies of it"
+    )]
+    ShadowIsDatabase,
+    /// Somebody has locked what has to be read.
+    #[error(
+        "the database cannot be read now, since these are locked: {0}. Run the audit again later"
+    )]
+    Locked(String),
     /// The server refused.
     #[error(transparent)]
     Query(#[from] QueryError),
@@ -63,6 +75,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// The server's code, where the server refused.
+    pub(super) fn code(&self) -> Option<&SqlState> {
+        if let Self::Query(error)
+        | Self::Schema(schema::Error::Query(error))
+        | Self::Relations(relations::Error::Query(error)) = self
+        {
+            return error.code();
+        }
+        None
+    }
+
     /// Whether arguments or files have to change.
     pub(crate) fn is_bad_input(&self) -> bool {
         match self {
@@ -73,12 +96,14 @@ impl Error {
             | Self::Url(_)
             | Self::Tls(_)
             | Self::NotEmpty(_)
+            | Self::ShadowIsDatabase
             | Self::Code(_)
             | Self::Document(_) => true,
             Self::Stopped
             | Self::Connect(_)
             | Self::DevServer(_)
             | Self::Query(_)
+            | Self::Locked(_)
             | Self::Schema(_)
             | Self::Relations(_)
             | Self::Prepare(_) => false,

@@ -12,6 +12,25 @@ use crate::sql_text::in_quotes;
 
 const DOING: &str = "make an extension on the shadow";
 
+/// Extensions that may be left out: nothing breaks but what calls them, and that has stand-ins or is told.
+const HARMLESS: [&str; 15] = [
+    "pg_cron",
+    "pg_net",
+    "pg_graphql",
+    "pg_stat_statements",
+    "pgsodium",
+    "supabase_vault",
+    "plpgsql_check",
+    "pgaudit",
+    "pg_stat_monitor",
+    "hypopg",
+    "index_advisor",
+    "pgjwt",
+    "http",
+    "wrappers",
+    "vector",
+];
+
 /// Makes an extension if it is not there: as `root`, or as the role of the files where these have made something that the
 /// script may find. Otherwise says why it is not there.
 ///
@@ -55,4 +74,26 @@ async fn has_planted(
     let found =
         root.client.query_typed(planted, &[(&name, Type::TEXT), (&schema, Type::TEXT)]).await;
     Ok(found.map_err(query(DOING))?.first().is_some_and(|row| row.get(0)))
+}
+
+/// Whether an extension that is left out takes nothing with it.
+pub(super) fn is_harmless(extension: &str) -> bool {
+    HARMLESS.contains(&extension)
+}
+
+/// Makes what stands in for an extension that is left out, where there is something.
+pub(super) async fn stand_in(
+    root: &Session,
+    name: &str,
+    schema: Option<&str>,
+) -> Result<(), Error> {
+    if !is_harmless(name) {
+        return Ok(());
+    }
+    let schema = in_quotes(schema.unwrap_or("public"));
+    let sql = match name {
+        "vector" => include_str!("../../sql/audit/stub_vector.sql").replace("{schema}", &schema),
+        _ => include_str!("../../sql/audit/stub_extensions.sql").to_owned(),
+    };
+    Ok(root.client.batch_execute(&sql).await.map_err(query("stand in for an extension"))?)
 }

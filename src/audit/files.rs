@@ -18,7 +18,7 @@ const BACK: [&str; 2] = ["down", "rollback"];
 /// Nobody writes a larger one by hand, and a dump of a schema is smaller.
 const LARGEST: u64 = 32 << 20;
 
-/// A file of SQL.
+/// A file of SQL, and what its name says of it.
 #[derive(Debug)]
 pub(super) struct SqlFile {
     /// As the command line names the directory, and the path below it.
@@ -115,7 +115,7 @@ fn direction<'a>(directory: &str, stem: &'a str) -> (&'a str, bool) {
     }
 }
 
-/// What is below directories.
+/// The files below directories, and what of them was not read.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub(super) files: Vec<SqlFile>,

@@ -1,5 +1,7 @@
 //! One thing that is wrong, with what shows it and what ends it.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::Serialize;
 
 use crate::sql_text::checksum;
@@ -75,7 +77,7 @@ impl Finding {
         [object, message, evidence, fix].into_iter().chain(file)
     }
 
-    /// Adds what else shows it.
+    /// Adds something else that shows it, on a line that begins with `also`.
     pub(super) fn also(&mut self, what: &str) {
         self.evidence.push_str("\nalso ");
         self.evidence.push_str(what);
@@ -90,6 +92,47 @@ impl Finding {
     }
 }
 
+/// Gives each finding an id of its own: of several of one kind about one object, all but the first have the message in it.
+/// What says the same twice is one finding.
+pub(super) fn tell_apart(findings: &mut Vec<Finding>) {
+    let mut known: HashMap<String, HashSet<String>> = HashMap::new();
+    let mut apart: Vec<Finding> = Vec::with_capacity(findings.len());
+    for mut finding in std::mem::take(findings) {
+        let messages = known.entry(finding.id.clone()).or_default();
+        let is_first = messages.is_empty();
+        if !messages.insert(finding.message.clone()) {
+            let same = |it: &&mut Finding| it.kind == finding.kind && it.message == finding.message;
+            if let Some(first) = apart.iter_mut().find(same) {
+                first.severity = first.severity.max(finding.severity);
+            }
+            continue;
+        }
+        if !is_first {
+            finding.id = id(finding.kind, &finding.object, &finding.message);
+        }
+        apart.push(finding);
+    }
+    *findings = apart;
+}
+
 fn id(kind: &str, object: &str, file: &str) -> String {
     checksum(&format!("{kind}\0{object}\0{file}")).chars().take(10).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_finding_has_an_id_of_its_own() {
+        let of = |message: &str| {
+            Finding::new("document_type", Severity::Error, "public.a.b", message.to_owned())
+        };
+        let mut findings = vec![of("one"), of("two"), of("one")];
+        tell_apart(&mut findings);
+        let messages: Vec<&str> = findings.iter().map(|it| it.message.as_str()).collect();
+        assert_eq!(messages, ["one", "two"]);
+        assert_eq!(findings[0].id, of("one").id);
+        assert_ne!(findings[0].id, findings[1].id);
+    }
 }

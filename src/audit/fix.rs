@@ -8,7 +8,7 @@ use super::error::Error;
 use super::extension;
 use super::item::{Component, Item};
 use super::live::Live;
-use super::plan::{Step, plan};
+use super::plan::{Manual, Step, plan};
 use super::replay::state;
 use super::schema_state::SchemaState;
 use super::session::Session;
@@ -21,7 +21,7 @@ use crate::sql_text::Reader;
 #[derive(Debug)]
 pub(super) struct Fix {
     pub(super) sql: String,
-    /// One sentence each.
+    /// What is not proven: one sentence each.
     pub(super) unproven: Vec<String>,
 }
 
@@ -35,23 +35,31 @@ pub(super) struct Copy {
     pub(super) state: SchemaState,
 }
 
-/// Makes the database's schema anew from its facts.
+/// Makes the database's schema anew from its facts. `stand_ins` are extensions that the shadow lacks.
 pub(super) async fn rebuild(
     shadow: &mut Shadow,
     live: &Live,
     base: &SchemaState,
+    stand_ins: &[(String, Option<String>)],
 ) -> Result<Copy, Error> {
     let database = shadow.database().await?;
     let (session, root) = (shadow.role_in(&database).await?, shadow.root_in(&database).await?);
+    for (name, schema) in stand_ins {
+        extension::stand_in(&root, name, schema.as_deref()).await?;
+    }
     let missing: Vec<Difference> = live
         .state
         .in_order()
         .into_iter()
         .map(|object| Difference { object, change: Change::Missing })
         .collect();
-    let steps = plan(&missing, &live.state, &live.default_grants);
+    let nothing = SchemaState::default();
+    let steps = plan(&missing, [&live.state, &nothing], &live.default_privileges.grants);
     let mut left = Vec::new();
     session.begin_anew().await?;
+    for lost in &live.lost_publications {
+        run(&session, &format!("drop publication if exists {lost}")).await?;
+    }
     run(&session, "set check_function_bodies = off").await?;
     for step in &steps {
         for statement in step.statements.iter().chain(&step.later) {
@@ -99,7 +107,7 @@ async fn made_as_extension(
     Ok(Some(made.err().map(str::to_owned)))
 }
 
-/// On a copy nobody waits.
+/// The statement without `concurrently`, which no transaction allows. On a copy nobody waits for a lock.
 fn not_concurrently(statement: &str) -> String {
     statement.replacen("INDEX CONCURRENTLY ", "INDEX ", 1).replacen(
         "index concurrently ",
@@ -108,13 +116,15 @@ fn not_concurrently(statement: &str) -> String {
     )
 }
 
-/// Tries all steps on the copy, and leaves out those that the server refuses there.
+/// Tries all steps on the copy, and leaves out those that the server refuses there. `headline` is what an object is told
+/// with.
 pub(super) async fn prove(
     shadow: &Shadow,
     copy: &Copy,
     steps: &[Step],
     expected: &SchemaState,
     base: &SchemaState,
+    headline: impl Fn(&Item) -> Item,
 ) -> Result<Fix, Error> {
     let (session, root) =
         (shadow.role_in(&copy.database).await?, shadow.root_in(&copy.database).await?);
@@ -144,16 +154,18 @@ pub(super) async fn prove(
     after.without(base);
     session.close().await;
     root.close().await;
-    let by_hand: BTreeSet<_> = steps
+    let left = steps
         .iter()
         .enumerate()
-        .filter(|(place, step)| !step.by_hand.is_empty() || refused.contains(place))
-        .map(|(_, step)| step.item.clone())
-        .collect();
+        .filter(|(place, step)| !step.by_hand.is_empty() || refused.contains(place));
+    let by_hand: BTreeSet<Item> = left.map(|(_, step)| headline(&step.item)).collect();
     for difference in schema::compare(&expected.in_order(), &after.in_order()) {
         let item = Item::of(&difference.object);
         let is_extra = difference.change == Change::Extra;
-        if !by_hand.contains(&item) && !is_extra && difference.object.kind != Kind::Extension {
+        let key = difference.object.key();
+        let is_platforms = [Kind::Extension, Kind::PublicationOptions].contains(&key.0);
+        let is_there = key.0 == Kind::Extension || base.facts.contains_key(&key);
+        if !(by_hand.contains(&headline(&item)) || is_extra || is_platforms && is_there) {
             unproven.push(format!(
                 "after the fix {} {} is still not as the files make it",
                 item.component.as_str(),
@@ -164,7 +176,7 @@ pub(super) async fn prove(
     Ok(Fix { sql: script(steps, &refused), unproven })
 }
 
-/// As psql runs it.
+/// The text of the file, as psql runs it.
 fn script(steps: &[Step], refused: &HashSet<usize>) -> String {
     let mut sql =
         "-- What brings the database to what the files make, by `agent-provisioner audit --fix`.\n\
@@ -200,14 +212,16 @@ fn script(steps: &[Step], refused: &HashSet<usize>) -> String {
         }
     }
     if steps.iter().any(|step| !step.by_hand.is_empty()) {
-        sql.push_str("\n-- These could lose rows or rights, or what nobody has written down. Decide on each of them.\n");
+        sql.push_str("\n-- These could lose something. Decide on each of them.\n");
         for step in steps.iter().filter(|step| !step.by_hand.is_empty()) {
-            add(&mut sql, step, &step.by_hand, commented);
+            add(&mut sql, step, &[], commented);
+            sql.extend(step.by_hand.iter().flat_map(Manual::lines).map(|line| line + "\n"));
         }
     }
     sql
 }
 
+/// Writes what a step is about, and these statements of it.
 fn add(sql: &mut String, step: &Step, statements: &[String], write: impl Fn(&str) -> String) {
     // Writing to a String cannot fail.
     let _ok = write!(
@@ -234,23 +248,4 @@ pub(super) fn rewritten(copy: &Copy, live: &SchemaState) -> BTreeMap<Key, String
         }
     }
     rewritten
-}
-
-/// What new objects of the role that runs the files get by themselves.
-pub(super) async fn default_privileges(shadow: &Shadow, live: &Live) -> Result<(), Error> {
-    let owner = &shadow.owner;
-    let roles = "anon, authenticated, service_role";
-    let mut sql = String::new();
-    for kind in ["tables", "sequences", "functions"] {
-        let _ok = write!(
-            sql,
-            "alter default privileges for role {owner} in schema public revoke all on {kind} from {roles};"
-        );
-    }
-    for statement in &live.default_privileges {
-        sql.push_str(&statement.replace("{role}", owner));
-        sql.push(';');
-    }
-    shadow.make_roles(&live.roles).await?;
-    shadow.prepare_base(&sql).await
 }

@@ -25,11 +25,11 @@ pub(super) enum Component {
     Owner,
 }
 
-/// An object.
+/// An object as a person sees it, such as one policy or one column.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Item {
     pub(super) component: Component,
-    /// Qualified and quoted.
+    /// Its name, qualified and quoted; of a policy or trigger with its table.
     pub(super) object: String,
 }
 

@@ -12,7 +12,7 @@ use crate::sql_text;
 const SUPABASE: &str = "supabase_migrations.schema_migrations";
 const OWN: &str = "provisioning.migrations";
 
-/// A file that was applied.
+/// A file that was applied, as the database has recorded it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) version: String,
@@ -21,10 +21,10 @@ pub(super) struct Entry {
     statements: Option<Vec<String>>,
 }
 
-/// What was recorded by whom.
+/// The record of applied files that a database keeps, if it does.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// The table.
+    /// The table that has it; empty where there is none.
     pub(super) name: &'static str,
     /// In the order of their versions.
     pub(super) entries: Vec<Entry>,
@@ -33,7 +33,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Needs an open transaction.
+    /// Reads it. Needs an open transaction.
     pub(super) async fn read(client: &Client) -> Result<Self, Error> {
         let doing = || query("read what was applied");
         let sql = include_str!("../../sql/audit/recorded.sql");

@@ -3,11 +3,11 @@
 use std::collections::{BTreeSet, HashSet};
 
 use tokio_postgres::Client;
-use tokio_postgres::types::Type;
+use tokio_postgres::error::SqlState;
 
+use super::default_privileges::DefaultPrivileges;
 use super::error::Error;
 use super::ledger::Ledger;
-use super::plan::DefaultGrants;
 use super::schema_state::SchemaState;
 use crate::postgres::{query, session_settings};
 
@@ -21,15 +21,15 @@ const LIMITS: &str = "set local statement_timeout = '30s'; set local lock_timeou
 pub(super) struct Live {
     pub(super) state: SchemaState,
     pub(super) ledger: Ledger,
-    /// Such as 150004.
+    /// The server's version as a number, such as 150004.
     pub(super) version: i32,
-    /// What it grants on new objects, as statements for `{role}`.
-    pub(super) default_privileges: Vec<String>,
-    pub(super) default_grants: DefaultGrants,
-    /// Names and schemas.
+    pub(super) default_privileges: DefaultPrivileges,
+    /// Its extensions: the name of each, and its schema.
     pub(super) extensions: Vec<(String, String)>,
     /// Roles other than the server's own.
     pub(super) roles: BTreeSet<String>,
+    /// Publications of the platform that it lacks.
+    pub(super) lost_publications: Vec<String>,
     /// Tables and enums of agents, which are compared with templates.
     pub(super) of_agents: usize,
 }
@@ -43,10 +43,7 @@ impl Live {
         let ledger = Ledger::read(client).await?;
         let agents = agents(client, ledger.has_base_schema).await?;
         let state = SchemaState::read(client, &agents).await?;
-        let sql = include_str!("../../sql/audit/default_privileges.sql");
-        let rows = client.query_typed(sql, &[(&state.owner, Type::TEXT)]).await.map_err(doing())?;
-        let default_privileges = rows.iter().map(|row| row.get("statement")).collect();
-        let default_grants = DefaultGrants(rows.iter().map(|row| row.get("grantee")).collect());
+        let default_privileges = DefaultPrivileges::read(client, &state.owner).await?;
         let sql = "select current_setting('server_version_num')::int as version, \
                    array(select rolname::text from pg_catalog.pg_roles where not rolname ^@ 'pg_') as roles";
         let row = client.query_one(sql, &[]).await.map_err(doing())?;
@@ -59,15 +56,40 @@ impl Live {
             ledger,
             version: row.get("version"),
             default_privileges,
-            default_grants,
             extensions: extensions.iter().map(|row| (row.get(0), row.get(1))).collect(),
             roles: roles.into_iter().collect(),
+            lost_publications: Vec::new(),
             of_agents: agents.len(),
         })
     }
 }
 
-/// Ends the transaction.
+/// The server, and the database on it, that a session is in.
+pub(super) async fn identity(client: &Client) -> Result<String, Error> {
+    let sql = "select concat_ws(' ', pg_catalog.pg_postmaster_start_time()::text, d.oid::text, current_setting('port')) \
+               from pg_catalog.pg_database d where d.datname = current_database()";
+    let row = client.query_one(sql, &[]).await.map_err(query("ask which database it is"))?;
+    Ok(row.get(0))
+}
+
+/// Says who has locked what, where that is why the database could not be read.
+pub(super) async fn explain(client: &Client, error: Error) -> Error {
+    if error.code() != Some(&SqlState::LOCK_NOT_AVAILABLE) {
+        return error;
+    }
+    if client.batch_execute("rollback").await.is_err() {
+        return error;
+    }
+    let Ok(rows) = client.query_typed(include_str!("../../sql/audit/locks.sql"), &[]).await else {
+        return error;
+    };
+    let locks =
+        rows.iter().map(|row| format!("{} by {}", row.get::<_, &str>(0), row.get::<_, &str>(1)));
+    let locks: Vec<String> = locks.collect();
+    if locks.is_empty() { error } else { Error::Locked(locks.join(", ")) }
+}
+
+/// Ends the transaction in which the database was read.
 pub(super) async fn end(client: &Client) -> Result<(), Error> {
     Ok(client.batch_execute("rollback").await.map_err(query("end the look at the database"))?)
 }

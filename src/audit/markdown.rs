@@ -46,8 +46,18 @@ fn row(finding: &Finding) -> String {
         "| {mark} | {} <sub>{kind} {id}</sub> | {} | {place} | {} |\n",
         cell(message),
         code(object),
-        cell(fix)
+        statements(fix)
     )
+}
+
+/// SQL line by line, so that a comment ends where its line ends; words as they are.
+fn statements(fix: &str) -> String {
+    let is_sql = fix.lines().any(|line| line.starts_with("--") || line.ends_with(';'));
+    if !is_sql {
+        return cell(fix);
+    }
+    let lines = fix.lines().filter(|line| !line.trim().is_empty());
+    lines.map(|line| code(line.trim_end())).collect::<Vec<_>>().join("<br>")
 }
 
 fn status(status: &Status) -> String {
@@ -179,6 +189,14 @@ mod tests {
              <details><summary>1 not checked</summary>\n\n- b.ts: not read\n\n</details>\n"
         );
         assert_eq!(markdown(&report), expected);
+    }
+
+    #[test]
+    fn a_comment_hides_no_statement_behind_it() {
+        let fix = "-- why: a|b\nalter table a\n  add b int;\n\n-- drop table c;";
+        let shown = "`-- why: a\\|b`<br>`alter table a`<br>`  add b int;`<br>`-- drop table c;`";
+        assert_eq!(statements(fix), shown);
+        assert_eq!(statements("Did you mean `a`?"), "Did you mean `a`?");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! A database is only read, in one transaction. Everything else happens on the shadow.
 
+mod against_database;
 mod agent_tables;
 pub mod baseline;
 mod bases;
@@ -11,6 +12,7 @@ mod checks;
 mod claims;
 pub mod code;
 mod compare;
+mod default_privileges;
 mod definition;
 pub mod documents;
 mod error;
@@ -34,6 +36,8 @@ mod plan;
 mod plan_order;
 mod platform;
 pub mod relations;
+mod renames;
+mod replace;
 mod replay;
 mod report;
 mod rollback;
@@ -47,14 +51,11 @@ mod similar;
 mod sources;
 mod violations;
 
-use std::collections::HashSet;
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 pub use agent_tables::{AgentTables, Error as AgentTablesError};
@@ -68,18 +69,18 @@ pub use report::{Report, Status, Summary};
 pub use sarif::sarif;
 
 use crate::postgres::{Source, Timeouts};
-use crate::schema::Key;
+use crate::schema::Kind;
 use crate::sql_text;
 use crate::templates::Templates;
+use bases::Contested;
 use causes::Faults;
-use compare::Comparison;
+use default_privileges::find_beginning;
+use definition::Definition;
 use files::SqlFile;
-use fix::Copy;
 use live::Live;
 use makers::Makers;
-use plan::{Step, plan};
 use replay::{Replay, replay};
-use run::StandIns;
+use run::{LeftOut, StandIns};
 use script::Script;
 use session::Session;
 use shadow::Shadow;
@@ -156,24 +157,35 @@ async fn run(
         Some((source, timeouts)) => Some(Session::open(source, timeouts).await?),
         None => None,
     };
-    let live = match &session {
-        Some(session) => Some(Live::read(&session.client).await?),
-        None => None,
-    };
-    let relations = match &session {
-        Some(session) if project.has_sources() => Some(Relations::read(&session.client).await?),
-        Some(_) | None => None,
-    };
-    let shadow = shadow.insert(Shadow::start(project.shadow.as_ref()).await?);
+    let (mut live, mut relations, mut identity) = (None, None, None);
+    if let Some(Session { client, .. }) = &session {
+        let read = Box::pin(read(client, project)).await;
+        (live, relations) = match read {
+            Ok((live, relations)) => (Some(live), relations),
+            Err(error) => return Err(live::explain(client, error).await),
+        };
+        identity = Some(live::identity(client).await?);
+    }
+    let started = Shadow::start(project.shadow.as_ref(), identity.as_deref()).await?;
+    let shadow = shadow.insert(started);
     shadow.prepare().await?;
     let report = Report { unchecked, ..Report::default() };
-    let mut audit = Audit { files: &files, live, relations, report };
+    let (contested, left_out, stand_ins) = (Vec::new(), Vec::new(), Vec::new());
+    let mut audit =
+        Audit { files: &files, live, relations, contested, left_out, stand_ins, report };
     audit.run(shadow, project).await?;
     if let Some(session) = session {
         live::end(&session.client).await?;
         session.close().await;
     }
     Ok(audit.report)
+}
+
+/// Reads all that is compared of a database.
+async fn read(client: &Client, project: &Project) -> Result<(Live, Option<Relations>), Error> {
+    let live = Live::read(client).await?;
+    let relations = if project.has_sources() { Some(Relations::read(client).await?) } else { None };
+    Ok((live, relations))
 }
 
 impl Project {
@@ -189,15 +201,22 @@ impl Project {
 struct Audit<'a> {
     files: &'a [SqlFile],
     live: Option<Live>,
-    /// Of the database.
+    /// What the database has for code and documents to name.
     relations: Option<Relations>,
+    /// Tables that files define differently.
+    contested: Vec<Contested>,
+    /// What statements would make that were left out.
+    left_out: Vec<Definition>,
+    /// Extensions that the shadow lacks, and the schemas that files make them in.
+    stand_ins: Vec<(String, Option<String>)>,
     report: Report,
 }
 
 impl Audit<'_> {
     async fn run(&mut self, shadow: &mut Shadow, project: &Project) -> Result<(), Error> {
         if let Some(live) = &self.live {
-            fix::default_privileges(shadow, live).await?;
+            shadow.make_roles(&live.roles).await?;
+            live.default_privileges.set(shadow).await?;
             shadow.extend_base(&live.extensions).await?;
             if live.ledger.has_base_schema {
                 shadow.migrate_base().await?;
@@ -212,12 +231,16 @@ impl Audit<'_> {
         let limit = project.file_limit.unwrap_or(FILE_LIMIT);
         let mut replay = replay(shadow, self.files, self.order(), &mut stand_ins, limit).await?;
         let files = self.files;
+        if let Some(live) = &self.live {
+            find_beginning(shadow, files, live, &mut replay, &mut stand_ins).await?;
+        }
         let mut faults = None;
         if !replay.failures.is_empty() {
-            let whole = replay::whole(shadow, files, &replay, &mut stand_ins, limit).await?;
+            let whole = replay::whole(shadow, files, &replay, &mut stand_ins).await?;
             faults = Some(Faults::of(files, &replay, whole));
         }
         self.tell_stand_ins(&stand_ins);
+        self.left_out = stand_ins.left_out.iter().filter_map(LeftOut::definition).collect();
         self.report.order = self.names(&replay.order);
         let makers_of = std::mem::take(&mut replay.makers);
         let makers = Makers { files, of: &makers_of };
@@ -227,9 +250,10 @@ impl Audit<'_> {
                 let text = "the database against migrations: there are none";
                 self.report.unchecked.push(text.to_owned());
             } else {
-                replay.state.as_of(live.version);
-                if let Some(faults) = &mut faults {
-                    faults.whole.state.as_of(live.version);
+                let whole = faults.as_mut().map(|faults| &mut faults.whole.state);
+                for state in [Some(&mut replay.state), whole].into_iter().flatten() {
+                    state.as_of(live.version);
+                    state.miss_publications(&replay.base, &live.state);
                 }
                 self.compare(shadow, &replay, faults.as_ref(), &makers, project).await?;
             }
@@ -267,7 +291,7 @@ impl Audit<'_> {
         }
         let scripts: Vec<Script> = self.files.iter().map(|it| Script::of(&it.text)).collect();
         for (extension, why) in &stand_ins.extensions {
-            let is_harmless = run::is_harmless(extension);
+            let is_harmless = extension::is_harmless(extension);
             // Its functions have names that say nothing.
             let is_used =
                 extension == "pgjwt" || scripts.iter().any(|script| script.uses(extension));
@@ -277,6 +301,14 @@ impl Audit<'_> {
             let how = if is_harmless { "; it was left out" } else { "; what needs it fails" };
             self.report.unchecked.push(format!("what extension {extension} brings: {why}{how}"));
         }
+        for LeftOut { file, line, message, .. } in &stand_ins.left_out {
+            self.report.unchecked.push(format!(
+                "{file}:{line}: left out, as it takes a superuser's rights or an extension that is not here: {message}"
+            ));
+        }
+        let wanted = scripts.iter().flat_map(|script| &script.extensions);
+        let missing = wanted.filter(|it| stand_ins.extensions.contains_key(&it.name));
+        self.stand_ins = missing.map(|it| (it.name.clone(), it.schema.clone())).collect();
         for (file, script) in self.files.iter().zip(&scripts) {
             if let Some(line) = script.psql.first() {
                 self.report
@@ -323,11 +355,13 @@ impl Audit<'_> {
             relations.hear_of_publications(of_files);
         }
         let has_base = self.live.as_ref().is_some_and(|live| live.ledger.has_base_schema);
-        let known = sources::Known { relations, of_files, is_live, has_base, faults };
+        let tables = replay.base.facts.keys().filter(|key| key.0 == Kind::Table);
+        let ours = tables.map(|key| key.1.clone()).collect();
+        let known = sources::Known { relations, of_files, is_live, has_base, ours, faults };
         sources::audit(project, &known, shadow, &mut self.report).await
     }
 
-    /// What the files alone tell.
+    /// Findings about the files and what they make, without a database.
     async fn check(
         &mut self,
         shadow: &Shadow,
@@ -339,12 +373,13 @@ impl Audit<'_> {
         let root = shadow.root_in(&replay.database).await?;
         let known = self.live.as_ref().map_or(&replay.state, |live| &live.state);
         let is_live = self.live.is_some();
-        let (conflicts, names) =
+        self.contested =
             bases::conflicts(&session.client, self.files, replay, known, is_live).await?;
+        let names: Vec<String> = self.contested.iter().map(|it| it.name.clone()).collect();
         let nothing = ledger::Ledger::default();
         let ledger = self.live.as_ref().map_or(&nothing, |live| &live.ledger);
         let mut findings = order::findings(self.files, replay, ledger, &names);
-        findings.extend(conflicts);
+        findings.extend(self.contested.iter().map(|it| it.finding.clone()));
         let unchecked = &mut self.report.unchecked;
         let mut traps = bases::wrong_users(&replay.state, makers);
         traps.extend(checks::check(&session, &root, &replay.state, makers, unchecked).await?);
@@ -355,7 +390,8 @@ impl Audit<'_> {
             let root = shadow.root_in(&faults.whole.database).await?;
             let mut with = bases::wrong_users(state, makers);
             with.extend(checks::check(&session, &root, state, makers, &mut Vec::new()).await?);
-            faults.without_consequences(&mut traps, &causes::ids(&with), unchecked);
+            let doubted = faults.without_consequences(&mut traps, &causes::ids(&with));
+            unchecked.extend(doubted.iter().map(|(finding, file)| causes::unproven(finding, file)));
             session.close().await;
             root.close().await;
         }
@@ -379,76 +415,5 @@ impl Audit<'_> {
         session.close().await;
         root.close().await;
         Ok(())
-    }
-
-    /// The database against what the files made.
-    async fn compare(
-        &mut self,
-        shadow: &mut Shadow,
-        replay: &Replay,
-        faults: Option<&Faults<'_>>,
-        makers: &Makers<'_>,
-        project: &Project,
-    ) -> Result<(), Error> {
-        let Some(live) = &mut self.live else { return Ok(()) };
-        // What is as the platform or this program's own base schema makes it is not the project's.
-        let unchanged =
-            replay.base.facts.keys().filter(|key| !replay.state.facts.contains_key(*key));
-        live.state.without_keys(&unchanged.cloned().collect::<HashSet<Key>>());
-        let mut copy = None;
-        if live.version / 10_000 != shadow.version / 10_000 {
-            let made = fix::rebuild(shadow, live, &replay.base).await?;
-            let rewritten = fix::rewritten(&made, &live.state);
-            self.report.unchecked.push(format!(
-                "differences that only PostgreSQL {} and {} write differently: {} definitions of the database were \
-                 compared as the shadow writes them",
-                live.version / 10_000, shadow.version / 10_000, rewritten.len()
-            ));
-            for (key, definition) in rewritten {
-                if let Some(fact) = live.state.facts.get_mut(&key) {
-                    fact.definition = definition;
-                }
-            }
-            copy = Some(made);
-        }
-        let comparison = Comparison::of(&replay.state, &live.state);
-        let steps = plan(&comparison.differences, &replay.state, &live.default_grants);
-        let claimed = order::claimed(self.files, replay);
-        self.report.status = comparison.status();
-        let mut findings = comparison.findings(makers, &steps, &claimed);
-        if let Some(faults) = faults {
-            let with = Comparison::of(&faults.whole.state, &live.state);
-            let with = causes::ids(&with.findings(makers, &[], &claimed));
-            faults.without_consequences(&mut findings, &with, &mut self.report.unchecked);
-        }
-        self.report.findings.extend(findings);
-        self.fix(shadow, replay, project, copy, &steps).await
-    }
-
-    async fn fix(
-        &mut self,
-        shadow: &mut Shadow,
-        replay: &Replay,
-        project: &Project,
-        copy: Option<Copy>,
-        steps: &[Step],
-    ) -> Result<(), Error> {
-        let (Some(file), Some(live)) = (&project.fix, &self.live) else { return Ok(()) };
-        let copy = match copy {
-            Some(copy) => copy,
-            None => fix::rebuild(shadow, live, &replay.base).await?,
-        };
-        for left in &copy.left {
-            self.report
-                .unchecked
-                .push(format!("the fix against {left}; the copy of the schema lacks it"));
-        }
-        let fix = fix::prove(shadow, &copy, steps, &replay.state, &replay.base).await?;
-        self.report.unchecked.extend(fix.unproven);
-        // It may have secrets in it. One that is there keeps its mode.
-        let mut open = OpenOptions::new();
-        open.write(true).create(true).truncate(true).mode(0o600);
-        let written = open.open(file).and_then(|mut file| file.write_all(fix.sql.as_bytes()));
-        written.map_err(|source| Error::Write(file.clone(), source))
     }
 }

@@ -22,19 +22,19 @@ pub(super) fn neutralise(report: &mut Report) {
     }
 }
 
-/// A name, or a sentence.
+/// A name or a sentence as one line.
 fn line(text: &str) -> String {
     by_line(&Printable(text).to_string(), ": :")
 }
 
-/// Several lines.
+/// Text of several lines, without what acts on a terminal.
 fn words(text: &str) -> String {
     let shown = text.replace('\t', " ");
     let shown = shown.lines().map(|line| Printable(line).to_string());
     by_line(&shown.collect::<Vec<_>>().join("\n"), ": :")
 }
 
-/// Statements that may be pasted.
+/// Statements that still mean the same when they are pasted.
 fn sql(text: &str) -> String {
     by_line(&pasteable(text), "/**/::")
 }

@@ -5,14 +5,19 @@ use std::collections::{BTreeSet, HashSet};
 use super::identity::{self, Numbers};
 use super::item::Item;
 use super::plan_order::sorted;
+use super::replace::{self, DROPS, Replacement};
 use super::schema_state::SchemaState;
 use super::violations;
 use crate::schema::{
-    self, Change, Difference, Fact, Key, Kind, NOT_VALID, is_foreign_key, is_unchecked,
-    make_column, make_table, sequence_options,
+    self, Change, Difference, Fact, Key, Kind, NOT_VALID, is_foreign_key, make_column, make_table,
 };
 
-/// What ends one difference.
+const REWRITES: &str = "It rewrites the table, and values may not fit.";
+const LOOSER: &str =
+    "The database takes fewer values than the files, and readers may rely on that.";
+const NUMBERS: &str = "It drops the sequence that numbers the rows now, with the rights on it.";
+
+/// The statements that end one difference.
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) item: Item,
@@ -20,18 +25,26 @@ pub(super) struct Step {
     pub(super) statements: Vec<String>,
     /// These come later and outside of transactions: then they lock nobody out for long.
     pub(super) later: Vec<String>,
-    /// What could lose something. For a person.
-    pub(super) by_hand: Vec<String>,
+    /// Statements that could lose something. The fix has them as comments.
+    pub(super) by_hand: Vec<Manual>,
+}
+
+/// Statements that are left to a person.
+#[derive(Debug)]
+pub(super) struct Manual {
+    /// What could be lost, or why nobody can do it for them: a sentence.
+    pub(super) why: String,
+    pub(super) statements: Vec<String>,
 }
 
 /// What a server would give to whom on new objects by itself.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DefaultGrants(pub(super) BTreeSet<String>);
 
-/// What ends all of these differences, in the order in which it has to run.
+/// What ends all of these differences between what is wanted and what is there, in the order in which it has to run.
 pub(super) fn plan(
     differences: &[Difference],
-    expected: &SchemaState,
+    [expected, found]: [&SchemaState; 2],
     grants: &DefaultGrants,
 ) -> Vec<Step> {
     let missing: Vec<&Fact> =
@@ -41,7 +54,6 @@ pub(super) fn plan(
         .filter(|fact| is_head(fact.kind))
         .map(|fact| fact.relation.as_str())
         .collect();
-    let both: HashSet<Item> = both(differences, expected);
     let extra: HashSet<&str> = differences
         .iter()
         .filter(|it| it.change == Change::Extra && is_head(it.object.kind))
@@ -54,8 +66,7 @@ pub(super) fn plan(
             && extra.contains(it.object.home.as_str())
     };
     let absorbed = identity::absorbed(differences);
-    let planner =
-        Planner { expected, differences, missing: &missing, new: &new, both: &both, grants };
+    let planner = Planner { expected, found, differences, missing: &missing, new: &new, grants };
     let sorted = sorted(differences, expected, &new)
         .into_iter()
         .filter(|it| !goes(it) && !absorbed.contains(&it.object.key()));
@@ -70,14 +81,32 @@ fn is_head(kind: Kind) -> bool {
     )
 }
 
-/// Objects that the files make, and of which something else is there too.
-fn both(differences: &[Difference], expected: &SchemaState) -> HashSet<Item> {
-    let extra = differences.iter().filter(|it| it.change == Change::Extra);
-    let extra: HashSet<Item> = extra.map(|it| Item::of(&it.object)).collect();
-    expected.facts.values().map(Item::of).filter(|item| extra.contains(item)).collect()
-}
-
 impl Step {
+    /// A step about this fact without any statement yet.
+    pub(super) fn of(fact: &Fact) -> Self {
+        let (statements, later, by_hand) = (Vec::new(), Vec::new(), Vec::new());
+        Self { item: Item::of(fact), statements, later, by_hand }
+    }
+
+    /// Leaves statements to a person, for a reason.
+    pub(super) fn leave(&mut self, why: &str, statements: impl IntoIterator<Item = String>) {
+        let statements: Vec<String> = statements.into_iter().collect();
+        if !statements.is_empty() {
+            self.by_hand.push(Manual { why: why.to_owned(), statements });
+        }
+    }
+
+    /// Leaves all of it to a person.
+    pub(super) fn leave_all(&mut self, why: &str) {
+        let mut statements = std::mem::take(&mut self.statements);
+        statements.append(&mut self.later);
+        let rest = std::mem::take(&mut self.by_hand);
+        self.leave(
+            why,
+            statements.into_iter().chain(rest.into_iter().flat_map(|it| it.statements)),
+        );
+    }
+
     fn says(&self) -> bool {
         !(self.statements.is_empty() && self.later.is_empty() && self.by_hand.is_empty())
     }
@@ -85,38 +114,30 @@ impl Step {
 
 struct Planner<'a> {
     expected: &'a SchemaState,
+    /// What the database has.
+    found: &'a SchemaState,
     differences: &'a [Difference],
     missing: &'a [&'a Fact],
     /// What comes into being, by name.
     new: &'a HashSet<&'a str>,
-    both: &'a HashSet<Item>,
     grants: &'a DefaultGrants,
 }
 
 impl Planner<'_> {
     fn step(&self, difference: &Difference) -> Step {
         let fact = &difference.object;
-        let mut step = Step {
-            item: Item::of(fact),
-            statements: Vec::new(),
-            later: Vec::new(),
-            by_hand: Vec::new(),
-        };
+        let mut step = Step::of(fact);
         match &difference.change {
             Change::Missing => self.make(fact, &mut step),
             Change::Differs { found } if fact.kind == Kind::Column => {
                 self.alter_column(fact, found, &mut step);
             }
-            Change::Differs { found } => replace(fact, found, &mut step),
-            // A right is taken by a person only.
-            Change::Extra
-                if self.both.contains(&step.item)
-                    && !matches!(fact.kind, Kind::Grant | Kind::ColumnGrant) =>
-            {
-                step.statements.extend(take(fact));
+            Change::Differs { found } => {
+                let Self { expected, found: there, .. } = *self;
+                let revoke = self.revoke(fact);
+                Replacement { expected, found: there, revoke }.plan(fact, found, &mut step);
             }
-            Change::Extra => step.by_hand.extend(take(fact)),
-            Change::Removed { .. } => {}
+            Change::Extra | Change::Removed { .. } => replace::remove(difference, &mut step),
         }
         step
     }
@@ -127,13 +148,15 @@ impl Planner<'_> {
             Kind::Table => step.statements.extend(make_table(fact, self.missing)),
             Kind::Column if has_new_home => {}
             Kind::Column => self.column(fact, step),
-            Kind::Default if has_new_home || self.is_missing(Kind::Column, fact) => {}
+            Kind::Default if self.comes_with_column(fact) => {}
             Kind::Sequence => self.sequence(fact, step),
             Kind::Identity if is_plain(&fact.definition) => {}
             Kind::Index if !has_new_home => step.later.push(concurrently(fact)),
             Kind::Constraint if !has_new_home => add_constraint(fact, step),
             Kind::Publication => step.statements.push(publish(fact)),
-            Kind::OwnerRights if !has_new_home => step.by_hand.push(fact.create()),
+            Kind::OwnerRights if !has_new_home => {
+                step.leave("It takes rights from the owner.", [fact.create()]);
+            }
             Kind::Extension
             | Kind::Schema
             | Kind::Type
@@ -201,27 +224,29 @@ impl Planner<'_> {
                 let set = format!("{alter} set not null");
                 step.statements.push(violations::before_not_null(column, &set));
             }
-            let numbers = Numbers::of(column, self.differences);
-            step.statements.extend(numbers.statements(column, found));
-            if !definition.ends_with(NOT_NULL) && found.ends_with(NOT_NULL) {
-                step.statements.push(format!("{alter} drop not null"));
+            let numbers = Numbers::of(column, self.differences).statements(column, found);
+            if numbers.iter().any(|statement| statement.contains("drop ")) {
+                step.leave(NUMBERS, numbers);
+            } else {
+                step.statements.extend(numbers);
             }
-            return;
-        }
-        if wanted != is && [wanted, is].iter().any(|it| it.contains(computed)) {
-            step.by_hand.push(format!(
+        } else if wanted != is && [wanted, is].iter().any(|it| it.contains(computed)) {
+            let again = format!(
                 "alter table {relation} drop column {part}, add column {part} {definition}"
-            ));
+            );
+            step.leave(DROPS, [again]);
             return;
+        } else {
+            if wanted != is {
+                let wanted = identity::type_of(definition);
+                step.leave(REWRITES, [format!("{alter} type {wanted} using {part}::{wanted}")]);
+            }
+            if definition.ends_with(NOT_NULL) && !found.ends_with(NOT_NULL) {
+                step.statements.push(not_null(column));
+            }
         }
-        if wanted != is {
-            let wanted = identity::type_of(definition);
-            step.by_hand.push(format!("{alter} type {wanted} using {part}::{wanted}"));
-        }
-        match (definition.ends_with(NOT_NULL), found.ends_with(NOT_NULL)) {
-            (true, false) => step.statements.push(not_null(column)),
-            (false, true) => step.statements.push(format!("{alter} drop not null")),
-            (true, true) | (false, false) => {}
+        if !definition.ends_with(NOT_NULL) && found.ends_with(NOT_NULL) {
+            step.leave(LOOSER, [format!("{alter} drop not null")]);
         }
     }
 
@@ -237,6 +262,12 @@ impl Planner<'_> {
             step.statements
                 .push(format!("select setval('{name}', (select max({column}) from {table}))"));
         }
+    }
+
+    /// Whether the statement that makes its table or column has a default, too. That of a view's column comes later.
+    fn comes_with_column(&self, default: &Fact) -> bool {
+        let is_its = |it: &&Fact| it.kind == Kind::Table && it.relation == default.relation;
+        self.missing.iter().any(is_its) || self.is_missing(Kind::Column, default)
     }
 
     fn is_missing(&self, kind: Kind, of: &Fact) -> bool {
@@ -276,155 +307,7 @@ impl Planner<'_> {
     }
 }
 
-/// Makes something that is there as the files make it.
-fn replace(fact: &Fact, found: &str, step: &mut Step) {
-    let Fact { relation, definition, .. } = fact;
-    match fact.kind {
-        Kind::Type => add_labels(fact, found, step),
-        Kind::Constraint => replace_constraint(fact, found, step),
-        Kind::Index => step
-            .later
-            .extend([format!("drop index concurrently {}", fact.part), concurrently(fact)]),
-        Kind::Function => {
-            // Other arguments or another result: that is another function.
-            let head = |text: &str| text.split_once(" LANGUAGE ").map(|(head, _)| plain(head));
-            let drop =
-                (head(definition) != head(found)).then(|| format!("drop routine {relation}"));
-            step.statements.extend(drop.into_iter().chain([definition.clone()]));
-        }
-        Kind::View => {
-            // Neither can become the other, nor is there an `or replace` for one with rows of its own.
-            let materialized = |text: &str| text.starts_with("CREATE MATERIALIZED ");
-            let word = if materialized(found) { "materialized " } else { "" };
-            let drop = materialized(found) || materialized(definition);
-            let drop = drop.then(|| format!("drop {word}view {relation}"));
-            step.statements.extend(drop.into_iter().chain([definition.clone()]));
-        }
-        Kind::Publication => step.statements.extend(take(fact).into_iter().chain([publish(fact)])),
-        Kind::Grant | Kind::ColumnGrant => grant(fact, found, step),
-        Kind::Policy | Kind::Trigger | Kind::Rule => {
-            step.statements.extend(take(fact).into_iter().chain([fact.create()]));
-        }
-        Kind::Sequence | Kind::Identity => {
-            let options = sequence_options(definition);
-            step.statements.push(format!("alter sequence {relation} {options}"));
-        }
-        Kind::Default
-        | Kind::ColumnStorage
-        | Kind::ColumnCompression
-        | Kind::ColumnStatistics
-        | Kind::ColumnOptions
-        | Kind::IndexParameter
-        | Kind::IndexStatistics
-        | Kind::Cluster
-        | Kind::ReplicaIdentity
-        | Kind::RowSecurity
-        | Kind::Comment => step.statements.push(fact.create()),
-        Kind::Owner | Kind::OwnerRights => step.by_hand.push(fact.create()),
-        Kind::Schema
-        | Kind::Extension
-        | Kind::Table
-        | Kind::Column
-        | Kind::Parent
-        | Kind::Child
-        | Kind::ConstraintTriggers
-        | Kind::OwnConstraint
-        | Kind::PartitionTrigger
-        | Kind::PublicationOptions
-        | Kind::Name
-        | Kind::SequenceName
-        | Kind::Position => step.by_hand.push(is_otherwise(fact, found)),
-    }
-}
-
-/// What the files give is given. What they do not give is for a person to take.
-fn grant(fact: &Fact, found: &str, step: &mut Step) {
-    const OPTION: &str = " with grant option";
-    let Fact { relation, part, definition, .. } = fact;
-    let wanted: Vec<&str> = definition.split(", ").collect();
-    let there: Vec<&str> = found.split(", ").collect();
-    let is_there = |right: &&str| {
-        there.iter().any(|it| it == right || it.strip_suffix(OPTION) == Some(*right))
-    };
-    if !wanted.iter().all(is_there) {
-        step.statements.push(fact.create());
-    }
-    let (mut options, mut rights) = (Vec::new(), Vec::new());
-    for right in there.into_iter().filter(|right| !wanted.contains(right)) {
-        match right.strip_suffix(OPTION) {
-            Some(bare) if wanted.contains(&bare) => options.push(bare),
-            Some(bare) => rights.push(bare),
-            // It is wanted with the option, which the grant adds.
-            None if wanted.iter().any(|it| it.strip_suffix(OPTION) == Some(right)) => {}
-            None => rights.push(right),
-        }
-    }
-    for (what, list) in [("", rights), ("grant option for ", options)] {
-        // A column stands between the privilege and its table.
-        let (on, lists) = if fact.kind == Kind::ColumnGrant {
-            ("", list.into_iter().map(ToOwned::to_owned).collect())
-        } else if list.is_empty() {
-            ("", Vec::new())
-        } else {
-            ("on ", vec![list.join(", ")])
-        };
-        let revoke = |list| format!("revoke {what}{list} {on}{relation} from {part} cascade");
-        step.by_hand.extend(lists.into_iter().map(revoke));
-    }
-}
-
-/// There is no statement for it.
-fn is_otherwise(fact: &Fact, found: &str) -> String {
-    format!("{} {fact} is: {found}; should be: {}", fact.kind.as_str(), fact.definition)
-}
-
-fn replace_constraint(fact: &Fact, found: &str, step: &mut Step) {
-    let Fact { relation, part, .. } = fact;
-    if is_unchecked(fact, found) {
-        step.later.push(validate(fact));
-        return;
-    }
-    step.statements.push(format!("alter table {relation} drop constraint {part}"));
-    add_constraint(fact, step);
-}
-
-/// New labels of an enum, each at its place. None can be taken away.
-fn add_labels(fact: &Fact, found: &str, step: &mut Step) {
-    let Fact { relation, definition, .. } = fact;
-    let (Some(wanted), Some(there)) = (labels(definition), labels(found)) else {
-        step.by_hand.push(is_otherwise(fact, found));
-        return;
-    };
-    if !there.iter().all(|label| wanted.contains(label)) {
-        step.by_hand.push(is_otherwise(fact, found));
-    }
-    let mut last: Option<&str> = None;
-    for label in wanted {
-        if !there.contains(&label) {
-            let place = match (last, there.first()) {
-                (Some(last), _) => format!(" after {last}"),
-                (None, Some(first)) => format!(" before {first}"),
-                (None, None) => String::new(),
-            };
-            step.statements.push(format!("alter type {relation} add value {label}{place}"));
-        }
-        last = Some(label);
-    }
-}
-
-/// Each with its quotes.
-fn labels(definition: &str) -> Option<Vec<&str>> {
-    let list = definition.strip_prefix("enum (")?.strip_suffix(')')?;
-    let tokens = crate::sql_text::tokens(list);
-    Some(
-        tokens
-            .filter(|token| token.kind == crate::sql_text::Kind::Text)
-            .map(|token| token.text)
-            .collect(),
-    )
-}
-
-fn add_constraint(fact: &Fact, step: &mut Step) {
+pub(super) fn add_constraint(fact: &Fact, step: &mut Step) {
     let add = violations::before_unique(fact, fact.create());
     let checked_later = is_foreign_key(fact) || fact.definition.starts_with("CHECK ");
     if !checked_later || fact.definition.ends_with(NOT_VALID) {
@@ -436,13 +319,13 @@ fn add_constraint(fact: &Fact, step: &mut Step) {
 }
 
 /// The check of the rows that are there.
-fn validate(fact: &Fact) -> String {
+pub(super) fn validate(fact: &Fact) -> String {
     let Fact { relation, part, .. } = fact;
     let statement = format!("alter table {relation} validate constraint {part}");
     violations::before_validation(fact, &statement)
 }
 
-fn concurrently(index: &Fact) -> String {
+pub(super) fn concurrently(index: &Fact) -> String {
     let create = index.create().replacen("INDEX ", "INDEX CONCURRENTLY ", 1);
     violations::before_unique(index, create)
 }
@@ -451,39 +334,9 @@ fn not_null(column: &Fact) -> String {
     violations::before_not_null(column, &schema::not_null(column))
 }
 
-fn publish(fact: &Fact) -> String {
+pub(super) fn publish(fact: &Fact) -> String {
     let Fact { relation, part, definition, .. } = fact;
     format!("alter publication {part} add table {relation} {definition}").trim_end().to_owned()
-}
-
-/// What takes a fact away.
-fn take(fact: &Fact) -> Option<String> {
-    let Fact { kind, relation, part, definition, .. } = fact;
-    let materialized = definition.starts_with("CREATE MATERIALIZED ");
-    let drop = [
-        (Kind::Schema, format!("drop schema {relation}")),
-        (Kind::Extension, format!("drop extension {relation}")),
-        (Kind::Sequence, format!("drop sequence {relation}")),
-        (Kind::Table, format!("drop table {relation}")),
-        (Kind::Column, format!("alter table {relation} drop column {part}")),
-        (Kind::Function, format!("drop routine {relation}")),
-        (Kind::RowSecurity, format!("alter table {relation} disable row level security")),
-        (Kind::PublicationOptions, format!("drop publication {relation}")),
-        (
-            Kind::Type,
-            if definition.starts_with("domain ") {
-                format!("drop domain {relation}")
-            } else {
-                format!("drop type {relation}")
-            },
-        ),
-        (
-            Kind::View,
-            format!("drop {}view {relation}", if materialized { "materialized " } else { "" }),
-        ),
-    ];
-    let own = drop.into_iter().find(|(own, _)| own == kind).map(|(_, drop)| drop);
-    own.or_else(|| fact.drop())
 }
 
 /// As a sequence of an identity column is by itself.
@@ -492,8 +345,4 @@ fn is_plain(definition: &str) -> bool {
     highest.iter().any(|highest| {
         definition == format!("start with 1 increment by 1 minvalue 1 maxvalue {highest} cache 1")
     })
-}
-
-fn plain(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -21,8 +21,11 @@ pub(super) fn sorted<'a>(
     let mut place_of = |key: &Key| -> Option<usize> {
         let (kind, relation, part) = key;
         let table = (Kind::Table, relation.clone(), String::new());
-        if matches!(kind, Kind::Column | Kind::Default) && new.contains(relation.as_str()) {
-            return places.get(&table).copied();
+        if matches!(kind, Kind::Column | Kind::Default)
+            && new.contains(relation.as_str())
+            && let Some(place) = places.get(&table)
+        {
+            return Some(*place);
         }
         if *kind == Kind::Default {
             let column = (Kind::Column, relation.clone(), part.clone());

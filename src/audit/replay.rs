@@ -20,7 +20,7 @@ use crate::schema::{Fact, Key};
 pub(super) struct Replay {
     /// The files that ran, by number, in their order.
     pub(super) order: Vec<usize>,
-    /// Those that did not.
+    /// The files that did not run, by number, and why.
     pub(super) failures: Vec<(usize, Failure)>,
     /// Whether any file had to wait for a later one.
     pub(super) retried: bool,
@@ -31,10 +31,12 @@ pub(super) struct Replay {
     pub(super) rollbacks: Vec<Rollback>,
     /// What they made in the end, beside what the platform brings.
     pub(super) state: SchemaState,
-    /// What the platform brings.
+    /// What was there before any file ran: what the platform brings.
     pub(super) base: SchemaState,
-    /// Where all this is.
+    /// The database of the shadow in which the files ran.
     pub(super) database: String,
+    /// How long a file may take.
+    limit: Duration,
 }
 
 /// Runs files in this order; those that fail again after the others, until nothing moves. An order that had to be found is
@@ -59,14 +61,25 @@ pub(super) async fn replay(
     Ok(replay)
 }
 
+/// Runs the files that ran once more, in their order, on another database.
+pub(super) async fn again(
+    shadow: &mut Shadow,
+    files: &[SqlFile],
+    replay: &Replay,
+    stand_ins: &mut StandIns,
+) -> Result<Replay, Error> {
+    let pass = Pass::begin(shadow, files, stand_ins, replay.limit).await?;
+    pass.run(&replay.order, false).await?.end().await
+}
+
 /// What the files would make if all of their statements ran that can.
 #[derive(Debug)]
 pub(super) struct Whole {
-    /// Without what the platform brings.
+    /// What they would make, without what the platform brings.
     pub(super) state: SchemaState,
     /// Statements that do not run, of each file that has some, and the server's words.
     pub(super) refused: BTreeMap<usize, Vec<(String, String)>>,
-    /// Where all this is.
+    /// The database of the shadow in which all this is.
     pub(super) database: String,
 }
 
@@ -76,9 +89,8 @@ pub(super) async fn whole(
     files: &[SqlFile],
     replay: &Replay,
     stand_ins: &mut StandIns,
-    limit: Duration,
 ) -> Result<Whole, Error> {
-    let mut pass = Pass::begin(shadow, files, stand_ins, limit).await?;
+    let mut pass = Pass::begin(shadow, files, stand_ins, replay.limit).await?;
     pass = pass.run(&replay.order, false).await?;
     let mut refused = BTreeMap::new();
     let mut left: BTreeMap<usize, Pieces> = BTreeMap::new();
@@ -101,8 +113,17 @@ pub(super) async fn whole(
             break;
         }
     }
-    let own = left.into_iter().filter(|(_, pieces)| !pieces.refused.is_empty());
-    refused.extend(own.map(|(index, pieces)| (index, pieces.refused)));
+    for (index, mut pieces) in left {
+        let failure = replay.failures.iter().find(|(failed, _)| *failed == index);
+        let failure = failure.map(|(_, failure)| failure);
+        // What is no SQL waits for nothing, and may not be a statement, such as a comment that does not end.
+        if let Some(failure) = failure.filter(|it| it.is_no_sql() && pieces.refused.is_empty()) {
+            pieces.refused.push((failure.statement.clone(), failure.message.clone()));
+        }
+        if !pieces.refused.is_empty() {
+            refused.insert(index, pieces.refused);
+        }
+    }
     pass.sessions.session.begin_anew().await?;
     let Replay { state, database, .. } = pass.end().await?;
     Ok(Whole { state, refused, database })
@@ -223,6 +244,7 @@ impl<'a> Pass<'a> {
     async fn end(self) -> Result<Replay, Error> {
         let mut state = state(&self.sessions.session.client).await?;
         state.without(&self.base);
+        let limit = self.sessions.limit;
         self.sessions.close().await;
         Ok(Replay {
             order: self.order,
@@ -234,11 +256,12 @@ impl<'a> Pass<'a> {
             state,
             base: self.base,
             database: self.database,
+            limit,
         })
     }
 }
 
-/// All that is there.
+/// All that a database of the shadow has now.
 pub(super) async fn state(client: &Client) -> Result<SchemaState, Error> {
     begin(client).await?;
     let state = SchemaState::read(client, &[]).await?;

@@ -7,43 +7,26 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 
+use super::definition::Definition;
 use super::error::Error;
 use super::extension;
 use super::files::SqlFile;
-use super::script::{Script, statements};
+use super::script::{Extension, Script, statements};
 use super::session::Session;
 use crate::postgres::query;
-use crate::sql_text::in_quotes;
+use crate::sql_text::{Statement, in_quotes};
 
-/// Roles that one file may name and that nothing makes.
-const ROLES: usize = 20;
-
-/// Extensions that may be left out: nothing breaks but what calls them, and that has stand-ins or is told.
-const HARMLESS: [&str; 14] = [
-    "pg_cron",
-    "pg_net",
-    "pg_graphql",
-    "pg_stat_statements",
-    "pgsodium",
-    "supabase_vault",
-    "plpgsql_check",
-    "pgaudit",
-    "pg_stat_monitor",
-    "hypopg",
-    "index_advisor",
-    "pgjwt",
-    "http",
-    "wrappers",
-];
+/// Roles that one file may name and that nothing makes, and statements that are left out.
+const ROLES: usize = 50;
 
 /// Why a file does not run.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) line: usize,
-    /// In the server's words.
+    /// Why, in the server's words.
     pub(super) message: String,
     pub(super) code: String,
-    /// The statement.
+    /// The text of the statement that failed.
     pub(super) statement: String,
 }
 
@@ -51,8 +34,27 @@ pub(super) struct Failure {
 #[derive(Debug, Default)]
 pub(super) struct StandIns {
     pub(super) roles: BTreeSet<String>,
-    /// Why each is not there.
+    /// Extensions that are not there, and why.
     pub(super) extensions: BTreeMap<String, &'static str>,
+    /// Statements that were left out as they take rights over the whole server, or such an extension.
+    pub(super) left_out: Vec<LeftOut>,
+}
+
+/// A statement that did not run, and without which its file did.
+#[derive(Debug)]
+pub(super) struct LeftOut {
+    pub(super) file: String,
+    pub(super) line: usize,
+    pub(super) statement: String,
+    /// Why, in the server's words.
+    pub(super) message: String,
+}
+
+impl LeftOut {
+    /// What the statement would make by its words.
+    pub(super) fn definition(&self) -> Option<Definition> {
+        statements(&self.statement).first().and_then(Definition::of)
+    }
 }
 
 /// A file on the shadow. One that cannot run in one transaction goes on where it failed.
@@ -69,7 +71,7 @@ pub(super) struct Progress {
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
     progress: Progress,
-    /// Numbers of statements.
+    /// The statements that ran, by their numbers in the file.
     done: BTreeSet<usize>,
     /// What the server refused the last time, and its words.
     pub(super) refused: Vec<(String, String)>,
@@ -81,7 +83,7 @@ impl Pieces {
     }
 }
 
-/// Two sessions in one database.
+/// The two sessions by which files run in one database.
 #[derive(Debug)]
 pub(super) struct Sessions {
     /// Of the role that runs the files.
@@ -165,6 +167,11 @@ impl Failure {
         }
     }
 
+    /// Whether the server could not even read it.
+    pub(super) fn is_no_sql(&self) -> bool {
+        self.code == SqlState::SYNTAX_ERROR.code()
+    }
+
     /// Whether it took too long, and would again.
     pub(super) fn is_final(&self) -> bool {
         self.code == SqlState::QUERY_CANCELED.code()
@@ -197,9 +204,21 @@ async fn run(
         session.begin_anew().await?;
         let failure = tell(&session.client, file, script, said, failed.at).await;
         session.begin_anew().await?;
+        if let Some(statement) = left_out(script, &failure, stand_ins) {
+            let place = statement.at..statement.at + statement.text.len();
+            script.take_out(place);
+            let (file, Failure { line, statement, message, .. }) = (file.name.clone(), failure);
+            let is_known = |it: &LeftOut| (&it.file, it.line) == (&file, line);
+            if !stand_ins.left_out.iter().any(is_known) {
+                stand_ins.left_out.push(LeftOut { file, line, statement, message });
+            }
+            continue;
+        }
         return Ok(Err(failure));
     }
-    let message = "it names too many roles that nothing makes".to_owned();
+    let message =
+        "it has too many roles that nothing makes, and statements that take a superuser's rights"
+            .to_owned();
     Ok(Err(Failure { line: 1, message, code: String::new(), statement: String::new() }))
 }
 
@@ -213,14 +232,18 @@ async fn prepare(
 ) -> Result<(), Error> {
     session.begin_anew().await?;
     make_schemas(&session.client, script, progress).await?;
-    for wanted in &script.extensions {
-        let made = extension::make(session, root, &wanted.name, wanted.schema.as_deref()).await?;
-        if let Err(why) = made {
-            stand_ins.extensions.insert(wanted.name.clone(), why);
-            if is_harmless(&wanted.name) {
-                let stubs = include_str!("../../sql/audit/stub_extensions.sql");
-                let made = root.client.batch_execute(stubs).await;
-                made.map_err(query("stand in for an extension"))?;
+    for Extension { name, schema, .. } in &script.extensions {
+        match extension::make(session, root, name, schema.as_deref()).await? {
+            Ok(()) if name.ends_with("_fdw") => {
+                // The platform lets its role use it.
+                let grant =
+                    format!("grant usage on foreign data wrapper {} to public", in_quotes(name));
+                root.client.batch_execute(&grant).await.ok();
+            }
+            Ok(()) => {}
+            Err(why) => {
+                stand_ins.extensions.insert(name.clone(), why);
+                extension::stand_in(root, name, schema.as_deref()).await?;
             }
         }
     }
@@ -245,6 +268,51 @@ async fn make_schemas(
         script.take_out(place);
     }
     Ok(())
+}
+
+/// The statement that failed, where that is of no weight: it is about the whole server, or about an index or a table that
+/// only an extension brings which is left out.
+fn left_out<'s>(
+    script: &'s Script,
+    failure: &Failure,
+    stand_ins: &StandIns,
+) -> Option<Statement<'s>> {
+    let all = statements(&script.sql);
+    let statement = all.into_iter().find(|statement| statement.text == failure.statement)?;
+    is_left_out(&statement, &failure.code, stand_ins).then_some(statement)
+}
+
+/// See [`left_out`]. `code` is the server's.
+fn is_left_out(statement: &Statement<'_>, code: &str, stand_ins: &StandIns) -> bool {
+    // Among them those that say that what was left out before is not there.
+    let refused = ["42501", "42704", "3D000", "08001", "0A000", "58P01", "55000", "22023", "42602"];
+    let of_server = [
+        "alter database",
+        "alter system",
+        "create event trigger",
+        "alter event trigger",
+        "drop event trigger",
+        "comment on event trigger",
+        "create foreign data wrapper",
+        "alter foreign data wrapper",
+        "create server",
+        "alter server",
+        "grant usage on foreign server",
+        "grant usage on foreign data wrapper",
+        "create user mapping",
+        "import foreign schema",
+        "create foreign table",
+        "create subscription",
+    ];
+    let sets_for_role = ["alter role", "alter user"].iter().any(|head| statement.starts_with(head))
+        && statement.tokens().any(|token| token.is("set") || token.is("reset"));
+    let is_about_server = sets_for_role || of_server.iter().any(|head| statement.starts_with(head));
+    let makes_index =
+        ["create index", "create unique index"].iter().any(|head| statement.starts_with(head));
+    let needs_vector = makes_index
+        && stand_ins.extensions.contains_key("vector")
+        && statement.tokens().any(|token| token.is("hnsw") || token.is("ivfflat"));
+    (is_about_server || needs_vector) && refused.contains(&code)
 }
 
 async fn run_pieces(
@@ -274,6 +342,9 @@ async fn run_pieces(
                 pieces.done.insert(number);
             }
             Err(error) => match error.as_db_error() {
+                Some(said) if is_left_out(statement, said.code().code(), stand_ins) => {
+                    pieces.done.insert(number);
+                }
                 Some(said) => {
                     pieces.refused.push((statement.text.to_owned(), said.message().to_owned()));
                 }
@@ -337,11 +408,6 @@ async fn make_role(root: &Client, role: &str) -> Result<(), Error> {
     let sql = format!("create role {}", in_quotes(role));
     root.batch_execute(&sql).await.map_err(query("make a role that files name"))?;
     Ok(())
-}
-
-/// Whether an extension that is left out takes nothing with it.
-pub(super) fn is_harmless(extension: &str) -> bool {
-    HARMLESS.contains(&extension)
 }
 
 /// Where it failed. Without a place in the server's answer, the statements are run one by one to find it.

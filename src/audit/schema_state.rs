@@ -11,8 +11,19 @@ use crate::schema::{self, Fact, Key, Kind};
 const READ: &str = "read the catalog";
 
 /// What is told of views, whose columns come with their query.
-const OF_VIEWS: [Kind; 6] =
-    [Kind::Index, Kind::Grant, Kind::OwnerRights, Kind::Owner, Kind::Trigger, Kind::Comment];
+const OF_VIEWS: [Kind; 9] = [
+    Kind::Default,
+    Kind::Index,
+    Kind::Grant,
+    Kind::ColumnGrant,
+    Kind::OwnerRights,
+    Kind::Owner,
+    Kind::Trigger,
+    Kind::Rule,
+    Kind::Comment,
+];
+/// The rule that is a view's query.
+const QUERY: &str = "\"_RETURN\"";
 /// What a project may have on tables of the platform.
 const OF_PLATFORM: [Kind; 2] = [Kind::Policy, Kind::Trigger];
 
@@ -22,11 +33,13 @@ pub(super) struct SchemaState {
     pub(super) facts: BTreeMap<Key, Fact>,
     /// In which order they were read: columns in that of their table.
     pub(super) places: HashMap<Key, usize>,
-    /// What a fact needs.
+    /// For each fact those without which it cannot be there.
     pub(super) needs: HashMap<Key, Vec<Key>>,
+    /// Names and types of the columns of each view.
+    pub(super) view_columns: BTreeMap<String, Vec<String>>,
     /// To whom most of it belongs.
     pub(super) owner: String,
-    /// What is no fact.
+    /// Objects of kinds that nobody compares, by name.
     pub(super) unmodelled: Vec<String>,
 }
 
@@ -47,10 +60,12 @@ impl SchemaState {
         let needs = needs(client, &facts).await?;
         let rows = ask(client, include_str!("../../sql/audit/unmodelled.sql"), READ).await?;
         let unmodelled = rows.iter().map(|row| row.get(0)).collect();
-        Ok(Self { facts, places, needs, owner, unmodelled })
+        let rows = ask(client, include_str!("../../sql/audit/view_columns.sql"), READ).await?;
+        let view_columns = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        Ok(Self { facts, places, needs, view_columns, owner, unmodelled })
     }
 
-    /// The facts alone.
+    /// Reads the facts alone, which takes less time.
     pub(super) async fn read_facts(client: &Client) -> Result<BTreeMap<Key, Fact>, Error> {
         Ok(facts(client, &[]).await?.into_iter().map(|fact| (fact.key(), fact)).collect())
     }
@@ -84,6 +99,26 @@ impl SchemaState {
         self.facts.retain(|key, _| !keys.contains(key));
     }
 
+    /// Adds publications of the platform that the project's tables are in, and that a database lacks.
+    pub(super) fn miss_publications(&mut self, base: &Self, live: &Self) {
+        let used = |fact: &Fact| {
+            let members = self.facts.values().filter(|it| it.kind == Kind::Publication);
+            members.into_iter().any(|member| member.part == fact.relation)
+        };
+        let lost = base.lost_publications(live).filter(|fact| used(fact));
+        let lost: Vec<Fact> = lost.cloned().collect();
+        self.facts.extend(lost.into_iter().map(|fact| (fact.key(), fact)));
+    }
+
+    /// The publications of the platform that a database lacks.
+    pub(super) fn lost_publications<'a>(
+        &'a self,
+        live: &'a Self,
+    ) -> impl Iterator<Item = &'a Fact> {
+        let own = self.facts.values().filter(|fact| fact.kind == Kind::PublicationOptions);
+        own.filter(|fact| !live.facts.contains_key(&fact.key()))
+    }
+
     pub(super) fn has(&self, kind: Kind, relation: &str) -> bool {
         self.facts.contains_key(&(kind, relation.to_owned(), String::new()))
     }
@@ -108,11 +143,16 @@ async fn facts(client: &Client, without: &[u32]) -> Result<Vec<Fact>, Error> {
     for (oid, mut fact) in schema::read(client, &oids(false), &oids(true)).await? {
         let Some((what, name)) = named.get(&oid) else { continue };
         let kept = match *what {
-            "view" => OF_VIEWS.contains(&fact.kind),
+            "view" | "materialized view" => OF_VIEWS.contains(&fact.kind) && fact.part != QUERY,
             "platform" => OF_PLATFORM.contains(&fact.kind) && !is_platforms(&fact),
             _ => true,
         };
         if kept {
+            // All relations are read as tables.
+            let target = fact.part.strip_prefix("table ").filter(|_| fact.kind == Kind::Comment);
+            if let Some(target) = target.filter(|_| what.ends_with("view")) {
+                fact.part = format!("{what} {target}");
+            }
             fact.home.clone_from(name);
             facts.push(fact);
         }

@@ -39,6 +39,10 @@ impl Script {
             let blank = blank(sql.get(range.clone()).unwrap_or_default());
             sql.replace_range(range, &blank);
         }
+        for range in of_platform_role(&sql) {
+            let blank = blank(sql.get(range.clone()).unwrap_or_default());
+            sql.replace_range(range, &blank);
+        }
         let wanted = |name: &String| extensions.iter().any(|it| it.schema.as_ref() == Some(name));
         let all = statements(&sql);
         let mut schemas: Vec<_> =
@@ -49,7 +53,7 @@ impl Script {
         Self { sql, extensions, schemas, psql }
     }
 
-    /// Without what stands there.
+    /// Puts blanks in the place of what stands there.
     pub(super) fn take_out(&mut self, place: Range<usize>) {
         let blank = blank(self.sql.get(place.clone()).unwrap_or_default());
         self.sql.replace_range(place, &blank);
@@ -67,7 +71,8 @@ impl Script {
             let after = lower.get(at + bare.len()..).unwrap_or_default();
             let whole = before.strip_suffix("pg_").unwrap_or(before);
             let is_head = !whole.ends_with(sql_text::is_word);
-            is_head && (after.starts_with(['.', '_']) || whole.len() < before.len())
+            let is_type = extension == "vector" && after.starts_with(' ');
+            is_head && (after.starts_with(['.', '_']) || is_type || whole.len() < before.len())
         })
     }
 
@@ -156,6 +161,34 @@ fn without_commands(text: &str) -> (String, Vec<usize>) {
     (sql, lines)
 }
 
+/// What gives something to `postgres`, as a dump of a project of Supabase does: that is the role that runs the files, under
+/// whatever name. A clause `for role postgres`, or a statement that ends in `owner to postgres`.
+fn of_platform_role(sql: &str) -> Vec<Range<usize>> {
+    const ROLE: &str = "postgres";
+    let mut places = Vec::new();
+    for statement in statements(sql).iter().filter(|it| it.starts_with("alter")) {
+        let tokens: Vec<_> = statement.tokens().filter(|token| !token.is_blank()).collect();
+        let is_role = |token: &sql_text::Token<'_>| sql_text::name(token).as_deref() == Some(ROLE);
+        if let [.., owner, to, role] = tokens.as_slice()
+            && owner.is("owner")
+            && to.is("to")
+            && is_role(role)
+        {
+            places.push(statement.at..statement.at + statement.text.len());
+        } else if statement.starts_with("alter default privileges")
+            && let Some([first, _, role]) = tokens.windows(3).find_map(|it| match it {
+                [a, b, c] if a.is("for") && (b.is("role") || b.is("user")) && is_role(c) => {
+                    Some([a, b, c])
+                }
+                _ => None,
+            })
+        {
+            places.push(statement.at + first.at..statement.at + role.end());
+        }
+    }
+    places
+}
+
 fn extension(statement: &Statement<'_>) -> Option<Extension> {
     let mut rest = Reader::new(statement.text);
     if !rest.words("create extension") {
@@ -204,6 +237,17 @@ mod tests {
         assert_eq!(texts.len(), 3, "{texts:?}");
         assert!(texts[1].starts_with("create function") && texts[1].ends_with("; end"));
         assert_eq!(texts[2], "select 2");
+    }
+
+    #[test]
+    fn what_is_given_to_the_role_of_the_platform_is_taken_out() {
+        let text = "alter table a owner to \"postgres\"; alter table b owner to other;\n\
+                    alter default privileges for role postgres in schema c grant select on tables to d;";
+        let script = Script::of(text);
+        let texts: Vec<_> = statements(&script.sql).iter().map(|it| it.text.len()).collect();
+        assert_eq!(script.sql.len(), text.len());
+        assert_eq!(texts.len(), 2, "{}", script.sql);
+        assert!(!script.sql.contains("postgres") && script.sql.contains("privileges  "));
     }
 
     #[test]

@@ -27,7 +27,7 @@ const MOST_NOTICES: usize = 1000;
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) client: Client,
-    /// The server's process.
+    /// The number of the server's process for it.
     pub(super) pid: i32,
     notices: Arc<Mutex<Vec<DbError>>>,
     polled: JoinHandle<()>,

@@ -10,7 +10,9 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::error::Error;
+use super::extension;
 use super::files::SqlFile;
+use super::live;
 use super::platform::ask;
 use super::session::Session;
 use crate::dev_server::{DevServer, SUPERUSER, draw_password};
@@ -22,19 +24,19 @@ use crate::telemetry::ErrorReport;
 const SETTINGS: [(&str, &str); 3] =
     [("statement_timeout", "120s"), ("autovacuum", "off"), ("max_connections", "20")];
 const PREFIX: &str = "agent_provisioner_audit";
-/// As on Supabase.
+/// The role that runs migrations on Supabase.
 const POSTGRES: &str = "postgres";
 
 /// The server on which files are tried.
 #[derive(Debug)]
 pub(super) struct Shadow {
-    /// Ends with this value.
+    /// The throwaway server, if it is one. It ends with this value.
     _server: Option<DevServer>,
     /// Of whoever may do everything there.
     root: Target,
     /// Of the role that runs the files.
     role: Target,
-    /// That role, quoted.
+    /// The name of that role, quoted.
     pub(super) owner: String,
     /// Its password. `None`: it is the role of the URL.
     password: Option<SecretString>,
@@ -42,21 +44,27 @@ pub(super) struct Shadow {
     base: String,
     /// What the first of them is a copy of.
     template: String,
+    /// What the role of the files runs first in each copy.
+    pub(super) beginning: String,
     /// Each is noted before it is made.
     made: Vec<String>,
     /// The roles that there were before any file ran.
     roles_before: Option<Vec<String>>,
-    /// All files.
+    /// The texts of all files, to see which roles they name.
     texts: String,
     /// Whether the server stays, and what was made there has to be dropped.
     given: bool,
-    /// Such as 150004.
+    /// The server's version as a number, such as 150004.
     pub(super) version: i32,
 }
 
 impl Shadow {
-    /// A throwaway server, or the database of this URL, which has to be empty. Nothing is made there yet.
-    pub(super) async fn start(url: Option<&SecretString>) -> Result<Self, Error> {
+    /// A throwaway server, or the database of this URL, which has to be empty and another one than that with this
+    /// identity. Nothing is made there yet.
+    pub(super) async fn start(
+        url: Option<&SecretString>,
+        identity: Option<&str>,
+    ) -> Result<Self, Error> {
         let (server, root) = if let Some(url) = url {
             (None, Target::parse(url.expose_secret(), None, None)?)
         } else {
@@ -69,6 +77,9 @@ impl Shadow {
         let session = Session::of(root.clone(), &base).await?;
         let version = version(&session.client).await?;
         if given {
+            if identity == Some(&live::identity(&session.client).await?) {
+                return Err(Error::ShadowIsDatabase);
+            }
             require_empty(&session.client).await?;
         } else {
             shut_out(&session.client).await?;
@@ -83,6 +94,7 @@ impl Shadow {
             password: None,
             base,
             template: if given { name } else { "template1".to_owned() },
+            beginning: String::new(),
             made: Vec::new(),
             roles_before: None,
             texts: String::new(),
@@ -150,14 +162,19 @@ impl Shadow {
         Ok(())
     }
 
-    /// Roles that have come since, and that the files name.
+    /// The roles of the server that files have made.
     async fn roles_of_files(&self, client: &Client) -> Result<Vec<String>, tokio_postgres::Error> {
-        let Some(before) = &self.roles_before else { return Ok(Vec::new()) };
         let mut now = roles(client).await?;
-        now.retain(|role| {
-            !before.contains(role) && !role.starts_with(PREFIX) && self.texts.contains(role)
-        });
+        now.retain(|role| self.is_of_files(role));
         Ok(now)
+    }
+
+    /// Whether a role has come since the files were read, and they name it.
+    fn is_of_files(&self, role: &str) -> bool {
+        let is_new = |before: &Vec<String>| !before.iter().any(|it| it == role);
+        self.roles_before.as_ref().is_some_and(is_new)
+            && !role.starts_with(PREFIX)
+            && self.texts.contains(role)
     }
 
     /// Makes roles that are not there, without rights.
@@ -184,23 +201,33 @@ impl Shadow {
         Ok(done.map_err(query("prepare the shadow"))?)
     }
 
+    /// The same as whoever may do everything there.
+    pub(super) async fn prepare_base_as_root(&self, sql: &str) -> Result<(), Error> {
+        let session = self.root_in(&self.base).await?;
+        let done = session.client.batch_execute(sql).await;
+        session.close().await;
+        Ok(done.map_err(query("prepare the shadow"))?)
+    }
+
     /// Makes extensions there, each in its schema, as far as the server has them.
     pub(super) async fn extend_base(&self, extensions: &[(String, String)]) -> Result<(), Error> {
         let session = self.root_in(&self.base).await?;
         for (name, schema) in extensions {
-            let (name, within) = (in_quotes(name), in_quotes(schema));
-            let mut sql = format!("create extension if not exists {name} cascade");
+            let (quoted, within) = (in_quotes(name), in_quotes(schema));
+            let mut sql = format!("create extension if not exists {quoted} cascade");
             // Some say themselves where they belong.
             if schema != "pg_catalog" {
                 sql = format!(
                     "create schema if not exists {within}; \
-                     create extension if not exists {name} schema {within} cascade"
+                     create extension if not exists {quoted} schema {within} cascade"
                 );
             }
-            if let Err(error) = session.client.batch_execute(&sql).await
-                && error.as_db_error().is_none()
-            {
-                return Err(query("make an extension on the shadow")(error).into());
+            match session.client.batch_execute(&sql).await {
+                Ok(()) => {}
+                Err(error) if error.as_db_error().is_some() => {
+                    extension::stand_in(&session, name, Some(schema)).await?;
+                }
+                Err(error) => return Err(query("make an extension on the shadow")(error).into()),
             }
         }
         session.close().await;
@@ -229,6 +256,12 @@ impl Shadow {
         let name = format!("{}_{}", self.base, self.made.len());
         let base = self.base.clone();
         self.copy(&base, &name).await?;
+        if !self.beginning.is_empty() {
+            let session = self.role_in(&name).await?;
+            let begun = session.client.batch_execute(&self.beginning).await;
+            session.close().await;
+            begun.map_err(query("set default privileges on the shadow"))?;
+        }
         Ok(name)
     }
 
@@ -253,7 +286,7 @@ impl Shadow {
         if own == template { "template1".to_owned() } else { own.to_owned() }
     }
 
-    /// As whoever may do everything.
+    /// A session there of whoever may do everything.
     pub(super) async fn root_in(&self, database: &str) -> Result<Session, Error> {
         Session::of(of_database(&self.root, database), &self.base).await
     }
@@ -308,10 +341,9 @@ impl Shadow {
             }
         }
         // What belongs to one of them elsewhere, or that it is in use, keeps it.
-        let mut of_files = self.roles_of_files(client).await.unwrap_or_default();
         let retired = format!("{}_role_", self.base);
-        let all = roles(client).await.unwrap_or_default();
-        of_files.extend(all.into_iter().filter(|role| role.starts_with(&retired)));
+        let mut of_files = roles(client).await.unwrap_or_default();
+        of_files.retain(|role| role.starts_with(&retired) || self.is_of_files(role));
         for role in of_files {
             client.batch_execute(&format!("drop role if exists {}", in_quotes(&role))).await.ok();
         }

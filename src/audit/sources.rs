@@ -1,5 +1,7 @@
 //! Code and documents of a project, and the agents' tables that they name.
 
+use std::collections::BTreeSet;
+
 use super::agent_tables::{AgentTables, Error as AgentTablesError};
 use super::causes::{self, Faults};
 use super::error::Error;
@@ -18,6 +20,8 @@ pub(super) struct Known<'a> {
     pub(super) is_live: bool,
     /// Whether databases of the shadow have this program's base schema.
     pub(super) has_base: bool,
+    /// Tables of this program's base schema, and of the platform.
+    pub(super) ours: BTreeSet<String>,
     pub(super) faults: Option<&'a Faults<'a>>,
 }
 
@@ -46,18 +50,21 @@ pub(super) async fn audit(
     let code = code::audit(&project.code, relations, &agents)?;
     report.unchecked.extend(code.unchecked);
     report.ignores.extend(code.ignores);
-    let documents = documents::audit(&project.docs, relations, &agents)?;
+    let documents = documents::audit(&project.docs, relations, &agents, &known.ours)?;
     report.unchecked.extend(documents.unchecked);
     let mut told = [code.findings, documents.findings].concat();
     if let Some(of_files) = known.of_files.as_ref().filter(|_| !told.is_empty()) {
         let code = code::audit(&project.code, of_files, &agents)?.findings;
-        let documents = documents::audit(&project.docs, of_files, &agents)?.findings;
+        let documents = documents::audit(&project.docs, of_files, &agents, &known.ours)?;
+        let documents = documents.findings;
         let against_files = causes::ids(&[code, documents].concat());
         if known.is_live {
             causes::fold(&mut report.findings, told, &against_files, known.faults);
             told = Vec::new();
         } else if let Some(faults) = known.faults {
-            faults.without_consequences(&mut told, &against_files, &mut report.unchecked);
+            let doubted = faults.without_consequences(&mut told, &against_files);
+            let doubted = doubted.iter().map(|(finding, file)| causes::unproven(finding, file));
+            report.unchecked.extend(doubted);
         }
     }
     report.findings.extend(told);
@@ -68,7 +75,7 @@ pub(super) async fn audit(
     Ok(())
 }
 
-/// Rendered on the shadow.
+/// The agents' tables, as the templates make them on the shadow.
 async fn agents(
     project: &Project,
     has_base: bool,

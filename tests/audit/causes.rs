@@ -97,6 +97,95 @@ async fn a_broken_file_hides_nothing_else() {
     ]);
 }
 
+/// The server cannot even read it, so it waits for nobody.
+#[tokio::test]
+async fn a_file_that_is_no_sql_is_told_by_itself() {
+    let files = [
+        CLEAN[0],
+        CLEAN[1],
+        ("0003_broken.sql", "select gone from public.orders;"),
+        ("0004_open.sql", "select 1; /* it does not end"),
+    ];
+    Project::new(&files)
+        .audit(None)
+        .await
+        .is(&[("file_never_ran", "0003_broken.sql"), ("file_never_ran", "0004_open.sql")]);
+}
+
+/// A statement that does not run ends only what it is about.
+#[tokio::test]
+async fn a_broken_file_hides_no_fault_of_the_tables_that_it_touches() {
+    let open = (
+        "0003_open.sql",
+        "create table public.open (id int primary key); drop index public.orders_owner_idx;",
+    );
+    let broken = (
+        "0004_broken.sql",
+        "alter table public.open add column x public.gone; \
+                   alter table public.orders add constraint c check (gone > 1);",
+    );
+    let document = "## orders\n\n| Column | Type |\n|---|---|\n| id | bigint |\n| owner | text |\n\
+                    | total | numeric(10,2) |\n| note | text |\n| doubled | numeric |\n";
+    let (project, options) = project(&[CLEAN[0], CLEAN[1], open, broken], "", document);
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    Report::of(&project.run(None, &options).await).is(&[
+        ("document_type", "public.orders.owner"),
+        ("file_never_ran", "0004_broken.sql"),
+        ("table_without_row_security", "public.open"),
+    ]);
+}
+
+/// Two differences of one table: what code says again is evidence of the one that it comes of.
+#[tokio::test]
+async fn evidence_is_attached_to_the_difference_that_it_comes_of() {
+    let db = Project::database(&CLEAN).await;
+    let sql = "alter table profiles drop constraint profiles_email_key; alter table orders drop constraint orders_owner_fkey; \
+               drop policy \"Own profile\" on profiles; drop index orders_note_idx; \
+               alter table orders drop constraint orders_total_check";
+    db.admin().await.run(sql).await;
+    let (project, options) = project(&CLEAN, ALL, ORDERS);
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let report = Report::of(&project.run(Some(&db), &options).await);
+    report.is(&[
+        ("missing_constraint", "orders_owner_fkey on public.orders"),
+        ("missing_constraint", "orders_total_check on public.orders"),
+        ("missing_constraint", "profiles_email_key on public.profiles"),
+        ("missing_index", "public.orders_note_idx"),
+        ("missing_policy", "\"Own profile\" on public.profiles"),
+    ]);
+    for finding in report.list("findings") {
+        let (object, evidence) =
+            (finding["object"].as_str().unwrap(), finding["evidence"].as_str().unwrap());
+        let has = evidence.contains("\nalso ");
+        assert_eq!(
+            has,
+            object.starts_with("orders_owner_fkey") || object.starts_with("profiles_email_key"),
+            "{finding:#}"
+        );
+    }
+}
+
+/// Another schema's table of the same name is another table.
+#[tokio::test]
+async fn a_document_that_names_the_wrong_users_is_told() {
+    let users = "create table public.users (id uuid primary key); alter table public.users enable row level security; \
+                 create policy p on public.users using (id is not null); \
+                 create table public.posts (id int primary key, author uuid references public.users (id)); \
+                 create index on public.posts (author); alter table public.posts enable row level security; \
+                 create policy p on public.posts using (id > 1);";
+    for (target, is_told) in [("auth.users", true), ("public.users", false), ("users", false)] {
+        let document = format!(
+            "## posts\n\n| Column | Type | Constraints |\n|---|---|---|\n| id | integer | |\n\
+             | author | uuid | REFERENCES {target}(id) |\n"
+        );
+        let (project, options) = project(&[("1.sql", users)], "", &document);
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        let found = Report::of(&project.run(None, &options).await).found();
+        let told = found.iter().any(|(kind, _)| kind == "document_foreign_key");
+        assert_eq!(told, is_told, "{target}: {found:?}");
+    }
+}
+
 const ALL: &str = "supabase.from('orders').select('id, note, owner(email)')\n\
     supabase.rpc('is_admin')\n\
     supabase.from('profiles').upsert({ email: 'a' }, { onConflict: 'email' })\n\

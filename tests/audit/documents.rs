@@ -1,5 +1,7 @@
 //! What documents say of tables, against a real catalog.
 
+use std::collections::BTreeSet;
+
 use agent_provisioner::audit::documents::{self, Outcome};
 use agent_provisioner::audit::{AgentTables, Relations};
 use agent_provisioner::templates::Templates;
@@ -34,13 +36,14 @@ fn shown(outcome: &Outcome) -> Vec<String> {
 fn audit((relations, agents): &(Relations, AgentTables), text: &str) -> Vec<String> {
     let files = Files::new(&[("a.md", text)]);
     let document = format!("{}/a.md", files.path()).into();
-    shown(&documents::audit(&[document], relations, agents).unwrap())
+    shown(&documents::audit(&[document], relations, agents, &BTreeSet::new()).unwrap())
 }
 
 #[tokio::test]
 async fn the_products_own_document_is_right() {
     let (relations, agents) = known().await;
-    let outcome = documents::audit(&[path("docs/schema.md")], relations, agents).unwrap();
+    let outcome =
+        documents::audit(&[path("docs/schema.md")], relations, agents, &BTreeSet::new()).unwrap();
     assert_eq!(shown(&outcome), [""; 0]);
 }
 
@@ -250,5 +253,5 @@ async fn defaults_and_references_are_read_without_backticks() {
 #[test]
 fn a_document_that_is_not_there_is_an_error() {
     let (relations, agents) = (Relations::default(), AgentTables::default());
-    assert!(documents::audit(&["gone.md".into()], &relations, &agents).is_err());
+    assert!(documents::audit(&["gone.md".into()], &relations, &agents, &BTreeSet::new()).is_err());
 }

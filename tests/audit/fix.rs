@@ -1,13 +1,34 @@
 //! The file of `--fix` leads to a clean second audit.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
+
+use agent_provisioner::sql_text::split;
 
 use super::project::{CLEAN, Project, Report};
 use crate::support::{ADMIN, Database, finish, have, said};
 
-/// Runs the file that an audit writes, as its head says; what a second audit then finds.
-async fn fixed(sql: &str, by_hand: usize) -> Report {
+/// Runs a file of SQL as the head of a fix says.
+async fn psql(file: &Path, db: &Database) {
+    let mut psql = Command::new("psql");
+    psql.args(["-qX", "-v", "ON_ERROR_STOP=1", "-f"]).arg(file).arg(db.url(ADMIN));
+    let run = finish(&mut psql).await;
+    assert!(run.status.success(), "{}\n{}", said(&run), fs::read_to_string(file).unwrap());
+}
+
+/// What a fix leaves to a person, without the marks of comments.
+fn by_hand(fix: &str) -> String {
+    let list = fix.split("\n-- These could lose something.").nth(1).unwrap_or_default();
+    let of_item = |item: &str| {
+        let reasons = item.lines().skip(1).filter(|line| !line.starts_with("-- why: "));
+        reasons.map(|line| line.trim_start_matches("-- ").to_owned() + "\n").collect::<String>()
+    };
+    list.split("\n\n").skip(1).map(of_item).collect()
+}
+
+/// Runs the file that an audit writes for a database in which this was run; what a second audit then finds, and the file.
+async fn fixed(sql: &str) -> (Report, String, Database) {
     let db = Project::database(&CLEAN).await;
     let admin = db.admin().await;
     // Rows are kept, and have to be there for what is made again.
@@ -17,17 +38,9 @@ async fn fixed(sql: &str, by_hand: usize) -> Report {
     let file = project.path().join("fix.out");
     let first = project.run(Some(&db), &["--fix", file.to_str().unwrap()]).await;
     assert!(!Report::of(&first).found().is_empty(), "{sql}");
+    psql(&file, &db).await;
     let text = fs::read_to_string(&file).unwrap();
-    let hands = text
-        .lines()
-        .filter(|line| line.starts_with("-- drop ") || line.starts_with("-- alter "))
-        .count();
-    assert_eq!(hands, by_hand, "{text}");
-    let mut psql = Command::new("psql");
-    psql.args(["-qX", "-v", "ON_ERROR_STOP=1", "-f"]).arg(&file).arg(db.url(ADMIN));
-    let run = finish(&mut psql).await;
-    assert!(run.status.success(), "{sql}\n{}\n{text}", said(&run));
-    project.audit(Some(&db)).await
+    (project.audit(Some(&db)).await, text, db)
 }
 
 #[tokio::test]
@@ -40,27 +53,166 @@ async fn the_fix_leads_to_a_clean_second_audit() {
         "drop table profiles cascade; drop type job_role cascade; drop function is_admin() cascade",
         "alter table orders drop column owner cascade; drop index orders_note_idx; \
          alter policy \"Own profile\" on profiles using (true); revoke delete on orders from authenticated; \
-         alter table orders alter column note set default 'x'; alter table orders disable row level security",
+         alter table orders disable row level security, disable trigger touch",
         "alter table orders drop column id; alter table orders drop constraint orders_total_check; drop view totals; \
          create or replace function touch() returns trigger language plpgsql as 'begin return new; end'; \
          alter publication supabase_realtime drop table orders",
         "alter table orders drop constraint orders_owner_fkey, alter column owner drop not null; \
          drop trigger touch on orders; comment on table orders is null",
+        "alter table orders alter column total drop default, alter column total set default 7",
+        "create or replace trigger touch after insert on orders for each row execute function touch()",
+        "create or replace view totals with (security_invoker = true) as \
+         select owner, max(total) as total from orders group by owner",
+        "drop publication supabase_realtime",
     ] {
-        fixed(sql, 0).await.is(&[]);
+        let (report, text, _) = fixed(sql).await;
+        report.is(&[]);
+        assert_eq!(by_hand(&text), "", "{sql}\n{text}");
     }
 }
 
+/// What somebody ran in the database, and the finding that only a person can end.
+const LOSSES: &[(&str, &str, &str)] = &[
+    ("create table extra (id int primary key)", "extra_table", "public.extra"),
+    ("alter table orders add column more text", "extra_column", "public.orders.more"),
+    (
+        "alter table orders alter column note set default 'x'",
+        "different_column",
+        "public.orders.note",
+    ),
+    (
+        "update orders set note = ''; alter table orders alter column note set not null",
+        "different_column",
+        "public.orders.note",
+    ),
+    (
+        "drop index orders_note_idx; create index orders_note_idx on orders (note desc); \
+             comment on index orders_note_idx is 'by hand'",
+        "different_index",
+        "public.orders_note_idx",
+    ),
+    (
+        "create or replace view totals with (security_invoker = true) as \
+             select owner, sum(total) as total, 1 as more from orders group by owner",
+        "different_view",
+        "public.totals",
+    ),
+    (
+        "drop view totals; create materialized view totals as select owner, total from orders",
+        "different_view",
+        "public.totals",
+    ),
+    (
+        "alter table orders drop constraint orders_total_check, \
+             add constraint orders_total_check check (total > 1)",
+        "different_constraint",
+        "orders_total_check on public.orders",
+    ),
+    (
+        "drop policy \"Own profile\" on profiles; create policy \"Own profile\" on profiles for all to authenticated \
+             using ((select auth.uid()) = id)",
+        "different_policy",
+        "\"Own profile\" on public.profiles",
+    ),
+    ("alter table orders force row level security", "different_row_security", "public.orders"),
+    ("grant select on orders to anon", "extra_grant", "public.orders to anon"),
+];
+
+/// What nobody has written down stays, until somebody runs what the fix leaves to a person.
 #[tokio::test]
 async fn what_could_lose_something_is_left_to_a_person() {
     if !have(&["psql"]) {
         return;
     }
-    let sql = "create table extra (id int primary key); alter table orders add column more text; \
-               drop index orders_note_idx";
-    fixed(sql, 2)
-        .await
-        .is(&[("extra_column", "public.orders.more"), ("extra_table", "public.extra")]);
+    for &(sql, kind, object) in LOSSES {
+        let (report, text, db) = fixed(sql).await;
+        let left = (kind.to_owned(), object.to_owned());
+        assert!(report.found().contains(&left), "{sql}\n{text}\n{:#}", report.0);
+        assert!(text.contains("\n-- why: "), "{sql}\n{text}");
+        let statements: Vec<&str> = text.lines().filter(|line| !line.starts_with("--")).collect();
+        let drops = |line: &&str| line.contains("drop ") || line.contains("revoke ");
+        assert!(!statements.iter().any(drops), "{sql}\n{text}");
+        let admin = db.admin().await;
+        let statements = by_hand(&text);
+        for statement in split(&statements) {
+            admin.run(statement.text).await;
+        }
+        Project::new(&CLEAN).audit(Some(&db)).await.is(&[]);
+    }
+}
+
+/// Its grants and its comment go with it, and come again.
+#[tokio::test]
+async fn a_function_with_another_result_is_left_to_a_person_with_its_grants() {
+    let file = |result: &str, value: &str| {
+        format!(
+            "create schema app; create function app.f() returns {result} language sql as 'select {value}'; \
+             revoke all on function app.f() from public; grant execute on function app.f() to authenticated;"
+        )
+    };
+    let (is, should) = (file("text", "null::text"), file("int", "1"));
+    let db = Project::database(&[("1.sql", &is)]).await;
+    let files = [("1.sql", should.as_str())];
+    let text = fix_of(&db, &files).await;
+    let statements: Vec<&str> = text.lines().filter(|line| !line.starts_with("--")).collect();
+    assert!(statements.iter().all(|line| line.is_empty()), "{text}");
+    db.admin().await.run(&by_hand(&text)).await;
+    Project::new(&files).audit(Some(&db)).await.is(&[]);
+}
+
+/// What a file says that never ran may be what the database has.
+#[tokio::test]
+async fn the_fix_does_nothing_about_what_a_file_would_make_that_never_ran() {
+    let later = "create table public.later (id int primary key); alter table public.later enable row level security;\n\
+                 alter table public.orders add column more text; select gone;";
+    let mut files = CLEAN.to_vec();
+    files.push(("0003_later.sql", later));
+    let db = Project::database(&CLEAN).await;
+    db.admin().await.run(later.split("select").next().unwrap()).await;
+    let text = fix_of(&db, &files).await;
+    assert!(text.lines().all(|line| line.is_empty() || line.starts_with("--")), "{text}");
+    assert!(!text.contains("drop "), "{text}");
+}
+
+/// Two definitions of one table: what the one that is not deployed has otherwise is nobody's to run.
+#[tokio::test]
+async fn the_fix_leaves_the_losing_base_to_a_person() {
+    let rest = "alter table public.people enable row level security; drop policy if exists p on public.people; \
+                create policy p on public.people using (id > 1);";
+    let base = |columns: &str| {
+        format!("create table if not exists public.people (id int primary key{columns}); {rest}")
+    };
+    let (one, other) = (base(", name text default 'x'"), base(", name varchar(9), size int"));
+    let db = Project::database(&[("deployed", other.as_str())]).await;
+    // The order takes the directory `a` first, so what that makes is what the files make.
+    let files = [("a/1.sql", one.as_str()), ("b/1.sql", other.as_str())];
+    let project = Project::new(&files);
+    let file = project.path().join("fix.out");
+    let report = Report::of(&project.run(Some(&db), &["--fix", file.to_str().unwrap()]).await);
+    report.is(&[("conflicting_base", "public.people")]);
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.lines().all(|line| line.is_empty() || line.starts_with("--")), "{text}");
+    assert!(text.contains("why: Files define table public.people differently"), "{text}");
+    // Where the other definition has no column more, there is nothing to add.
+    let fix = report.text("conflicting_base", "fix");
+    assert!(!fix.trim_end().ends_with(':'), "{fix}");
+}
+
+/// The copy of the schema lacks it, so nothing about it is proven.
+#[tokio::test]
+async fn what_cannot_be_made_again_is_named() {
+    let db = Project::database(&CLEAN).await;
+    let sql = "create type public.span as range (subtype = int); create table public.uses (s public.span)";
+    db.admin().await.run(sql).await;
+    let project = Project::new(&CLEAN);
+    let file = project.path().join("fix.out");
+    let report = Report::of(&project.run(Some(&db), &["--fix", file.to_str().unwrap()]).await);
+    report.is(&[("extra_table", "public.uses")]);
+    let named = report
+        .list("unchecked")
+        .iter()
+        .any(|it| it.as_str().unwrap().contains("the fix against table public.uses"));
+    assert!(named, "{:#}", report.0);
 }
 
 /// What the fix of a database says, in which the clean project and then this were run, against these files.
@@ -161,10 +313,9 @@ async fn a_column_that_numbers_its_rows_goes_on_where_it_is() {
         let report = project.run(Some(&db), &["--fix", fix.to_str().unwrap()]).await;
         let report = Report::of(&report);
         report.is(&[("different_column", "public.numbered.id")]);
-        let mut psql = Command::new("psql");
-        psql.args(["-qX", "-v", "ON_ERROR_STOP=1", "-f"]).arg(&fix).arg(db.url(ADMIN));
-        let run = finish(&mut psql).await;
-        assert!(run.status.success(), "{there}\n{wanted}\n{}", said(&run));
+        psql(&fix, &db).await;
+        // Another sequence is for a person.
+        admin.run(&by_hand(&fs::read_to_string(&fix).unwrap())).await;
         project.audit(Some(&db)).await.is(&[]);
         let next = "insert into numbered (a) values (4) returning id";
         assert_eq!(admin.one::<i64>(next).await, 4, "{there}\n{wanted}");
@@ -192,9 +343,6 @@ async fn a_whole_schema_is_silent_where_it_is_and_made_where_it_is_not() {
     let file = project.path().join("fix.out");
     let first = project.run(Some(&empty), &["--fix", file.to_str().unwrap()]).await;
     Report::of(&first).is(&[("missing_publication", "mine"), ("missing_schema", "app")]);
-    let mut psql = Command::new("psql");
-    psql.args(["-qX", "-v", "ON_ERROR_STOP=1", "-f"]).arg(&file).arg(empty.url(ADMIN));
-    let run = finish(&mut psql).await;
-    assert!(run.status.success(), "{}", said(&run));
+    psql(&file, &empty).await;
     project.audit(Some(&empty)).await.is(&[]);
 }

@@ -78,6 +78,7 @@ async fn what_is_missing_gives_one_finding() {
             "public.orders in supabase_realtime",
         ),
         ("drop type job_role cascade", "missing_type", "public.job_role"),
+        ("drop publication supabase_realtime", "missing_publication", "supabase_realtime"),
         ("drop extension pgcrypto", "missing_extension", "pgcrypto"),
         ("comment on table orders is null", "missing_comment", "table public.orders"),
     ] {
@@ -168,6 +169,142 @@ async fn what_is_extra_or_different_gives_one_finding() {
             assert_eq!(report.status(component, object), "different", "{sql}");
         }
     }
+}
+
+/// A cause is told once, whatever else names what it is about.
+#[tokio::test]
+async fn what_comes_of_another_name_or_type_is_no_finding_of_its_own() {
+    for (sql, kind, object) in [
+        (
+            "alter table orders rename column note to remark; comment on column orders.remark is 'x'",
+            "missing_column",
+            "public.orders.note",
+        ),
+        (
+            "alter table orders rename column owner to buyer",
+            "missing_column",
+            "public.orders.owner",
+        ),
+        (
+            "alter table profiles alter role drop default, alter role type text; drop type job_role",
+            "missing_type",
+            "public.job_role",
+        ),
+        ("drop view totals cascade; drop table orders cascade", "missing_table", "public.orders"),
+    ] {
+        let db = Project::database(&CLEAN).await;
+        let admin = db.admin().await;
+        admin.run(sql).await;
+        let project = Project::new(&CLEAN);
+        let report = project.audit(Some(&db)).await;
+        report.is(&[(kind, object)]);
+        // The statement that a person finds there gives the name back.
+        if sql.contains(" rename ") {
+            let fix = report.text(kind, "fix");
+            let rename = fix.lines().find_map(|line| line.strip_prefix("-- alter ")).unwrap();
+            admin
+                .run(&format!(
+                    "alter {rename} comment on column orders.{} is null",
+                    object.rsplit('.').next().unwrap()
+                ))
+                .await;
+            project.audit(Some(&db)).await.is(&[]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn views_are_compared_with_their_defaults_rules_and_comments() {
+    let more = "create view public.names as select id, note from public.orders;
+        alter view public.names alter column note set default 'x';
+        create rule put as on insert to public.names do instead nothing;
+        comment on view public.names is 'Names.';";
+    let files = [CLEAN[0], CLEAN[1], ("0003_names.sql", more)];
+    let project = Project::new(&files);
+    for (sql, kind, object) in [
+        ("select 1", "", ""),
+        ("alter view names alter column note drop default", "missing_column", "public.names.note"),
+        ("drop rule put on names", "missing_rule", "put on public.names"),
+        ("comment on view names is null", "missing_comment", "view public.names"),
+        ("drop view names", "missing_view", "public.names"),
+    ] {
+        let db = Project::database(&files).await;
+        let admin = db.admin().await;
+        admin.run(sql).await;
+        let report = project.audit(Some(&db)).await;
+        if kind.is_empty() {
+            report.is(&[]);
+        } else {
+            report.is(&[(kind, object)]);
+            admin.run(&report.text(kind, "fix")).await;
+            project.audit(Some(&db)).await.is(&[]);
+        }
+    }
+}
+
+/// What a superuser alone can do, or an extension that is not here, hides nothing of the rest of a file.
+#[tokio::test]
+async fn what_takes_a_superuser_s_rights_is_left_out_and_told() {
+    let sql = "create extension if not exists vector with schema extensions;
+        select vault.create_secret('x', 'name', 'what for');
+        alter database postgres set app.kind = 'x';
+        create function public.on_ddl() returns event_trigger language plpgsql as $$ begin end $$;
+        create event trigger on_ddl on ddl_command_end execute function public.on_ddl();
+        create foreign data wrapper far;
+        create server far foreign data wrapper far;
+        create table public.docs (id int primary key, embedding extensions.vector(3));
+        create index docs_hnsw on public.docs using hnsw (embedding vector_cosine_ops);
+        alter table public.docs enable row level security;
+        create policy own on public.docs using (embedding <-> '[1,2,3]' < 1);";
+    let report = Project::new(&[("1.sql", sql)]).audit(None).await;
+    report.is(&[]);
+    assert_eq!(report.status("table", "public.docs"), "");
+    assert_eq!(report.order(), ["1.sql"]);
+    let unchecked: Vec<_> =
+        report.list("unchecked").iter().map(|it| it.as_str().unwrap()).collect();
+    assert!(unchecked.iter().any(|it| it.contains("extension vector")), "{unchecked:?}");
+    for line in [3, 5, 6, 7] {
+        let place = format!("1.sql:{line}: left out");
+        assert!(unchecked.iter().any(|it| it.contains(&place)), "{line}: {unchecked:?}");
+    }
+}
+
+/// Grants that come by themselves differ nowhere, whenever and wherever the defaults were set.
+#[tokio::test]
+async fn default_privileges_make_no_difference() {
+    let table = |name: &str| {
+        format!(
+            "create table {name} (id int primary key); alter table {name} enable row level security; \
+             create policy p on {name} for select using (id > 1);"
+        )
+    };
+    let (one, two) = (table("public.one"), table("public.two"));
+    let app = format!("create schema app; grant usage on schema app to anon; {}", table("app.t"));
+    let function = "create function public.f() returns int language sql as 'select 1';";
+    let (public, anon) = (
+        "alter default privileges revoke execute on functions from public;",
+        "alter default privileges in schema public revoke all on tables from anon, authenticated, service_role;",
+    );
+    let in_app = "create schema app; alter default privileges in schema app grant select on tables to anon; \
+                  grant usage on schema app to anon;";
+    let files_change = format!("{one} {anon} {two}");
+    let app_by_hand = format!("{in_app} {}", table("app.t"));
+    for (files, database) in [
+        // Somebody has set them by hand, before the files ran.
+        ([one.as_str(), function], format!("{public} {anon} {one} {function}")),
+        ([one.as_str(), app.as_str()], format!("{one} {app_by_hand}")),
+        // The files themselves set them, after the first table.
+        ([files_change.as_str(), function], format!("{files_change} {function}")),
+    ] {
+        let db = Project::database(&[("database", database.as_str())]).await;
+        let project = Project::new(&[("1.sql", files[0]), ("2.sql", files[1])]);
+        project.audit(Some(&db)).await.is(&[]);
+    }
+    // What is granted beside them is told.
+    let db = Project::database(&[("database", &files_change)]).await;
+    db.admin().await.run("grant select on public.two to anon").await;
+    let project = Project::new(&[("1.sql", &files_change)]);
+    project.audit(Some(&db)).await.is(&[("extra_grant", "public.two to anon")]);
 }
 
 /// No file makes it, and whoever has the public key may use it.

@@ -251,6 +251,23 @@ async fn the_workflow_runs_commands_of_the_program() {
     }
 }
 
+/// A project describes its own tables, and not those of this program.
+#[tokio::test]
+async fn tables_of_this_program_need_not_be_described() {
+    let db = Database::new().await;
+    let sql = "create table public.shops (id int primary key); alter table public.shops enable row level security; \
+               create policy p on public.shops using (id > 1)";
+    db.connect(ADMIN).await.batch_execute(sql).await.unwrap();
+    let document =
+        "## shops\n\n| Column | Type |\n|---|---|\n| id | integer |\n\n`users`, `agents`\n";
+    let project = Project::new(&[("tables.md", document)]);
+    let shadow = Database::empty().await;
+    let mut command = provisioner(&db.url(ADMIN));
+    command.args(["audit", "--format", "json", "--shadow", &shadow.url(SUPERUSER), "--docs"]);
+    let found = finish(command.arg(project.path().join("tables.md"))).await;
+    assert_eq!(kinds(&json(&found)), [""; 0], "{:#}", json(&found));
+}
+
 /// With the live database of the product: its own document, and code for its agents.
 #[tokio::test]
 async fn the_products_own_project_is_clean() {

@@ -8,7 +8,7 @@ use super::project::Project;
 use crate::support::{ADMIN, Database, finish, json, provisioner, said};
 
 /// Each is planted below, and stands in the report without masks.
-const PLANTED: [&str; 26] = [
+const PLANTED: [&str; 41] = [
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl",
     "sk_live_trigger0000",
     "hunter-default",
@@ -35,6 +35,21 @@ const PLANTED: [&str; 26] = [
     "hunter-sid",
     "hunter-second",
     "hunter-argument",
+    "hunter-any",
+    "hunter-in",
+    "hunter-like",
+    "hunter-distinct",
+    "hunter-case",
+    "hunter-before",
+    "hunter doubled",
+    "hunter-encrypt",
+    "hunter-hmac",
+    "aHVudGVyOmJhc2lj",
+    "hunter-query",
+    "hunter-short",
+    "hunter-passcode",
+    "pk_test_planted0000",
+    "zq7Unknown8kind",
 ];
 
 const OBJECTS: &str = r#"
@@ -56,6 +71,15 @@ create function public.more() returns text language plpgsql as $$ begin
     where pin = 'hunter-pin');
 end $$;
 create trigger more after update on public.notes for each row execute function public.calls('hunter-argument');
+create function public.most() returns text language plpgsql as $$ begin
+    execute 'alter role app password ''hunter doubled''';
+    return (select f(pgp_sym_encrypt(line, 'hunter-encrypt'), hmac(line, 'hunter-hmac', 'sha256'), 'Basic aHVudGVyOmJhc2lj',
+                     'https://host/hook?key=hunter-query', 'pk_test_planted0000', 'zq7Unknown8kind'), 'hunter-before' as api_key,
+                   case api_key when 'hunter-case' then 1 end
+    from public.notes
+    where api_key = any (array['x', 'hunter-any']) or api_key in ('hunter-in') or api_key like 'hunter-like%'
+       or api_key is distinct from 'hunter-distinct' or pw = 'hunter-short' or passcode = 'hunter-passcode');
+end $$;
 create view public.keys as select 'ghp_viewviewviewviewview' as key, id from public.notes;
 alter table public.notes enable row level security;
 create policy by_token on public.notes for select to authenticated using ((auth.jwt() ->> 'token') = 'hunter-policy');

@@ -132,6 +132,38 @@ impl Given {
     }
 }
 
+/// The files would run in the database that they are compared with.
+#[tokio::test]
+async fn the_database_itself_is_no_shadow() {
+    let db = Database::empty().await;
+    let project = Project::new(&CLEAN);
+    let mut command = provisioner(&db.url(ADMIN));
+    command.args(["audit", "--shadow", &db.url(SUPERUSER), "--migrations"]).arg(project.path());
+    expect(&finish(&mut command).await, 2, &["--shadow", "audited"]);
+}
+
+#[tokio::test]
+async fn a_locked_table_is_named_with_whoever_has_locked_it() {
+    let db = Project::database(&CLEAN).await;
+    let holder = db.admin().await;
+    let pid: i32 = holder.one("select pg_backend_pid()").await;
+    holder.run("begin; lock table orders in access exclusive mode").await;
+    let output = Project::new(&CLEAN).run(Some(&db), &[]).await;
+    expect(&output, 2, &["public.orders", &pid.to_string()]);
+}
+
+/// As a dump of a project of Supabase has it: the files run as another role here.
+#[tokio::test]
+async fn what_belongs_to_the_role_of_the_platform_runs_on_a_shadow_that_is_given() {
+    let given = Given::start().await;
+    let sql = "create table public.t (id int primary key); alter table public.t owner to \"postgres\"; \
+               alter table public.t enable row level security; create policy p on public.t using (id > 1); \
+               alter default privileges for role postgres in schema public grant all on tables to anon;";
+    let report = Report::of(&given.audit(&[("1.sql", sql)]).await);
+    report.is(&[]);
+    assert_eq!(report.order(), ["1.sql"]);
+}
+
 #[tokio::test]
 async fn a_role_that_cannot_be_dropped_has_no_power_left_and_is_told() {
     let given = Given::start().await;

@@ -183,12 +183,15 @@ impl Claim {
 
     fn is_of(&self, key: &ForeignKey, column: &str) -> bool {
         let is_target = |(table, column): &(String, Option<String>)| {
-            let named = table.rsplit('.').next().unwrap_or_default().trim_matches('"');
+            let mut parts = table.rsplit('.').map(|part| part.trim_matches('"'));
+            let named = parts.next().unwrap_or_default();
+            let is_schema =
+                parts.next().is_none_or(|schema| schema.eq_ignore_ascii_case(&key.target.schema));
             let suffix = key.target.name.strip_prefix(PREFIX);
             let is_column = column.as_ref().is_none_or(|it| key.target_columns == [it.as_str()]);
             let is_table = key.target.name.eq_ignore_ascii_case(named)
                 || suffix.is_some_and(|suffix| named.ends_with(suffix));
-            is_table && is_column
+            is_schema && is_table && is_column
         };
         key.columns == [column] && self.targets.iter().any(is_target)
     }

@@ -56,14 +56,16 @@ pub struct Outcome {
 const WRONG: &str = "Whoever relies on the document is misled.";
 const INCOMPLETE: &str = "Whoever reads the document does not learn of it.";
 
-/// Compares Markdown files with a database and with one agent's tables.
+/// Compares Markdown files with a database and with one agent's tables. `ours` are the tables that this program makes, by
+/// their names: a project need not describe them.
 pub fn audit(
     documents: &[PathBuf],
     relations: &Relations,
     agents: &AgentTables,
+    ours: &BTreeSet<String>,
 ) -> Result<Outcome, Error> {
     let mut outcome = Outcome::default();
-    let mut auditor = Auditor::new(relations, agents);
+    let mut auditor = Auditor::new(relations, agents, ours);
     for path in documents {
         if leads_nowhere(path) {
             outcome.unchecked.push(format!("{}: not read, as {LEADS_NOWHERE}", path.display()));
@@ -87,6 +89,7 @@ pub fn audit(
 struct Auditor<'r> {
     relations: &'r Relations,
     agents: &'r AgentTables,
+    ours: &'r BTreeSet<String>,
     findings: Vec<Finding>,
     /// Whose columns are listed.
     documented: BTreeSet<String>,
@@ -106,9 +109,9 @@ struct Section<'d> {
 }
 
 impl<'r> Auditor<'r> {
-    fn new(relations: &'r Relations, agents: &'r AgentTables) -> Self {
+    fn new(relations: &'r Relations, agents: &'r AgentTables, ours: &'r BTreeSet<String>) -> Self {
         let (documented, words) = (BTreeSet::new(), BTreeSet::new());
-        Self { relations, agents, findings: Vec::new(), documented, words }
+        Self { relations, agents, ours, findings: Vec::new(), documented, words }
     }
 
     fn document(&mut self, file: &str, blocks: &[Block]) {
@@ -243,7 +246,10 @@ impl<'r> Auditor<'r> {
         let schemas: BTreeSet<&str> =
             self.relations.tables().map(|it| it.name.schema.as_str()).collect();
         let own = |table: &&Table| {
-            !table.is_partition && !table.is_extension && self.agents.named(&table.name).is_none()
+            !table.is_partition
+                && !table.is_extension
+                && self.agents.named(&table.name).is_none()
+                && !self.ours.contains(&table.name.to_string())
         };
         let mut groups: Vec<Vec<&Table>> = schemas
             .into_iter()

@@ -1,8 +1,10 @@
 //! Secrets in a report. They are masked at the one place where it leaves the audit, so that no format can forget it.
 //!
-//! A secret is told by its shape, by the name before it, or by its looking random. What stands for it has a short hash, so
+//! A secret is told by its shape, by a name near it, or by its looking random; in SQL also by its not looking harmless. What stands for it has a short hash, so
 //! that two secrets still look different.
 
+mod clauses;
+mod harmless;
 mod named;
 mod names;
 mod shape;
@@ -51,14 +53,40 @@ pub(super) fn secrets(report: &mut Report) {
 fn of_finding(finding: &mut Finding, found: &mut BTreeSet<String>) {
     let in_column = is_column(finding) && names::names_secret(last_name(&finding.object));
     let in_sql = |text: &str| named::in_sql(text, in_column);
-    let in_words = |text: &str| [named::in_words(text), in_sql(text)].concat();
     mask(&mut finding.object, named::in_words, found);
     if let Some(place) = &mut finding.place {
         mask(&mut place.file, shape::known, found);
     }
-    mask(&mut finding.message, in_words, found);
+    mask(&mut finding.message, named::in_words, found);
     mask(&mut finding.evidence, in_sql, found);
     mask(&mut finding.fix, in_sql, found);
+    if is_sql(finding) {
+        // It may be any word elsewhere, but not in what the server says of the statement.
+        let mut own = BTreeSet::new();
+        mask(&mut finding.evidence, harmless::others, &mut own);
+        mask(&mut finding.fix, harmless::others, &mut own);
+        for text in own.iter().rev().filter(|text| is_telling(text)) {
+            finding.message = finding.message.replace(text.as_str(), &stand_in(text));
+        }
+    }
+}
+
+/// Whether its evidence is of SQL, and not of code or a document.
+fn is_sql(Finding { kind, .. }: &Finding) -> bool {
+    let of_sources = [
+        "unknown_",
+        "document_",
+        "undocumented_",
+        "invalid_",
+        "generated_",
+        "missing_argument",
+        "ambiguous_",
+        "no_unique_",
+        "unpublished_",
+        "ignore_",
+        "unused_",
+    ];
+    !of_sources.iter().any(|head| kind.starts_with(head))
 }
 
 /// Whether all that is told of it are definitions of one column.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::clauses;
 use super::names::{is_cookie, names_secret};
 use super::shape;
 use crate::sql_text::{Kind, Token, tokens};
@@ -18,13 +19,20 @@ const DEEPEST: usize = 8;
 
 /// The secrets in a sentence that may quote SQL or a server.
 pub(super) fn in_words(text: &str) -> Vec<Range<usize>> {
-    let mut places = in_sql(text, false);
+    let mut places = walked(text, false);
     places.extend(pairs(text));
     places
 }
 
 /// The secrets in SQL, which need not be whole. `all`: every literal is one.
 pub(super) fn in_sql(sql: &str, all: bool) -> Vec<Range<usize>> {
+    let mut places = walked(sql, all);
+    places.extend(clauses::secrets(sql));
+    places
+}
+
+/// The secrets behind a name, token by token.
+fn walked(sql: &str, all: bool) -> Vec<Range<usize>> {
     let (places, row, call) = (shape::known(sql), Row::Other, Call::Other);
     let mut walk = Walk { places, all, reach: None, row, call, last: String::new() };
     walk.sql(sql, 0, 0);
@@ -45,7 +53,7 @@ struct Reach {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Name {
-    /// Of SQL.
+    /// The name of a column, an option or a variable of SQL.
     Own,
     /// In a literal itself. Then only marks and types may follow.
     Literal,
@@ -69,7 +77,7 @@ enum Call {
     Other,
     /// Behind `execute function`. Whether it is one whose arguments are names.
     Function(bool),
-    /// Between its brackets.
+    /// Between the brackets of the call.
     Arguments,
 }
 
@@ -235,9 +243,18 @@ impl Walk {
             if depth < DEEPEST {
                 let row = std::mem::replace(&mut self.row, Row::Other);
                 self.sql(inner, place.start, depth + 1);
+                self.places.extend(moved(clauses::secrets(inner), place.start));
                 (self.reach, self.row) = (None, row);
             }
             return;
+        }
+        if inner.contains("''") && depth < DEEPEST {
+            // SQL that is put together and executed: its own quotes are doubled.
+            let (reach, row) = (self.reach.take(), std::mem::replace(&mut self.row, Row::Other));
+            let single = with_single_quotes(inner);
+            self.sql(&single, place.start, depth + 1);
+            self.places.extend(moved(clauses::secrets(&single), place.start));
+            (self.reach, self.row) = (reach, row);
         }
         self.places.extend(moved(shape::random(inner), place.start));
         self.places.extend(moved(pairs(inner), place.start));
@@ -256,7 +273,7 @@ impl Reach {
 }
 
 /// What is between the quotes, and how many bytes stand before it.
-fn content<'a>(token: &Token<'a>) -> Option<(usize, &'a str)> {
+pub(super) fn content<'a>(token: &Token<'a>) -> Option<(usize, &'a str)> {
     let (open, close) = if token.text.starts_with('$') {
         let tag = token.text.get(1..)?.find('$')? + 2;
         (tag, tag)
@@ -264,6 +281,19 @@ fn content<'a>(token: &Token<'a>) -> Option<(usize, &'a str)> {
         (token.text.find('\'')? + 1, 1)
     };
     Some((open, token.text.get(open..token.text.len().checked_sub(close)?)?))
+}
+
+/// The same length, with one quote and a blank for two.
+fn with_single_quotes(text: &str) -> String {
+    let mut is_open = false;
+    let mut parts = text.split("''");
+    let mut single = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        single.push_str(if is_open { "' " } else { " '" });
+        single.push_str(part);
+        is_open = !is_open;
+    }
+    single
 }
 
 fn moved(places: Vec<Range<usize>>, by: usize) -> impl Iterator<Item = Range<usize>> {
@@ -278,7 +308,7 @@ fn pairs(text: &str) -> Vec<Range<usize>> {
         let length = rest.find(|c: char| !is_name(c)).unwrap_or(rest.len());
         let name = rest.get(..length).unwrap_or_default();
         at += length.max(rest.chars().next().map_or(1, char::len_utf8));
-        if names_secret(name)
+        if (names_secret(name) || is_scheme(name))
             && let Some(place) = value(text, at, name)
         {
             at = place.end;
@@ -292,15 +322,20 @@ fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
 }
 
+fn is_scheme(name: &str) -> bool {
+    SCHEMES.iter().any(|it| it.trim_end().eq_ignore_ascii_case(name))
+}
+
 /// The value of the name that ends there. Behind the name of a scheme a blank is enough.
 fn value(text: &str, at: usize, name: &str) -> Option<Range<usize>> {
     const QUOTES: [char; 3] = ['"', '\'', '\\'];
-    let is_scheme = SCHEMES.iter().any(|it| it.trim_end().eq_ignore_ascii_case(name));
+    let is_scheme = is_scheme(name);
     let after = text.get(at..)?;
     let named = after.trim_start_matches(QUOTES).trim_start();
     let separators = ["=>", ":=", "=", ":"];
     let given = separators.iter().find_map(|separator| named.strip_prefix(separator));
     let rest = match given {
+        Some(_) if !names_secret(name) => return None,
         Some(rest) => rest.trim_start(),
         None if is_scheme && after.starts_with(' ') => after.trim_start(),
         None => return None,
@@ -324,7 +359,9 @@ fn value(text: &str, at: usize, name: &str) -> Option<Range<usize>> {
     let length = value.find(ends).unwrap_or(value.len());
     // What is filled in later.
     let is_gap = value.starts_with(['%', '$', '{', '<', '[', '…']);
-    let is_word = given.is_none() && !value.get(..length)?.contains(|c: char| c.is_ascii_digit());
+    let mut humps = value.get(..length)?.chars().skip(1);
+    let is_word =
+        given.is_none() && !humps.any(|c| c.is_ascii_digit() || c == '=' || c.is_uppercase());
     let start = text.len() - value.len();
     (length > 0 && !is_gap && !is_word).then_some(start..start + length)
 }
@@ -336,12 +373,13 @@ mod tests {
     fn found(text: &str, places: &[Range<usize>]) -> Vec<String> {
         let mut places = places.to_vec();
         places.sort_by_key(|place| place.start);
+        places.dedup();
         places.iter().filter_map(|place| text.get(place.clone())).map(ToOwned::to_owned).collect()
     }
 
     #[test]
     fn a_literal_behind_a_secret_s_name_is_found_in_sql() {
-        let cases: [(&str, &[&str]); 31] = [
+        let cases: [(&str, &[&str]); 32] = [
             ("create role a login password 'x'", &["x"]),
             ("options (user 'a', password 'x')", &["x"]),
             ("api_key text not null default 'x', kind text default 'y'", &["x"]),
@@ -351,7 +389,7 @@ mod tests {
             ("where token in ('x', 'y') and a = 'z'", &["x", "y"]),
             ("set_config('app.jwt_secret', 'x', true)", &["x"]),
             ("jsonb_build_object('apikey', 'x', 'kind', 'y')", &["x"]),
-            ("vault.create_secret('x', 'name')", &["x"]),
+            ("vault.create_secret('x', 'name')", &["x", "name"]),
             ("insert into t (token, kind) values ('x', 'y'); select 'z'", &["x", "y"]),
             ("password := 'x'; kind := 'y'", &["x"]),
             ("f(p_token => 'x', kind => 'y')", &["x"]),
@@ -373,6 +411,7 @@ mod tests {
             ("salt => 'x', user_pin => 'y'", &["x", "y"]),
             ("'Cookie: sid=x; b=y'", &["sid=x; b=y"]),
             ("'password=\"a''b\"'", &["a''b"]),
+            ("execute 'alter role a password ''x y'' valid'", &["x y"]),
         ];
         for (sql, expected) in cases {
             assert_eq!(found(sql, &in_sql(sql, false)), expected, "{sql}");
@@ -402,7 +441,7 @@ mod tests {
 
     #[test]
     fn a_pair_is_found_in_words() {
-        let cases: [(&str, &[&str]); 7] = [
+        let cases: [(&str, &[&str]); 9] = [
             ("don't say 'password=x'", &["x"]),
             ("failed: password=x is wrong", &["x"]),
             ("invalid input: \"3f9aK2mQ8xZ1pL7vR4tY\"", &["3f9aK2mQ8xZ1pL7vR4tY"]),
@@ -410,6 +449,8 @@ mod tests {
             ("a bearer token is needed", &[]),
             ("filter: 'token=…'", &[]),
             ("it says bearer x1", &["x1"]),
+            ("Basic dXNlcjpwYXNz", &["dXNlcjpwYXNz"]),
+            ("a basic need", &[]),
         ];
         for (text, expected) in cases {
             assert_eq!(found(text, &in_words(text)), expected, "{text}");

@@ -1,9 +1,10 @@
 //! Names whose values are secret.
 
 /// In names without `_` and `-`, in lower case.
-const WITHIN: [&str; 17] = [
+const WITHIN: [&str; 18] = [
     "passw",
     "passphrase",
+    "passcode",
     "pwd",
     "secret",
     "token",
@@ -21,9 +22,11 @@ const WITHIN: [&str; 17] = [
     "connectionstring",
 ];
 /// As a whole word of a name, the last one.
-const LAST: [&str; 11] =
-    ["auth", "salt", "pin", "cookie", "cookies", "otp", "totp", "cvv", "cvc", "ssn", "dsn"];
-/// What may follow these.
+const LAST: [&str; 13] = [
+    "auth", "salt", "pin", "cookie", "cookies", "otp", "totp", "cvv", "cvc", "ssn", "dsn", "pw",
+    "pass",
+];
+/// Words that may follow these at the end of a name.
 const BEHIND: [&str; 5] = ["code", "hash", "header", "value", "number"];
 /// Keys of these kinds are no secrets.
 const OPEN_KEYS: [&str; 28] = [
@@ -115,6 +118,9 @@ mod tests {
             "pin",
             "user_pin",
             "pinCode",
+            "pw",
+            "db_pass",
+            "passcode",
             "Cookie",
             "Set-Cookie",
             "DATABASE_DSN",

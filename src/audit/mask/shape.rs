@@ -3,10 +3,12 @@
 use std::ops::Range;
 
 /// How well-known keys begin, and how many characters follow at least.
-const KEYS: [(&str, usize); 35] = [
+const KEYS: [(&str, usize); 37] = [
     ("eyJ", 10), // a JWT
     ("sk_live_", 8),
     ("sk_test_", 8),
+    ("pk_live_", 8),
+    ("pk_test_", 8),
     ("rk_live_", 8),
     ("rk_test_", 8),
     ("whsec_", 8),
@@ -28,14 +30,14 @@ const KEYS: [(&str, usize); 35] = [
     ("AKIA", 16),
     ("ASIA", 16),
     ("AIza", 30),
-    ("ya29.", 16),
+    ("ya29.", 8),
     ("sk-", 16),
     ("SG.", 20),
     ("EAA", 40),
     ("npm_", 20),
     ("pypi-", 16),
     ("hf_", 20),
-    ("dop_v1_", 32),
+    ("dop_v1_", 8),
     ("shpat_", 16),
     ("AGE-SECRET-KEY-", 20),
     ("lin_api_", 16),
@@ -61,6 +63,7 @@ pub(super) fn known(text: &str) -> Vec<Range<usize>> {
     }
     places.extend(text.match_indices("-----BEGIN ").map(|(at, _)| at..pem_end(text, at)));
     places.extend(text.match_indices("://").filter_map(|(at, _)| login(text, at + 3)));
+    places.extend(text.match_indices("://").flat_map(|(at, _)| query(text, at + 3)));
     places
 }
 
@@ -86,6 +89,23 @@ fn login(text: &str, at: usize) -> Option<Range<usize>> {
     // `@` may stand in a path, too.
     let host = login.split(['/', '?', '#']).next()?;
     (host == login || host.contains(':')).then_some(at..at + login.len())
+}
+
+/// The values in the query of a URL, whose host begins there.
+fn query(text: &str, at: usize) -> Vec<Range<usize>> {
+    let rest = text.get(at..).unwrap_or_default();
+    let ends = |c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`' | '<' | '>' | '#');
+    let url = rest.get(..rest.find(ends).unwrap_or(rest.len())).unwrap_or_default();
+    let Some((before, query)) = url.split_once('?') else { return Vec::new() };
+    let (mut places, mut start) = (Vec::new(), at + before.len() + 1);
+    for pair in query.split('&') {
+        if let Some((name, value)) = pair.split_once('=').filter(|(_, value)| !value.is_empty()) {
+            let from = start + name.len() + 1;
+            places.push(from..from + value.len());
+        }
+        start += pair.len() + 1;
+    }
+    places
 }
 
 /// Long words that mix letters and digits like no name does.
@@ -114,7 +134,7 @@ fn is_random(word: &str) -> bool {
     odd.map(str::len).sum::<usize>() >= ODD
 }
 
-fn is_uuid(word: &str) -> bool {
+pub(super) fn is_uuid(word: &str) -> bool {
     let lengths = word.split('-').map(str::len);
     lengths.eq([8, 4, 4, 4, 12]) && word.chars().all(|c| c == '-' || c.is_ascii_hexdigit())
 }
@@ -151,6 +171,9 @@ mod tests {
             ("sb_secret_0123456789".to_owned(), "sb_secret_0123456789"),
             ("postgres://u:p/w@h:5432/db".to_owned(), "u:p/w"),
             ("connect https://only@host/x".to_owned(), "only"),
+            ("get https://host/x?key=abc&a".to_owned(), "abc"),
+            ("dop_v1_0123456789".to_owned(), "dop_v1_0123456789"),
+            ("ya29.a0Ab_cdefg".to_owned(), "ya29.a0Ab_cdefg"),
             (
                 "a -----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY----- b".to_owned(),
                 "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----",
