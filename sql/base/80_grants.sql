@@ -73,6 +73,7 @@ declare
         'function provisioning.free_name(text,bigint,bigint)',
         'function provisioning.grants_on(oid[])',
         'function provisioning.hold_agent(bigint,text)',
+        'function provisioning.highest_agent_id()',
         'function provisioning.is_admin()',
         'function provisioning.is_backend()',
         'function provisioning.is_current(timestamp with time zone)',
@@ -138,6 +139,7 @@ declare
         'function provisioning.user_error_message(text,text,text)',
         'function provisioning.user_name(text,jsonb)',
         'function provisioning.validate_key(regclass,text)',
+        'function provisioning.worker_role()',
         'function public.agent_status(bigint)',
         'function public.create_agent(uuid,character varying,uuid)',
         'function public.create_agent_indexes(text)',
@@ -214,6 +216,7 @@ begin
             ('routine provisioning.prefix_lock_seed()', 'execute', 'public'),
             -- It shows whose a session is: `jobs list` asks it with the rights of whoever looks.
             ('routine provisioning.is_own_session(oid,text)', 'execute', 'public'),
+            ('routine provisioning.worker_role()', 'execute', 'public'),
             -- The policies of all tables call these.
             ('routine provisioning.is_admin()', 'execute', 'authenticated'),
             ('routine provisioning.owned_agent(bigint)', 'execute', 'authenticated'),
