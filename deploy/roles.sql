@@ -126,7 +126,7 @@ grant execute on function provisioning.claimable_jobs(text[], integer, integer),
     provisioning.next_due(text[], integer), provisioning.claim(text[], integer, integer),
     provisioning.made_here(regclass, oid),
     provisioning.register(bigint, text[], text[]), provisioning.requeue_behind_former(bigint, bigint),
-    provisioning.living_agents(bigint[]), provisioning.hold_agent(bigint, text),
+    provisioning.living_agents(bigint[]), provisioning.highest_agent_id(), provisioning.hold_agent(bigint, text),
     provisioning.remove_agent(bigint, bigint) to agent_provisioner;
 grant select, insert, update, delete on provisioning.instances to agent_provisioner;
 grant execute on function provisioning.notify(text, text, double precision),

@@ -188,7 +188,7 @@ async fn create_builds_an_agent_for_a_user_and_delete_takes_it_to_the_trash() {
     let url = db.url(ADMIN);
     let user = "select id from public.users where email = 'new@example.org'";
     admin.run("insert into auth.users (email) values ('new@example.org')").await;
-    let create = ["create", "agt_new", "--user", "new@example.org", "--by", "eve"];
+    let create = ["create", "agt_new", "--user", "New@Example.org", "--by", "eve"];
     let created = json(&agents(&url, &[&create[..], &["--wait", "--json"]].concat()).await);
     assert_eq!([&created["prefix"], &created["end"]], ["agt_new", "succeeded"]);
     assert_eq!(admin.tables("agt_new").await.len(), 4);
@@ -211,7 +211,9 @@ async fn create_builds_an_agent_for_a_user_and_delete_takes_it_to_the_trash() {
         &["nobody@example.org"],
     );
     let refused = agents(&db.url(WORKER), &["create", "agt_no", "--user", BEN.id]).await;
-    expect(&refused, 1, &["42501"]);
+    expect(&refused, 1, &["agent_provisioner", "postgres"]);
+    let refused = agents(&db.url(WORKER), &["delete", "agt_new", "--yes"]).await;
+    expect(&refused, 1, &["agent_provisioner", "postgres"]);
     // None is deleted where one is unknown, or without --yes.
     let some = ["delete", "agt_new", "agt_nowhere", "--yes"];
     expect(&agents(&url, &some).await, 1, &["\"agt_nowhere\""]);
@@ -230,4 +232,35 @@ async fn create_builds_an_agent_for_a_user_and_delete_takes_it_to_the_trash() {
     let trash = json(&agents(&url, &["trash", "--json"]).await);
     assert_eq!(trash[0]["prefix"], "agt_new");
     expect(&agents(&url, &["delete", "agt_new", "--yes"]).await, 1, &["\"agt_new\""]);
+}
+
+#[tokio::test]
+async fn delete_says_that_a_paused_deletion_waits_and_names_the_user_whose_address_is_meant() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let id = admin.create("agt_a").await;
+    admin
+        .run(&format!(
+            "update provisioning.jobs set state = 'succeeded', finished_at = now();
+             insert into provisioning.agents (agent_id, agent_prefix, template_version, reference)
+                 values ({id}, 'agt_a', 1, 'check');
+             insert into provisioning.jobs (kind, agent_id, agent_prefix, state, finished_at)
+                 values ('deprovision', {id}, 'agt_a', 'paused', now())"
+        ))
+        .await;
+    let deleted = agents(&db.url(ADMIN), &["delete", "agt_a", "--yes", "--json"]).await;
+    assert_eq!(json(&deleted)[0]["paused"], true);
+    let deleted = agents(&db.url(ADMIN), &["delete", "agt_a", "--yes"]).await;
+    expect(&deleted, 0, &["jobs show 2"]);
+    assert_eq!(admin.one::<i64>("select count(*) from public.agents").await, 1);
+    // Two users whose addresses differ by the letters alone: only the exact one is meant.
+    admin
+        .run("insert into auth.users (email) values ('Eve@example.org'), ('eve@example.org')")
+        .await;
+    for (named, code) in [("EVE@example.org", 1), ("eve@example.org", 0)] {
+        let created = agents(&db.url(ADMIN), &["create", "--user", named]).await;
+        expect(&created, code, &[]);
+    }
+    let whose = "select u.email from public.agents a join public.users u on u.id = a.user_id";
+    assert_eq!(admin.rows(whose).await, ["eve@example.org"]);
 }

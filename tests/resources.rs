@@ -49,7 +49,7 @@ async fn a_job_holds_no_more_lock_slots_than_doctor_reckons_with() {
     eprintln!("lock slots: a build {build}, a drop {drop}");
     assert!((20..=150).contains(&build), "{build}");
     assert!((20..=150).contains(&drop), "{drop}");
-    let doctor = ["1 jobs at a time take up to 150 of"];
+    let doctor = ["1 job at a time takes up to 150 of"];
     let one = [("PROVISIONER_WORKER__CONCURRENCY", "1")];
     expect(&finish(provisioner(&db.url(WORKER)).envs(one).arg("doctor")).await, 0, &doctor);
 }

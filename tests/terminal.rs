@@ -7,7 +7,8 @@ use agent_provisioner::dev_server::SUPERUSER;
 use agent_provisioner::telemetry::is_printable;
 
 use crate::support::{
-    ADMIN, Admin, Database, Files, Impostor, WORKER, ask, finish, json, provisioner, said,
+    ADMIN, Admin, Database, Files, Impostor, WORKER, ask, finish, have, json, on_terminal,
+    provisioner, said,
 };
 
 /// Moves the cursor, sets the title, turns the text round, hides, and begins a line.
@@ -118,5 +119,27 @@ async fn a_servers_answer_stays_within_the_line_of_the_error() {
         let output = finish(command.args(args).env("PROVISIONER_LOG__FORMAT", "text")).await;
         assert_eq!(output.status.code(), Some(1));
         harmless(&output, READ);
+    }
+}
+
+#[tokio::test]
+async fn colours_are_for_terminals_that_show_them_and_people_who_want_them() {
+    if !have(&["script"]) {
+        return;
+    }
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    crate::jobs::queue(&admin, &[("repair", 1, "agt_a", "dead")]).await;
+    let url = db.url(WORKER);
+    let is_coloured = async |args: &str, name: &str, value: &str| {
+        let shown = finish(on_terminal(&url, args).env(name, value)).await;
+        assert!(said(&shown).contains("dead"), "{}", said(&shown));
+        said(&shown).contains('\u{1b}')
+    };
+    for args in ["jobs list", "doctor"] {
+        assert!(is_coloured(args, "TERM", "xterm").await, "{args}");
+        for (name, value) in [("TERM", "dumb"), ("NO_COLOR", "1")] {
+            assert!(!is_coloured(args, name, value).await, "{args}, {name}");
+        }
     }
 }

@@ -15,8 +15,8 @@ use tokio_postgres::Row;
 
 use crate::support::{Impostor, finish, provisioner, said, until};
 
-type Ca = CertifiedIssuer<'static, KeyPair>;
-type Outcome<T> = Result<T, Box<dyn Error>>;
+pub type Ca = CertifiedIssuer<'static, KeyPair>;
+pub type Outcome<T> = Result<T, Box<dyn Error>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Session {
@@ -37,7 +37,7 @@ const ASKED: [(SslMode, bool); 7] = [
     (SslMode::VerifyFull, true),
 ];
 
-fn ca(name: &str) -> Outcome<Ca> {
+pub fn ca(name: &str) -> Outcome<Ca> {
     let mut params = CertificateParams::new(["127.0.0.1".into(), "localhost".into()])?;
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -45,14 +45,14 @@ fn ca(name: &str) -> Outcome<Ca> {
 }
 
 /// A certificate for the names and its key, as PEM.
-fn signed(ca: &Ca, names: &[&str]) -> Outcome<(String, String)> {
+pub fn signed(ca: &Ca, names: &[&str]) -> Outcome<(String, String)> {
     let names = names.iter().map(|&name| name.into()).collect::<Vec<String>>();
     let key = KeyPair::generate()?;
     Ok((CertificateParams::new(names)?.signed_by(&key, ca)?.pem(), key.serialize_pem()))
 }
 
 /// A file next to the server's own, readable for it alone.
-fn write(cluster: &DevServer, name: &str, text: &str) -> Outcome<PathBuf> {
+pub fn write(cluster: &DevServer, name: &str, text: &str) -> Outcome<PathBuf> {
     let path = cluster.data_dir().join(name);
     fs::write(&path, text)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
@@ -71,7 +71,11 @@ async fn ask(target: &Target, statement: &str) -> Outcome<Option<Row>> {
 }
 
 /// Returns once every new session is served with the certificate.
-async fn present(cluster: &DevServer, name: &str, (certificate, key): (&str, &str)) -> Outcome<()> {
+pub async fn present(
+    cluster: &DevServer,
+    name: &str,
+    (certificate, key): (&str, &str),
+) -> Outcome<()> {
     write(cluster, &format!("{name}.crt"), certificate)?;
     write(cluster, &format!("{name}.key"), key)?;
     let url = cluster.url(dev_server::SUPERUSER, "postgres");

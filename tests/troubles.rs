@@ -3,19 +3,10 @@
 use serde_json::Value;
 
 use crate::support::{
-    ADMIN, Admin, Database, Server, WORKER, ask, expect, finish, get, json, provisioner, until,
+    ADMIN, Admin, Database, Server, WORKER, ask, expect, findings, finish, get, json, provisioner,
+    until,
 };
 use agent_provisioner::dev_server::SUPERUSER;
-
-/// What `doctor` finds that is not as it should be: severity, what, found, fix.
-async fn findings(url: &str) -> Vec<[String; 4]> {
-    let output = ask(url, &["doctor", "--json"]).await;
-    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
-    let findings = json(&output);
-    let findings = findings.as_array().unwrap().iter();
-    let bad = findings.filter(|finding| finding["severity"] != "ok");
-    bad.map(|finding| ["severity", "what", "found", "fix"].map(|key| text(finding, key))).collect()
-}
 
 fn kinds(findings: &[[String; 4]]) -> Vec<(&str, &str)> {
     findings.iter().map(|[severity, what, ..]| (severity.as_str(), what.as_str())).collect()
@@ -356,6 +347,10 @@ async fn jobs_are_filtered_sorted_and_counted() {
     assert_eq!(list(&["--prefix", "agt_6?"]).await, ["agt_60"]);
     assert_eq!(list(&["--prefix", "agt%"]).await, [""; 0]);
     assert_eq!(list(&["--sqlstate", "53*"]).await.len(), 30);
+    admin
+        .run("update provisioning.jobs set last_sqlstate = '42P07' where agent_prefix = 'agt_7'")
+        .await;
+    assert_eq!(list(&["--sqlstate", "42p07"]).await, ["agt_7"]);
     assert_eq!(list(&["--since", "150min", "--state", "succeeded"]).await, ["agt_2", "agt_1"]);
     assert_eq!(list(&["--sort", "failures", "--limit", "2"]).await, ["agt_60", "agt_59"]);
     assert_eq!(list(&["--sort", "prefix", "--limit", "1"]).await, ["agt_1"]);

@@ -3,7 +3,7 @@
 use agent_provisioner::dev_server::SUPERUSER;
 use serde_json::Value;
 
-use crate::support::{ADMIN, Admin, Database, ROLES, WORKER, ask, expect, json};
+use crate::support::{ADMIN, Admin, Database, FULL_DISK, ROLES, WORKER, ask, expect, json};
 
 /// What `doctor` fails on, and what it says to do.
 async fn failures(url: &str) -> Vec<[String; 2]> {
@@ -106,15 +106,8 @@ async fn a_renamed_column_gets_its_name_back_with_all_that_is_in_it() {
 async fn a_full_disk_keeps_jobs_and_the_start_waiting_and_nothing_fails() {
     let db = Database::new().await;
     let (admin, root) = (db.admin().await, Admin(db.connect(SUPERUSER).await));
-    let full = "create event trigger full_disk on ddl_command_start when tag in ('CREATE TABLE')
-                    execute function public.full_disk()";
-    root.run(
-        "create function public.full_disk() returns event_trigger language plpgsql as
-             $$ begin raise exception 'could not extend file' using errcode = '53100'; end $$",
-    )
-    .await;
     let service = db.service().await;
-    root.run(full).await;
+    root.run(FULL_DISK).await;
     admin.create("agt_new").await;
     admin.holds("select last_sqlstate = '53100' from provisioning.jobs").await;
     let waiting = job(&db, 1).await;
@@ -125,6 +118,7 @@ async fn a_full_disk_keeps_jobs_and_the_start_waiting_and_nothing_fails() {
     );
     let shown = ask(&db.url(ADMIN), &["jobs", "show", "1"]).await;
     expect(&shown, 0, &["make room", "jobs replay 1"]);
+    expect(&ask(&db.url(ADMIN), &["jobs", "list"]).await, 0, &["disk was full"]);
     drop(service);
     let service = crate::support::Service::start(&db.url(WORKER), &[]);
     service.logged("\"cannot begin yet\"").await;

@@ -9,8 +9,10 @@ use serde_json::Value;
 
 use crate::jobs::queue;
 use crate::support::{
-    ADMIN, Admin, Database, WORKER, ask, expect, have, json, on_terminal, provisioner, until,
+    ADMIN, Admin, Database, FULL_DISK, Server, WORKER, ask, expect, have, json, on_terminal,
+    provisioner, until,
 };
+use agent_provisioner::dev_server::{SUPERUSER, Stop};
 
 const NOBODY: &str = "no worker takes the jobs";
 
@@ -191,4 +193,55 @@ async fn an_age_that_no_row_has_is_a_usage_error() {
         expect(&ask(&db.url(WORKER), args).await, 2, &[args[2]]);
     }
     expect(&ask(&db.url(WORKER), &["jobs", "list", "--since", "99y"]).await, 0, &[]);
+}
+
+#[tokio::test]
+async fn who_waits_goes_on_when_the_server_has_restarted() {
+    let server: &'static Server = Box::leak(Box::new(Server::start(&[]).await));
+    let db = server.database().await;
+    let admin = db.admin().await;
+    let service = db.service().await;
+    admin.create("agt_a").await;
+    admin.create("agt_b").await;
+    admin.settled().await;
+    drop(service);
+    admin
+        .run("update provisioning.jobs set state = 'dead', finished_at = now() where id = 1")
+        .await;
+    let url = db.url(WORKER);
+    let (mut replay, mut convert) = (provisioner(&url), provisioner(&url));
+    let replaying = Running::start(replay.args(["jobs", "replay", "1", "--wait"]));
+    let converting = Running::start(convert.args([
+        "agents",
+        "convert",
+        "--reference",
+        "check",
+        "--wait",
+        "agt_b",
+    ]));
+    replaying.says(&[NOBODY]).await;
+    converting.says(&[NOBODY]).await;
+    server.restart(Stop::Fast, || ());
+    replaying.says(&["connect again"]).await;
+    let _service = db.service().await;
+    assert_eq!(replaying.ended().await, Some(0), "{}", replaying.said());
+    assert_eq!(converting.ended().await, Some(0), "{}", converting.said());
+}
+
+#[tokio::test]
+async fn who_waits_for_jobs_that_a_full_disk_puts_off_is_told_so() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let _service = db.service().await;
+    let root = Admin(db.connect(SUPERUSER).await);
+    root.run(FULL_DISK).await;
+    admin.create("agt_a").await;
+    admin.holds("select last_sqlstate = '53100' from provisioning.jobs").await;
+    let mut command = provisioner(&db.url(WORKER));
+    let waiting = Running::start(command.args(["jobs", "replay", "1", "--wait"]));
+    waiting.says(&["disk is full: 1 job is put off"]).await;
+    root.run("drop event trigger full_disk").await;
+    expect(&ask(&db.url(WORKER), &["jobs", "replay", "1"]).await, 0, &[]);
+    assert_eq!(waiting.ended().await, Some(0), "{}", waiting.said());
+    assert!(!waiting.said().contains("30 s"), "{}", waiting.said());
 }

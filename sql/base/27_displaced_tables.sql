@@ -52,7 +52,7 @@ select t.relation, t.agent_id, t.table_name, n.nspname as schema_name, c.relname
                         where d.classid = 'pg_catalog.pg_class'::regclass and d.deptype in ('a', 'i')
                           and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = t.relation)))
              union all
-             select y.typname::text, 'type', null
+             select y.typname::text, 'type' as kind, null::boolean as is_registered
              from pg_catalog.pg_type y
              where y.typnamespace = 'public'::regnamespace and y.typname = t.table_name and y.typrelid = 0
          ) w
@@ -78,7 +78,7 @@ left join lateral (
         from pg_catalog.pg_class w
         where w.relnamespace = 'public'::regnamespace and w.relname = t.table_name and w.oid <> t.relation
         union all
-        select y.typname, y.typowner, null
+        select y.typname, y.typowner, null::oid as oid
         from pg_catalog.pg_type y
         where y.typnamespace = 'public'::regnamespace and y.typname = t.table_name and y.typrelid = 0) o
     left join provisioning.agent_tables k on k.relation = o.oid

@@ -14,6 +14,17 @@ create or replace function provisioning.no_worker(due timestamptz) returns boole
        and not exists (select from provisioning.instances i where provisioning.is_current(i.seen_at))
 $$;
 
+-- The worker's role: the one that the policy "worker" of the queue names. Where that policy is gone, the one that
+-- deploy/roles.sql has made here. Null: the owner of the schema is the worker.
+create or replace function provisioning.worker_role() returns oid
+    language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(
+        (select nullif(p.polroles[1], 0) from pg_policy p
+         where p.polrelid = 'provisioning.jobs'::regclass and p.polname = 'worker'),
+        (select r.oid from pg_roles r
+         where r.rolname = 'agent_provisioner' and has_schema_privilege(r.oid, 'provisioning', 'usage')))
+$$;
+
 -- The settings in which other instances that run differ from these. A setting that only one of two programs
 -- knows is none.
 -- me: the instance that asks; null for none

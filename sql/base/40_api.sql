@@ -165,6 +165,7 @@ begin
         end;
     end loop;
     return next;
+-- Not provisioning.user_error_message: who calls this has no right to that schema.
 exception
     when lock_not_available or deadlock_detected or serialization_failure then
         agent := null;

@@ -38,6 +38,14 @@ begin
     end if;
 end $$;
 
+-- The highest id that an agent has or had. No id is given again: what is left of a deleted agent bears it.
+create or replace function provisioning.highest_agent_id() returns bigint
+    language sql stable set search_path = pg_catalog, pg_temp as $$
+    select greatest((select max(id) from public.agents), (select max(agent_id) from provisioning.agents),
+        (select max(agent_id) from provisioning.jobs), (select max(agent_id) from provisioning.trash),
+        (select max(agent_id) from provisioning.deleted_agents))
+$$;
+
 -- Keeps an agent from being deleted until the transaction ends. False: there is no such agent.
 create or replace function provisioning.hold_agent(agent_id bigint, prefix text) returns boolean
     language plpgsql security definer

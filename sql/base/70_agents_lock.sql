@@ -265,8 +265,7 @@ create or replace function provisioning.is_own_session(role oid, application tex
     language sql stable set search_path = pg_catalog, pg_temp as $$
     select application ^@ 'agent-provisioner' and (
         pg_has_role(is_own_session.role, c.relowner, 'usage')
-        or exists (select from pg_policy p
-                   where p.polrelid = c.oid and p.polname = 'worker' and is_own_session.role = any (p.polroles)))
+        or is_own_session.role = provisioning.worker_role())
     from pg_class c where c.oid = 'provisioning.jobs'::regclass
 $$;
 
@@ -291,7 +290,8 @@ $$;
 
 -- The sessions that hold up jobs: those with a lock that conflicts with what a job waits for, or would wait for,
 -- the oldest transaction first. A session that waits for such a lock is one, too. And those that have the
--- advisory lock of a prefix with a pending job, or such a job's row. Without our own workers, which give way by themselves.
+-- advisory lock of a prefix with a pending job, or the row of an open job; or that keep workers from writing to a table of
+-- this schema, which holds up every job. Without our own workers, which give way by themselves.
 -- A definer, since a session shows its state to its own role only.
 create or replace function provisioning.lock_holders()
 returns table (
@@ -307,7 +307,31 @@ returns table (
 )
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
+declare
+    here constant oid := (select d.oid from pg_database d where d.datname = current_database());
 begin
+    return query
+    select s.pid, s.role, s.application, s.state, s.seconds, min(l.relation::regclass::text), null, null::bigint, true, true,
+        s.way_out
+    from pg_locks l
+    join pg_class c on c.oid = l.relation and c.relkind = 'r' and c.relnamespace = 'provisioning'::regnamespace
+        and c.relname not in ('lock_gate', 'sweep_gate', 'limit_gate')
+    cross join lateral provisioning.lock_holder(l.pid, l.virtualtransaction) s
+    where l.locktype = 'relation' and l.database = here and l.pid is distinct from pg_backend_pid()
+      and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+      and s.application is distinct from 'autovacuum worker'    -- which gives way by itself
+    group by s.pid, s.role, s.application, s.state, s.seconds, s.way_out
+    order by s.seconds desc nulls last, s.pid;
+    -- To read on would be to wait for one of them.
+    if found and exists (
+        select from pg_locks l
+        where l.locktype = 'relation' and l.database = here and l.pid is distinct from pg_backend_pid()
+          and l.mode = 'AccessExclusiveLock'
+          and l.relation in ('provisioning.jobs'::regclass, 'provisioning.agent_tables'::regclass))
+    then
+        return;
+    end if;
+
     return query
     select s.pid, s.role, s.application, s.state, s.seconds, h.relation, h.agent_prefix, null::bigint, true, true, s.way_out
     from (
@@ -317,13 +341,13 @@ begin
             on j.state = 'pending'
             and hashtextextended(j.agent_prefix, provisioning.prefix_lock_seed()) = (l.classid::bigint << 32) | l.objid::bigint
         where l.locktype = 'advisory' and l.objsubid = 1 and l.granted and l.pid is distinct from pg_backend_pid()
-          and l.database = (select d.oid from pg_database d where d.datname = current_database())
+          and l.database = here
         union
         -- Who has a row locked has written his transaction into it.
         select l.pid, l.virtualtransaction, 'provisioning.jobs', j.agent_prefix
         from provisioning.jobs j
         join pg_locks l on l.locktype = 'transactionid' and l.granted and l.transactionid = j.xmax
-        where j.state = 'pending' and l.pid is distinct from pg_backend_pid()
+        where j.state in ('pending', 'dead', 'paused') and l.pid is distinct from pg_backend_pid()
     ) h
     cross join lateral provisioning.lock_holder(h.pid, h.virtualtransaction) s
     order by s.seconds desc nulls last, s.pid;
@@ -342,7 +366,7 @@ begin
         from pg_locks l
         left join provisioning.agent_tables a on a.relation = l.relation
         where l.locktype = 'relation' and l.pid is distinct from pg_backend_pid()
-          and l.database = (select d.oid from pg_database d where d.datname = current_database())
+          and l.database = here
           and case
               when a.agent_id is not null then exists (select from waiting w where w.agent_id = a.agent_id)
               when l.relation = 'provisioning.lock_gate'::regclass then l.mode <> 'AccessShareLock'
@@ -361,4 +385,21 @@ begin
        or h.rows and exists (select from waiting w where w.lock_wanted = 'own tables')
     group by s.pid, s.role, s.application, s.state, s.seconds, s.way_out, h.agent_id
     order by s.seconds desc nulls last, s.pid;
+
+    -- Who has deleted, changed or locked the row of an agent. Not while somebody has the table for himself: he is found above.
+    if not exists (
+        select from pg_locks l
+        where l.locktype = 'relation' and l.relation = 'public.agents'::regclass and l.mode = 'AccessExclusiveLock'
+          and l.database = here)
+    then
+        return query
+        select s.pid, s.role, s.application, s.state, s.seconds, 'public.agents', null, a.id, false, true, s.way_out
+        from (select distinct j.agent_id from provisioning.jobs j
+              where j.state = 'pending' and j.lock_wanted = 'own tables') w
+        join public.agents a on a.id = w.agent_id
+        join pg_locks l on l.locktype = 'transactionid' and l.granted and l.transactionid = a.xmax
+            and l.pid is distinct from pg_backend_pid()
+        cross join lateral provisioning.lock_holder(l.pid, l.virtualtransaction) s
+        order by s.seconds desc nulls last, s.pid;
+    end if;
 end $$;

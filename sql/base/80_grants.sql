@@ -89,6 +89,7 @@ declare
         'function provisioning.guard_app()',
         'function provisioning.guard_members()',
         'function provisioning.guard_number()',
+        'function provisioning.highest_agent_id()',
         'function provisioning.hold_agent(bigint,text)',
         'function provisioning.invite_member(uuid,text,uuid,text)',
         'function provisioning.is_admin()',
@@ -164,6 +165,7 @@ declare
         'function provisioning.user_error_message(text,text,text)',
         'function provisioning.user_name(text,jsonb)',
         'function provisioning.validate_key(regclass,text)',
+        'function provisioning.worker_role()',
         'function public.accept_invitation(uuid)',
         'function public.add_whatsapp_number(uuid,uuid,text,text,text,bigint)',
         'function public.agent_status(bigint)',
@@ -267,6 +269,7 @@ begin
             ('routine provisioning.prefix_lock_seed()', 'execute', 'public'),
             -- It shows whose a session is: `jobs list` asks it with the rights of whoever looks.
             ('routine provisioning.is_own_session(oid,text)', 'execute', 'public'),
+            ('routine provisioning.worker_role()', 'execute', 'public'),
             -- The policies of all tables call these.
             ('routine provisioning.is_admin()', 'execute', 'authenticated'),
             ('routine provisioning.owned_agent(bigint)', 'execute', 'authenticated'),

@@ -77,6 +77,21 @@ create or replace trigger enqueue_provision after insert on public.agents
     referencing new table as inserted
     for each statement execute function provisioning.enqueue_provision();
 
+-- Without the next trigger no deletion is reported. So the agents that are gone when it comes back may have been deleted, or
+-- this may be another table than the one that had it, with fewer rows: a person decides.
+insert into provisioning.jobs (
+    kind, agent_id, agent_prefix, user_id, unreported, state, finished_at, last_error_code, last_error)
+select 'deprovision', b.agent_id, b.agent_prefix, b.user_id, true, 'paused', now(), 'unreported_deletions',
+    'the row in public.agents was gone when the trigger enqueue_deprovision came back'
+from provisioning.agents b
+where not exists (
+        select from pg_catalog.pg_trigger t where t.tgrelid = 'public.agents'::regclass and t.tgname = 'enqueue_deprovision')
+  and not exists (select from public.agents a where a.id = b.agent_id)
+  and not exists (
+      select from provisioning.jobs j
+      where j.agent_id = b.agent_id and j.kind = 'deprovision' and j.state <> 'succeeded')
+order by b.agent_id;
+
 create or replace trigger enqueue_deprovision after delete on public.agents
     referencing old table as deleted
     for each statement execute function provisioning.enqueue_deprovision();

@@ -6,4 +6,8 @@ with own as (
     update provisioning.jobs set requested_by = provisioning.requester($3)
     where agent_id = $1 and kind = $2 and created_at = now()
 )
-select max(j.id) as id from provisioning.jobs j where j.agent_id = $1 and j.kind = $2
+select j.id, j.state = 'paused' as is_paused
+from provisioning.jobs j
+where j.agent_id = $1 and j.kind = $2
+order by j.id desc
+limit 1

@@ -37,6 +37,9 @@ from provisioning.jobs where state = 'pending' and lock_wanted is not null
 union all
 select 'lock_holder', null, null, coalesce(max(h.seconds), 0) from provisioning.lock_holders() h
 union all
+select 'disk_full', null, null, count(*)::float8
+from provisioning.jobs where state = 'pending' and last_sqlstate = '53100'
+union all
 select 'purge_held', null, null, count(*)::float8 from provisioning.purge_holds where released_at is null
 union all
 -- Behind a session of ours that has what they want.

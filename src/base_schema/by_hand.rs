@@ -72,6 +72,10 @@ fn differing(object: &Fact, found: &str) -> Option<String> {
 
 fn extra(object: &Fact) -> String {
     let Fact { kind, relation, part, .. } = object;
+    if *kind == Kind::ConstraintTriggers {
+        let statement = format!("alter table {relation} enable trigger all;");
+        return format!("as a superuser run: {}", pasteable(&statement));
+    }
     let drop = if *kind == Kind::Function {
         Some(format!("drop routine {relation}"))
     } else if *kind == Kind::View {
@@ -99,10 +103,7 @@ fn sequence(object: &Fact) -> String {
         return format!("{}; {ROLES}", object.create());
     };
     let highest = if part == "public.agents.id" {
-        "(select max(id) from public.agents), (select max(agent_id) from provisioning.agents), \
-         (select max(agent_id) from provisioning.jobs), (select max(agent_id) from provisioning.trash), \
-         (select max(agent_id) from provisioning.deleted_agents)"
-            .to_owned()
+        "provisioning.highest_agent_id()".to_owned()
     } else {
         format!("(select max({column}) from {table})")
     };

@@ -8,7 +8,7 @@ use super::error::Error;
 use super::facts::{Owner, expected, read};
 use super::names::Names;
 use crate::postgres::{self, query};
-use crate::schema::{self, Kind};
+use crate::schema::{self, Fact, Kind};
 use crate::sql_text::pasteable;
 
 /// Where the base schema differs from what this program makes. Changes nothing.
@@ -20,21 +20,42 @@ pub async fn verify(client: &mut Client) -> Result<Vec<BaseDifference>, Error> {
 pub(super) async fn compare(tx: &Transaction<'_>) -> Result<Vec<BaseDifference>, Error> {
     let expected = expected()?;
     let names = Names::of(&expected);
-    let (found, owner) = read(tx, &names).await?;
+    let (mut found, owner) = read(tx, &names).await?;
     let tables: Vec<String> = expected
         .iter()
         .filter(|fact| fact.kind == Kind::Table)
         .map(|fact| fact.relation.clone())
         .collect();
+    // What is said of something else under the name of a table of ours would be nothing but what follows from that.
+    let replaced = replaced(tx, &tables).await?;
+    found.retain(|fact| !replaced.iter().any(|name| is_of(fact, name)));
     let mut differences = differences(&schema::compare(&expected, &found), &names, &owner);
-    name_renamed_tables(tx, &tables, &owner, &mut differences).await?;
+    name_renamed_tables(tx, &tables, &replaced, &owner, &mut differences).await?;
     Ok(differences)
+}
+
+/// What has the name of a table of ours, and is something else.
+async fn replaced(tx: &Transaction<'_>, tables: &[String]) -> Result<Vec<String>, Error> {
+    let doing = || query("look for what has the name of a table");
+    let sql = include_str!("../../sql/base_schema/replaced_tables.sql");
+    let rows = tx.query_typed(sql, &[(&tables, Type::TEXT_ARRAY)]).await.map_err(doing())?;
+    rows.iter()
+        .map(|row| row.try_get("name"))
+        .collect::<Result<_, _>>()
+        .map_err(|e| doing()(e).into())
+}
+
+/// Whether it is that relation, or hangs on it.
+fn is_of(fact: &Fact, relation: &str) -> bool {
+    let named = fact.relation.rsplit_once(' ').map_or(&*fact.relation, |(_, name)| name);
+    named == relation
 }
 
 /// Of a missing table that somebody renamed or moved, what brings it back.
 async fn name_renamed_tables(
     tx: &Transaction<'_>,
     tables: &[String],
+    replaced: &[String],
     owner: &Owner,
     differences: &mut [BaseDifference],
 ) -> Result<(), Error> {
@@ -52,8 +73,12 @@ async fn name_renamed_tables(
         let way_out: String = row.try_get("way_out").map_err(doing())?;
         let mut lost = differences.iter_mut().filter(is_lost);
         if let Some(found) = lost.find(|found| found.lost_table() == Some(&name)) {
-            found.fix =
-                format!("it was renamed or moved; as {} run: {}", owner.name, pasteable(&way_out));
+            let how = if replaced.contains(&name) {
+                "it was renamed or moved, and something else has its name"
+            } else {
+                "it was renamed or moved"
+            };
+            found.fix = format!("{how}; as {} run: {}", owner.name, pasteable(&way_out));
         }
     }
     Ok(())

@@ -168,6 +168,10 @@ impl fmt::Display for BaseDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { change, kind, object, expected, found, .. } = self;
         match (*change, expected, found) {
+            ("extra", _, Some(state)) if self.drift.object.kind == Kind::ConstraintTriggers => {
+                let table = &self.drift.object.relation;
+                write!(f, "the triggers that check the constraints of {table} are {state}")
+            }
             ("missing", ..) => write!(f, "{kind} {object} is missing"),
             ("extra", ..) => {
                 write!(f, "{kind} {object} is there in addition")?;
@@ -207,7 +211,12 @@ pub(super) fn differences(
         }
         Change::Removed { .. } => true,
     };
-    let told: Vec<Difference> = drift.iter().filter(|drift| told(drift)).cloned().collect();
+    let mut told: Vec<Difference> = drift.iter().filter(|drift| told(drift)).cloned().collect();
+    // One statement switches all of a table's off, and one switches them on.
+    let mut switched_off = BTreeSet::new();
+    told.retain(|Difference { object, .. }| {
+        object.kind != Kind::ConstraintTriggers || switched_off.insert(object.relation.clone())
+    });
     // Whose an additional object is, is told with the object.
     let other = |object: &Fact| {
         let targets = targets(object);

@@ -22,7 +22,7 @@ pub struct Repaired {
     pub put_back: Vec<BaseDifference>,
     /// What still differs.
     pub left: Vec<BaseDifference>,
-    /// Users in auth.users whom public.users lacks; `None` where this role may not look.
+    /// Users in auth.users whom public.users lacks; null where this role may not look.
     pub not_copied: Option<i64>,
 }
 
@@ -75,7 +75,9 @@ async fn put_back(client: &mut Client, force: bool) -> Result<Vec<BaseDifference
         Remedy::Force => force && difference.needs_locks(),
         Remedy::ByHand => false,
     };
-    if !current || before.iter().any(|difference| locks(&difference)) {
+    // No trigger of ours comes upon a table that only has the name of one of ours.
+    let complete = before.iter().all(|difference| difference.lost_table().is_none());
+    if complete && (!current || before.iter().any(|difference| locks(&difference))) {
         run_files(&tx, true).await?;
     }
     if force {

@@ -78,6 +78,10 @@ fn print(report: &Report, done: bool) -> io::Result<()> {
         rows.map_or_else(|| "an unknown number of".to_owned(), |rows| format!("about {rows}"));
     let with = format!("{prefix} (agent {id}) with {tables} tables and {rows} rows");
     match report.job {
+        Some(job) if report.paused => writeln!(
+            stdout(),
+            "nothing is deleted yet: job {job}, which would delete {with}, waits for approval: agent-provisioner jobs show {job}"
+        ),
         Some(job) => writeln!(stdout(), "job {job} deletes {with}"),
         None if done => writeln!(stdout(), "asked for the deletion of {with}"),
         None => writeln!(stdout(), "would delete {with}"),

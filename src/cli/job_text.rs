@@ -80,8 +80,12 @@ fn note(job: &JobView) -> String {
                 format!("waits for {} job {}", earlier.state.as_str(), earlier.id)
             }
             (None, _) if !job.blocked_by.is_empty() => held_up(job).unwrap_or_default(),
+            (None, _) if job.untaken => untaken(job),
             (None, Some(at)) if at == "infinity" => {
                 format!("put off for good; to have it run: jobs replay {}", job.id)
+            }
+            (None, Some(at)) if job.cause.is_disk_full() => {
+                format!("the server's disk was full; next at {at}")
             }
             (None, Some(at)) if job.lock_wanted.is_some() => {
                 format!("gave way to a lock; next at {at}")
@@ -89,6 +93,13 @@ fn note(job: &JobView) -> String {
             (None, Some(at)) if job.attempts > 0 => format!("next at {at}; {}", error()),
             (None, _) => String::new(),
         },
+    }
+}
+
+fn untaken(job: &JobView) -> String {
+    match job.template_version {
+        Some(version) => format!("no worker has templates of version {version}"),
+        None => "no worker takes it: is `agent-provisioner run` up?".to_owned(),
     }
 }
 

@@ -91,11 +91,17 @@ struct Conditions {
     #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(Kind::names()))]
     kind: Vec<String>,
     /// With this SQLSTATE in the last error, or with one of a class such as `53*`
-    #[arg(long, value_name = "PATTERN")]
+    #[arg(long, value_name = "PATTERN", value_parser = upper_case)]
     sqlstate: Option<String>,
     /// Created within this time, such as `2h`
     #[arg(long, value_name = "TIME", value_parser = age::parse)]
     since: Option<Duration>,
+}
+
+/// As the server writes SQLSTATEs.
+#[expect(clippy::unnecessary_wraps, reason = "an argument's parser may fail")]
+fn upper_case(text: &str) -> Result<String, std::convert::Infallible> {
+    Ok(text.to_ascii_uppercase())
 }
 
 impl Conditions {

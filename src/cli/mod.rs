@@ -41,6 +41,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio_postgres::error::{DbError, SqlState};
 
 use crate::agent::InvalidPrefix;
 use crate::audit::baseline;
@@ -196,7 +197,24 @@ pub fn main() -> ExitCode {
 }
 
 fn message(error: &Error) -> String {
-    format!("agent-provisioner: {}", Printable(ErrorReport(error)))
+    let message = format!("agent-provisioner: {}", Printable(ErrorReport(error)));
+    if is_lock(error) {
+        return format!("{message}. Who has the lock: agent-provisioner doctor");
+    }
+    message
+}
+
+/// Whether somebody else's lock was in the way.
+fn is_lock(error: &Error) -> bool {
+    let mut next: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = next {
+        let db = error.downcast_ref::<DbError>();
+        if db.is_some_and(|db| *db.code() == SqlState::LOCK_NOT_AVAILABLE) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// Usage errors quote the argument, and end the program here.

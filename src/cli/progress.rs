@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::table::counted;
+use super::table::{counted, is_dumb};
 use crate::operations::Progress;
 
 /// A bar that stands still looks like a program that does.
@@ -28,7 +28,8 @@ impl Reporter {
                 .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         };
         // On a terminal that cannot move its cursor nothing is drawn, and a line would be lost.
-        let bar = stderr().is_terminal().then(draw).filter(|bar| !bar.is_hidden());
+        let moves = stderr().is_terminal() && !is_dumb();
+        let bar = moves.then(draw).filter(|bar| !bar.is_hidden());
         if let Some(bar) = &bar {
             bar.enable_steady_tick(TICK);
         }
@@ -40,17 +41,26 @@ impl Reporter {
         Self { stalled, ..self }
     }
 
+    /// Beside the bar, if there is one.
+    fn say(&self, text: &str) {
+        self.bar.as_ref().map_or_else(|| say(text), |bar| bar.println(text));
+    }
+
     pub(super) fn tell(&mut self, progress: Progress) {
         match (progress, &self.bar) {
-            (Progress::Stalled, Some(bar)) => bar.println(&self.stalled),
-            (Progress::Stalled, None) => say(&self.stalled),
-            (Progress::NoWorker { jobs }, bar) => {
+            (Progress::Stalled, _) => self.say(&self.stalled),
+            (Progress::DiskFull { jobs }, _) => self.say(&format!(
+                "the server's disk is full: {} put off, and tried again by themselves; make room",
+                if jobs == 1 { "1 job is".to_owned() } else { format!("{jobs} jobs are") }
+            )),
+            (Progress::Away, _) => self.say("the connection broke; trying to connect again"),
+            (Progress::NoWorker { jobs }, _) => {
                 let waits = if jobs == 1 { "waits" } else { "wait" };
                 let text = format!(
                     "no worker takes the jobs: {} {waits} until `agent-provisioner run` is up, with templates as new as theirs",
                     counted(jobs, "job")
                 );
-                bar.as_ref().map_or_else(|| say(&text), |bar| bar.println(&text));
+                self.say(&text);
             }
             (Progress::Ended { ended, of, dead }, None) => {
                 let dead = if dead > 0 { format!(", {dead} dead") } else { String::new() };

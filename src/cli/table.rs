@@ -90,7 +90,13 @@ impl Table {
 
 /// Whether standard output is a terminal that shows colours.
 pub(super) fn coloured() -> bool {
-    io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    io::stdout().is_terminal() && !refused && !is_dumb()
+}
+
+/// Whether the terminal knows nothing but text.
+pub(super) fn is_dumb() -> bool {
+    env::var_os("TERM").is_none_or(|name| name.is_empty() || name == "dumb")
 }
 
 /// Of a job's or an agent's state: red where somebody has to act, yellow where something is not as it was, green where all

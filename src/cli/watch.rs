@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use super::table::is_dumb;
 use super::{Error, message};
 
 const EVERY: Duration = Duration::from_secs(2);
@@ -18,7 +19,7 @@ pub(super) async fn watch(
         let mut seen = Vec::new();
         let looked = look(&mut seen).await;
         let mut out = stdout();
-        if !json && out.is_terminal() {
+        if !json && out.is_terminal() && !is_dumb() {
             write!(out, "\x1b[H\x1b[2J")?;
         }
         out.write_all(&seen)?;

@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 
 use super::actor::Actor;
 use super::error::Error;
-use super::requested_job::{accepted, requested_job};
+use super::requested_job::{accepted, requested_job, require_owner};
 use crate::agent::Prefix;
 use crate::postgres::query;
 use crate::queue::Kind;
@@ -21,7 +21,7 @@ const DOING: &str = "create the agent";
 pub(crate) struct Created {
     pub id: i64,
     pub prefix: String,
-    /// Builds its tables. `None`: the trigger on `agents` is off, and reconcile has to find the agent.
+    /// Builds its tables. null: the trigger on `agents` is off, and reconcile has to find the agent.
     pub job: Option<i64>,
     /// How that job ended, where somebody waited for it.
     pub end: Option<End>,
@@ -38,6 +38,7 @@ pub(crate) async fn create(
     business: Option<&str>,
 ) -> Result<Created, Error> {
     let mut client = actor.client(instance).await?;
+    require_owner(&client).await?;
     let tx = client.transaction().await.map_err(query("begin a transaction"))?;
     let user = find_user(tx.client(), user).await?;
     let creator = match creator {
@@ -55,7 +56,7 @@ pub(crate) async fn create(
     let rows = tx.query_typed(sql, &parameters).await.map_err(query(DOING))?;
     let row = accepted(&rows, DOING)?;
     let id: i64 = row.try_get("id").map_err(query(DOING))?;
-    let job = requested_job(tx.client(), actor, id, Kind::Provision).await?;
+    let job = requested_job(tx.client(), actor, id, Kind::Provision).await?.map(|job| job.id);
     let prefix = row.try_get("prefix").map_err(query(DOING))?;
     tx.commit().await.map_err(query(DOING))?;
     Ok(Created { id, prefix, job, end: None })

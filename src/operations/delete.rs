@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 use super::actor::Actor;
 use super::agents::{self, Shown};
 use super::error::Error;
-use super::requested_job::{accepted, requested_job};
+use super::requested_job::{RequestedJob, accepted, requested_job, require_owner};
 use crate::agent::Prefix;
 use crate::postgres::query;
 use crate::queue::Kind;
@@ -27,8 +27,10 @@ pub(crate) struct Report {
     pub tables: i64,
     /// The rows in them, by the server's estimate. Null where it has none of one of them.
     pub rows: Option<i64>,
-    /// Drops the tables, or waits for an operator. `None`: nothing was asked for.
+    /// Drops the tables, or waits for an operator. null: nothing was asked for.
     pub job: Option<i64>,
+    /// That job waits for an operator's approval.
+    pub paused: bool,
     /// How that job ended, where somebody waited for it.
     pub end: Option<End>,
     pub error: Option<String>,
@@ -51,6 +53,7 @@ pub(crate) async fn plan(instance: &Instance, prefixes: &[Prefix]) -> Result<Vec
             tables: agent.tables,
             rows: tables.iter().map(|table| table.rows).sum(),
             job: None,
+            paused: false,
             end: None,
             error: None,
         });
@@ -65,12 +68,14 @@ pub(crate) async fn request(
     plan: &mut [Report],
 ) -> Result<(), Error> {
     let mut client = actor.client(instance).await?;
+    require_owner(&client).await?;
     for report in plan {
         let tx = client.transaction().await.map_err(query("begin a transaction"))?;
         match delete(tx.client(), actor, report.id).await {
             Ok(job) => {
                 tx.commit().await.map_err(query(DOING))?;
-                report.job = job;
+                report.job = job.as_ref().map(|job| job.id);
+                report.paused = job.is_some_and(|job| job.is_paused);
             }
             Err(error) => {
                 tx.rollback().await.map_err(query(DOING))?;
@@ -81,7 +86,7 @@ pub(crate) async fn request(
     Ok(())
 }
 
-async fn delete(client: &Client, actor: &Actor, id: i64) -> Result<Option<i64>, Error> {
+async fn delete(client: &Client, actor: &Actor, id: i64) -> Result<Option<RequestedJob>, Error> {
     let sql = "select d.success, d.message from public.delete_agent($1) d";
     let rows = client.query_typed(sql, &[(&id, Type::INT8)]).await.map_err(query(DOING))?;
     accepted(&rows, DOING)?;

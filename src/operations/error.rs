@@ -43,6 +43,11 @@ pub(crate) enum Error {
     /// The tables may be there.
     #[error("{0}: its row in public.agents is gone already; see: agents show {0}")]
     RowGone(String),
+    /// Only the owner's rights suffice.
+    #[error(
+        "role {role} may not do this: run it as {owner}, who owns schema provisioning, or as a member of that role, by the URL"
+    )]
+    NotOwner { owner: String, role: String },
     /// In the words of a function of the API.
     #[error("{0}")]
     Refused(String),
@@ -120,6 +125,7 @@ impl Error {
             | Self::NoAgent(_)
             | Self::NoUser(_)
             | Self::RowGone(_)
+            | Self::NotOwner { .. }
             | Self::Refused(_)
             | Self::NotRegistered(_)
             | Self::Present { .. }

@@ -108,7 +108,7 @@ pub(crate) async fn until_ended(
     ids: &[i64],
     tell: impl FnMut(Progress),
 ) -> Result<Vec<Followed>, Error> {
-    wait::until_ended(&*instance.current().await?, ids, tell).await
+    wait::until_ended(instance, ids, tell).await
 }
 
 /// Whether any of these jobs came to an end that a person has to look at.

@@ -110,7 +110,7 @@ pub(crate) async fn follow(
     prefixes: &[Prefix],
     tell: impl FnMut(Progress),
 ) -> Result<(Vec<Followed>, Vec<Left>), Error> {
-    let ended = wait::until_ended(&*instance.current().await?, jobs, tell).await?;
+    let ended = wait::until_ended(instance, jobs, tell).await?;
     let left = differing(instance, prefixes).await?;
     let left = left.into_iter().map(|Drifted { built, drift }| Left {
         prefix: built.agent.prefix.to_string(),

@@ -13,7 +13,7 @@ use crate::telemetry::ErrorReport;
 #[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Left {
     pub why: String,
-    /// For a person to run, as `postgres`; `None`: a repair gives it back, or nothing does.
+    /// For a person to run, as `postgres`; null: a repair gives it back, or nothing does.
     pub by_hand: Option<String>,
 }
 

@@ -6,14 +6,16 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use deadpool_postgres::Object;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio_postgres::Client;
 
 use super::actor::Actor;
 use super::error::Error;
 use super::jobs::{Request, cancel_on};
-use super::wait::{FIRST_PAUSE, LONGEST_PAUSE, Progress, STALLED, WorkerWatch};
+use super::wait::{
+    FIRST_PAUSE, LONGEST_PAUSE, Progress, PutOff, STALLED, WorkerWatch, is_away, reconnect,
+};
 use crate::postgres::query;
 use crate::queue::Work;
 use crate::queue::admin::{self, End, Followed};
@@ -75,11 +77,12 @@ pub(super) async fn roll_out(
     tell: impl FnMut(Progress),
 ) -> Result<RolloutSummary, Error> {
     let client = actor.client(instance).await?;
-    Rollout::new(&client, actor, work, agents.to_vec(), tell).run(limits).await
+    Rollout::new(client, instance, actor, work, agents.to_vec(), tell).run(limits).await
 }
 
 struct Rollout<'a, T> {
-    client: &'a Client,
+    client: Object,
+    instance: &'a Instance,
     actor: &'a Actor,
     work: Work,
     agents: usize,
@@ -90,13 +93,22 @@ struct Rollout<'a, T> {
     summary: RolloutSummary,
     moved: Instant,
     workers: WorkerWatch,
+    put_off: PutOff,
     tell: T,
 }
 
 impl<'a, T: FnMut(Progress)> Rollout<'a, T> {
-    fn new(client: &'a Client, actor: &'a Actor, work: Work, agents: Vec<i64>, tell: T) -> Self {
+    fn new(
+        client: Object,
+        instance: &'a Instance,
+        actor: &'a Actor,
+        work: Work,
+        agents: Vec<i64>,
+        tell: T,
+    ) -> Self {
         Self {
             client,
+            instance,
             actor,
             work,
             agents: agents.len(),
@@ -105,6 +117,7 @@ impl<'a, T: FnMut(Progress)> Rollout<'a, T> {
             summary: RolloutSummary::default(),
             moved: Instant::now(),
             workers: WorkerWatch::new(),
+            put_off: PutOff::default(),
             tell,
         }
     }
@@ -141,9 +154,9 @@ impl<'a, T: FnMut(Progress)> Rollout<'a, T> {
                 self.show(later);
             } else if self.moved.elapsed() > STALLED {
                 self.moved = Instant::now();
-                (self.tell)(Progress::Stalled);
+                self.put_off.stalled(&mut self.tell);
             }
-            self.workers.look(self.client, &self.open, &mut self.tell).await?;
+            self.workers.look(&self.client, &self.open, &mut self.tell).await?;
             if self.summary.failed.len() >= max_failures && !stopped(&self.summary) {
                 self.stop().await?;
             }
@@ -159,19 +172,32 @@ impl<'a, T: FnMut(Progress)> Rollout<'a, T> {
     async fn feed(&mut self, at_a_time: usize) -> Result<(), Error> {
         let room = at_a_time.saturating_sub(self.open.len()).min(self.waiting.len());
         if room > 0 {
-            let agents: Vec<i64> = self.waiting.drain(..room).collect();
-            let jobs = admin::enqueue(self.client, self.work, &agents, self.actor.name()).await;
-            self.open.extend(jobs.map_err(query("queue the jobs"))?);
+            let agents: Vec<i64> = self.waiting.iter().take(room).copied().collect();
+            // Of jobs that were queued before the connection broke, it gives the ids.
+            match admin::enqueue(&self.client, self.work, &agents, self.actor.name()).await {
+                Err(error) if is_away(&error) => return self.reconnect().await,
+                jobs => self.open.extend(jobs.map_err(query("queue the jobs"))?),
+            }
+            self.waiting.drain(..room);
         }
+        Ok(())
+    }
+
+    async fn reconnect(&mut self) -> Result<(), Error> {
+        self.client = reconnect(self.instance, &mut self.tell).await?;
         Ok(())
     }
 
     /// Looks once at the open jobs; whether any has ended.
     async fn look(&mut self) -> Result<bool, Error> {
         let before = self.open.len();
-        let jobs = admin::follow(self.client, &self.open).await;
+        let jobs = match admin::follow(&self.client, &self.open).await {
+            Err(error) if is_away(&error) => return self.reconnect().await.map(|()| false),
+            jobs => jobs.map_err(query("follow the jobs"))?,
+        };
+        self.put_off.look(&jobs, &mut self.tell);
         self.open.clear();
-        for job in jobs.map_err(query("follow the jobs"))? {
+        for job in jobs {
             match job.end {
                 None => self.open.push(job.id),
                 Some(End::Succeeded) => self.summary.succeeded += 1,
@@ -187,7 +213,7 @@ impl<'a, T: FnMut(Progress)> Rollout<'a, T> {
         let failures = self.summary.failed.len();
         let reason = Some(format!("the rollout stopped at {failures} failed jobs"));
         let request = Request { reason, dry_run: false };
-        cancel_on(self.client, self.actor, &self.open, request).await?;
+        cancel_on(&self.client, self.actor, &self.open, request).await?;
         self.summary.stopped_after = Some(failures);
         Ok(())
     }

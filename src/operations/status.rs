@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use crate::postgres::query;
-use crate::queue::{LockHolder, visible_lock_holders};
+use crate::queue::{LockHolder, distinct, visible_lock_holders};
 use crate::service::Instance;
 
 /// What goes on in a database. Ages are seconds.
@@ -46,7 +46,7 @@ pub(crate) struct Queue {
     pub newest_template: Option<i32>,
 }
 
-/// A service on this database. What it says of itself is `None` until it has said it.
+/// A service on this database. What it says of itself is null until it has said it.
 #[derive(Debug, Deserialize, JsonSchema, Serialize)]
 pub(crate) struct Connected {
     pub host: String,
@@ -125,6 +125,7 @@ pub(crate) async fn read(instance: &Instance) -> Result<Status, Error> {
     let rows = client.query_typed(sql, &[]).await.map_err(query("read the status"))?;
     let text: &str = rows.first().map(|row| row.get("status")).unwrap_or_default();
     let queue = serde_json::from_str(text).map_err(Error::Status)?;
-    let lock_holders = visible_lock_holders(&client).await.map_err(query("look for locks"))?;
+    let lock_holders =
+        distinct(visible_lock_holders(&client).await.map_err(query("look for locks"))?);
     Ok(Status { database: instance.db.place().to_string(), queue, lock_holders })
 }

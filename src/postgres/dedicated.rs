@@ -44,10 +44,9 @@ impl DedicatedConnector {
                 ended = &mut wire => ended,
             }
         };
-        match tokio::time::timeout(self.timeouts.connect, ready).await {
-            Ok(ready) => ready?,
-            Err(_) => return Err(Error::Timeout(self.timeouts.connect)),
-        }
+        let limit = self.timeouts.connect;
+        let late = |_| Error::Timeout { place: self.source.place().to_string(), limit };
+        tokio::time::timeout(limit, ready).await.map_err(late)??;
         Ok((client, wire))
     }
 }

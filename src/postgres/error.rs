@@ -8,11 +8,22 @@ use deadpool_postgres::PoolError;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No connection could be made.
-    #[error("cannot connect")]
-    Connect(#[source] tokio_postgres::Error),
+    #[error("cannot connect to {place}")]
+    Connect {
+        /// User, hosts with ports, database.
+        place: String,
+        /// Of the last host that was tried.
+        #[source]
+        source: tokio_postgres::Error,
+    },
     /// Nothing answered in time, which is measured by `database.connect_timeout`.
-    #[error("cannot connect: no answer within {0:?}")]
-    Timeout(Duration),
+    #[error("cannot connect to {place}: no answer within {limit:?}")]
+    Timeout {
+        /// User, hosts with ports, database.
+        place: String,
+        /// The time that was given.
+        limit: Duration,
+    },
     /// A connection is there, but what was asked on it is not answered.
     #[error("no answer within {0:?}")]
     Silent(Duration),

@@ -89,7 +89,8 @@ pub(crate) async fn connect(
 ) -> Result<(Client, Connection<Socket, Wire>), Error> {
     let hosts = Hosts::new(source, timeouts.connect);
     match timeout(hosts.limit(), hosts.connect()).await {
-        Ok(connected) => connected.map_err(Error::Connect),
-        Err(_) => Err(Error::Timeout(hosts.limit())),
+        Ok(connected) => connected
+            .map_err(|error| Error::Connect { place: source.place().to_string(), source: error }),
+        Err(_) => Err(Error::Timeout { place: source.place().to_string(), limit: hosts.limit() }),
     }
 }

@@ -63,6 +63,16 @@ pub enum Error {
          data: run `agent-provisioner migrate baseline`"
     )]
     Unrecorded,
+    /// The schema is there, under another name.
+    #[error("schema provisioning was renamed to {schema}; as {owner} run: {statement}")]
+    Renamed {
+        /// Its name now, quoted.
+        schema: String,
+        /// Its owner, quoted.
+        owner: String,
+        /// Gives it its name again.
+        statement: String,
+    },
     /// What is read as the ledger is none, and reading it would run somebody's code.
     #[error(
         "{object} belongs to role {owner}: it has to belong to {trusted} or to a superuser, and to be a plain table"
@@ -373,8 +383,18 @@ pub fn script(after: i32) -> Result<String, Error> {
     Ok(script)
 }
 
+/// Refuses a database whose schema `provisioning` has another name: a second one would know none of its agents.
+async fn require_name(tx: &Transaction<'_>) -> Result<(), Error> {
+    let sql = include_str!("../../sql/postgres/renamed_schema.sql");
+    let rows = tx.query_typed(sql, &[]).await.map_err(failed("look for a renamed schema"))?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let [schema, owner, statement] = ["schema", "owner", "statement"].map(|name| row.get(name));
+    Err(Error::Renamed { schema, owner, statement })
+}
+
 /// Makes the ledger where it is missing, and reads it.
 pub(crate) async fn prepare(tx: &Transaction<'_>) -> Result<Vec<Step>, Error> {
+    require_name(tx).await?;
     // Without the right to create schemas, an existing one fails as well.
     let sql = "select format('prepare the ledger as %I: log in as %I, who owns schema provisioning', current_user, \
                r.rolname) from pg_catalog.pg_namespace n join pg_catalog.pg_roles r on r.oid = n.nspowner \
@@ -502,6 +522,8 @@ async fn read(tx: &Transaction<'_>) -> Result<Vec<Step>, Error> {
         let entry = |row: &Row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?)));
         let entries: Result<_, _> = rows.iter().map(entry).collect();
         applied = entries.map_err(failed("read the ledger"))?;
+    } else {
+        require_name(tx).await?;
     }
     let known = schema_version();
     if let Some(found) = applied.last_key_value().map(|(max, _)| *max).filter(|max| *max > known) {

@@ -68,9 +68,11 @@ impl Db {
     pub async fn get(&self) -> Result<Object, Error> {
         match tokio::time::timeout(self.limit, self.pool.get()).await {
             // The pool's own error would say the same twice.
-            Ok(Err(PoolError::Backend(error))) => Err(Error::Connect(error)),
+            Ok(Err(PoolError::Backend(source))) => {
+                Err(Error::Connect { place: self.place().to_string(), source })
+            }
             Ok(taken) => taken.map_err(|error| Error::Pool(Box::new(error))),
-            Err(_) => Err(Error::Timeout(self.limit)),
+            Err(_) => Err(Error::Timeout { place: self.place().to_string(), limit: self.limit }),
         }
     }
 

@@ -23,7 +23,7 @@ pub(crate) struct Trashed {
     /// The same.
     #[serde(rename = "id")]
     pub agent_id: i64,
-    /// Whose it was when it was deleted, a UUID; `None` also where that is not known.
+    /// Whose it was when it was deleted, a UUID; null also where that is not known.
     #[serde(rename = "user")]
     pub user_id: Option<String>,
     /// Whether that is known.

@@ -1,5 +1,6 @@
 //! Who holds up jobs that wait for a lock.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -13,12 +14,12 @@ use crate::telemetry::Printable;
 /// give way by themselves.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct LockHolder {
-    /// `None`: a prepared transaction.
+    /// Null: a prepared transaction.
     pub(crate) pid: Option<i32>,
     pub(crate) user: Option<String>,
     pub(crate) application: Option<String>,
     pub(crate) state: Option<String>,
-    /// The age of its transaction; `None` where the owner of the schema may not see it.
+    /// The age of its transaction; null where the owner of the schema may not see it.
     pub(crate) seconds: Option<f64>,
     /// A table that it has locked.
     pub(crate) relation: Option<String>,
@@ -38,7 +39,14 @@ pub(crate) struct LockHolder {
     rows: bool,
 }
 
-/// All of them, the oldest transaction first. Nobody where no job is pending.
+/// Each transaction once.
+pub(crate) fn distinct(mut holders: Vec<LockHolder>) -> Vec<LockHolder> {
+    let mut seen = HashSet::new();
+    holders.retain(|holder| seen.insert(holder.way_out.clone()));
+    holders
+}
+
+/// All of them, the oldest transaction first; one with several locks more than once.
 pub(crate) async fn lock_holders(client: &Client) -> Result<Vec<LockHolder>, Error> {
     let rows = client.query_typed("select * from provisioning.lock_holders()", &[]).await?;
     rows.iter().map(LockHolder::read).collect()
@@ -53,11 +61,21 @@ pub(crate) async fn visible_lock_holders(client: &Client) -> Result<Vec<LockHold
 }
 
 impl LockHolder {
+    /// Whether it has a table of the queue or the registry locked, so that no worker gets on.
+    pub(crate) fn holds_up_all(&self) -> bool {
+        self.prefix.is_none()
+            && self
+                .relation
+                .as_deref()
+                .is_some_and(|relation| relation.starts_with("provisioning."))
+    }
+
     /// Whether it holds up a job of this agent that waits for this, as `provisioning.jobs.lock_wanted`
     /// spells it.
     pub(crate) fn holds_up(&self, agent: i64, wanted: &str) -> bool {
         match self.agent {
             _ if self.prefix.is_some() => false, // nobody has taken the job
+            _ if self.holds_up_all() => true,
             Some(own) => own == agent,
             None => {
                 wanted == "access exclusive"
@@ -101,6 +119,9 @@ impl fmt::Display for LockHolder {
         write!(f, "{}), which has locked ", facts.join(", "))?;
         match (&self.relation, &self.prefix) {
             (Some(_), Some(prefix)) => write!(f, "the row of a job of {}", clean(prefix)),
+            (Some(relation), None) if relation == "public.agents" && self.agent.is_some() => {
+                write!(f, "the row of agent {} in {relation}", self.agent.unwrap_or_default())
+            }
             (Some(relation), None) => f.write_str(&clean(relation)),
             (None, prefix) => {
                 write!(

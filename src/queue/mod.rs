@@ -16,7 +16,7 @@ pub(crate) use error_code::{ErrorCode, ErrorParts};
 pub(crate) use failure::Failure;
 pub(crate) use job::{Job, PrefixOwner};
 pub(crate) use kind::{Kind, Work};
-pub(crate) use lock_holder::{LockHolder, lock_holders, visible_lock_holders};
+pub(crate) use lock_holder::{LockHolder, distinct, lock_holders, visible_lock_holders};
 pub(crate) use outcome::Outcome;
 pub(crate) use retry_policy::{RetryPolicy, Wait, policy_of, retry_policy};
 pub(crate) use settle::{cancel_earlier, fail, succeed};

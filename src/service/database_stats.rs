@@ -34,7 +34,7 @@ pub struct Seen {
     pub counted: bool,
     /// The gauges, where the database gave them within five minutes.
     pub gauges: Option<(Instant, Registry)>,
-    /// Fails unless the schema is this program's.
+    /// Fails unless the schema is this program's, and the disk has room.
     pub schema: Result<(), Unready>,
 }
 
@@ -72,7 +72,13 @@ impl DatabaseStats {
             };
             schema = postgres::require_current(&mut client).await.map_err(|e| unready(&e));
             match count(&client).await {
-                Ok(counted) => gauges = Some((Instant::now(), counted)),
+                Ok((counted, disk_full)) => {
+                    gauges = Some((Instant::now(), counted));
+                    if disk_full > 0 && schema.is_ok() {
+                        let reason = "the server's disk was full: jobs are put off";
+                        schema = Err(Unready::disk_full(reason.to_owned()));
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(error = %ErrorReport(&error), "cannot read the metrics");
                     Db::close(client);
@@ -93,11 +99,12 @@ fn unready(error: &MigrateError) -> Unready {
     Unready { code: "schema_version", reason }
 }
 
-async fn count(client: &Client) -> Result<Registry, tokio_postgres::Error> {
+/// And how many jobs are put off for a full disk.
+async fn count(client: &Client) -> Result<(Registry, i64), tokio_postgres::Error> {
     let sql = include_str!("../../sql/service/database_stats.sql");
     let rows = client.query_typed(sql, &[(&Kind::names().as_slice(), Type::TEXT_ARRAY)]).await?;
     let gauges = DatabaseGauges::default();
-    let (mut oldest, mut blocked) = (0.0, 0);
+    let (mut oldest, mut blocked, mut disk_full) = (0.0, 0, 0);
     for row in &rows {
         let value: f64 = row.try_get("value")?;
         #[expect(clippy::cast_possible_truncation, reason = "a count")]
@@ -113,9 +120,10 @@ async fn count(client: &Client) -> Result<Registry, tokio_postgres::Error> {
             "drifted" => gauges.drifted(count),
             "instances" => gauges.instances(count),
             "held_up" => gauges.held_up(count),
+            "disk_full" => disk_full = count,
             _ => blocked = count,
         }
     }
     gauges.queue(oldest, blocked);
-    Ok(gauges.registry())
+    Ok((gauges.registry(), disk_full))
 }

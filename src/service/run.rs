@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::postgres::{self, Db, DedicatedConnector, Event, Listener, Presence, Source, backoff};
 use crate::provisioning::BuildSpec;
 use crate::queue::{RetryPolicy, retry_policy};
-use crate::telemetry::{ErrorReport, Metrics, Unready, Wakeup};
+use crate::telemetry::{ErrorReport, Metrics, Unready, Wakeup, is_disk_full};
 use crate::templates::{self, Templates};
 use crate::worker::{
     Dispatcher, Limits, Reconcile, UpgradeRunner, VerifyLoop, WakeupSignal, Worker,
@@ -231,6 +231,8 @@ async fn prepare_in_time(
         let is_read_only = matches!(error, Error::ReadOnly(_));
         metrics.liveness.failed(if is_read_only {
             Unready { code: "server_read_only", reason }
+        } else if is_disk_full(&error) {
+            Unready::disk_full(reason)
         } else {
             Unready::unreachable(reason)
         });

@@ -68,6 +68,18 @@ pub(crate) fn is_refusal(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some_and(|db| !ends(db))
 }
 
+/// Whether the server's disk was full.
+pub(crate) fn is_disk_full(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.downcast_ref::<DbError>().is_some_and(|db| *db.code() == SqlState::DISK_FULL) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
 fn said(f: &mut fmt::Formatter<'_>, db: &DbError) -> fmt::Result {
     if *db.code() == SqlState::READ_ONLY_SQL_TRANSACTION {
         f.write_str("the server is read-only, as a standby or by default_transaction_read_only: ")?;

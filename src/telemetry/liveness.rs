@@ -23,7 +23,8 @@ const REFUSED: &str = "statement_refused";
 /// `no_look_yet`: no worker has looked at the queue. `database_unreachable`: there is no connection.
 /// `server_read_only`: it is a standby, or set to be read-only. `statement_refused`: the server refuses a
 /// statement. `schema_version`: the schema is not this program's. `absence_unproven`: row security may
-/// hide agents from the service, so it drops nothing on suspicion.
+/// hide agents from the service, so it drops nothing on suspicion. `disk_full`: jobs or the start are put off, since the
+/// server's disk was full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unready {
     /// One of those above.
@@ -38,10 +39,16 @@ impl Unready {
         Self { code: "database_unreachable", reason }
     }
 
+    /// What keeps jobs waiting until somebody makes room.
+    pub fn disk_full(reason: String) -> Self {
+        Self { code: "disk_full", reason }
+    }
+
     /// What an error of a statement means.
     pub fn refused(error: &tokio_postgres::Error, reason: String) -> Self {
         let code = match error.code() {
             Some(code) if *code == SqlState::READ_ONLY_SQL_TRANSACTION => "server_read_only",
+            Some(code) if *code == SqlState::DISK_FULL => return Self::disk_full(reason),
             _ if is_refusal(error) => REFUSED,
             _ => return Self::unreachable(reason),
         };

@@ -7,6 +7,7 @@ mod metrics;
 mod panics;
 mod printable;
 
+pub(crate) use error_report::is_disk_full;
 pub use error_report::{ErrorReport, RedactedErrorReport};
 pub use liveness::{Liveness, Unready};
 pub use log::{Error, LogFormat, Logs, init, log_panics};

@@ -60,7 +60,14 @@ pub(crate) fn check(filled: &str) -> Result<(), Refusal> {
             _ => None,
         };
         if let Some(name) = name {
-            let reason = format!("{{{name}}} is no placeholder: {PREFIX} and {AGENT_ID} are");
+            let placeholder = format!("{{{name}}}");
+            let reason = if [PREFIX, AGENT_ID].contains(&&*placeholder) {
+                format!(
+                    "{{{placeholder}}} stands for the text {placeholder}, which is no SQL: write {placeholder}"
+                )
+            } else {
+                format!("{placeholder} is no placeholder: {PREFIX} and {AGENT_ID} are")
+            };
             return Err((token.line, reason));
         }
         before = [before[1], Some(token)];
@@ -91,6 +98,14 @@ mod tests {
         ];
         for (text, filled) in cases {
             assert_eq!(fill(text, "agt_a", "7"), filled);
+        }
+    }
+
+    #[test]
+    fn two_braces_outside_of_strings_are_a_mistake_that_says_how_to_write_it() {
+        for (wrong, right) in [("{{prefix}}_x", PREFIX), ("{{agent_id}}", AGENT_ID)] {
+            let (_, reason) = check(&sample(wrong)).unwrap_err();
+            assert!(reason.ends_with(&format!("write {right}")), "{reason}");
         }
     }
 

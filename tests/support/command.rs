@@ -60,3 +60,21 @@ pub fn json(output: &Output) -> Value {
     assert!(parsed.is_ok(), "{}", said(output));
     parsed.unwrap()
 }
+
+/// What `doctor` finds that is not as it should be: severity, what, found, fix.
+pub async fn findings(url: &str) -> Vec<[String; 4]> {
+    let output = ask(url, &["doctor", "--json"]).await;
+    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+    let findings = json(&output);
+    let findings = findings.as_array().unwrap().iter();
+    let bad = findings.filter(|finding| finding["severity"] != "ok");
+    bad.map(|finding| ["severity", "what", "found", "fix"].map(|key| text(finding, key))).collect()
+}
+
+/// The statement at the end of a fix.
+#[track_caller]
+pub fn statement(fix: &str) -> &str {
+    let found = fix.rsplit_once(": ");
+    assert!(found.is_some(), "no statement in: {fix}");
+    found.unwrap().1
+}

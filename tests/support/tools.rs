@@ -68,7 +68,7 @@ pub async fn other_release(admin: &Admin) -> Option<PathBuf> {
 
 /// Always `false`, or a failure.
 #[track_caller]
-fn skip(why: &str) -> bool {
+pub fn skip(why: &str) -> bool {
     let allowed = env::var_os(SWITCH).is_some_and(|value| value == "1");
     assert!(allowed, "{why}; deploy/test installs it, and {SWITCH}=1 skips this test");
     let (thread, mut out) = (thread::current(), stderr().lock());

@@ -54,9 +54,8 @@ select
     -- What the worker's role may do besides, and so could whoever knows its password. Not where it owns the schema.
     array(
         select format('%s on %s', string_agg(r.privilege, ', ' order by r.place), r.relation)
-        from pg_catalog.pg_policy p
-        join pg_catalog.pg_class c on c.oid = p.polrelid
-        join pg_catalog.pg_roles w on w.oid = p.polroles[1] and not pg_has_role(w.oid, c.relowner, 'usage')
+        from pg_catalog.pg_class c
+        join pg_catalog.pg_roles w on w.oid = provisioning.worker_role() and not pg_has_role(w.oid, c.relowner, 'usage')
         cross join (
             select t.relation, v.privilege, v.place
             from unnest($2::text[] || '{public.agents,public.whatsapp_configuration}'::text[]) t (relation)
@@ -64,7 +63,7 @@ select
             union all
             select 'public.agents', 'references', 5
         ) r
-        where p.polrelid = 'provisioning.jobs'::regclass and p.polname = 'worker'
+        where c.oid = 'provisioning.jobs'::regclass
           and case
               when r.privilege = 'update' and r.relation = 'provisioning.agents'
                   then has_column_privilege(w.oid, r.relation, 'agent_id', 'update')
@@ -110,6 +109,7 @@ select
         as relations,
     (select count(*) from provisioning.agents a where a.reference = 'foreign_key') as keyed_agents,
     (select count(*) from provisioning.jobs j where j.state = 'dead') as dead_jobs,
+    (select count(*) from provisioning.jobs j where j.state = 'pending' and j.last_sqlstate = '53100') as disk_full_jobs,
     (select count(*) from provisioning.jobs j where j.state = 'paused') as paused_jobs,
     (select count(*) from provisioning.jobs j where j.state = 'paused' and j.unreported) as paused_unreported,
     exists (select from pg_catalog.pg_event_trigger e where e.evtname = 'pgrst_ddl_watch') as pgrst,

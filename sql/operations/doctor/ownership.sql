@@ -1,10 +1,7 @@
 -- Whether the worker's role, and postgres for Studio and migrations, can change agents' tables. One row.
--- The worker's role is the one that the policy "worker" of the queue names, else whoever asks.
+-- Where no role is the worker's, it is whoever asks.
 with worker as (
-    select coalesce((
-        select p.polroles[1] from pg_catalog.pg_policy p
-        where p.polrelid = 'provisioning.jobs'::regclass and p.polname = 'worker' and p.polroles[1] <> 0
-    ), to_regrole(quote_ident(current_user))::oid) as oid
+    select coalesce(provisioning.worker_role(), to_regrole(quote_ident(current_user))::oid) as oid
 ), owners as (
     select c.relowner as owner
     from provisioning.agent_tables t join pg_catalog.pg_class c on c.oid = t.relation

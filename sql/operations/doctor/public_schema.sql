@@ -13,7 +13,5 @@ where n.nspname = 'public' and a.privilege_type = 'CREATE' and a.grantee <> n.ns
   and r.rolsuper is distinct from true
   and r.rolname is distinct from 'pg_database_owner'
   and r.oid is distinct from (select t.oid from trusted t)
-  and not exists (
-      select from pg_catalog.pg_policy p
-      where p.polrelid = 'provisioning.jobs'::regclass and p.polname = 'worker' and p.polroles[1] = r.oid)
+  and (r.oid is null or r.oid is distinct from provisioning.worker_role())
 order by 1

@@ -17,10 +17,7 @@ from (
     cross join lateral (
         select format('%I.%I', sn.nspname, s.relname) as sequence,
             -- The id of an agent is never given again: what is left of a deleted one bears it.
-            case when c.oid = to_regclass('public.agents') and a.attname = 'id' then
-                'greatest((select max(id) from public.agents), (select max(agent_id) from provisioning.agents), '
-                '(select max(agent_id) from provisioning.jobs), (select max(agent_id) from provisioning.trash), '
-                '(select max(agent_id) from provisioning.deleted_agents))'
+            case when c.oid = to_regclass('public.agents') and a.attname = 'id' then 'provisioning.highest_agent_id()'
             else format('(select max(%I) from %I.%I)::bigint', a.attname, n.nspname, c.relname) end as greatest
     ) q
     where s.relkind = 'S' and (n.nspname = 'provisioning' or c.oid = to_regclass('public.agents'))

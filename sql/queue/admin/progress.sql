@@ -8,7 +8,8 @@ select
         ) then 'blocked'
         else j.state
     end as state,
-    case when j.state in ('dead', 'paused') then j.last_error end as error
+    case when j.state in ('dead', 'paused') then j.last_error end as error,
+    j.state = 'pending' and coalesce(j.last_sqlstate = '53100', false) as disk_full
 from provisioning.jobs j
 where j.id = any ($1)
 order by j.id

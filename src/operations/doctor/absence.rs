@@ -2,7 +2,7 @@
 
 use tokio_postgres::{Client, Row};
 
-use super::finding::{Finding, failure, ok, unseen, warning};
+use super::finding::{Finding, failure, number, ok, unseen, warning};
 use crate::sql_text::pasteable;
 use crate::telemetry::ErrorReport;
 
@@ -32,8 +32,8 @@ fn of_row(row: &Row) -> Finding {
     let restrictive: Vec<String> = row.get("restrictive");
     if row.get("without_policy") {
         let found = format!(
-            "this role sees none of the {living} agents: public.agents has no policy for it. Their tables \
-             are kept"
+            "public.agents has no policy for this role, which so sees none of {}. All tables are kept",
+            number(living, ["agent", "agents"])
         );
         return failure(WHAT, found, "run deploy/roles.sql as postgres");
     }
@@ -41,11 +41,7 @@ fn of_row(row: &Row) -> Finding {
     if restrictive.is_empty() && hidden == 0 && !kept.is_empty() {
         let found = format!(
             "{} gone but for the tables, since the deletion was cancelled: {}",
-            if kept.len() == 1 {
-                "1 agent is".to_owned()
-            } else {
-                format!("{} agents are", kept.len())
-            },
+            number(i64::try_from(kept.len()).unwrap_or(i64::MAX), ["agent is", "agents are"]),
             kept.get(..NAMED).unwrap_or(&kept).join(", ")
         );
         let fix = "agent-provisioner agents show PREFIX, then jobs replay ID to delete it after all; or insert \
@@ -53,7 +49,16 @@ fn of_row(row: &Row) -> Finding {
         return warning(WHAT, found, fix);
     }
     if restrictive.is_empty() && hidden == 0 {
-        return ok(WHAT, format!("this role sees all {living} of public.agents"));
+        return ok(
+            WHAT,
+            format!(
+                "this role sees {}",
+                number(
+                    living,
+                    ["row of public.agents, which is all", "rows of public.agents, which are all"]
+                )
+            ),
+        );
     }
     let by = if restrictive.is_empty() {
         "a policy".to_owned()

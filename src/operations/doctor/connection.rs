@@ -6,23 +6,21 @@ use std::io;
 use rustls::CertificateError;
 use tokio_postgres::error::{DbError, SqlState};
 
-use super::finding::{Finding, failure};
+use super::finding::{DISK_FULL, Finding, failure};
 use crate::postgres;
 use crate::telemetry::ErrorReport;
 
 const SILENT: &str = "nothing answers there: check host and port in the URL, the firewall, and whether the server runs";
 
-/// `place` says where that was: user, hosts with ports, database.
-pub(super) fn failed(error: &postgres::Error, place: &str) -> Finding {
-    let found = format!("{place}: {}", ErrorReport(error));
-    failure("connection", found, fix(error))
+pub(super) fn failed(error: &postgres::Error) -> Finding {
+    failure("connection", ErrorReport(error).to_string(), fix(error))
 }
 
 /// The most specific cause decides.
 fn fix(error: &postgres::Error) -> &'static str {
     let mut fix = match error {
-        postgres::Error::Timeout(_) | postgres::Error::Silent(_) => SILENT,
-        postgres::Error::Connect(_)
+        postgres::Error::Timeout { .. } | postgres::Error::Silent(_) => SILENT,
+        postgres::Error::Connect { .. }
         | postgres::Error::Pool(_)
         | postgres::Error::Build(_)
         | postgres::Error::Query(_) => {
@@ -51,7 +49,8 @@ fn fix(error: &postgres::Error) -> &'static str {
 fn of_server(error: &DbError) -> Option<&'static str> {
     let code = error.code();
     Some(if *code == SqlState::INVALID_PASSWORD {
-        "the password is another one: set it in psql as postgres with \\password, then write it into the URL"
+        "the user or the password is another one: see the user in the URL; else set the password in psql as postgres with \\password, \
+         and write it into the URL"
     } else if *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION {
         "let the role log in: alter role agent_provisioner login; where it is not there run deploy/roles.sql as postgres; \
          else see pg_hba.conf and sslmode"
@@ -63,7 +62,7 @@ fn of_server(error: &DbError) -> Option<&'static str> {
     } else if *code == SqlState::CANNOT_CONNECT_NOW {
         "the server starts, stops or recovers: wait, and see its log"
     } else if *code == SqlState::DISK_FULL {
-        "make room on the server's disk"
+        DISK_FULL
     } else {
         return None;
     })

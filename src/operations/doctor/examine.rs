@@ -8,7 +8,7 @@ use super::{
 };
 use crate::config::Config;
 use crate::operations::Error;
-use crate::postgres::{self, Db, ListenError, Listener, Presence, SslMode};
+use crate::postgres::{self, Db, ListenError, Listener, MigrateError, Presence, SslMode};
 use crate::service::Instance;
 use crate::telemetry::ErrorReport;
 
@@ -26,7 +26,7 @@ pub(crate) async fn examine(instance: &Instance) -> Result<Vec<Finding>, Error> 
 async fn look(config: &Config, db: &Db, listener: &Listener) -> Vec<Finding> {
     let mut client = match db.get().await {
         Ok(client) => client,
-        Err(error) => return vec![connection::failed(&error, &db.place().to_string())],
+        Err(error) => return vec![connection::failed(&error)],
     };
     let mut findings = vec![ok("connection", format!("{} answers", db.place()))];
     findings.push(certificate(db, listener.source.sslmode()));
@@ -44,9 +44,13 @@ async fn look(config: &Config, db: &Db, listener: &Listener) -> Vec<Finding> {
         return findings; // what else the service needs is to be asked there
     }
     findings.push(ok("writes", "the server takes them".to_owned()));
+    let of_queue = locks::of_queue(&client).await;
+    if !of_queue.is_empty() {
+        findings.extend(of_queue);
+        return findings;
+    }
     if let Err(error) = postgres::require_current(&mut client).await {
-        let fix = "run `agent-provisioner migrate` as postgres, then deploy/roles.sql";
-        findings.push(failure("schema", ErrorReport(&error).to_string(), fix));
+        findings.push(failure("schema", ErrorReport(&error).to_string(), &of_schema(&error)));
         return findings;
     }
     findings.push(ok("schema", "is this program's version".to_owned()));
@@ -67,8 +71,9 @@ async fn look(config: &Config, db: &Db, listener: &Listener) -> Vec<Finding> {
     findings.push(public_schema::check(&client).await);
     findings.push(absence::check(&client).await);
     findings.extend(ownership::check(&client).await);
-    findings.extend(locks::check(&client).await);
-    findings.extend(snapshots::check(&client).await);
+    let of_locks = locks::check(&client).await;
+    findings.extend(snapshots::check(&client, &of_locks).await);
+    findings.extend(of_locks);
     findings.extend(sequences::check(&client).await);
     findings.extend(workers::check(&client, config).await);
     findings.extend(trash::check(&client, config).await);
@@ -76,6 +81,16 @@ async fn look(config: &Config, db: &Db, listener: &Listener) -> Vec<Finding> {
     findings.extend(instances::check(&client, config).await);
     findings.push(notifications(listener).await);
     findings
+}
+
+fn of_schema(error: &MigrateError) -> String {
+    if let MigrateError::Renamed { owner, statement, .. } = error {
+        return format!("as {owner} run: {statement}");
+    }
+    if matches!(error, MigrateError::Newer { .. } | MigrateError::NewerProgram { .. }) {
+        return "install the agent-provisioner that made it, or a newer one".to_owned();
+    }
+    "run `agent-provisioner migrate` as postgres, then deploy/roles.sql".to_owned()
 }
 
 /// Whether a notification arrives.

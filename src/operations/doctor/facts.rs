@@ -3,7 +3,7 @@
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
-use super::finding::{Finding, failure, ok, warning};
+use super::finding::{DISK_FULL, Finding, failure, number, ok, warning};
 use crate::config::Config;
 use crate::postgres::SslMode;
 use crate::service::MANY_AGENTS;
@@ -69,6 +69,7 @@ impl Facts {
             self.dump(),
             self.reference(),
             self.timeouts(config),
+            self.disk(),
             self.dead_jobs(),
             self.paused_jobs(),
             self.postgrest(),
@@ -189,10 +190,11 @@ impl Facts {
 
     fn locks(&self, config: &Config) -> Finding {
         let slots = self.count("lock_slots");
-        let needed = i64::try_from(config.worker.concurrency).unwrap_or(i64::MAX) * SLOTS_PER_JOB;
+        let concurrency = i64::try_from(config.worker.concurrency).unwrap_or(i64::MAX);
+        let needed = concurrency.saturating_mul(SLOTS_PER_JOB);
         let found = format!(
-            "{} jobs at a time take up to {needed} of {slots} lock slots",
-            config.worker.concurrency
+            "{} up to {needed} of {slots} lock slots",
+            number(concurrency, ["job at a time takes", "jobs at a time take"])
         );
         if needed * 10 <= slots {
             return ok("lock slots", found);
@@ -217,7 +219,10 @@ impl Facts {
     fn reference(&self) -> Finding {
         let keyed = self.count("keyed_agents");
         if keyed < MANY_AGENTS {
-            return ok("reference", format!("{keyed} agents with a foreign key"));
+            return ok(
+                "reference",
+                number(keyed, ["agent has a foreign key", "agents have a foreign key"]),
+            );
         }
         let found = format!(
             "{keyed} agents with a foreign key: each deletion of an agent checks all \
@@ -239,11 +244,31 @@ impl Facts {
         warning("timeouts", found, "set database.lock_timeout below the server's deadlock_timeout")
     }
 
+    fn disk(&self) -> Finding {
+        match self.count("disk_full_jobs") {
+            0 => ok("disk", "no job is put off for a full one".to_owned()),
+            jobs => {
+                let found = format!(
+                    "was full at the last attempt: {} put off for it",
+                    number(jobs, ["job is", "jobs are"])
+                );
+                let fix = format!(
+                    "{DISK_FULL}; to have them tried now: agent-provisioner jobs replay --state pending --sqlstate 53100 --yes"
+                );
+                warning("disk", found, &fix)
+            }
+        }
+    }
+
     fn dead_jobs(&self) -> Finding {
         match self.count("dead_jobs") {
             0 => ok("dead jobs", "none".to_owned()),
             dead => {
-                let found = format!("{dead} wait for a person, and hold up their prefixes");
+                let words = [
+                    "waits for a person, and holds up its prefix",
+                    "wait for a person, and hold up their prefixes",
+                ];
+                let found = number(dead, words);
                 warning("dead jobs", found, "agent-provisioner jobs list --state dead")
             }
         }
@@ -254,12 +279,17 @@ impl Facts {
         if paused == 0 {
             return ok("paused deletions", "none".to_owned());
         }
-        let found = format!(
-            "{paused} wait for an operator's approval; nobody asked for {unreported} of them: the rows \
-             of their agents were found to be gone"
-        );
-        let fix = "agent-provisioner jobs list --state paused, then jobs approve ID to delete, as the owner of \
-                   schema provisioning, or jobs cancel ID to keep the tables";
+        let mut found =
+            number(paused, ["waits for an operator's approval", "wait for an operator's approval"]);
+        if unreported > 0 {
+            let words = ["agent is gone", "agents are gone"];
+            found = format!(
+                "{found}; nobody asked for it where only the row is gone: {}",
+                number(unreported, words)
+            );
+        }
+        let fix = "agent-provisioner jobs list --state paused, then jobs show ID: it says whether to insert the row again, to \
+                   approve the deletion, or to cancel it and keep the tables";
         warning("paused deletions", found, fix)
     }
 

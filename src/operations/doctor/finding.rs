@@ -4,6 +4,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::error::SqlState;
 
+/// What ends a full disk.
+pub(super) const DISK_FULL: &str =
+    "make room on the server's disk; jobs are then tried again by themselves";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {
@@ -26,6 +30,11 @@ pub(crate) struct Finding {
     pub found: String,
     /// What to run or to change; of what is as it should be, what else could be chosen.
     pub fix: Option<String>,
+}
+
+/// A number, and the words for one and for several.
+pub(super) fn number(number: i64, [one, several]: [&str; 2]) -> String {
+    format!("{number} {}", if number == 1 { one } else { several })
 }
 
 pub(super) fn ok(what: &'static str, found: String) -> Finding {

@@ -7,12 +7,20 @@ use crate::telemetry::ErrorReport;
 
 const WHAT: &str = "snapshots";
 
-/// One finding for each transaction that is an hour old or older.
-pub(crate) async fn check(client: &Client) -> Vec<Finding> {
+/// One finding for each transaction that is an hour old or older, and that no other finding ends.
+pub(crate) async fn check(client: &Client, others: &[Finding]) -> Vec<Finding> {
     let sql = include_str!("../../../sql/operations/doctor/snapshots.sql");
     let seen = client.query_typed(sql, &[]).await;
     match seen.and_then(|rows| rows.iter().map(of_row).collect::<Result<Vec<_>, _>>()) {
-        Ok(findings) => findings,
+        Ok(mut findings) => {
+            let statement = |finding: &Finding| {
+                let (_, statement) = finding.fix.as_deref()?.rsplit_once(": ")?;
+                Some(statement.trim_end_matches(';').to_owned())
+            };
+            let ended: Vec<_> = others.iter().filter_map(statement).collect();
+            findings.retain(|found| statement(found).is_none_or(|end| !ended.contains(&end)));
+            findings
+        }
         Err(error) => vec![warning(WHAT, ErrorReport(&error).to_string(), "see the server's log")],
     }
 }

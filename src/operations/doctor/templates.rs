@@ -2,10 +2,11 @@
 
 use tokio_postgres::Client;
 
-use super::finding::{Finding, failure, ok, warning};
+use super::finding::{DISK_FULL, Finding, failure, ok, warning};
+use super::workers::give_templates;
 use crate::config::Config;
 use crate::provisioning::BuildSpec;
-use crate::telemetry::ErrorReport;
+use crate::telemetry::{ErrorReport, is_disk_full};
 use crate::templates::{self, Templates};
 
 const WHAT: &str = "templates";
@@ -27,9 +28,21 @@ pub(crate) async fn check(client: &mut Client, config: &Config) -> Vec<Finding> 
         Ok(changed) => changed,
         Err(error) => return vec![unusable(&error)],
     };
+    let newest = match newest(client).await {
+        Ok(newest) => newest,
+        Err(error) => return vec![unusable(&error)],
+    };
     let mut findings = passed_over(build_spec.templates().passed_over());
-    if changed.is_empty() {
-        let version = build_spec.templates().version();
+    let version = build_spec.templates().version();
+    let older = newest.filter(|newest| *newest > version);
+    if let Some(newest) = older {
+        let found = format!(
+            "these end with version {version}, and there are agents of version {newest}: a worker with these \
+             builds new agents otherwise, and neither upgrades nor repairs those"
+        );
+        findings.push(warning(WHAT, found, &give_templates(newest)));
+    }
+    if changed.is_empty() && older.is_none() {
         findings.push(ok(WHAT, format!("version {version}, tried on this server and taken back")));
     }
     let finding = |changed: &templates::Changed| {
@@ -40,8 +53,16 @@ pub(crate) async fn check(client: &mut Client, config: &Config) -> Vec<Finding> 
         );
         warning(WHAT, found, &changed.fix())
     };
-    findings.extend(changed.iter().map(finding));
+    // A file that these do not go as far as is no file that is gone.
+    let here = changed.iter().filter(|changed| changed.version <= version);
+    findings.extend(here.map(finding));
     findings
+}
+
+/// The newest version that an agent has.
+async fn newest(client: &Client) -> Result<Option<i32>, tokio_postgres::Error> {
+    let sql = "select max(template_version) from provisioning.agents";
+    client.query_typed(sql, &[]).await?.first().map_or(Ok(None), |row| row.try_get(0))
 }
 
 /// Files that no agent is built from.
@@ -63,6 +84,10 @@ fn passed_over(names: &[String]) -> Vec<Finding> {
 }
 
 fn unusable(error: &(dyn std::error::Error + 'static)) -> Finding {
+    if is_disk_full(error) {
+        let found = format!("full, so that no agent can be built: {}", ErrorReport(error));
+        return failure("disk", found, DISK_FULL);
+    }
     let fix = "fix what the error names, in the configuration or in the file";
     failure(WHAT, ErrorReport(error).to_string(), fix)
 }

@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use super::finding::{Finding, failure, ok, warning};
+use super::finding::{Finding, failure, number, ok, warning};
 use crate::config::Config;
 use crate::telemetry::ErrorReport;
 
@@ -33,8 +33,9 @@ fn undo(config: &Config, keyed: i64) -> Finding {
         return ok(WHAT, format!("deleted agents can be restored for {retention}"));
     }
     let found = format!(
-        "{keyed} agents have a foreign key to public.agents: a plain DELETE of an agent empties its tables \
-         before the service hears of it, and `agents restore` brings empty tables back"
+        "{} a foreign key to public.agents: a plain DELETE of an agent empties its tables \
+         before the service hears of it, and `agents restore` brings empty tables back",
+        number(keyed, ["agent has", "agents have"])
     );
     let fix = "delete agents by select * from public.delete_agent(ID), or give the keys up: \
                 agent-provisioner agents convert --reference check, and reference = \"check\" in the configuration";

@@ -2,7 +2,7 @@
 
 use tokio_postgres::{Client, Row};
 
-use super::finding::{Finding, failure, ok, warning};
+use super::finding::{Finding, failure, number, ok, warning};
 use crate::config::Config;
 use crate::telemetry::ErrorReport;
 
@@ -33,13 +33,23 @@ fn of_row(row: &Row) -> Vec<Finding> {
     }
     if overdue == 0 {
         if lost.is_empty() {
-            let run = if running == 1 { "runs" } else { "run" };
-            findings.push(ok(WHAT, format!("{running} {run}, and no job is overdue")));
+            let run = number(running, ["runs", "run"]);
+            findings.push(ok(WHAT, format!("{run}, and no job is overdue")));
         }
         return findings;
     }
+    let newer: i64 = row.get("newer");
+    if newer > 0 {
+        let version: i32 = row.get("version");
+        let jobs = number(newer, ["upgrade is due, and wants", "upgrades are due, and want"]);
+        let found = format!("{jobs} templates of version {version}: no worker that runs has them");
+        findings.push(warning(WHAT, found, &give_templates(version)));
+        if newer == overdue {
+            return findings;
+        }
+    }
     let minutes: i64 = row.get("minutes");
-    let jobs = if overdue == 1 { "1 job is".to_owned() } else { format!("{overdue} jobs are") };
+    let jobs = number(overdue, ["job is", "jobs are"]);
     let found = format!("{jobs} due, the oldest for {minutes} min, and ");
     findings.push(if running == 0 {
         let fix = "start the service: systemctl start agent-provisioner, or agent-provisioner run";
@@ -47,10 +57,17 @@ fn of_row(row: &Row) -> Vec<Finding> {
     } else {
         let fix = "agent-provisioner jobs list --state pending; then raise worker.concurrency or start \
                    another instance, if they are simply many";
-        let run = if running == 1 { "instance runs" } else { "instances run" };
-        warning(WHAT, format!("{found}{running} {run}"), fix)
+        let run = number(running, ["instance runs", "instances run"]);
+        warning(WHAT, found + &run, fix)
     });
     findings
+}
+
+/// Where templates are older than agents.
+pub(super) fn give_templates(version: i32) -> String {
+    format!(
+        "give every worker, and this command, the template files up to version {version}, and restart the workers"
+    )
 }
 
 /// What all instances take, if they are configured as this command is.

@@ -61,11 +61,11 @@ pub(crate) struct Table {
     pub(crate) name: String,
     /// Under that name, in schema public.
     pub(crate) present: bool,
-    /// What somebody did to one that is elsewhere, in the words of `public.agent_status`; `None` also for one that is gone.
+    /// What somebody did to one that is elsewhere, in the words of `public.agent_status`; null also for one that is gone.
     pub(crate) displacement: Option<String>,
-    /// With indexes and TOAST; `None` while the tables are locked.
+    /// With indexes and TOAST; null while the tables are locked.
     pub(crate) bytes: Option<i64>,
-    /// The planner's estimate; `None` before the first ANALYZE.
+    /// The planner's estimate; null before the first ANALYZE.
     pub(crate) rows: Option<i64>,
 }
 

@@ -1,14 +1,16 @@
 //! A job as an operator sees it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row};
 
-use crate::queue::{Kind, LockHolder, visible_lock_holders};
+use super::progress::untaken;
+use crate::queue::{Kind, LockHolder, distinct, visible_lock_holders};
 
 /// Where a job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
@@ -74,6 +76,8 @@ pub(crate) struct JobView {
     /// Who holds it up now, the oldest transaction first.
     pub(crate) blocked_by: Vec<LockHolder>,
     pub(crate) waits_for: Option<Earlier>,
+    /// It has been due for a minute, and no worker runs that takes it.
+    pub(crate) untaken: bool,
 }
 
 impl JobView {
@@ -106,7 +110,7 @@ pub(crate) struct Cause {
 pub(crate) struct Running {
     pub(crate) pid: i32,
     pub(crate) role: Option<String>,
-    /// Since the claim; `None` where this role may not see it.
+    /// Since the claim; null where this role may not see it.
     pub(crate) seconds: Option<f64>,
     /// The sessions that hold the lock it waits for.
     pub(crate) blocked_by_pids: Vec<i32>,
@@ -292,17 +296,32 @@ async fn select(client: &Client, id: Option<i64>, filter: &Filter) -> Result<Vec
         let holders = visible_lock_holders(client).await?;
         for job in jobs.iter_mut().filter(|job| waits(job)) {
             let of_prefix = |holder: &LockHolder| {
-                job.state == State::Pending && holder.prefix.as_ref() == Some(&job.agent_prefix)
+                job.state == State::Pending
+                    && (holder.prefix.as_ref() == Some(&job.agent_prefix) || holder.holds_up_all())
             };
             let hold = |holder: &&LockHolder| match &job.lock_wanted {
                 Some(wanted) => of_prefix(holder) || holder.holds_up(job.agent_id, wanted),
                 None => of_prefix(holder),
             };
-            job.blocked_by = holders.iter().filter(hold).cloned().collect();
+            job.blocked_by = distinct(holders.iter().filter(hold).cloned().collect());
+        }
+    }
+    let open = jobs.iter().filter(|job| job.state == State::Pending).map(|job| job.id);
+    let open: Vec<i64> = open.collect();
+    if !open.is_empty() {
+        let untaken = match untaken(client, &open, Some(NO_WORKER)).await {
+            Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => HashSet::new(),
+            found => found?,
+        };
+        for job in &mut jobs {
+            job.untaken = untaken.contains(&job.id);
         }
     }
     Ok(jobs)
 }
+
+/// A worker that runs has taken a job by then.
+const NO_WORKER: Duration = Duration::from_mins(1);
 
 impl State {
     /// Every state.
@@ -369,11 +388,17 @@ impl JobView {
             lock_wanted: row.try_get("lock_wanted")?,
             blocked_by: Vec::new(),
             waits_for,
+            untaken: false,
         })
     }
 }
 
 impl Cause {
+    /// Whether the server's disk was full.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        self.sqlstate.as_deref() == Some("53100")
+    }
+
     fn read(row: &Row) -> Result<Self, Error> {
         Ok(Self {
             error: row.try_get("last_error")?,

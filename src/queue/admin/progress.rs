@@ -1,8 +1,11 @@
 //! What becomes of jobs that somebody waits for.
 
+use std::collections::HashSet;
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row};
 
 /// How waiting for a job ends.
@@ -22,10 +25,13 @@ pub(crate) enum End {
 #[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Followed {
     pub(crate) id: i64,
-    /// `None`: still in the queue, and moving.
+    /// Null: still in the queue, and moving.
     pub(crate) end: Option<End>,
     /// Of a dead or paused one.
     pub(crate) error: Option<String>,
+    /// It is put off, since the server's disk was full.
+    #[serde(skip)]
+    pub(crate) disk_full: bool,
 }
 
 /// Looks once. Jobs that were pruned meanwhile are left out.
@@ -35,11 +41,18 @@ pub(crate) async fn follow(client: &Client, ids: &[i64]) -> Result<Vec<Followed>
     rows.iter().map(Followed::read).collect()
 }
 
-/// How many of these are pending and due without an instance that takes them.
-pub(crate) async fn untaken(client: &Client, ids: &[i64]) -> Result<i64, Error> {
+/// Which of these are pending without an instance that takes them; only those that have been due for `due`, if that is given.
+pub(crate) async fn untaken(
+    client: &Client,
+    ids: &[i64],
+    due: Option<Duration>,
+) -> Result<HashSet<i64>, Error> {
     let sql = include_str!("../../../sql/queue/admin/progress_untaken.sql");
-    let rows = client.query_typed(sql, &[(&ids, Type::INT8_ARRAY)]).await?;
-    rows.first().map_or(Ok(0), |row| row.try_get(0))
+    let seconds = due.map(|due| due.as_secs_f64());
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&ids, Type::INT8_ARRAY), (&seconds, Type::FLOAT8)];
+    let rows = client.query_typed(sql, &parameters).await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
 }
 
 impl Followed {
@@ -52,6 +65,11 @@ impl Followed {
             "cancelled" => Some(End::Cancelled),
             _ => None,
         };
-        Ok(Self { id: row.try_get("id")?, end, error: row.try_get("error")? })
+        Ok(Self {
+            id: row.try_get("id")?,
+            end,
+            error: row.try_get("error")?,
+            disk_full: row.try_get("disk_full")?,
+        })
     }
 }

@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 
 use super::job_view::State;
-use crate::queue::Kind;
+use crate::queue::{Kind, LockHolder, visible_lock_holders};
 
 /// Which jobs are to go back into the queue.
 #[derive(Clone, Debug)]
@@ -42,6 +42,9 @@ pub(crate) struct JobResult {
     pub(crate) agent_prefix: Option<String>,
     pub(crate) result: ResultKind,
     pub(crate) reason: Option<String>,
+    /// Another session has its row locked.
+    #[serde(skip)]
+    is_held: bool,
     /// What is left to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next: Option<String>,
@@ -147,10 +150,28 @@ pub(crate) async fn replay(
             why_not_replayed
         }
     };
-    Ok(rows
-        .iter()
-        .map(|row| JobResult::read(row, by.dry_run, why_not))
-        .collect::<Result<_, _>>()?)
+    let answers = rows.iter().map(|row| JobResult::read(row, by.dry_run, why_not));
+    let mut answers = answers.collect::<Result<Vec<_>, _>>()?;
+    name_holders(client, &mut answers).await?;
+    Ok(answers)
+}
+
+/// Of a job whose row another session has locked, says which one, unless that is a worker.
+async fn name_holders(client: &Client, answers: &mut [JobResult]) -> Result<(), Error> {
+    if answers.iter().all(|answer| !answer.is_held) {
+        return Ok(());
+    }
+    let holders = visible_lock_holders(client).await?;
+    for answer in answers.iter_mut().filter(|answer| answer.is_held) {
+        let of_row = |holder: &&LockHolder| {
+            holder.relation.is_some() && holder.prefix == answer.agent_prefix
+        };
+        if let Some(holder) = holders.iter().find(of_row) {
+            answer.reason =
+                Some(format!("it is held by {holder}; to end that: {}", holder.way_out));
+        }
+    }
+    Ok(())
 }
 
 fn is_approval(error: &Error) -> bool {
@@ -174,6 +195,7 @@ pub(crate) async fn cancel(client: &Client, ids: &[i64], by: &By) -> Result<Vec<
         .await?;
     let answers = rows.iter().map(|row| JobResult::read(row, by.dry_run, why_not_cancelled));
     let mut answers: Vec<JobResult> = answers.collect::<Result<_, _>>()?;
+    name_holders(client, &mut answers).await?;
     let begun = include_str!("../../../sql/queue/admin/replay_begun.sql");
     for row in client.query_typed(begun, &[(&ids, Type::INT8_ARRAY)]).await? {
         let id: i64 = row.try_get("id")?;
@@ -290,6 +312,13 @@ impl JobResult {
             agent_prefix: row.try_get("agent_prefix")?,
             result,
             reason,
+            is_held: !found.picked
+                && found.twin.is_none()
+                && found.behind.is_none()
+                && matches!(
+                    found.state,
+                    Some(State::Pending | State::Running | State::Dead | State::Paused)
+                ),
             next: None,
             end: None,
         })

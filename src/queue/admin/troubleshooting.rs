@@ -38,13 +38,19 @@ pub(crate) fn next(job: &JobView, way_out: &WayOut) -> String {
         (State::Pending, Some(earlier)) => {
             format!("Nothing: it waits for job {} of the same prefix.", earlier.id)
         }
-        (State::Pending, None) if job.cause.sqlstate.as_deref() == Some("53100") => format!(
+        (State::Pending, None) if job.untaken => untaken(job),
+        (State::Pending, None) if job.cause.is_disk_full() => format!(
             "{DISK_FULL} The job is tried again by itself; to have it tried now: agent-provisioner jobs replay {id}"
         ),
-        (State::Pending, None) if job.is(Kind::Upgrade) => waiting_upgrade(job),
-        (State::Pending, None) => "Nothing: a worker takes it when it is due and nothing else of its \
-                                   prefix runs. If it stays, see whether `agent-provisioner run` is up."
-            .to_owned(),
+        (State::Pending, None) if job.is(Kind::Upgrade) => format!(
+            "Nothing: a worker whose templates go as far as {} takes it when it is due.",
+            wanted_version(job)
+        ),
+        (State::Pending, None) => {
+            "Nothing: a worker takes it when it is due and nothing else of its \
+                                   prefix runs."
+                .to_owned()
+        }
         (State::Succeeded, _) => "Nothing.".to_owned(),
         (State::Cancelled, _) if job.is(Kind::Provision) => format!(
             "Nothing: it does not come back. If the agent is to have its tables after all: \
@@ -63,15 +69,22 @@ pub(crate) fn next(job: &JobView, way_out: &WayOut) -> String {
     }
 }
 
-fn waiting_upgrade(job: &JobView) -> String {
-    let version = match job.template_version {
+fn untaken(job: &JobView) -> String {
+    if job.template_version.is_some() {
+        return format!(
+            "No worker runs whose templates go as far as {}: give every worker the template files up to it, and restart the \
+             workers.",
+            wanted_version(job)
+        );
+    }
+    "No worker runs. Start the service: systemctl start agent-provisioner, or agent-provisioner run.".to_owned()
+}
+
+fn wanted_version(job: &JobView) -> String {
+    match job.template_version {
         Some(version) => format!("version {version}"),
         None => "the version that it asks for".to_owned(),
-    };
-    format!(
-        "Nothing: a worker whose templates go as far as {version} takes it when it is due. If it stays, see \
-         whether such an `agent-provisioner run` is up."
-    )
+    }
 }
 
 fn cancelled_deletion(job: &JobView) -> String {
@@ -369,6 +382,7 @@ mod tests {
             lock_wanted: None,
             blocked_by: Vec::new(),
             waits_for: None,
+            untaken: false,
         }
     }
 
