@@ -6,7 +6,8 @@ use tokio::task::JoinSet;
 
 use crate::support::{Admin, Database, Server, WORKER, ask, expect, sound};
 
-const KEYS: &str = "select count(*) from pg_constraint where contype = 'f' and confrelid = 'public.agents'::regclass";
+const KEYS: &str = "select count(*) from pg_constraint where contype = 'f' and confrelid = 'public.agents'::regclass
+    and conrelid <> 'public.whatsapp_numbers'::regclass";
 
 const AGENTS: i64 = 12;
 
