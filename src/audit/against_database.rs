@@ -12,9 +12,10 @@ use super::fix::{self, Copy};
 use super::item::Item;
 use super::makers::Makers;
 use super::order;
-use super::plan::{Step, plan};
+use super::plan::plan;
 use super::replay::Replay;
 use super::shadow::Shadow;
+use super::step::Step;
 use super::{Audit, Project};
 use crate::schema::Key;
 

@@ -7,10 +7,10 @@ use super::definition::Definition;
 use super::finding::{Finding, Severity};
 use super::item::{Component, Item};
 use super::makers::Makers;
-use super::plan::{Manual, Step};
 use super::renames::{self, Renamed};
 use super::report::Status;
 use super::schema_state::SchemaState;
+use super::step::{Manual, Step};
 use crate::schema::{Change, Difference, Fact, Key, Kind};
 use crate::sql_text::pasteable;
 

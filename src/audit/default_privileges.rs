@@ -1,25 +1,13 @@
-//! What new objects grant by themselves, on the shadow as in the database.
-//!
-//! The database shows what it grants now. Files that change that have run since: with what they began, no catalog says. It is
-//! taken to be what makes the fewest grants differ.
+//! What new objects grant by themselves, as a database has it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use super::error::Error;
-use super::files::SqlFile;
-use super::live::Live;
 use super::plan::DefaultGrants;
-use super::replay::{self, Replay};
-use super::run::StandIns;
-use super::schema_state::SchemaState;
-use super::shadow::Shadow;
 use crate::postgres::{QueryError, query};
-use crate::schema::{Fact, Key, Kind};
-use crate::sql_text::tokens;
 
 /// One default of the database's owner.
 #[derive(Debug)]
@@ -71,18 +59,16 @@ impl DefaultPrivileges {
         own.map(move |it| text(it).replace("{role}", role) + ";")
     }
 
-    /// Sets them on the shadow, for the role that runs the files.
-    pub(super) async fn set(&self, shadow: &Shadow) -> Result<(), Error> {
-        let owner = &shadow.owner;
+    /// Sets those of schema `public` and of all schemas for a role, in place of the platform's.
+    pub(super) fn of_role(&self, owner: &str) -> String {
         let mut sql = platform(owner, "revoke", "from");
         sql.extend(self.at_once(owner, |it| &it.statement));
-        shadow.prepare_base(&sql).await?;
-        let later = self.in_new_schemas(owner);
-        if later.is_empty() { Ok(()) } else { shadow.prepare_base_as_root(&later).await }
+        sql
     }
 
-    /// Sets those of other schemas when files make these. What runs then is known here, and names nothing of the files.
-    fn in_new_schemas(&self, owner: &str) -> String {
+    /// Sets those of other schemas when files make these. What runs then is known here, and names nothing of the files. Empty
+    /// where there are none.
+    pub(super) fn in_new_schemas(&self, owner: &str) -> String {
         let mut cases = String::new();
         for Default { schema, statement, .. } in &self.defaults {
             let Some(schema) = schema.as_deref().filter(|schema| *schema != "public") else {
@@ -110,7 +96,7 @@ impl DefaultPrivileges {
 
     /// Other defaults that the files may have begun with: none, and those of the platform; and each of all three without
     /// those of schemas that files make.
-    fn beginnings(&self, owner: &str) -> Vec<String> {
+    pub(super) fn beginnings(&self, owner: &str) -> Vec<String> {
         let none: String = self.at_once(owner, |it| &it.inverse).collect();
         let platform = none.clone() + &platform(owner, "grant", "to");
         let mut all = vec![none.clone(), platform.clone()];
@@ -129,56 +115,4 @@ fn platform(owner: &str, act: &str, to: &str) -> String {
         )
     };
     WHAT.map(of).concat()
-}
-
-/// Where files change default privileges, and grants differ from the database's, runs the files again with other beginnings,
-/// and keeps what differs least.
-pub(super) async fn find_beginning(
-    shadow: &mut Shadow,
-    files: &[SqlFile],
-    live: &Live,
-    replay: &mut Replay,
-    stand_ins: &mut StandIns,
-) -> Result<(), Error> {
-    let mut least = differing(&replay.state, &live.state);
-    if least == 0 || !files.iter().any(changes_defaults) {
-        return Ok(());
-    }
-    let mut best = String::new();
-    for beginning in live.default_privileges.beginnings(&shadow.owner) {
-        if least == 0 {
-            break;
-        }
-        shadow.beginning.clone_from(&beginning);
-        let other = replay::again(shadow, files, replay, stand_ins).await?;
-        let count = differing(&other.state, &live.state);
-        if count < least {
-            (least, best) = (count, beginning);
-            (replay.state, replay.database) = (other.state, other.database);
-        }
-    }
-    shadow.beginning = best;
-    Ok(())
-}
-
-/// How many grants differ on what is in both.
-fn differing(expected: &SchemaState, live: &SchemaState) -> usize {
-    let homes = |state: &SchemaState| -> HashSet<String> {
-        state.facts.values().map(|fact| fact.home.clone()).collect()
-    };
-    let (own, theirs) = (homes(expected), homes(live));
-    let grants = |state: &SchemaState| -> HashSet<(Key, String)> {
-        let them = state.facts.values().filter(|fact| fact.kind == Kind::Grant);
-        let both = |fact: &&Fact| own.contains(&fact.home) && theirs.contains(&fact.home);
-        them.filter(both).map(|fact| (fact.key(), fact.definition.clone())).collect()
-    };
-    grants(expected).symmetric_difference(&grants(live)).count()
-}
-
-fn changes_defaults(file: &SqlFile) -> bool {
-    let mut before = false;
-    tokens(&file.text).filter(|token| !token.is_blank()).any(|token| {
-        let was = std::mem::replace(&mut before, token.is("default"));
-        was && token.is("privileges")
-    })
 }

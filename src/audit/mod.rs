@@ -7,6 +7,7 @@ mod against_database;
 mod agent_tables;
 pub mod baseline;
 mod bases;
+mod beginning;
 mod causes;
 mod checks;
 mod claims;
@@ -49,6 +50,7 @@ mod session;
 mod shadow;
 mod similar;
 mod sources;
+mod step;
 mod violations;
 
 use std::path::PathBuf;
@@ -73,8 +75,8 @@ use crate::schema::Kind;
 use crate::sql_text;
 use crate::templates::Templates;
 use bases::Contested;
+use beginning::find_beginning;
 use causes::Faults;
-use default_privileges::find_beginning;
 use definition::Definition;
 use files::SqlFile;
 use live::Live;
@@ -216,7 +218,7 @@ impl Audit<'_> {
     async fn run(&mut self, shadow: &mut Shadow, project: &Project) -> Result<(), Error> {
         if let Some(live) = &self.live {
             shadow.make_roles(&live.roles).await?;
-            live.default_privileges.set(shadow).await?;
+            beginning::set(&live.default_privileges, shadow).await?;
             shadow.extend_base(&live.extensions).await?;
             if live.ledger.has_base_schema {
                 shadow.migrate_base().await?;

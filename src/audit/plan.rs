@@ -3,39 +3,17 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::identity::{self, Numbers};
-use super::item::Item;
 use super::plan_order::sorted;
 use super::replace::{self, DROPS, Replacement};
 use super::schema_state::SchemaState;
+use super::step::{Step, add_constraint, concurrently, publish};
 use super::violations;
-use crate::schema::{
-    self, Change, Difference, Fact, Key, Kind, NOT_VALID, is_foreign_key, make_column, make_table,
-};
+use crate::schema::{self, Change, Difference, Fact, Key, Kind, make_column, make_table};
 
 const REWRITES: &str = "It rewrites the table, and values may not fit.";
 const LOOSER: &str =
     "The database takes fewer values than the files, and readers may rely on that.";
 const NUMBERS: &str = "It drops the sequence that numbers the rows now, with the rights on it.";
-
-/// The statements that end one difference.
-#[derive(Debug)]
-pub(super) struct Step {
-    pub(super) item: Item,
-    /// Each without its semicolon; comments may come before it. They may run in a transaction.
-    pub(super) statements: Vec<String>,
-    /// These come later and outside of transactions: then they lock nobody out for long.
-    pub(super) later: Vec<String>,
-    /// Statements that could lose something. The fix has them as comments.
-    pub(super) by_hand: Vec<Manual>,
-}
-
-/// Statements that are left to a person.
-#[derive(Debug)]
-pub(super) struct Manual {
-    /// What could be lost, or why nobody can do it for them: a sentence.
-    pub(super) why: String,
-    pub(super) statements: Vec<String>,
-}
 
 /// What a server would give to whom on new objects by itself.
 #[derive(Clone, Debug, Default)]
@@ -79,37 +57,6 @@ fn is_head(kind: Kind) -> bool {
         kind,
         Kind::Table | Kind::View | Kind::Function | Kind::Type | Kind::Sequence | Kind::Schema
     )
-}
-
-impl Step {
-    /// A step about this fact without any statement yet.
-    pub(super) fn of(fact: &Fact) -> Self {
-        let (statements, later, by_hand) = (Vec::new(), Vec::new(), Vec::new());
-        Self { item: Item::of(fact), statements, later, by_hand }
-    }
-
-    /// Leaves statements to a person, for a reason.
-    pub(super) fn leave(&mut self, why: &str, statements: impl IntoIterator<Item = String>) {
-        let statements: Vec<String> = statements.into_iter().collect();
-        if !statements.is_empty() {
-            self.by_hand.push(Manual { why: why.to_owned(), statements });
-        }
-    }
-
-    /// Leaves all of it to a person.
-    pub(super) fn leave_all(&mut self, why: &str) {
-        let mut statements = std::mem::take(&mut self.statements);
-        statements.append(&mut self.later);
-        let rest = std::mem::take(&mut self.by_hand);
-        self.leave(
-            why,
-            statements.into_iter().chain(rest.into_iter().flat_map(|it| it.statements)),
-        );
-    }
-
-    fn says(&self) -> bool {
-        !(self.statements.is_empty() && self.later.is_empty() && self.by_hand.is_empty())
-    }
 }
 
 struct Planner<'a> {
@@ -307,36 +254,8 @@ impl Planner<'_> {
     }
 }
 
-pub(super) fn add_constraint(fact: &Fact, step: &mut Step) {
-    let add = violations::before_unique(fact, fact.create());
-    let checked_later = is_foreign_key(fact) || fact.definition.starts_with("CHECK ");
-    if !checked_later || fact.definition.ends_with(NOT_VALID) {
-        step.statements.push(add);
-        return;
-    }
-    step.statements.push(add + " not valid");
-    step.later.push(validate(fact));
-}
-
-/// The check of the rows that are there.
-pub(super) fn validate(fact: &Fact) -> String {
-    let Fact { relation, part, .. } = fact;
-    let statement = format!("alter table {relation} validate constraint {part}");
-    violations::before_validation(fact, &statement)
-}
-
-pub(super) fn concurrently(index: &Fact) -> String {
-    let create = index.create().replacen("INDEX ", "INDEX CONCURRENTLY ", 1);
-    violations::before_unique(index, create)
-}
-
 fn not_null(column: &Fact) -> String {
     violations::before_not_null(column, &schema::not_null(column))
-}
-
-pub(super) fn publish(fact: &Fact) -> String {
-    let Fact { relation, part, definition, .. } = fact;
-    format!("alter publication {part} add table {relation} {definition}").trim_end().to_owned()
 }
 
 /// As a sequence of an identity column is by itself.

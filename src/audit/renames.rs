@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use super::item::Item;
-use super::plan::Step;
 use super::schema_state::SchemaState;
+use super::step::Step;
 use crate::schema::{Change, Difference, Fact, Key, Kind};
 
 /// A column that was most likely renamed.

@@ -1,7 +1,7 @@
 //! What is there and is not as the files make it: changed where that loses nothing, else for a person.
 
-use super::plan::{Step, add_constraint, concurrently, publish, validate};
 use super::schema_state::SchemaState;
+use super::step::{Step, add_constraint, concurrently, publish, validate};
 use crate::schema::{Change, Difference, Fact, Kind, is_unchecked, sequence_options};
 use crate::sql_text;
 

@@ -2,7 +2,6 @@
 
 use tokio_postgres::error::SqlState;
 
-use super::registry::Displaced;
 use crate::agent::{AgentId, InvalidPrefix, InvalidReference};
 use crate::postgres::{QueryError, Refusal};
 use crate::queue::{ErrorCode, ErrorParts, RetryPolicy, policy_of};
@@ -132,12 +131,6 @@ pub(crate) struct Renamed {
     pub(crate) twin: Option<String>,
     /// The statements that give it that name again.
     pub(crate) fix: String,
-}
-
-impl From<Displaced> for Renamed {
-    fn from(table: Displaced) -> Self {
-        Self { name: table.now, once: table.wanted, twin: None, fix: table.back }
-    }
 }
 
 impl Renamed {

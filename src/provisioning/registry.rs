@@ -4,7 +4,7 @@ use serde::Deserialize;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
-use super::error::{Error, query};
+use super::error::{Error, Renamed, query};
 use crate::agent::{Agent, AgentId, Reference};
 use crate::templates::ExpectedSchema;
 
@@ -44,6 +44,12 @@ pub(crate) struct Displaced {
     pub obstacle: Option<String>,
     /// The statements that give it its name and place back; what is in the way is renamed first.
     pub back: String,
+}
+
+impl From<Displaced> for Renamed {
+    fn from(table: Displaced) -> Self {
+        Self { name: table.now, once: table.wanted, twin: None, fix: table.back }
+    }
 }
 
 impl RegisteredAgent {

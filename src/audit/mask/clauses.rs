@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
-use super::named::content;
 use super::names::names_secret;
+use super::quoted::content;
 use crate::sql_text::{Kind, Token, tokens};
 
 /// Behind these words stands the name of something that has no value.

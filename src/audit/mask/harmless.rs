@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::named::content;
+use super::quoted::content;
 use super::shape::is_uuid;
 use crate::sql_text::{Kind, tokens};
 

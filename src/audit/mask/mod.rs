@@ -7,6 +7,7 @@ mod clauses;
 mod harmless;
 mod named;
 mod names;
+mod quoted;
 mod shape;
 
 use std::collections::BTreeSet;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::clauses;
 use super::names::{is_cookie, names_secret};
+use super::quoted::content;
 use super::shape;
 use crate::sql_text::{Kind, Token, tokens};
 
@@ -270,17 +271,6 @@ impl Reach {
         let (is_loose, is_list, after_comma) = (false, false, false);
         Self { left: NEAR, name, is_loose, is_list, after_comma }
     }
-}
-
-/// What is between the quotes, and how many bytes stand before it.
-pub(super) fn content<'a>(token: &Token<'a>) -> Option<(usize, &'a str)> {
-    let (open, close) = if token.text.starts_with('$') {
-        let tag = token.text.get(1..)?.find('$')? + 2;
-        (tag, tag)
-    } else {
-        (token.text.find('\'')? + 1, 1)
-    };
-    Some((open, token.text.get(open..token.text.len().checked_sub(close)?)?))
 }
 
 /// The same length, with one quote and a blank for two.

@@ -1,0 +1,88 @@
+//! The statements that end a difference, and those that several differences end by.
+
+use super::item::Item;
+use super::violations;
+use crate::schema::{Fact, NOT_VALID, is_foreign_key};
+
+/// The statements that end one difference.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) item: Item,
+    /// Each without its semicolon; comments may come before it. They may run in a transaction.
+    pub(super) statements: Vec<String>,
+    /// These come later and outside of transactions: then they lock nobody out for long.
+    pub(super) later: Vec<String>,
+    /// Statements that could lose something. The fix has them as comments.
+    pub(super) by_hand: Vec<Manual>,
+}
+
+/// Statements that are left to a person.
+#[derive(Debug)]
+pub(super) struct Manual {
+    /// What could be lost, or why nobody can do it for them: a sentence.
+    pub(super) why: String,
+    pub(super) statements: Vec<String>,
+}
+
+impl Step {
+    /// A step about this fact without any statement yet.
+    pub(super) fn of(fact: &Fact) -> Self {
+        let (statements, later, by_hand) = (Vec::new(), Vec::new(), Vec::new());
+        Self { item: Item::of(fact), statements, later, by_hand }
+    }
+
+    /// Leaves statements to a person, for a reason.
+    pub(super) fn leave(&mut self, why: &str, statements: impl IntoIterator<Item = String>) {
+        let statements: Vec<String> = statements.into_iter().collect();
+        if !statements.is_empty() {
+            self.by_hand.push(Manual { why: why.to_owned(), statements });
+        }
+    }
+
+    /// Leaves all of it to a person.
+    pub(super) fn leave_all(&mut self, why: &str) {
+        let mut statements = std::mem::take(&mut self.statements);
+        statements.append(&mut self.later);
+        let rest = std::mem::take(&mut self.by_hand);
+        self.leave(
+            why,
+            statements.into_iter().chain(rest.into_iter().flat_map(|it| it.statements)),
+        );
+    }
+
+    /// Whether there is any statement.
+    pub(super) fn says(&self) -> bool {
+        !(self.statements.is_empty() && self.later.is_empty() && self.by_hand.is_empty())
+    }
+}
+
+/// A constraint on a table that stands: what its rows are checked for comes later.
+pub(super) fn add_constraint(fact: &Fact, step: &mut Step) {
+    let add = violations::before_unique(fact, fact.create());
+    let checked_later = is_foreign_key(fact) || fact.definition.starts_with("CHECK ");
+    if !checked_later || fact.definition.ends_with(NOT_VALID) {
+        step.statements.push(add);
+        return;
+    }
+    step.statements.push(add + " not valid");
+    step.later.push(validate(fact));
+}
+
+/// The check of the rows that are there.
+pub(super) fn validate(fact: &Fact) -> String {
+    let Fact { relation, part, .. } = fact;
+    let statement = format!("alter table {relation} validate constraint {part}");
+    violations::before_validation(fact, &statement)
+}
+
+/// An index on a table that stands.
+pub(super) fn concurrently(index: &Fact) -> String {
+    let create = index.create().replacen("INDEX ", "INDEX CONCURRENTLY ", 1);
+    violations::before_unique(index, create)
+}
+
+/// Adds a table to a publication.
+pub(super) fn publish(fact: &Fact) -> String {
+    let Fact { relation, part, definition, .. } = fact;
+    format!("alter publication {part} add table {relation} {definition}").trim_end().to_owned()
+}
