@@ -150,7 +150,7 @@ async fn what_every_command_prints_is_as_its_schema_says() {
     let differs = it.check("migrate verify", "migrate verify", 1).await;
     assert!(!differs["differences"].as_array().unwrap().is_empty());
     it.check("migrate repair", "migrate repair", 0).await;
-    let down = it.check("migrate down", "migrate down --to 6 --yes", 0).await;
+    let down = it.check("migrate down", "migrate down --to 7 --yes", 0).await;
     assert_eq!(down["taken_back"].as_array().unwrap().len(), 1, "{down}");
     let up = it.check("migrate", "migrate", 0).await;
     assert!(!up["applied"].as_array().unwrap().is_empty());

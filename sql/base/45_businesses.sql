@@ -19,7 +19,7 @@ end $$;
 create or replace function provisioning.confirmed_email() returns text
     language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    return (select lower(u.email) from auth.users u where u.id = auth.uid() and u.email_confirmed_at is not null);
+    return (select lower(u.email collate "C") from auth.users u where u.id = auth.uid() and u.email_confirmed_at is not null);
 end $$;
 
 -- Why a caller may not give or take this role of a business; null: he may. An admin of a business gives and takes
@@ -90,7 +90,7 @@ create or replace function provisioning.invite_member(business_id uuid, role tex
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
-    address constant text := nullif(lower(btrim(invite_member.email)), '');
+    address constant text := nullif(lower(btrim(invite_member.email) collate "C"), '');
     made public.business_invitations;
 begin
     success := false;

@@ -32,7 +32,7 @@ select f.name, min(case
         then format('alter table %I.%I rename to %s;', n.nspname, c.relname, f.table_name) end,
         case when n.nspname <> f.schema_name
         then format('alter table %I.%s set schema %s;', n.nspname, f.table_name, f.schema_name) end)
-    end) as way_out
+    end) as way_out, min(format('%I.%I', n.nspname, c.relname)) as now
 from found f
 join pg_catalog.pg_class c on c.oid = f.oid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace

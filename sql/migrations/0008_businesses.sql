@@ -79,7 +79,7 @@ create table public.business_invitations (
     user_id     uuid references public.users (id) on delete cascade,
     email       text
                 constraint business_invitations_email_check
-                check (email = lower(btrim(email)) and length(email) between 3 and 255),
+                check (email = lower(btrim(email) collate "C") and length(email) between 3 and 255),
     invited_by  uuid references public.users (id) on delete set null,
     created_at  timestamptz not null default now(),
     expires_at  timestamptz not null default now() + interval '7 days',

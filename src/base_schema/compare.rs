@@ -57,7 +57,7 @@ async fn name_renamed_tables(
     tables: &[String],
     replaced: &[String],
     owner: &Owner,
-    differences: &mut [BaseDifference],
+    differences: &mut Vec<BaseDifference>,
 ) -> Result<(), Error> {
     let doing = || query("look for renamed tables");
     let is_lost = |found: &&mut BaseDifference| found.lost_table().is_some();
@@ -71,6 +71,8 @@ async fn name_renamed_tables(
     for row in tx.query_typed(sql, &parameters).await.map_err(doing())? {
         let name: String = row.try_get("name").map_err(doing())?;
         let way_out: String = row.try_get("way_out").map_err(doing())?;
+        let now: String = row.try_get("now").map_err(doing())?;
+        differences.retain(|found| !found.is_key_to(&now, &name));
         let mut lost = differences.iter_mut().filter(is_lost);
         if let Some(found) = lost.find(|found| found.lost_table() == Some(&name)) {
             let how = if replaced.contains(&name) {

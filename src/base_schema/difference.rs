@@ -164,6 +164,17 @@ fn head<'a>(definition: &'a str, end: &str) -> &'a str {
 }
 
 /// As a sentence.
+impl BaseDifference {
+    /// Whether it is a foreign key that is as it should be, but for the name of the table it refers to.
+    pub(super) fn is_key_to(&self, now: &str, wanted: &str) -> bool {
+        let refers = |table: &str| format!(" REFERENCES {table}(");
+        let found = self.found.as_deref().filter(|found| found.contains(&refers(now)));
+        found.is_some_and(|found| {
+            self.expected == Some(found.replace(&refers(now), &refers(wanted)))
+        })
+    }
+}
+
 impl fmt::Display for BaseDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { change, kind, object, expected, found, .. } = self;

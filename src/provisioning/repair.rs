@@ -72,9 +72,13 @@ pub(crate) async fn repair(
     act_as_oneself(client).await?;
     outside_keys::forget(client, agent.id).await?;
     let (_, left) = look(client, build_spec, agent).await?;
-    let is_new = |drift: &Difference| new.contains(&drift.object.home);
+    let made: HashSet<String> = {
+        let missing = missing_homes(&left);
+        new.iter().filter(|home| !missing.contains(home.as_str())).cloned().collect()
+    };
+    let is_new = |drift: &Difference| made.contains(&drift.object.home);
     let (trimmed, left) = if left.iter().any(is_new) {
-        trim(client, build_spec, agent, &new, left).await?
+        trim(client, build_spec, agent, &made, left).await?
     } else {
         (false, left)
     };
@@ -98,10 +102,10 @@ async fn trim(
     client: &Client,
     build_spec: &BuildSpec,
     agent: &Agent,
-    new: &HashSet<String>,
+    made: &HashSet<String>,
     mut left: Vec<Difference>,
 ) -> Result<(bool, Vec<Difference>), Error> {
-    left.retain(|drift| new.contains(&drift.object.home));
+    left.retain(|drift| made.contains(&drift.object.home));
     let plan = plan_repair(&agent.prefix, &left, true, &[]);
     let mut any = run(client, &plan.doors).await?.any | run(client, &plan.steps).await?.any;
     // What hangs on a column goes before it.

@@ -22,7 +22,9 @@ fn by_hand(fix: &str) -> String {
     let list = fix.split("\n-- These could lose something.").nth(1).unwrap_or_default();
     let of_item = |item: &str| {
         let reasons = item.lines().skip(1).filter(|line| !line.starts_with("-- why: "));
-        reasons.map(|line| line.trim_start_matches("-- ").to_owned() + "\n").collect::<String>()
+        reasons
+            .map(|line| line.strip_prefix("-- ").unwrap_or(line).to_owned() + "\n")
+            .collect::<String>()
     };
     list.split("\n\n").skip(1).map(of_item).collect()
 }

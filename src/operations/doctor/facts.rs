@@ -10,7 +10,7 @@ use crate::service::MANY_AGENTS;
 use crate::sql_text::pasteable;
 
 /// Lock slots that one job holds at most: a drop with its dependencies.
-const SLOTS_PER_JOB: i64 = 150;
+const SLOTS_PER_JOB: i64 = 175;
 /// The oldest server that the tests run on, as `server_version_num` counts.
 const OLDEST: i32 = 150_000;
 

@@ -320,12 +320,17 @@ fn in_the_way(job: &JobView, way_out: &WayOut) -> String {
     } else {
         ["are", "were", "they", "them"]
     };
-    // Adopted, an agent would be at a version of which no statement was run for it.
-    let adopt = if way_out.adoptable && !job.is(Kind::Upgrade) {
+    let adopt = if way_out.adoptable {
         format!(
             "If {it} {is} this agent's, `agent-provisioner agents adopt {}` says what it would do, and with --yes takes \
-             {them} over, which ends this job too. ",
-            job.agent_prefix
+             {them} over, which ends this job too.{} ",
+            job.agent_prefix,
+            // Adopted, the agent is at a version of which no statement was run for it.
+            if job.is(Kind::Upgrade) {
+                " The other statements of these files are not run then: agents verify names what is missing."
+            } else {
+                ""
+            }
         )
     } else {
         String::new()
@@ -496,8 +501,9 @@ mod tests {
             kind.clone_into(&mut job.kind);
             assert!(!next(&job, &found()).contains("agents adopt"), "{kind}");
             let found = WayOut { adoptable: true, ..found() };
-            let adopts = next(&job, &found).contains("agents adopt agt_6f78");
-            assert_eq!(adopts, kind != "upgrade", "{kind}");
+            let advice = next(&job, &found);
+            assert!(advice.contains("agents adopt agt_6f78"), "{kind}");
+            assert_eq!(advice.contains("are not run"), kind == "upgrade", "{kind}");
         }
     }
 
