@@ -17,6 +17,14 @@ create or replace function provisioning.role_rank(role text) returns integer
     select array_position(array['staff', 'admin', 'owner'], role)
 $$;
 
+-- The business of agents that come in where no trigger fires, as by a loader: the only one that there is. Where there are several,
+-- null, and the trigger decides: no agent comes into a business that nobody chose.
+create or replace function provisioning.only_business() returns uuid
+    language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    return (select case when count(*) = 1 then (array_agg(b.id))[1] end from public.businesses b);
+end $$;
+
 -- Where an agent belongs that is created without a business: to the only one that its creator owns or administers, else
 -- to the only one that there is. Where neither says which, the agent is refused. Where there is none, as after a restore
 -- without data, the default business is made.

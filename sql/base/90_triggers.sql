@@ -50,6 +50,8 @@ create or replace trigger keep_identity before update on public.whatsapp_configu
     when (new.id is distinct from old.id or new.created_at is distinct from old.created_at)
     execute function provisioning.keep_identity();
 
+alter table public.agents alter business_id set default provisioning.only_business();
+
 create or replace trigger keep_identity before update on public.businesses for each row
     when (new.id is distinct from old.id or new.created_at is distinct from old.created_at)
     execute function provisioning.keep_identity();

@@ -12,6 +12,14 @@ begin
     end if;
 
     for ours in
+        select format('alter table %s alter %I drop default', a.attrelid::regclass, a.attname) as statement
+        from pg_catalog.pg_attribute a
+        where a.attrelid = to_regclass('public.agents') and a.attname = 'business_id' and a.atthasdef
+    loop
+        execute ours.statement;
+    end loop;
+
+    for ours in
         select format('drop trigger %I on %s', t.tgname, t.tgrelid::regclass) as statement
         from pg_catalog.pg_trigger t
         join pg_catalog.pg_class c on c.oid = t.tgrelid

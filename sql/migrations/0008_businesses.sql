@@ -106,7 +106,7 @@ create index meta_apps_business_id_idx on public.meta_apps (business_id);
 
 insert into public.businesses (id, name) values ('00000000-0000-0000-0000-000000000001', 'Default business');
 
--- No default that stays: the agents of a second business would come into the first one. A trigger fills the column.
+-- No constant as a default: the agents of a second business would come into the first one. sql/base has what fills the column.
 alter table public.agents add column business_id uuid;
 update public.agents set business_id = '00000000-0000-0000-0000-000000000001';
 alter table public.agents

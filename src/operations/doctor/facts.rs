@@ -196,10 +196,10 @@ impl Facts {
             "{} up to {needed} of {slots} lock slots",
             number(concurrency, ["job at a time takes", "jobs at a time take"])
         );
-        if needed * 10 <= slots {
+        if needed * 8 <= slots {
             return ok("lock slots", found);
         }
-        let found = format!("{found}, which all sessions share: more than a tenth");
+        let found = format!("{found}, which all sessions share: more than an eighth");
         warning("lock slots", found, "lower worker.concurrency, or raise max_locks_per_transaction")
     }
 
