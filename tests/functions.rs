@@ -160,6 +160,7 @@ accept_invitation(invitation_id uuid) TABLE(member jsonb, success boolean, messa
 add_whatsapp_number(business_id uuid, meta_app_id uuid, phone_number_id text, business_account_id text, display_number text, agent_id bigint) TABLE(number jsonb, success boolean, message text)
 agent_status(agent_id bigint) TABLE(state text, template_version integer, message text)
 change_member_role(business_id uuid, user_id uuid, role text) TABLE(member jsonb, success boolean, message text)
+create_agent(user_id uuid, agent_prefix character varying, created_by uuid) TABLE(agent jsonb, success boolean, message text)
 create_agent(user_id uuid, agent_prefix character varying, created_by uuid, business_id uuid) TABLE(agent jsonb, success boolean, message text)
 create_agent_indexes(prefix text) TABLE(success boolean, message text)
 create_agent_tables(prefix text, agent_id bigint) TABLE(success boolean, message text)

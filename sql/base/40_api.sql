@@ -92,7 +92,7 @@ end $$;
 -- Admins and the backend only, by the policy on agents. Without a prefix one is drawn. A trigger finds the business where
 -- none is given.
 create or replace function public.create_agent(
-    user_id uuid, agent_prefix varchar, created_by uuid, business_id uuid default null
+    user_id uuid, agent_prefix varchar, created_by uuid, business_id uuid
 ) returns table (agent jsonb, success boolean, message text)
     language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -180,6 +180,13 @@ exception
         raise log 'agent-provisioner: create_agent failed: % (SQLSTATE %)', sqlerrm, sqlstate;
         return next;
 end $$;
+
+-- Whoever names no business calls it as before there were any.
+create or replace function public.create_agent(user_id uuid, agent_prefix varchar, created_by uuid)
+    returns table (agent jsonb, success boolean, message text)
+    language sql set search_path = pg_catalog, pg_temp as $$
+    select r.agent, r.success, r.message from public.create_agent(user_id, agent_prefix, created_by, null) r
+$$;
 
 -- Changes what differs and ignores what does not, so that a client may send whole rows back.
 -- Owner, creator and admins; roles, created_by and user_id are an admin's. The backend may act for a user

@@ -171,6 +171,7 @@ declare
         'function public.add_whatsapp_number(uuid,uuid,text,text,text,bigint)',
         'function public.agent_status(bigint)',
         'function public.change_member_role(uuid,uuid,text)',
+        'function public.create_agent(uuid,character varying,uuid)',
         'function public.create_agent(uuid,character varying,uuid,uuid)',
         'function public.create_agent_indexes(text)',
         'function public.create_agent_tables(text,bigint)',
@@ -280,6 +281,8 @@ begin
             -- The defaults of serial columns call it.
             ('routine provisioning.next_id(bigint,regclass,name)', 'execute', 'authenticated, service_role'),
             -- The API: the documented functions, and the definers behind them.
+            ('routine public.create_agent(uuid,character varying,uuid)',
+                'execute', 'authenticated, service_role'),
             ('routine public.create_agent(uuid,character varying,uuid,uuid)',
                 'execute', 'authenticated, service_role'),
             ('routine public.create_whatsapp_config(uuid,character varying,text,text,character varying,character varying)',

@@ -155,14 +155,6 @@ create table provisioning.unknown_numbers (
 );
 create index unknown_numbers_last_seen_at_idx on provisioning.unknown_numbers (last_seen_at);
 
--- It gets an argument more, and a call with three would mean both.
-do $$
-begin
-    if to_regprocedure('public.create_agent(uuid, varchar, uuid)') is not null then
-        drop function public.create_agent(uuid, varchar, uuid);
-    end if;
-end $$;
-
 -- Whoever was an admin owns the default business, which gives him nothing new. Nobody else becomes a member.
 do $$
 declare
