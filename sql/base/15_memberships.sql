@@ -22,7 +22,9 @@ $$;
 create or replace function provisioning.only_business() returns uuid
     language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    return (select case when count(*) = 1 then (array_agg(b.id))[1] end from public.businesses b);
+    -- However many there are, two say that it is not one.
+    return (select case when count(*) = 1 then (array_agg(b.id))[1] end
+            from (select b.id from public.businesses b limit 2) b);
 end $$;
 
 -- Where an agent belongs that is created without a business: to the only one that its creator owns or administers, else
@@ -32,24 +34,21 @@ create or replace function provisioning.business_of_creator(creator uuid) return
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     default_business constant uuid := '00000000-0000-0000-0000-000000000001';
-    found_businesses uuid[];
-begin
-    found_businesses := array(
+    own              constant uuid[] := array(
         select m.business_id from public.user_businesses m
         where m.user_id = business_of_creator.creator and m.role in ('owner', 'admin')
         limit 2);
-    if cardinality(found_businesses) <> 1 then
-        found_businesses := array(select b.id from public.businesses b limit 2);
-    end if;
-    if found_businesses = '{}' then
+    business         uuid := case when cardinality(own) = 1 then own[1] else provisioning.only_business() end;
+begin
+    if business is null and not exists (select from public.businesses) then
         insert into public.businesses (id, name) values (default_business, 'Default business') on conflict do nothing;
-        return default_business;
-    elsif cardinality(found_businesses) <> 1 then
+        business := default_business;
+    elsif business is null then
         raise exception 'the agent needs a business_id' using errcode = 'not_null_violation', column = 'business_id',
             hint = 'Which business is meant is plain only where its creator owns or administers exactly one, '
                 'or where there is only one.';
     end if;
-    return found_businesses[1];
+    return business;
 end $$;
 
 -- Who is an admin no more leaves the default business: he came into it as an admin, and all agents may be in it.
