@@ -281,9 +281,11 @@ impl Shadow {
         Ok(())
     }
 
+    /// Not `template1`, if there is another one: somebody who makes a database copies it, and nobody may be in it then.
     fn elsewhere(&self, template: &str) -> String {
         let own = self.root.config.get_dbname().unwrap_or_default();
-        if own == template { "template1".to_owned() } else { own.to_owned() }
+        let places = [own, "postgres", "template1"];
+        places.into_iter().find(|it| *it != template).unwrap_or(own).to_owned()
     }
 
     /// A session there of whoever may do everything.

@@ -44,6 +44,17 @@ async fn a_file_runs_no_program_and_reads_no_file_of_the_server() {
     assert!(!mark.exists(), "{}", mark.display());
 }
 
+/// Somebody who makes a database meanwhile copies `template1`, which fails while anybody is in it.
+#[tokio::test]
+async fn an_audit_with_a_shadow_leaves_template1_alone() {
+    let db = Project::database(&CLEAN).await;
+    Project::new(&CLEAN).audit(Some(&db)).await.is(&[]);
+    let sql = "select sessions from pg_stat_database where datname = 'template1'";
+    let root = db.connect(SUPERUSER).await;
+    let sessions: i64 = root.query_one(sql, &[]).await.unwrap().get(0);
+    assert_eq!(sessions, 0);
+}
+
 /// Nobody who reads `/proc` finds a secret of whoever started it.
 #[tokio::test]
 async fn a_throwaway_server_has_little_of_the_environment() {
