@@ -300,7 +300,7 @@ async fn a_name_of_another_agents_is_seen_as_by_a_full_comparison() {
     let service = files.service(&db, &[("REFERENCE", "check")]).await;
     admin.create("demo").await;
     admin.all_done().await;
-    drop(service);
+    service.stop().await;
     files.write("0002_uses.sql", USES);
     let service = files.service(&db, &[("REFERENCE", "check")]).await;
     admin.create("agt_x").await;

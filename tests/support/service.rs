@@ -108,6 +108,12 @@ impl Service {
         let child = Mutex::new(&mut self.child);
         until("the service to end", || async { child.lock().unwrap().try_wait().unwrap() }).await
     }
+
+    /// Ends it as a system does, so that it is no instance any more. One that is killed is taken for one for half a minute.
+    pub async fn stop(mut self) {
+        self.signal("TERM");
+        assert!(self.ended().await.success(), "{}", self.log());
+    }
 }
 
 impl Drop for Service {
