@@ -32,12 +32,12 @@ pub const HOSTILE: [(&str, &str); 17] = [
     ("exit_on_error", "on"),
 ];
 
-/// Only for sessions of the program: others would feel it.
+/// Only for sessions of the program: others would feel it. A session has the time of the limits to lift them.
 const OURS: [(&str, &str); 4] = [
     ("default_transaction_read_only", "on"),
     ("row_security", "off"),
-    ("idle_session_timeout", "300ms"),
-    ("transaction_timeout", "300ms"), // since PostgreSQL 17
+    ("idle_session_timeout", "3s"),
+    ("transaction_timeout", "3s"), // since PostgreSQL 17
 ];
 
 /// Settings of every new session in a database.
@@ -91,6 +91,9 @@ async fn settings_of_role_or_database_change_nothing_of_the_work() {
     expect(&ask(&db.url(ADMIN), &["migrate"]).await, 0, &["applied 0007"]);
     admin.run(ROLES).await;
     let service = files.service(&db, &[CHECKED, KEPT]).await;
+    let longer_than_the_limits = "select bool_or(now() - state_change > interval '4 s' and query ~* '^listen') \
+                                  from pg_stat_activity where datname = current_database()";
+    admin.holds(longer_than_the_limits).await;
     admin.create("agt_a").await;
     admin.settled().await;
     assert_eq!(admin.catalog("agt_a", 1).await, built);
