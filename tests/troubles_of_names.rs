@@ -150,7 +150,8 @@ async fn triggers_that_were_all_switched_off_are_switched_on_by_what_is_said() {
     let db = Database::new().await;
     let root = Admin(db.connect(SUPERUSER).await);
     root.run(
-        "alter table public.agents disable trigger all;
+        "create trigger mine after insert on public.agents for each row execute function provisioning.touch_updated_at();
+         alter table public.agents disable trigger all;
          alter table provisioning.attempts disable trigger all",
     )
     .await;
@@ -158,12 +159,16 @@ async fn triggers_that_were_all_switched_off_are_switched_on_by_what_is_said() {
     assert!(found.iter().all(|[_, what, ..]| what == "base schema"), "{found:?}");
     let by_root: Vec<&str> =
         found.iter().filter_map(|[.., fix]| fix.strip_prefix("as a superuser run: ")).collect();
-    let statements = ["provisioning.attempts", "public.agents"]
-        .map(|table| format!("alter table {table} enable trigger all;"));
-    assert_eq!(by_root, statements);
-    for statement in by_root {
+    let tables = ["provisioning.attempts", "public.agents"];
+    assert_eq!(by_root.len(), tables.len(), "{by_root:?}");
+    for (statement, table) in by_root.iter().zip(tables) {
+        assert!(statement.contains(table), "{statement}");
         root.run(statement).await;
     }
+    expect(&ask(&db.url(ADMIN), &["migrate", "repair"]).await, 0, &[]);
+    // What somebody else has made is somebody else's.
+    let mine = "select tgenabled::text from pg_trigger where tgname = 'mine'";
+    assert_eq!(root.one::<String>(mine).await, "D");
     assert_eq!(findings(&db.url(ADMIN)).await, [[""; 4]; 0]);
 }
 

@@ -1,7 +1,7 @@
 //! What a person has to run where `migrate repair` changes nothing.
 
 use super::facts::Owner;
-use crate::schema::{Change, Difference, Fact, Kind, sequence_options};
+use crate::schema::{Change, Difference, Fact, Kind, enable_constraint_triggers, sequence_options};
 use crate::sql_text::pasteable;
 
 const ROLES: &str = "-- then run deploy/roles.sql";
@@ -73,7 +73,7 @@ fn differing(object: &Fact, found: &str) -> Option<String> {
 fn extra(object: &Fact) -> String {
     let Fact { kind, relation, part, .. } = object;
     if *kind == Kind::ConstraintTriggers {
-        let statement = format!("alter table {relation} enable trigger all;");
+        let statement = enable_constraint_triggers(object) + ";";
         return format!("as a superuser run: {}", pasteable(&statement));
     }
     let drop = if *kind == Kind::Function {

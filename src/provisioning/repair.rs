@@ -288,14 +288,22 @@ fn is_back<'a>(mut homes: impl Iterator<Item = &'a str>, left: &[Difference]) ->
     })
 }
 
-/// Whether something went with an index that was made anew, such as the mark that CLUSTER sorts by it, or rights on columns with
-/// those on their table.
+/// Whether something went with what was made anew, such as its comment, the mark that CLUSTER sorts by an index, or rights on
+/// columns with those on their table.
 fn rests_on_replaced(drift: &[Difference], left: &[Difference]) -> bool {
     let is_replaced = |old: &Difference, home: &str| {
         let Difference { object, change } = old;
         object.home == home
             && match change {
-                Change::Differs { .. } => matches!(object.kind, Kind::Index | Kind::Grant),
+                Change::Differs { .. } => matches!(
+                    object.kind,
+                    Kind::Constraint
+                        | Kind::Index
+                        | Kind::Policy
+                        | Kind::Grant
+                        | Kind::Trigger
+                        | Kind::Rule
+                ),
                 Change::Extra => object.kind == Kind::Grant,
                 Change::Missing | Change::Removed { .. } => false,
             }

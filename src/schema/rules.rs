@@ -271,8 +271,7 @@ const RULES: [Rule; 39] = [
         kind: Kind::ConstraintTriggers,
         name: "constraint triggers",
         title: "{part}, on {relation}",
-        // The server lets a superuser do it.
-        drop: Some(|f| f.fill("alter table {relation} enable trigger all")),
+        drop: Some(sql::enable_constraint_triggers),
         ..TOLD
     },
     Rule {

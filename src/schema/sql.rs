@@ -141,6 +141,18 @@ pub(super) fn owner_rights(fact: &Fact) -> String {
     none + &fact.fill(";\ngrant {definition} on {relation} to {part}")
 }
 
+/// Switches the triggers on that check constraints, and none that somebody has made. For a superuser.
+pub(crate) fn enable_constraint_triggers(fact: &Fact) -> String {
+    format!(
+        "do $fix$ declare own record; begin \
+         for own in select g.tgrelid::regclass as relation, g.tgname from pg_catalog.pg_trigger g \
+         where g.tgrelid = {} and g.tgisinternal and g.tgenabled <> 'O' loop \
+         execute pg_catalog.format('alter table %s enable trigger %I', own.relation, own.tgname); \
+         end loop; end $fix$",
+        constant(&fact.relation)
+    )
+}
+
 pub(super) fn publication(fact: &Fact) -> String {
     if !fact.definition.is_empty() {
         return fact.fill("alter publication {part} add table {relation} {definition}");

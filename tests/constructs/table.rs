@@ -208,6 +208,26 @@ pub const CONSTRUCTS: &[Construct] = &[
         ..NEW
     },
     Construct {
+        name: "policy_comment",
+        more: "create policy told on T using (id > 0); comment on policy told on T is 'fewer'",
+        drop: "drop policy told on T",
+        drift: "alter policy told on T using (false)",
+        said: "differs policy told on T",
+        mends: Forced,
+        ..NEW
+    },
+    Construct {
+        name: "trigger_comment",
+        more: "alter table T add updated_at timestamptz;
+             create trigger told before update on T for each row execute function provisioning.touch_updated_at();
+             comment on trigger told on T is 'when'",
+        drop: "drop trigger told on T",
+        drift: "create or replace trigger told before insert on T for each row execute function provisioning.touch_updated_at()",
+        said: "differs trigger told on T",
+        mends: Forced,
+        ..NEW
+    },
+    Construct {
         name: "trigger_gone",
         base: "changed_at timestamptz, updated_at timestamptz",
         more: "create trigger touch before update of b on T for each row when (new.b <> old.b)
