@@ -151,7 +151,7 @@ impl Comparison {
         Finding::new(kind, Severity::Info, &item.object, String::new()).id
     }
 
-    /// A renamed column needs nothing but its name, and that is a person's to give back.
+    /// What was renamed needs nothing but its name, and that is a person's to give back.
     pub(super) fn without_renames(&self, steps: &mut Vec<Step>) {
         for renamed in &self.renamed {
             let own = renamed.item();

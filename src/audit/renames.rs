@@ -1,43 +1,58 @@
-//! Columns that bear another name in the database than in the files: one difference, and not one for each object that
-//! names them.
+//! Tables and columns that bear another name in the database than in the files: one difference, and not one for each object
+//! that names them.
 
 use std::collections::HashMap;
 
 use super::item::Item;
 use super::schema_state::SchemaState;
 use super::step::Step;
-use crate::schema::{Change, Difference, Fact, Key, Kind};
+use crate::schema::{Change, Difference, Fact, Key, Kind, bare};
 
-/// A column that was most likely renamed.
+/// Many tables have an id and nothing else: that one of these is gone and another one has come says little.
+const FEWEST_COLUMNS: usize = 2;
+
+/// A table or column that was most likely renamed.
 #[derive(Debug)]
 pub(super) struct Renamed {
-    /// The column as the files make it.
-    column: Fact,
-    /// The name that it has in the database.
-    now: String,
+    /// As the files make it.
+    was: Fact,
+    /// As the database has it.
+    now: Fact,
 }
 
-/// The columns that are missing where the same place of the table has another one with the same definition.
+/// What is missing where something else is that has its place.
 pub(super) fn find(
     differences: &[Difference],
     expected: &SchemaState,
     found: &SchemaState,
 ) -> Vec<Renamed> {
-    let of = |change: Change| {
-        let own = move |it: &&Difference| it.change == change && it.object.kind == Kind::Column;
+    let of = |kind: Kind, change: Change| {
+        let own = move |it: &&Difference| it.change == change && it.object.kind == kind;
         differences.iter().filter(own).map(|it| &it.object)
     };
     let (wanted, there) = (places(expected), places(found));
-    let pairs = of(Change::Missing).filter_map(|column| {
-        let place = wanted.get(&column.key())?;
-        let mut others = of(Change::Extra).filter(|other| {
-            other.relation == column.relation
-                && other.definition == column.definition
-                && there.get(&other.key()) == Some(place)
+    let columns = of(Kind::Column, Change::Missing).filter_map(|was| {
+        let place = wanted.get(&was.key())?;
+        let mut others = of(Kind::Column, Change::Extra).filter(|now| {
+            now.relation == was.relation
+                && now.definition == was.definition
+                && there.get(&now.key()) == Some(place)
         });
-        Some(Renamed { column: column.clone(), now: others.next()?.part.clone() })
+        Some(Renamed { was: was.clone(), now: others.next()?.clone() })
     });
-    pairs.collect()
+    let tables = of(Kind::Table, Change::Missing).filter_map(|was| {
+        let columns = columns_of(expected, was);
+        let is_alike = |state: &SchemaState, other: &&Fact| {
+            other.definition == was.definition && columns_of(state, other) == columns
+        };
+        let mut others = of(Kind::Table, Change::Extra).filter(|other| is_alike(found, other));
+        let now = others.next()?;
+        let mut twins = of(Kind::Table, Change::Missing).filter(|other| is_alike(expected, other));
+        let is_only = others.next().is_none() && twins.nth(1).is_none();
+        (is_only && columns.len() >= FEWEST_COLUMNS)
+            .then(|| Renamed { was: was.clone(), now: now.clone() })
+    });
+    columns.chain(tables).collect()
 }
 
 /// Which column of its table each is.
@@ -52,18 +67,29 @@ fn places(state: &SchemaState) -> HashMap<Key, usize> {
     columns.map(place).collect()
 }
 
+/// Names and types, in order.
+fn columns_of(state: &SchemaState, table: &Fact) -> Vec<(String, String)> {
+    let own = |fact: &Fact| fact.kind == Kind::Column && fact.relation == table.relation;
+    let columns = state.in_order().into_iter().filter(own);
+    columns.map(|column| (column.part, column.definition)).collect()
+}
+
 impl Renamed {
-    /// What is told of it is told of the column of the files.
+    /// What is told of it is told of what the files make.
     pub(super) fn item(&self) -> Item {
-        Item::of(&self.column)
+        Item::of(&self.was)
     }
 
     pub(super) fn evidence(&self) -> String {
-        let Fact { relation, part, .. } = &self.column;
-        format!(
-            "{relation}.{} has its place and its type: most likely {part} was renamed",
-            self.now
-        )
+        let Self { was, now } = self;
+        if was.kind == Kind::Table {
+            format!("{} has its columns: most likely {} was renamed", now.relation, was.relation)
+        } else {
+            format!(
+                "{}.{} has its place and its type: most likely {} was renamed",
+                now.relation, now.part, was.part
+            )
+        }
     }
 
     /// Whether all differences of an object come of the other name.
@@ -74,31 +100,52 @@ impl Renamed {
         expected: &SchemaState,
         found: &SchemaState,
     ) -> bool {
-        let own = self.key(&self.column.part);
-        let now = self.key(&self.now);
-        let other = Item::of(&Fact { part: self.now.clone(), ..self.column.clone() });
-        let needs = |state: &SchemaState, of: &Fact, key: &Key| {
-            state.needs.get(&of.key()).is_some_and(|needs| needs.contains(key))
-        };
         let mut all = differences.peekable();
         let explained = |difference: &Difference| {
             let Difference { object, change } = difference;
             matches!(change, Change::Differs { .. })
-                && needs(expected, object, &own)
-                && needs(found, object, &now)
+                && needs(expected, object, &self.was)
+                && needs(found, object, &self.now)
         };
-        all.peek().is_some() && *item != self.item() && (*item == other || all.all(explained))
+        all.peek().is_some()
+            && *item != self.item()
+            && (*item == Item::of(&self.now) || all.all(explained))
     }
 
-    fn key(&self, part: &str) -> Key {
-        (Kind::Column, self.column.relation.clone(), part.to_owned())
-    }
-
-    /// Puts the statement that gives the name back in the place of a step that would add the column.
+    /// Puts the statement that gives the name back in the place of a step that would make it.
     pub(super) fn replace(&self, step: &mut Step) {
-        let Fact { relation, part, .. } = &self.column;
-        let rename = format!("alter table {relation} rename column {} to {part}", self.now);
-        *step = Step::of(&self.column);
-        step.leave("What uses the name of today fails afterwards.", [rename]);
+        let Self { was, now } = self;
+        let mut statements = Vec::new();
+        if was.kind == Kind::Table {
+            let (old, new) = (&now.relation, &was.relation);
+            let mut at = old.clone();
+            if schema(old) != schema(new) {
+                statements.push(format!("alter table {at} set schema {}", schema(new)));
+                at = format!("{}.{}", schema(new), bare(old));
+            }
+            if bare(old) != bare(new) {
+                statements.push(format!("alter table {at} rename to {}", bare(new)));
+            }
+        } else {
+            let Fact { relation, part, .. } = was;
+            statements.push(format!("alter table {relation} rename column {} to {part}", now.part));
+        }
+        *step = Step::of(was);
+        step.leave("What uses the name of today fails afterwards.", statements);
     }
+}
+
+/// Whether an object needs a column, or a table with any of its columns.
+fn needs(state: &SchemaState, object: &Fact, named: &Fact) -> bool {
+    let (kind, relation, part) = named.key();
+    let is_it = |need: &Key| match kind {
+        Kind::Table => need.1 == relation,
+        _ => *need == (kind, relation.clone(), part.clone()),
+    };
+    state.needs.get(&object.key()).is_some_and(|needs| needs.iter().any(is_it))
+}
+
+fn schema(qualified: &str) -> &str {
+    let name = bare(qualified).len();
+    qualified.get(..qualified.len().saturating_sub(name + 1)).unwrap_or_default()
 }

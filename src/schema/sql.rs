@@ -171,7 +171,7 @@ pub(super) fn owner(fact: &Fact) -> String {
 }
 
 /// What follows the schema in a qualified name. A name in quotes may have a dot.
-pub(super) fn bare(qualified: &str) -> &str {
+pub(crate) fn bare(qualified: &str) -> &str {
     let mut quoted = false;
     let dot = qualified.find(|c| {
         quoted ^= c == '"';

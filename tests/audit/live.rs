@@ -191,6 +191,8 @@ async fn what_comes_of_another_name_or_type_is_no_finding_of_its_own() {
             "public.job_role",
         ),
         ("drop view totals cascade; drop table orders cascade", "missing_table", "public.orders"),
+        ("alter table orders rename to sales", "missing_table", "public.orders"),
+        ("alter table profiles rename to people", "missing_table", "public.profiles"),
     ] {
         let db = Project::database(&CLEAN).await;
         let admin = db.admin().await;
@@ -201,16 +203,32 @@ async fn what_comes_of_another_name_or_type_is_no_finding_of_its_own() {
         // The statement that a person finds there gives the name back.
         if sql.contains(" rename ") {
             let fix = report.text(kind, "fix");
-            let rename = fix.lines().find_map(|line| line.strip_prefix("-- alter ")).unwrap();
-            admin
-                .run(&format!(
-                    "alter {rename} comment on column orders.{} is null",
-                    object.rsplit('.').next().unwrap()
-                ))
-                .await;
+            let statements = fix.lines().filter_map(|line| line.strip_prefix("-- alter "));
+            let statements: Vec<_> = statements.map(|rest| format!("alter {rest}")).collect();
+            assert!(!statements.is_empty(), "{fix}");
+            admin.run(&statements.join(" ")).await;
+            admin.run("comment on column orders.note is null").await;
             project.audit(Some(&db)).await.is(&[]);
         }
     }
+}
+
+#[tokio::test]
+async fn a_table_that_was_moved_and_renamed_is_led_back() {
+    let db = Project::database(&CLEAN).await;
+    let admin = db.admin().await;
+    admin.run("create schema \"Old\"; alter table orders rename to \"Or.ders\"").await;
+    admin.run("alter table \"Or.ders\" set schema \"Old\"").await;
+    let project = Project::new(&CLEAN);
+    let report = project.audit(Some(&db)).await;
+    report.is(&[("extra_schema", "\"Old\""), ("missing_table", "public.orders")]);
+    let fix = report.text("missing_table", "fix");
+    let statements: Vec<_> = fix.lines().filter_map(|line| line.strip_prefix("-- ")).collect();
+    let statements: Vec<_> = statements.into_iter().filter(|it| it.starts_with("alter")).collect();
+    assert_eq!(statements.len(), 2, "{fix}");
+    admin.run(&statements.join(" ")).await;
+    admin.run("drop schema \"Old\"").await;
+    project.audit(Some(&db)).await.is(&[]);
 }
 
 #[tokio::test]
