@@ -137,11 +137,9 @@ impl Renamed {
 
 /// Whether an object needs a column, or a table with any of its columns.
 fn needs(state: &SchemaState, object: &Fact, named: &Fact) -> bool {
-    let (kind, relation, part) = named.key();
-    let is_it = |need: &Key| match kind {
-        Kind::Table => need.1 == relation,
-        _ => *need == (kind, relation.clone(), part.clone()),
-    };
+    let key = named.key();
+    let of_table = |need: &Key| named.kind == Kind::Table && need.1 == named.relation;
+    let is_it = |need: &Key| of_table(need) || *need == key;
     state.needs.get(&object.key()).is_some_and(|needs| needs.iter().any(is_it))
 }
 
