@@ -129,6 +129,7 @@ grant execute on function provisioning.claimable_jobs(text[], integer, integer),
     provisioning.living_agents(bigint[]), provisioning.highest_agent_id(), provisioning.hold_agent(bigint, text),
     provisioning.remove_agent(bigint, bigint) to agent_provisioner;
 grant select, insert, update, delete on provisioning.instances to agent_provisioner;
+grant execute on function provisioning.secrets_by_key() to agent_provisioner;
 grant execute on function provisioning.notify(text, text, double precision),
     provisioning.end_clock_waits(),
     provisioning.is_current(timestamptz), provisioning.differing_instances(bigint, jsonb),

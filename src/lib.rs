@@ -33,7 +33,7 @@
 //! base_schema            whether the tables, functions and policies of ours are as they should be
 //! schema                 a database schema as data: facts, differences, a repair plan
 //! postgres               connections, TLS, failover, migrations, locks on shared tables
-//! agent  sql_text  telemetry  dev_server    identity · SQL as text · logs and metrics · a throwaway server
+//! agent  sql_text  telemetry  tokens  dev_server    identity · SQL as text · logs and metrics · encrypted secrets · a throwaway server
 //! ```
 //!
 //! Statements longer than a few lines are in `sql/`, in folders of the same names. `sql/migrations` and `sql/base` make the
@@ -55,6 +55,7 @@
 //! | Which agents does verify leave out? | `sql/provisioning/fingerprints.sql` |
 //! | What happens in an audit? | `audit/mod.rs` (`Audit::run`); `docs/audit.md` |
 //! | What is masked in an audit's report? | `audit/mask/mod.rs` |
+//! | How is a token encrypted? | `docs/tokens.md`; `tokens/sealed.rs`, `tokens/key.rs` |
 //! | What is checked in a template? | `docs/templates.md`; `templates/lint.rs` (text), `templates/validation.rs` (on a server) |
 //! | Which SQL does this function run? | its own `include_str!`; a function of schema `provisioning`: `sql/base` |
 //! | What does code ask of a database? | `audit/code/uses.rs`; PostgREST's grammar: `audit/code/grammar.rs` |
@@ -103,4 +104,5 @@ pub mod service;
 pub mod sql_text;
 pub mod telemetry;
 pub mod templates;
+mod tokens;
 mod worker;

@@ -8,6 +8,7 @@ mod migration;
 mod numbers;
 mod settings;
 mod templates;
+mod tokens;
 
 use crate::support::{ADA, Admin, BEN, BOSS, Caller, Database, user};
 

@@ -17,7 +17,7 @@ use crate::support::{have, provisioner, said};
 
 /// Keys of which the example shows a value that is not what happens without them.
 const NO_DEFAULT: &str = "templates reference database.url database.url_file database.listen_url \
-    database.listen_url_file database.sslmode database.sslrootcert deprovision.max_per_hour log.format";
+    database.listen_url_file database.sslmode database.sslrootcert deprovision.max_per_hour tokens.keys_file log.format";
 
 pub fn path(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)

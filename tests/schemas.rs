@@ -7,7 +7,7 @@ use std::process::Stdio;
 use serde_json::{Value, json as value};
 
 use crate::jobs::queue;
-use crate::support::{ADMIN, Admin, Database, ask, json, provisioner, said};
+use crate::support::{ADMIN, Admin, Database, Files, finish, json, provisioner, said};
 
 /// The schemas of all commands, so that no field may be more than they say.
 fn schemas() -> Value {
@@ -41,6 +41,8 @@ fn faults(schema: &Value, found: &Value) -> Vec<String> {
 /// The commands that have been run, and whether each had something to print.
 struct Printed<'a> {
     db: &'a Database,
+    /// Where keys are, and a token.
+    files: Files,
     schemas: Value,
     commands: BTreeSet<String>,
 }
@@ -49,7 +51,9 @@ impl Printed<'_> {
     /// Runs a command as the owner, and compares what it prints with the schema of that name.
     async fn check(&mut self, name: &str, args: &str, code: i32) -> Value {
         let args: Vec<&str> = args.split(' ').chain(["--json"]).collect();
-        let output = ask(&self.db.url(ADMIN), &args).await;
+        let mut command = provisioner(&self.db.url(ADMIN));
+        command.env("PROVISIONER_TOKENS__KEYS_FILE", format!("{}/keys", self.files.path()));
+        let output = finish(command.env("USER", "ada").args(&args)).await;
         assert_eq!(output.status.code(), Some(code), "{args:?}: {}", said(&output));
         let found = json(&output);
         self.compare(name, &found);
@@ -85,6 +89,38 @@ async fn create_and_delete(it: &mut Printed<'_>, admin: &Admin) {
     it.check("agents delete", "agents delete agt_new --yes --wait", 0).await;
 }
 
+async fn secrets(it: &mut Printed<'_>, admin: &Admin) {
+    it.check("keys generate", "keys generate", 0).await;
+    it.check("apps add", "apps add 99999 --name platform", 0).await;
+    let business = admin.one::<String>("select id::text from public.businesses").await;
+    let add = format!(
+        "numbers add 10001 --account 20000 --display +49151110 --app 99999 --business {business}"
+    );
+    it.check("numbers add", &add, 0).await;
+    let file = format!("{}/token", it.files.path());
+    for set in ["numbers set-token 10001", "apps set-secret 99999 app-secret"] {
+        let args: Vec<&str> = set.split(' ').chain(["--file", &file]).collect();
+        let mut command = provisioner(&it.db.url(ADMIN));
+        command.env("PROVISIONER_TOKENS__KEYS_FILE", format!("{}/keys", it.files.path()));
+        let done = finish(command.args(&args)).await;
+        assert!(done.status.success(), "{}", said(&done));
+    }
+    it.check("numbers list", "numbers list", 0).await;
+    it.check("numbers test", "numbers test 10001", 0).await;
+    it.check("apps list", "apps list", 0).await;
+    it.check("apps test", "apps test 99999 app-secret", 0).await;
+    let spoil = "update provisioning.secrets set ciphertext = set_byte(ciphertext, 30, 255 - get_byte(ciphertext, 30))
+        where kind = 'app_secret'";
+    admin.run(spoil).await;
+    it.check("keys status", "keys status", 1).await;
+    it.check("keys generate", "keys generate", 0).await;
+    it.check("keys rotate", "keys rotate", 1).await;
+    it.files.remove("keys");
+    it.check("keys generate", "keys generate", 0).await;
+    let status = it.check("keys status", "keys status", 1).await;
+    assert_eq!(status.get("missing").unwrap().as_array().unwrap().len(), 2);
+}
+
 fn watch(it: &mut Printed<'_>) {
     let mut command = provisioner(&it.db.url(ADMIN));
     command.args(["jobs", "watch", "--json"]).stdout(Stdio::piped());
@@ -100,7 +136,8 @@ async fn what_every_command_prints_is_as_its_schema_says() {
     let db = Database::new().await;
     let admin = db.admin().await;
     mishaps(&db, &admin).await;
-    let mut it = Printed { db: &db, schemas: schemas(), commands: BTreeSet::new() };
+    let files = Files::new(&[("token", "EAAGm0PX4ZCpsBAKZCnexample1234")]);
+    let mut it = Printed { db: &db, files, schemas: schemas(), commands: BTreeSet::new() };
     let all: BTreeSet<String> = it.schemas.as_object().unwrap().keys().cloned().collect();
 
     it.check("status", "status", 0).await;
@@ -139,6 +176,7 @@ async fn what_every_command_prints_is_as_its_schema_says() {
     create_and_delete(&mut it, &admin).await;
     drop(service);
 
+    secrets(&mut it, &admin).await;
     watch(&mut it);
 
     it.check("migrate", "migrate", 0).await;
@@ -151,7 +189,7 @@ async fn what_every_command_prints_is_as_its_schema_says() {
     assert!(!differs["differences"].as_array().unwrap().is_empty());
     it.check("migrate repair", "migrate repair", 0).await;
     let down = it.check("migrate down", "migrate down --to 7 --yes", 0).await;
-    assert_eq!(down["taken_back"].as_array().unwrap().len(), 1, "{down}");
+    assert_eq!(down["taken_back"].as_array().unwrap().len(), 2, "{down}");
     let up = it.check("migrate", "migrate", 0).await;
     assert!(!up["applied"].as_array().unwrap().is_empty());
     assert_eq!(it.commands, all);

@@ -395,6 +395,8 @@ exception
         success := false;
         get stacked diagnostics violated = constraint_name;
         message := case violated when 'agents_business_id_fkey' then 'there is no such business'
+            when 'secrets_whatsapp_number_id_fkey'
+                then 'a number of the agent has a token, which is encrypted for its business: remove the token first'
             else 'a number of the agent belongs to an app of its business, which does not move' end;
         return next;
     when not_null_violation then

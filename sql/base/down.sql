@@ -76,7 +76,8 @@ begin
                'create_whatsapp_config', 'get_whatsapp_config', 'update_whatsapp_config', 'delete_whatsapp_config',
                'create_agent_tables', 'drop_agent_tables', 'create_agent_indexes',
                'create_business', 'invite_member', 'accept_invitation', 'change_member_role', 'remove_member',
-               'add_whatsapp_number', 'update_business_settings', 'move_agent', 'route_message')
+               'add_whatsapp_number', 'update_business_settings', 'move_agent', 'route_message', 'secret_status',
+               'get_whatsapp_token', 'get_meta_app_secrets')
         order by p.pronamespace <> 'public'::regnamespace
     loop
         execute ours.statement;

@@ -42,7 +42,8 @@ returns table (object text, owner text, fix text)
                'drop_agent_tables', 'create_agent_indexes', 'create_whatsapp_config', 'get_whatsapp_config',
                'update_whatsapp_config', 'delete_whatsapp_config', 'create_business', 'invite_member',
                'accept_invitation', 'change_member_role', 'remove_member', 'add_whatsapp_number',
-               'update_business_settings', 'move_agent', 'route_message')
+               'update_business_settings', 'move_agent', 'route_message', 'secret_status', 'get_whatsapp_token',
+               'get_meta_app_secrets')
     ) o
     join pg_roles r on r.oid = o.owner
     where not r.rolsuper and r.rolname <> objects_of_others.trusted

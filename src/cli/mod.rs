@@ -4,6 +4,7 @@ mod adopt;
 mod adopt_text;
 mod age;
 mod agents;
+mod apps;
 mod asked;
 mod audit;
 mod audit_text;
@@ -19,7 +20,9 @@ mod doctor;
 mod healthcheck;
 mod job_text;
 mod jobs;
+mod keys;
 mod migrate;
+mod numbers;
 mod progress;
 mod purge;
 mod render;
@@ -27,6 +30,8 @@ mod repair;
 mod restore;
 mod run;
 mod schema;
+mod secret_input;
+mod secrets;
 mod shell;
 mod status;
 mod table;
@@ -87,6 +92,12 @@ enum Command {
     Jobs(jobs::Args),
     /// See agents and their tables, and compare and repair them
     Agents(agents::Args),
+    /// See and add WhatsApp numbers, and set their access tokens
+    Numbers(numbers::Args),
+    /// See and add Meta apps, and set their secrets
+    Apps(apps::Args),
+    /// Make and see the keys of secrets, and go over to a new one
+    Keys(keys::Args),
     /// Print the SQL that builds one agent
     Render(render::Args),
     /// Show workers, jobs, drift and trash on one screen
@@ -143,6 +154,12 @@ enum Error {
     },
     #[error("{0}")]
     Unhealthy(String),
+    #[error("cannot read the secret from {file}")]
+    Secret {
+        file: String,
+        #[source]
+        source: io::Error,
+    },
     #[error("cannot write the output")]
     Output(#[from] io::Error),
     /// Of `audit`, whose exit code 1 means findings.
@@ -159,6 +176,7 @@ impl Error {
             | Self::Prefix(_)
             | Self::Telemetry(_)
             | Self::Baseline(_)
+            | Self::Secret { .. }
             | Self::NoSchema
             | Self::NoAudit(_) => true,
             Self::Instance(error) => error.is_configuration(),
@@ -239,6 +257,9 @@ fn without_settings(command: &Command) -> Option<Result<ExitCode, Error>> {
         | Command::Migrate(_)
         | Command::Jobs(_)
         | Command::Agents(_)
+        | Command::Numbers(_)
+        | Command::Apps(_)
+        | Command::Keys(_)
         | Command::Render(_)
         | Command::Status(_)
         | Command::Doctor(_)
@@ -261,9 +282,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
     }
     let logs = telemetry::init(config.log.format, &config.log.level)?;
     if !matches!(cli.command, Command::Doctor(_)) {
-        for (key, file) in config.database.exposed() {
+        for (key, file) in config.exposed() {
             let file = file.display();
-            tracing::warn!(key, %file, "every user of this machine can read the password: chmod 600");
+            tracing::warn!(key, %file, "every user of this machine can read the secret in it: chmod 600");
         }
     }
     let runtime = runtime()?;
@@ -293,6 +314,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
                 let actor = args.by.actor();
                 agents::main(args, &actor, &instance(config)?).await
             }
+            Command::Numbers(args) => numbers::main(args, &instance(config)?).await,
+            Command::Apps(args) => apps::main(args, &instance(config)?).await,
+            Command::Keys(args) => keys::main(args, config).await,
             Command::Render(_)
             | Command::Healthcheck(_)
             | Command::Dev(_)

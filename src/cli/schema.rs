@@ -11,8 +11,8 @@ use super::Error;
 use super::asked::Asked;
 use super::table::print_json;
 use crate::operations::{
-    adopt, adopt_plan, agents, create, delete, doctor, jobs, migrate, purge, repair, restore,
-    status, trash, verify,
+    adopt, adopt_plan, agents, apps, create, delete, doctor, jobs, keys, migrate, numbers, purge,
+    repair, restore, secrets, status, trash, verify,
 };
 
 #[derive(Debug, Clap)]
@@ -25,7 +25,7 @@ pub(super) struct Args {
 type Command = (&'static str, fn() -> Schema);
 
 /// Which command prints what with `--json`. Where an option makes it another thing, the option is named.
-const COMMANDS: [Command; 31] = [
+const COMMANDS: [Command; 40] = [
     ("status", of::<status::Status>),
     ("doctor", of::<Vec<doctor::Finding>>),
     ("jobs list", of::<Vec<jobs::JobView>>),
@@ -50,6 +50,15 @@ const COMMANDS: [Command; 31] = [
     ("agents restore", of::<Vec<restore::Report>>),
     ("agents purge", of::<Vec<purge::Report>>),
     ("agents purge --resume", of::<purge::Resumed>),
+    ("numbers list", of::<Vec<numbers::Number>>),
+    ("numbers add", of::<numbers::Added>),
+    ("numbers test", of::<secrets::Tested>),
+    ("apps list", of::<Vec<apps::App>>),
+    ("apps add", of::<numbers::Added>),
+    ("apps test", of::<secrets::Tested>),
+    ("keys generate", of::<keys::Generated>),
+    ("keys status", of::<keys::KeysReport>),
+    ("keys rotate", of::<keys::Rotated>),
     ("migrate", of::<migrate::UpReport>),
     ("migrate up", of::<migrate::UpReport>),
     ("migrate status", of::<Vec<migrate::StepReport>>),

@@ -1,7 +1,6 @@
 //! Section `database`: how to reach it, and with which secret.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,9 +13,6 @@ use crate::postgres::{Source, SslMode, Target, Timeouts, UrlFile};
 
 /// Where a packaged or documented installation has its URL.
 const INSTALLED: &str = "/etc/agent-provisioner/database_url";
-
-/// The bit of a file's mode that lets everybody read it.
-const OTHERS: u32 = 0o004;
 
 /// Section `database`.
 #[derive(Debug, Deserialize)]
@@ -107,15 +103,12 @@ impl Database {
         }
     }
 
-    /// The keys and files of secrets that every user of this machine can read.
-    pub fn exposed(&self) -> Vec<(&'static str, &Path)> {
-        let files = [
+    /// The keys and files of its secrets.
+    pub(super) fn files(&self) -> [(&'static str, Option<&Path>); 2] {
+        [
             ("database.url_file", self.url_file.as_deref()),
             ("database.listen_url_file", self.listen_url_file.as_deref()),
-        ];
-        let readable = |file: &Path| fs::metadata(file).is_ok_and(|it| it.mode() & OTHERS != 0);
-        let exposed = files.into_iter().filter_map(|(key, file)| Some((key, file?)));
-        exposed.filter(|(_, file)| readable(file)).collect()
+        ]
     }
 
     /// The bounds on every connection.

@@ -6,6 +6,7 @@ mod error;
 mod jobs;
 mod parse;
 mod settings;
+mod tokens;
 mod verify;
 
 pub use database::Database;
@@ -13,4 +14,5 @@ pub use deprovision::Deprovision;
 pub use error::Error;
 pub use jobs::Jobs;
 pub use settings::{Config, Http, Log, Worker, load};
+pub use tokens::Tokens;
 pub use verify::Verify;

@@ -2,7 +2,9 @@
 
 use crate::queue::admin::ReplayError;
 use crate::worker::CompareError;
-use crate::{agent, audit, base_schema, config, postgres, provisioning, service, templates};
+use crate::{
+    agent, audit, base_schema, config, postgres, provisioning, service, templates, tokens,
+};
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -90,6 +92,21 @@ pub(crate) enum Error {
         /// What there is to choose from.
         items: String,
     },
+    #[error(transparent)]
+    Tokens(#[from] tokens::Error),
+    #[error("there is no WhatsApp number with the phone_number_id {0:?}; see: numbers list")]
+    NoNumber(String),
+    #[error("there is no Meta app with the app_id {0:?}; see: apps list")]
+    NoApp(String),
+    #[error("{owner} has no {kind}")]
+    NoSecret { kind: &'static str, owner: String },
+    #[error("the {kind} of {owner} cannot be decrypted")]
+    Unreadable {
+        kind: &'static str,
+        owner: String,
+        #[source]
+        source: tokens::Error,
+    },
     #[error("cannot read the status")]
     Status(#[source] serde_json::Error),
     /// The template set has no foreign key.
@@ -114,6 +131,7 @@ impl Error {
             Self::Template(error) => error.is_configuration(),
             Self::Provisioning(error) => error.is_configuration(),
             Self::Audit(error) => error.is_bad_input(),
+            Self::Tokens(error) => error.is_bad_input(),
             Self::Config(_) | Self::Prefix(_) | Self::NoForeignKey => true,
             Self::Db(_)
             | Self::Migrate(_)
@@ -132,6 +150,10 @@ impl Error {
             | Self::NotInTrash(_)
             | Self::SchemaGone { .. }
             | Self::NoItem(_)
+            | Self::NoNumber(_)
+            | Self::NoApp(_)
+            | Self::NoSecret { .. }
+            | Self::Unreadable { .. }
             | Self::Status(_)
             | Self::Several { .. } => false,
         }

@@ -29,7 +29,7 @@ macro_rules! migration {
     };
 }
 
-pub(crate) static MIGRATIONS: [Migration; 8] = [
+pub(crate) static MIGRATIONS: [Migration; 9] = [
     migration!(
         1,
         "0001_crm_tables",
@@ -45,6 +45,7 @@ pub(crate) static MIGRATIONS: [Migration; 8] = [
     migration!(7, "0007_instances", "instances", &[]),
     // 0008_businesses.down.sql refuses by itself, unless it is told.
     migration!(8, "0008_businesses", "businesses", &[]),
+    migration!(9, "0009_secrets", "secrets", &["provisioning.secrets"]),
 ];
 
 impl Migration {

@@ -24,7 +24,7 @@ macro_rules! repeatable {
     };
 }
 
-pub(crate) static REPEATABLES: [Repeatable; 18] = [
+pub(crate) static REPEATABLES: [Repeatable; 19] = [
     repeatable!("10_users_and_admins", false),
     repeatable!("15_memberships", false),
     repeatable!("20_queue_triggers", false),
@@ -35,6 +35,7 @@ pub(crate) static REPEATABLES: [Repeatable; 18] = [
     repeatable!("40_api", false),
     repeatable!("45_businesses", false),
     repeatable!("46_conversations", false),
+    repeatable!("47_secrets", false),
     repeatable!("50_trash_and_keys", false),
     repeatable!("60_claim", false),
     repeatable!("65_living_agents", false),

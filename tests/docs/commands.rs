@@ -5,7 +5,7 @@ use super::{faults, read};
 use crate::support::{provisioner, said};
 
 const PROGRAM: &str = "agent-provisioner";
-const VERBS: [&str; 5] = ["agents", "jobs", "migrate", "run", "render"];
+const VERBS: [&str; 8] = ["agents", "apps", "jobs", "keys", "migrate", "numbers", "run", "render"];
 
 /// The words of a command, without comments, settings before it and what the shell does after it.
 fn words(line: &str) -> Vec<String> {
@@ -68,9 +68,12 @@ fn unknown(_: &str, text: &str) -> Vec<String> {
         (output.status.code() == Some(2)).then(text)
     };
     let (whole, mentioned) = commands(text);
-    // `dev` starts a server, `run` waits for one, `audit` reads files of the reader's, `man` writes some, and a watch goes on.
+    // `dev` starts a server, `run` waits for one, `audit` reads files of the reader's, `man` writes some, those of secrets do
+    // both, and a watch goes on.
     let help = |args: &[String]| {
-        ["dev", "run", "audit", "man"].iter().any(|verb| starts(args, verb))
+        ["dev", "run", "audit", "man", "numbers", "apps", "keys"]
+            .iter()
+            .any(|verb| starts(args, verb))
             || args.iter().any(|word| word.ends_with("watch"))
     };
     let whole = whole.iter().filter_map(|args| refused(args, help(args)));
@@ -93,10 +96,16 @@ fn every_command_is_one_of_the_program() {
 /// Every verb of the program stands in a document for operators.
 #[test]
 fn every_verb_is_documented() {
-    let texts =
-        ["README.md", "docs/operate.md", "docs/install.md", "docs/moving.md", "docs/templates.md"];
+    let texts = [
+        "README.md",
+        "docs/operate.md",
+        "docs/install.md",
+        "docs/moving.md",
+        "docs/templates.md",
+        "docs/tokens.md",
+    ];
     let texts = texts.map(read).concat();
-    for verb in ["agents", "jobs", "migrate"] {
+    for verb in ["agents", "apps", "jobs", "keys", "migrate", "numbers"] {
         let help = said(&provisioner("").args([verb, "--help"]).output().unwrap());
         let list = help.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
         let names = list.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());

@@ -3,7 +3,7 @@
 use super::facts::Facts;
 use super::finding::{Finding, failure, ok, warning};
 use super::{
-    absence, base_schema, connection, instances, locks, ownership, public_schema, sequences,
+    absence, base_schema, connection, instances, keys, locks, ownership, public_schema, sequences,
     snapshots, templates, trash, workers,
 };
 use crate::config::Config;
@@ -68,6 +68,7 @@ async fn look(config: &Config, db: &Db, listener: &Listener) -> Vec<Finding> {
         )),
     }
     findings.push(secrets(config));
+    findings.extend(keys::check(&client, config).await);
     findings.push(public_schema::check(&client).await);
     findings.push(absence::check(&client).await);
     findings.extend(ownership::check(&client).await);
@@ -129,11 +130,11 @@ fn certificate(db: &Db, sslmode: SslMode) -> Finding {
 
 /// Whether files with passwords are kept from other users.
 fn secrets(config: &Config) -> Finding {
-    let files: Vec<_> = config.database.exposed();
+    let files: Vec<_> = config.exposed();
     let Some((_, file)) = files.first() else {
         return ok(
             "secrets",
-            "no file that a key of section database names is everybody's".to_owned(),
+            "no file of a secret that the settings name is everybody's".to_owned(),
         );
     };
     let keys: Vec<_> = files.iter().map(|(key, _)| *key).collect();

@@ -7,6 +7,7 @@ mod examine;
 mod facts;
 mod finding;
 mod instances;
+mod keys;
 mod locks;
 mod ownership;
 mod public_schema;
