@@ -8,6 +8,10 @@
 -- It builds and owns agents' tables and works the job queue, whose rows it writes through functions only. It
 -- cannot read customers' rows or API keys, change an agent, delete an agent or switch off a WhatsApp
 -- configuration where nobody asked for the deletion, confirm a paused deletion, or reach schema auth.
+--
+-- And the role of the operator's console, agent_console. It reads the queue and the registry, and no row of an agent, a user
+-- or a WhatsApp configuration. It can replay and cancel jobs and approve paused deletions. Without a password, as this
+-- script leaves it, nobody logs in with it: \password agent_console
 
 begin;
 -- Whoever may create in schema public could put operators there that fit better than the built-in ones.
@@ -47,6 +51,16 @@ begin
     end if;
 
     execute format('grant connect on database %I to agent_provisioner', current_database());
+
+    if to_regrole('agent_console') is null then
+        begin
+            create role agent_console login connection limit 20
+                nosuperuser nocreatedb nocreaterole noreplication nobypassrls;
+        exception when duplicate_object or unique_violation then
+            null;
+        end;
+    end if;
+    execute format('grant connect on database %I to agent_console', current_database());
 end $$;
 
 -- Policies lock their tables. All of them, or none: an INSERT into agents goes on to the queue, and a
@@ -222,6 +236,30 @@ create policy worker_select on public.agents for select to agent_provisioner
 drop policy if exists worker_update on public.agents;
 create policy worker_update on public.agents for update to agent_provisioner
     using ((select current_user = 'agent_provisioner')) with check (false);
+
+-- The console: what it shows, and the functions behind its buttons. Each records who asked, and why.
+grant usage on schema provisioning to agent_console;
+do $$
+declare
+    shown text;
+begin
+    foreach shown in array array[
+        'migrations', 'repeatables', 'jobs', 'attempts', 'agents', 'agent_tables', 'drifted_agents', 'verify_turn',
+        'instances', 'trash', 'purge_holds', 'templates'
+    ] loop
+        execute format('revoke all on provisioning.%I from agent_console', shown);
+        execute format('grant select on provisioning.%I to agent_console', shown);
+        execute format('drop policy if exists console on provisioning.%I', shown);
+        execute format('create policy console on provisioning.%I for select to agent_console '
+            'using ((select current_user = %L))', shown, 'agent_console');
+    end loop;
+end $$;
+grant execute on function provisioning.living_agents(bigint[]),
+    provisioning.agent_state(boolean, boolean, text, text, boolean, boolean),
+    provisioning.no_worker(timestamptz), provisioning.is_current(timestamptz), provisioning.lock_holders(),
+    provisioning.keys_off(bigint[]), provisioning.key_definition(jsonb), provisioning.restore_statement(jsonb),
+    provisioning.replay(bigint[], text, text[], text, text, boolean, boolean),
+    provisioning.cancel(bigint[], text, text, boolean) to agent_console;
 
 commit;
 

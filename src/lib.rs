@@ -24,6 +24,7 @@
 //!
 //! ```text
 //! cli                    arguments in, text or JSON out
+//! console                requests of a browser in, HTML out
 //! operations             use cases: (actor, instance, …) in, data out; `doctor` among them
 //! service                an Instance = everything for one database; start order, probes, shutdown
 //! worker     config      claim loop, dispatch, reconcile, purge, verify, hang detection · settings
@@ -50,6 +51,7 @@
 //! | Where is a job queued? | `sql/base/20_queue_triggers.sql` (changes of agents), `sql/base/78_queue_writes.sql` (operators, reconcile) |
 //! | What does an agent's state mean? | `docs/api.md`; `sql/base/40_api.sql` (`agent_state`) |
 //! | What goes on right now? | `sql/operations/status.sql` |
+//! | Who may act in the console? | `console/guard.rs`, `console/viewer.rs`; its database role: `deploy/roles.sql` |
 //! | What is `/livez`? | `service/http.rs`, `telemetry/liveness.rs` |
 //! | How are two schemas compared? | `schema/difference.rs` |
 //! | Which agents does verify leave out? | `sql/provisioning/fingerprints.sql` |
@@ -94,6 +96,7 @@ pub mod audit;
 pub mod base_schema;
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod dev_server;
 mod operations;
 pub mod postgres;

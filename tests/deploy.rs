@@ -17,7 +17,8 @@ use crate::support::{have, provisioner, said};
 
 /// Keys of which the example shows a value that is not what happens without them.
 const NO_DEFAULT: &str = "templates reference database.url database.url_file database.listen_url \
-    database.listen_url_file database.sslmode database.sslrootcert deprovision.max_per_hour tokens.keys_file log.format";
+    database.listen_url_file database.sslmode database.sslrootcert deprovision.max_per_hour log.format tokens.keys_file \
+    console.tokens_file console.database_url console.database_url_file";
 
 pub fn path(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
@@ -211,7 +212,7 @@ fn examples_of_direct_connections_bind_the_password_to_the_channel() {
             examples += 1;
         }
     }
-    assert_eq!(examples, 3);
+    assert_eq!(examples, 4);
 }
 
 #[test]

@@ -97,9 +97,18 @@ fn rows(text: &str) -> Vec<(&str, &str)> {
 /// Every key that the program knows.
 fn keys() -> BTreeSet<String> {
     let inner = |name: String| -> Vec<String> {
-        let section =
-            ["database", "worker", "deprovision", "jobs", "verify", "tokens", "http", "log"]
-                .contains(&name.as_str());
+        let section = [
+            "database",
+            "worker",
+            "deprovision",
+            "jobs",
+            "verify",
+            "tokens",
+            "http",
+            "console",
+            "log",
+        ]
+        .contains(&name.as_str());
         if !section {
             return vec![name];
         }
@@ -138,8 +147,17 @@ fn the_table_of_settings_has_every_key_and_its_default() {
     assert_eq!(found, ["http.listen", "http.listens", "worker.concurrency = `5`"]);
     assert_eq!(wrong_keys(&text), [""; 0]);
     // Where a document speaks of a key, it is one.
-    let sections =
-        ["database.", "worker.", "deprovision.", "jobs.", "verify.", "tokens.", "http.", "log."];
+    let sections = [
+        "database.",
+        "worker.",
+        "deprovision.",
+        "jobs.",
+        "verify.",
+        "tokens.",
+        "http.",
+        "console.",
+        "log.",
+    ];
     let spoken = |_: &str, text: &str| -> Vec<String> {
         let key = |span: String| span.split([' ', '=']).next().unwrap().to_owned();
         let key = spans(text).into_iter().map(key);

@@ -23,6 +23,7 @@ mod chaos;
 mod cli;
 mod clock;
 mod concurrently;
+mod console;
 mod constructs;
 mod convert;
 mod deletion;

@@ -3,7 +3,7 @@
 -- The worker's role has no right to write these tables. Whoever knows its password can ask for what these
 -- functions do, and they keep the rules of the queue. A job's kind, agent, prefix and user never change. Only a
 -- pending job is settled. A deletion comes from a trigger, from provisioning.enqueue_or_replay, or from a proof
--- here that the agent is gone. Only the owner of the schema confirms a deletion.
+-- here that the agent is gone. Only the owner of the schema and the console's role confirm a deletion.
 --
 -- A definer runs in the caller's transaction, so a claim and what follows it share their locks. Where row security
 -- would hide a row from the owner (it is forced), these functions raise and do nothing.
@@ -14,6 +14,14 @@
 create or replace function provisioning.requester(who text) returns text
     language sql stable set search_path = pg_catalog, pg_temp as $$
     select coalesce(nullif(current_setting('role'), 'none'), session_user) || coalesce(' (' || left(who, 100) || ')', '')
+$$;
+
+-- Whether a role may confirm deletions: it has the rights of the owner of the schema, or it is the console's. The console
+-- lets only those of its viewers ask who may act.
+create or replace function provisioning.is_operator(role name) returns boolean
+    language sql stable set search_path = pg_catalog, pg_temp as $$
+    select pg_has_role(is_operator.role, c.relowner, 'usage') or is_operator.role = 'agent_console'
+    from pg_class c where c.oid = 'provisioning.jobs'::regclass
 $$;
 
 -- Records how an attempt at a job ended. Whose it was is in the settings provisioning.host and provisioning.pid of the
@@ -305,7 +313,7 @@ end $$;
 -- Of an agent's jobs of one kind a single one may be pending. The others stay dead and come back
 -- with the twin that goes first: the latest deprovision, because it cancels the rest, and the
 -- earliest of any other kind, because the rest waits for it.
--- With that the owner of the schema confirms a paused deletion, and a deletion whose id is given. He may also take
+-- With that an operator (is_operator) confirms a paused deletion, and a deletion whose id is given. He may also take
 -- up a cancelled deletion, while the agent's row is gone and its tables are there. Nobody else puts
 -- a paused or cancelled deletion back; what others put back stays unconfirmed.
 -- A pending job behind a dead or paused one stays as it is: it could not run. Unless that one goes back by the same call.
@@ -324,7 +332,7 @@ create or replace function provisioning.replay(
 #variable_conflict use_column
 declare
     caller   constant name := coalesce(nullif(current_setting('role'), 'none'), session_user);
-    operator constant boolean := pg_has_role(caller, current_user, 'usage');
+    operator constant boolean := provisioning.is_operator(caller);
     meant    constant text[] := case when operator then array(select unnest(states) intersect values ('dead'), ('paused'), ('pending'))
                                      else array(select unnest(states) intersect values ('dead'), ('pending')) end;
 begin

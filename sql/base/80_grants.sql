@@ -99,6 +99,7 @@ declare
         'function provisioning.is_backend()',
         'function provisioning.is_current(timestamp with time zone)',
         'function provisioning.is_free(bigint)',
+        'function provisioning.is_operator(name)',
         'function provisioning.is_own_session(oid,text)',
         'function provisioning.keep_identity()',
         'function provisioning.key_definition(jsonb)',

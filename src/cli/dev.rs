@@ -11,6 +11,7 @@ use std::time::Instant;
 use clap::Args as Clap;
 
 use super::{Error, demo, runtime};
+use crate::console::{self, Console};
 use crate::dev_server::{DevServer, SUPERUSER, draw_password};
 use crate::operations::dev;
 use crate::service::{self, End, Instance};
@@ -19,6 +20,7 @@ use crate::{config, telemetry};
 const DATABASE: &str = "postgres";
 const ADMIN: &str = "postgres";
 const WORKER: &str = "agent_provisioner";
+const CONSOLE: &str = "agent_console";
 
 /// Works after the demonstration.
 const TO_TRY: &str = r#"
@@ -46,10 +48,11 @@ pub(super) struct Args {
     once: bool,
 }
 
-/// Of two roles. The superuser's is the server's own, and is shown to nobody.
+/// Of three roles. The superuser's is the server's own, and is shown to nobody.
 struct Passwords {
     admin: String,
     worker: String,
+    console: String,
 }
 
 /// Needs no configuration: server, roles and passwords live as long as the command.
@@ -60,7 +63,8 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Error> {
     let took = started.elapsed().as_millis();
     writeln!(out, "A throwaway PostgreSQL on 127.0.0.1:{} ({took} ms)", server.port())?;
     let http = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?; // free for the service
-    let passwords = Passwords { admin: draw_password()?, worker: draw_password()? };
+    let passwords =
+        Passwords { admin: draw_password()?, worker: draw_password()?, console: draw_password()? };
     let settings = |url| {
         [
             ("DATABASE_URL", url),
@@ -69,29 +73,51 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Error> {
             ("PROVISIONER_REFERENCE", "check".to_owned()),
         ]
         .map(|(key, value)| (key.to_owned(), value))
+        .to_vec()
     };
+    let console = [
+        ("PROVISIONER_CONSOLE__LISTEN", "127.0.0.1:0".to_owned()), // a free port
+        (
+            "PROVISIONER_CONSOLE__DATABASE_URL",
+            server.url_with(CONSOLE, &passwords.console, DATABASE),
+        ),
+    ]
+    .map(|(key, value)| (key.to_owned(), value));
     let admin_url = server.url_with(ADMIN, &passwords.admin, DATABASE);
     let worker = server.url_with(WORKER, &passwords.worker, DATABASE);
-    let worker = instance(settings(worker))?;
+    let worker = instance([settings(worker), console.to_vec()].concat())?;
     let admin = instance(settings(admin_url.clone()))?;
     let superuser = instance(settings(server.url(SUPERUSER, DATABASE)))?;
     let log = &worker.config.log;
     let _logs = telemetry::init(log.format, &log.level)?;
     runtime()?.block_on(async {
         let started = Instant::now();
-        dev::prepare(&superuser, &admin, [(ADMIN, &passwords.admin), (WORKER, &passwords.worker)])
-            .await?;
+        let of_roles = [
+            (ADMIN, passwords.admin.as_str()),
+            (WORKER, &passwords.worker),
+            (CONSOLE, &passwords.console),
+        ];
+        dev::prepare(&superuser, &admin, of_roles).await?;
         writeln!(
             out,
             "Migrated, with the worker's own role ({} ms)",
             started.elapsed().as_millis()
         )?;
         let mut shown = Ok(());
-        let end = async { shown = show(&mut out, args, &admin, &admin_url, http).await };
-        let ended = service::run(&worker, end).await?;
+        let console = Console::bind(&worker.config).await?;
+        let links = Links { http, console: console.as_ref().map(Console::address) };
+        let end = async { shown = show(&mut out, args, &admin, &admin_url, &links).await };
+        let ended =
+            service::run(&worker, |shutdown| console::beside(console, shutdown), end).await?;
         shown?;
         Ok(if ended == End::Drained { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
+}
+
+/// Where the service answers.
+struct Links {
+    http: SocketAddr,
+    console: Option<SocketAddr>,
 }
 
 /// Returns when the server is no longer wanted.
@@ -100,7 +126,7 @@ async fn show(
     args: &Args,
     admin: &Instance,
     url: &str,
-    http: SocketAddr,
+    links: &Links,
 ) -> Result<(), Error> {
     if args.demo {
         let client = admin.connect().await?;
@@ -115,6 +141,10 @@ async fn show(
         return Ok(());
     }
     writeln!(out, "\nThe service runs. To look into its database:\n  psql '{url}'")?;
+    let Links { http, console } = links;
+    if let Some(console) = console {
+        writeln!(out, "The console, to see what goes on and to act: http://{console}/")?;
+    }
     writeln!(out, "Probes and metrics:\n  curl http://{http}/readyz http://{http}/metrics")?;
     if args.demo {
         suggest(out, url)?;
@@ -124,7 +154,7 @@ async fn show(
     Ok(())
 }
 
-fn instance(settings: [(String, String); 4]) -> Result<Instance, Error> {
+fn instance(settings: Vec<(String, String)>) -> Result<Instance, Error> {
     let config = config::load(None, settings)?;
     let connections = config.database.pool_size;
     Ok(Instance::new(config, connections)?)

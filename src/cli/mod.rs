@@ -51,6 +51,7 @@ use tokio_postgres::error::{DbError, SqlState};
 use crate::agent::InvalidPrefix;
 use crate::audit::baseline;
 use crate::config::{self, Config};
+use crate::console;
 use crate::dev_server;
 use crate::operations::{self, Actor};
 use crate::postgres::QueryError;
@@ -139,6 +140,8 @@ enum Error {
     #[error(transparent)]
     DevServer(#[from] dev_server::Error),
     #[error(transparent)]
+    Console(#[from] console::Error),
+    #[error(transparent)]
     Query(#[from] QueryError),
     #[error(transparent)]
     Baseline(#[from] baseline::Error),
@@ -182,6 +185,7 @@ impl Error {
             Self::Instance(error) => error.is_configuration(),
             Self::Operation(error) => error.is_bad_input(),
             Self::Service(error) => error.is_configuration(),
+            Self::Console(error) => error.is_configuration(),
             Self::DevServer(_)
             | Self::Query(_)
             | Self::Late(_)

@@ -6,6 +6,7 @@ use clap::Args as Clap;
 
 use super::Error;
 use crate::config::Config;
+use crate::console::{self, Console};
 use crate::operations::migrate;
 use crate::service::{self, End, Instance};
 
@@ -28,8 +29,13 @@ pub(super) async fn main(args: &Args, config: Config) -> Result<ExitCode, Error>
             tracing::info!(migration = %migration, "applied");
         }
     }
-    Ok(match service::run(&instance, hangups).await? {
-        End::Drained => ExitCode::SUCCESS,
-        End::Aborted | End::Died => ExitCode::FAILURE,
-    })
+    let console = Console::bind(&instance.config).await?;
+    Ok(
+        match service::run(&instance, |shutdown| console::beside(console, shutdown), hangups)
+            .await?
+        {
+            End::Drained => ExitCode::SUCCESS,
+            End::Aborted | End::Died => ExitCode::FAILURE,
+        },
+    )
 }

@@ -94,6 +94,25 @@ impl Database {
         (self.url, self.url_file) = (Some(url), None);
     }
 
+    /// The same server for another login, which is in a file or in this URL.
+    pub(super) fn as_another(
+        &self,
+        url: SecretString,
+        url_file: Option<PathBuf>,
+        statement_timeout: Duration,
+    ) -> Self {
+        Self {
+            url: url_file.is_none().then_some(url),
+            url_file,
+            sslmode: self.sslmode,
+            sslrootcert: self.sslrootcert.clone(),
+            connect_timeout: self.connect_timeout,
+            lock_timeout: self.lock_timeout,
+            statement_timeout,
+            ..Self::default()
+        }
+    }
+
     /// Where to listen: `listen_url`, or where to work.
     pub fn listen_source(&self, work: &Source) -> Result<Source, Error> {
         let key = "database.listen_url";
@@ -135,7 +154,7 @@ impl Database {
 }
 
 /// A secret from the configuration itself or from the file it names, never from both.
-fn secret(
+pub(super) fn secret(
     key: &'static str,
     value: Option<&SecretString>,
     file: Option<&Path>,

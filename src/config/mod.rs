@@ -1,5 +1,6 @@
 //! The settings: a TOML file, then `DATABASE_URL`, then `PROVISIONER_…`, each over the last.
 
+mod console;
 mod database;
 mod deprovision;
 mod error;
@@ -9,6 +10,7 @@ mod settings;
 mod tokens;
 mod verify;
 
+pub use console::{Console, ConsoleAuth};
 pub use database::Database;
 pub use deprovision::Deprovision;
 pub use error::Error;

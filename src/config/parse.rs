@@ -27,6 +27,13 @@ pub(super) fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<St
     Err(error::expected(wanted))
 }
 
+/// Any texts, without empty ones: an empty variable of the environment is one.
+pub(super) fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let mut texts = Vec::<String>::deserialize(deserializer)?;
+    texts.retain(|text| !text.is_empty());
+    Ok(texts)
+}
+
 pub(super) fn address<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<SocketAddr>, D::Error> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use config::{Environment, File, FileFormat};
 use serde::Deserialize;
 
+use super::console::Console;
 use super::database::Database;
 use super::deprovision::Deprovision;
 use super::error::Error;
@@ -48,6 +49,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// What probes and Prometheus ask.
     pub http: Http,
+    /// The operator's console.
+    pub console: Console,
     /// What is logged.
     pub log: Log,
     /// Keys that have another name by now: the old name and the new one.
@@ -162,6 +165,9 @@ fn load_or(
         .try_parsing(true)
         .list_separator(",")
         .with_list_parse_key("realtime")
+        .with_list_parse_key("console.proxies")
+        .with_list_parse_key("console.operators")
+        .with_list_parse_key("console.hosts")
         .source(Some(own));
     let built = builder.add_source(own).build();
     let is_set = |key| built.as_ref().is_ok_and(|built| built.get::<config::Value>(key).is_ok());
@@ -234,7 +240,8 @@ impl Config {
         }
         self.jobs.check()?;
         self.verify.check()?;
-        self.deprovision.check()
+        self.deprovision.check()?;
+        self.console.check()
     }
 }
 

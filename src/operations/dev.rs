@@ -8,11 +8,11 @@ use crate::postgres::{self, query};
 use crate::service::Instance;
 
 /// What Supabase and an operator would have done: platform roles, schema, the worker's role. The roles get these
-/// passwords: first the admin's, then the worker's.
+/// passwords: first the admin's, then those of deploy/roles.sql.
 pub(crate) async fn prepare(
     superuser: &Instance,
     admin: &Instance,
-    [of_admin, of_worker]: [(&str, &str); 2],
+    [of_admin, of_worker, of_console]: [(&str, &str); 3],
 ) -> Result<(), Error> {
     let client = superuser.connect().await?;
     postgres::install_shim(&client).await?;
@@ -21,7 +21,8 @@ pub(crate) async fn prepare(
     postgres::migrate(&mut owner).await?;
     let roles = owner.batch_execute(include_str!("../../deploy/roles.sql")).await;
     roles.map_err(query("run deploy/roles.sql"))?;
-    set_password(&owner, of_worker).await
+    set_password(&owner, of_worker).await?;
+    set_password(&owner, of_console).await
 }
 
 /// The server quotes both: a role's password cannot be a bind parameter.

@@ -1,9 +1,11 @@
 //! Jobs: seen, put back into the queue, given up and forgotten.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
 
 use super::actor::Actor;
@@ -54,9 +56,18 @@ pub(crate) struct Request {
 pub(crate) const COUNTED: i64 = 100_000;
 
 pub(crate) async fn list(instance: &Instance, filter: &Filter) -> Result<Listed, Error> {
+    list_capped(instance, filter, COUNTED).await
+}
+
+/// The same, where at most so many jobs are counted.
+pub(crate) async fn list_capped(
+    instance: &Instance,
+    filter: &Filter,
+    most: i64,
+) -> Result<Listed, Error> {
     let client = instance.current().await?;
     let jobs = admin::list(&client, filter).await.map_err(query("list the jobs"))?;
-    let total = admin::count(&client, filter, COUNTED).await.map_err(query("count the jobs"))?;
+    let total = admin::count(&client, filter, most).await.map_err(query("count the jobs"))?;
     let blocked = admin::blocked(&client, filter.prefix.as_deref()).await;
     Ok(Listed { jobs, total, blocked: blocked.map_err(query("look for blocked prefixes"))? })
 }
@@ -144,6 +155,8 @@ pub(crate) enum Change {
     /// As [`replay`], but no deletion is confirmed.
     Replay,
     Cancel,
+    /// Of paused deletions.
+    Approve,
 }
 
 /// What would become of the jobs that a filter finds.
@@ -182,6 +195,43 @@ pub(crate) async fn carry_out(
     Ok(answers)
 }
 
+/// What [`carry_out_shown`] compares: how many jobs came to this, and which ones they are.
+pub(crate) fn fingerprint(answers: &[JobResult], kind: ResultKind) -> String {
+    let mut hash = Sha256::new();
+    for answer in with(answers, kind) {
+        hash.update(answer.id.to_be_bytes());
+    }
+    let mut text = format!("{}-", with(answers, kind).count());
+    for byte in hash.finalize().iter().take(16) {
+        let _whole = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// Does what [`preview`] has shown to the jobs that a filter finds: to exactly those of this [`fingerprint`], or to none.
+pub(crate) async fn carry_out_shown(
+    actor: &Actor,
+    instance: &Instance,
+    change: Change,
+    filter: &Filter,
+    shown: &str,
+    reason: String,
+) -> Result<Vec<JobResult>, Error> {
+    let mut client = actor.client(instance).await?;
+    let tx = postgres::begin(&mut client).await.map_err(query("begin a transaction"))?;
+    let ids = admin::ids(tx.client(), filter).await.map_err(query("look for the jobs"))?;
+    let request = Request { reason: Some(reason), dry_run: false };
+    let answers = apply(tx.client(), actor, change, ids, filter, request).await?;
+    if fingerprint(&answers, ResultKind::Done) != shown {
+        tx.rollback().await.map_err(query("take it back"))?;
+        let number = shown.split('-').next().and_then(|number| number.parse().ok());
+        let left = with(&answers, ResultKind::Done).count();
+        return Err(Error::Changed { shown: number.unwrap_or_default(), left });
+    }
+    tx.commit().await.map_err(query("commit"))?;
+    Ok(answers)
+}
+
 /// Those that it came to this for.
 pub(crate) fn with(answers: &[JobResult], kind: ResultKind) -> impl Iterator<Item = &JobResult> {
     answers.iter().filter(move |answer| answer.result == kind)
@@ -199,6 +249,9 @@ async fn apply(
         Change::Replay => {
             let target = Target::Found(ids, filter.states.clone());
             Ok(admin::replay(client, &target, &by(actor, request)).await?)
+        }
+        Change::Approve => {
+            Ok(admin::replay(client, &Target::Paused(ids), &by(actor, request)).await?)
         }
         Change::Cancel => cancel_on(client, actor, &ids, request).await,
     }

@@ -22,6 +22,7 @@ pub(crate) mod migrate;
 pub(crate) mod numbers;
 pub(crate) mod purge;
 mod queued;
+pub(crate) mod recent;
 pub(crate) mod render;
 pub(crate) mod repair;
 mod requested_job;

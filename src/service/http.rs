@@ -3,7 +3,6 @@
 //! Anybody in the network may ask, without a password. So a connection is for one request, small and sent
 //! soon, and there are few of them; and no answer holds a name, a host or what a server said.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -15,33 +14,18 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::Listener;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::database_stats::DatabaseStats;
+use super::serve::serve;
 use crate::telemetry::{Metrics, Unready};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// For a request to arrive in, and for a connection that sends none.
-const REQUEST_TAKES: Duration = Duration::from_secs(5);
-/// Line and headers. No answer needs a body.
-const REQUEST_SIZE: usize = 16 * 1024;
 /// For the request, the answer, which may wait six seconds for the database, and its receipt.
 const CONNECTION_TAKES: Duration = Duration::from_secs(15);
-/// Descriptors that are left for connections to the database, whatever strangers do.
-const CONNECTIONS: usize = 64;
-
-/// A client that is still being answered when the service stops is waited for no longer.
-const DRAIN: Duration = Duration::from_secs(1);
 
 /// Why nobody can ask.
 #[derive(Debug, thiserror::Error)]
@@ -92,42 +76,8 @@ impl Http {
             .route("/readyz", get(readyz))
             .route("/metrics", get(exposition))
             .with_state(surfaces);
-        accept(self.listener, routes, stop)
+        serve(self.listener, routes, CONNECTION_TAKES, stop)
     }
-}
-
-/// Gives each connection a task. Where there are too many, the oldest makes room: a probe is answered within
-/// milliseconds, and one that is not is meant to be in the way.
-async fn accept(mut listener: TcpListener, routes: Router, stop: CancellationToken) {
-    let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(REQUEST_TAKES);
-    server.max_buf_size(REQUEST_SIZE).keep_alive(false);
-    let graceful = GracefulShutdown::new();
-    let mut tasks = JoinSet::new();
-    let mut open: VecDeque<AbortHandle> = VecDeque::new();
-    loop {
-        let (stream, _) = tokio::select! {
-            accepted = Listener::accept(&mut listener) => accepted,
-            Some(_) = tasks.join_next() => continue, // so that what has ended is not kept
-            () = stop.cancelled() => break,
-        };
-        open.retain(|task| !task.is_finished());
-        if open.len() >= CONNECTIONS
-            && let Some(oldest) = open.pop_front()
-        {
-            oldest.abort();
-        }
-        let service = TowerToHyperService::new(routes.clone());
-        let answered = graceful.watch(server.serve_connection(TokioIo::new(stream), service));
-        open.push_back(tasks.spawn(async move {
-            match timeout(CONNECTION_TAKES, answered).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "a client was not answered"),
-                Err(_) => tracing::debug!("a client did not take its answer"),
-            }
-        }));
-    }
-    let _late = timeout(DRAIN, graceful.shutdown()).await.is_err();
 }
 
 impl Surfaces {

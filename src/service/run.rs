@@ -83,8 +83,12 @@ fn is_retried(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-/// Runs until a signal, `end`, or the death of a part.
-pub async fn run(instance: &Instance, end: impl Future<Output = ()>) -> Result<End, Error> {
+/// Runs until a signal, `end`, or the death of a part. `beside` adds parts of another layer.
+pub async fn run(
+    instance: &Instance,
+    beside: impl FnOnce(&Shutdown),
+    end: impl Future<Output = ()>,
+) -> Result<End, Error> {
     let mut shutdown = Shutdown::new()?;
     let Instance { config, db } = instance;
     let source = config.database.source().map_err(InstanceError::from)?;
@@ -97,6 +101,7 @@ pub async fn run(instance: &Instance, end: impl Future<Output = ()>) -> Result<E
     };
     let metrics = Arc::new(Metrics::default());
     serve_probes(http, db, &metrics, &shutdown);
+    beside(&shutdown);
     let version = templates.version();
     let this = peers::this(config, &templates, Arc::clone(&metrics));
     let prepared = tokio::select! {

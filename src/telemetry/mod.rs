@@ -1,5 +1,6 @@
 //! What the program says of itself: logs, error reports, metrics and liveness.
 
+mod age;
 mod error_report;
 mod liveness;
 mod log;
@@ -7,6 +8,7 @@ mod metrics;
 mod panics;
 mod printable;
 
+pub(crate) use age::age;
 pub(crate) use error_report::is_disk_full;
 pub use error_report::{ErrorReport, RedactedErrorReport};
 pub use liveness::{Liveness, Unready};

@@ -18,6 +18,8 @@ pub const ROLES: &str = include_str!("../../deploy/roles.sql");
 pub const ADMIN: &str = "postgres";
 /// The role of `deploy/roles.sql`.
 pub const WORKER: &str = "agent_provisioner";
+/// The console's, of the same file.
+pub const CONSOLE: &str = "agent_console";
 
 /// A server with the platform's roles and a migrated database to copy.
 pub struct Server {
@@ -46,13 +48,17 @@ impl Server {
         server.shim(TEMPLATE, "").await;
         server.migrate(TEMPLATE).await;
         server.set_password(&root, WORKER).await;
+        server.set_password(&root, CONSOLE).await;
         server
     }
 
     /// Lets in more workers than one operator would run.
     pub async fn crowd(&self) {
         let root = self.connect(SUPERUSER, "postgres").await;
-        root.batch_execute(&format!("alter role {WORKER} connection limit -1")).await.unwrap();
+        for role in [WORKER, CONSOLE] {
+            let unlimited = format!("alter role {role} connection limit -1");
+            root.batch_execute(&unlimited).await.unwrap();
+        }
     }
 
     /// A new database with what a Supabase project has before our first migration.

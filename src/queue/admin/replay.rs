@@ -150,6 +150,14 @@ pub(crate) async fn replay(
             why_not_replayed
         }
     };
+    let why_not = |found: &Found, state: State| {
+        if let Target::Found(_, states) = target
+            && !states.contains(&state)
+        {
+            return (ResultKind::Skipped, format!("it is {}", state.as_str()));
+        }
+        why_not(found, state)
+    };
     let answers = rows.iter().map(|row| JobResult::read(row, by.dry_run, why_not));
     let mut answers = answers.collect::<Result<Vec<_>, _>>()?;
     name_holders(client, &mut answers).await?;

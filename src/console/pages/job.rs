@@ -1,0 +1,137 @@
+//! One job: what happened, why it failed, and what to do.
+
+use axum::Extension;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::response::Response;
+use maud::{Markup, html};
+
+use super::parts::{encoded, fact, job_state, time};
+use crate::console::actions::Action;
+use crate::console::visit::Visit;
+use crate::operations;
+use crate::operations::jobs::{self, Attempt, Cause, JobView, Shown};
+
+pub(in crate::console) async fn show(
+    Path(id): Path<String>,
+    Extension(visit): Extension<Visit>,
+) -> Response {
+    let Ok(id) = id.parse() else {
+        return visit.error(StatusCode::NOT_FOUND, "A job has a number.");
+    };
+    let page = page(&visit, id).await;
+    visit.show(&format!("Job {id}"), page)
+}
+
+async fn page(visit: &Visit, id: i64) -> Result<Markup, operations::Error> {
+    let Shown { job, history, next } = jobs::show(&visit.shared.instance, id).await?;
+    Ok(html! {
+        h1 { "Job " (id) ": " (job.kind) " of " (job.agent_prefix) ", " (job_state(id, job.state.as_str())) }
+        p.note data-changed hidden role="status" { "It has changed. " a href="" { "Load the page again" } }
+        p { (next) }
+        @if visit.viewer.may_act() {
+            div.actions {
+                @for action in Action::for_state(job.state) {
+                    a.button href={ "act?action=" (action.name) "&id=" (id) } { (action.label) }
+                }
+            }
+        }
+        (error(&job.cause))
+        h2 { "Timeline" }
+        (timeline(&job, &history))
+        h2 { "Facts" }
+        (facts(&job, &visit.root))
+        p { "A command that shows the same:" } pre { "agent-provisioner jobs show " (id) }
+    })
+}
+
+/// The last failure in its parts.
+fn error(cause: &Cause) -> Markup {
+    let place = match (&cause.file, cause.line) {
+        (Some(file), Some(line)) => Some(format!("{file}, line {line}")),
+        (file, _) => file.clone(),
+    };
+    html! {
+        @if let Some(text) = &cause.error {
+            h2 { "Last error" }
+            pre { (text) }
+            dl.card {
+                (fact("SQLSTATE", cause.sqlstate.as_deref()))
+                (fact("code", cause.error_code.as_deref()))
+                (fact("template", place.as_deref()))
+                (fact("statement", cause.statement.as_deref()))
+                (fact("detail", cause.detail.as_deref()))
+                (fact("hint", cause.hint.as_deref()))
+                @if !cause.relations.is_empty() { (fact("about", Some(&cause.relations.join(", ")))) }
+            }
+        }
+    }
+}
+
+fn timeline(job: &JobView, history: &[Attempt]) -> Markup {
+    html! {
+        div.scroll { table {
+            thead { tr { th { "When" } th { "What" } th { "By" } th.number { "ms" } th { "More" } } }
+            tbody {
+                (event(job.created_at.as_deref(), "queued", job.requested_by.as_deref(), None))
+                @for attempt in history { (tried(attempt)) }
+                @if job.replayed_at.is_some() {
+                    (event(job.replayed_at.as_deref(), "replayed", job.replayed_by.as_deref(), job.replay_reason.as_deref()))
+                }
+                @if job.finished_at.is_some() {
+                    (event(job.finished_at.as_deref(), job.state.as_str(), None, job.outcome.as_deref()))
+                }
+            }
+        } }
+    }
+}
+
+fn event(at: Option<&str>, what: &str, by: Option<&str>, more: Option<&str>) -> Markup {
+    html! {
+        tr { td { (time(at)) } td { (what) } td { @if let Some(by) = by { (by) } } td {} td.long { @if let Some(more) = more { (more) } } }
+    }
+}
+
+fn tried(attempt: &Attempt) -> Markup {
+    let times =
+        if attempt.times > 1 { format!(", {} times", attempt.times) } else { String::new() };
+    let by = attempt
+        .host
+        .as_ref()
+        .map(|host| format!("{host}, process {}", attempt.pid.unwrap_or_default()));
+    let more = attempt.error.as_deref().or(attempt.outcome.as_deref());
+    html! {
+        tr {
+            td { (time(attempt.ended_at.as_deref())) }
+            td { "attempt " (attempt.number) ": " (attempt.result.replace('_', " ")) (times) }
+            td { @if let Some(by) = by { (by) } }
+            td.number { @if let Some(ms) = attempt.duration_ms { (ms) } }
+            td.long { @if let Some(more) = more { (more) } }
+        }
+    }
+}
+
+fn facts(job: &JobView, root: &str) -> Markup {
+    let yes = |is: bool| is.then_some("yes");
+    html! {
+        dl.card {
+            dt { "agent" }
+            dd { a href={ (root) "agents/" (encoded(&job.agent_prefix)) } { (job.agent_prefix) } " (" (job.agent_id) ")" }
+            dt { "due" } dd { (time(job.run_at.as_deref())) }
+            dt { "failed attempts" } dd { (job.attempts) }
+            @if job.give_ways > 0 { dt { "gave way" } dd { (job.give_ways) " times" } }
+            @if let Some(earlier) = &job.waits_for {
+                dt { "waits for" }
+                dd { a href={ (root) "jobs/" (earlier.id) } { "job " (earlier.id) } ", " (earlier.state.as_str()) }
+            }
+            @if let Some(running) = &job.running { dt { "runs on" } dd { "backend " (running.pid) } }
+            @for holder in &job.blocked_by { dt { "held up by" } dd { (holder) ". To end it: " code { (holder.way_out) } } }
+            (fact("waits for a lock", job.lock_wanted.as_deref()))
+            (fact("unreported", yes(job.unreported)))
+            (fact("approved", yes(job.deletion_confirmed)))
+            (fact("takes away differences", yes(job.force)))
+            (fact("reference", job.reference.as_deref()))
+            @if let Some(version) = job.template_version { dt { "templates up to" } dd { (version) } }
+        }
+    }
+}

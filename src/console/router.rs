@@ -1,0 +1,61 @@
+//! All addresses of the console.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Extension, Router, middleware};
+
+use super::guard::{LOGIN, LOGOUT, guard};
+use super::pages::{agent, agents, job, jobs, overview};
+use super::visit::Visit;
+use super::{Shared, actions, assets, events, login};
+
+/// Methods and paths. A test walks them: without the right to act every `POST` is refused, but those to enter and leave.
+pub const ROUTES: [(&str, &str); 11] = [
+    ("GET", "/"),
+    ("GET", "/jobs"),
+    ("GET", "/jobs/{id}"),
+    ("GET", "/jobs/act"),
+    ("POST", "/jobs/act"),
+    ("GET", "/agents"),
+    ("GET", "/agents/{prefix}"),
+    ("GET", "/events"),
+    ("GET", "/assets/{name}"),
+    ("POST", LOGIN),
+    ("POST", LOGOUT),
+];
+
+/// What answers; the router is made of nothing but [`ROUTES`].
+fn handler(method: &str, path: &str) -> MethodRouter {
+    match (method, path) {
+        ("GET", "/") => get(overview::show),
+        ("GET", "/jobs") => get(jobs::show),
+        ("GET", "/jobs/{id}") => get(job::show),
+        ("GET", "/jobs/act") => get(actions::preview),
+        ("POST", "/jobs/act") => post(actions::carry_out),
+        ("GET", "/agents") => get(agents::show),
+        ("GET", "/agents/{prefix}") => get(agent::show),
+        ("GET", "/events") => get(events::follow),
+        ("GET", "/assets/{name}") => get(assets::serve),
+        ("POST", LOGIN) => post(login::enter),
+        ("POST", LOGOUT) => post(login::leave),
+        _ => get(missing),
+    }
+}
+
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    let routes = ROUTES
+        .into_iter()
+        .fold(Router::new(), |router, (method, path)| router.route(path, handler(method, path)));
+    routes.fallback(missing).layer(middleware::from_fn_with_state(shared, guard))
+}
+
+/// Below the assets there is no viewer.
+async fn missing(visit: Option<Extension<Visit>>) -> Response {
+    match visit {
+        Some(Extension(visit)) => visit.error(StatusCode::NOT_FOUND, "There is no such page."),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}

@@ -1,0 +1,87 @@
+//! What all viewers are shown of the present: asked for seldom, however many they are, and not at all where nobody looks.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use crate::operations;
+use crate::operations::agents::{self, Agent};
+use crate::operations::recent::{self, Recent};
+use crate::operations::status::{self, Status};
+use crate::service::Instance;
+use crate::telemetry::ErrorReport;
+
+/// Between looks at what goes on.
+pub(super) const KEPT: Duration = Duration::from_secs(1);
+/// Between lists of all agents: of ten thousand that takes the server a second.
+const AGENTS_KEPT: Duration = Duration::from_secs(5);
+/// For all statements of a look.
+const TAKES: Duration = Duration::from_secs(15);
+
+/// The present.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub(super) status: Status,
+    pub(super) recent: Recent,
+}
+
+/// What there is, or why it is not to be had.
+pub(super) type Seen<T> = Arc<Result<T, String>>;
+
+/// The last looks.
+#[derive(Debug, Default)]
+pub(super) struct Snapshots {
+    present: Kept<Snapshot>,
+    agents: Kept<Vec<Agent>>,
+}
+
+impl Snapshots {
+    /// At most a second old.
+    pub(super) async fn latest(&self, instance: &Instance) -> Seen<Snapshot> {
+        self.present.seen(KEPT, look(instance)).await
+    }
+
+    /// All agents, at most five seconds old.
+    pub(super) async fn agents(&self, instance: &Instance) -> Seen<Vec<Agent>> {
+        self.agents.seen(AGENTS_KEPT, agents::list(instance)).await
+    }
+}
+
+async fn look(instance: &Instance) -> Result<Snapshot, operations::Error> {
+    Ok(Snapshot { status: status::read(instance).await?, recent: recent::read(instance).await? })
+}
+
+#[derive(Debug)]
+struct Kept<T>(Mutex<Option<(Instant, Seen<T>)>>);
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T> Kept<T> {
+    /// What was seen last, or a new look. Those who ask meanwhile wait for the same answer.
+    async fn seen(
+        &self,
+        keep: Duration,
+        look: impl Future<Output = Result<T, operations::Error>>,
+    ) -> Seen<T> {
+        let mut kept = self.0.lock().await;
+        if let Some((at, seen)) = kept.as_ref()
+            && at.elapsed() < keep
+        {
+            return Arc::clone(seen);
+        }
+        let looked = match timeout(TAKES, look).await {
+            Ok(looked) => looked.map_err(|error| ErrorReport(&error).to_string()),
+            Err(_) => Err(format!("the database has not answered within {TAKES:?}")),
+        };
+        let seen = Arc::new(looked);
+        *kept = Some((Instant::now(), Arc::clone(&seen)));
+        seen
+    }
+}

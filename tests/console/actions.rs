@@ -1,0 +1,156 @@
+//! What an operator's buttons do, over the socket.
+
+use super::{Site, field};
+use crate::support::{Admin, Database, ask, expect};
+
+/// Dead provisions of `agt_1`, `agt_2`, …: tables that belong to nobody are in the way.
+pub async fn dead(db: &Database, agents: u32) -> Admin {
+    let admin = db.admin().await;
+    for n in 1..=agents {
+        admin.run(&format!("create table public.agt_{n}_orders ()")).await;
+        admin.create(&format!("agt_{n}")).await;
+    }
+    admin
+}
+
+const DEAD: &str = "select count(*) = $1 from provisioning.jobs where state = 'dead'";
+
+async fn all_dead(admin: &Admin, number: u32) {
+    admin.holds(&DEAD.replace("$1", &number.to_string())).await;
+}
+
+#[tokio::test]
+async fn a_replay_is_shown_first_and_recorded_with_who_and_why() {
+    let db = Database::new().await;
+    let admin = dead(&db, 1).await;
+    let site = Site::new(&db, &[]).await;
+    all_dead(&admin, 1).await;
+    let id: i64 = admin.one("select id from provisioning.jobs").await;
+    let job = site.get(&format!("/jobs/{id}"));
+    assert!(job.body.contains("relation_in_the_way"), "{}", job.body);
+    assert!(job.body.contains("act?action=replay&amp;id=1"), "{}", job.body);
+    let shown = site.get(&format!("/jobs/act?action=replay&id={id}"));
+    assert!(
+        shown.body.contains(&format!("agent-provisioner jobs replay {id} --reason")),
+        "{}",
+        shown.body
+    );
+    let shown = field(&shown.body, "shown").to_owned();
+    admin.run("drop table public.agt_1_orders").await;
+    let form = format!("action=replay&id={id}&shown={shown}");
+    assert_eq!(site.post("/jobs/act", &form).status, 400); // it gives no reason
+    assert_eq!(site.post("/jobs/act", &format!("{form}&reason=+")).status, 400);
+    let done = site.post("/jobs/act", &format!("{form}&reason=it+was+%3Cb%3Efixed"));
+    assert_eq!(done.status, 200, "{}", done.body);
+    admin.settled().await;
+    let by = "select state || ' ' || replayed_by || ': ' || replay_reason from provisioning.jobs";
+    let by: String = admin.one(by).await;
+    let user =
+        String::from_utf8(std::process::Command::new("id").arg("-un").output().unwrap().stdout);
+    let user = user.unwrap();
+    assert_eq!(by, format!("succeeded agent_console (os user {}): it was <b>fixed", user.trim()));
+    // The same form again finds nothing that it was shown.
+    assert_eq!(site.post("/jobs/act", &format!("{form}&reason=again")).status, 409);
+    assert!(site.get(&format!("/jobs/{id}")).body.contains("it was &lt;b&gt;fixed"));
+}
+
+#[tokio::test]
+async fn all_that_match_are_exactly_those_that_were_shown() {
+    let db = Database::new().await;
+    let admin = dead(&db, 3).await;
+    let site = Site::new(&db, &[]).await;
+    all_dead(&admin, 3).await;
+    let address = "/jobs/act?action=cancel&all=1&state=dead&prefix=agt_*";
+    let page = site.get(address);
+    let shown = field(&page.body, "shown").to_owned();
+    assert!(shown.starts_with("3-"), "{shown}");
+    let form = format!("action=cancel&all=1&state=dead&prefix=agt_*&reason=x&shown={shown}");
+    // One more since then, and nothing is done; then one in place of another, and nothing either.
+    admin.run("create table public.agt_4_orders ()").await;
+    admin.create("agt_4").await;
+    all_dead(&admin, 4).await;
+    assert_eq!(site.post("/jobs/act", &form).status, 409);
+    expect(&ask(&db.url(crate::support::ADMIN), &["jobs", "cancel", "1"]).await, 0, &[]);
+    assert_eq!(site.post("/jobs/act", &form).status, 409);
+    all_dead(&admin, 3).await;
+    // Another filter than the page's finds others.
+    let now = field(&site.get(address).body, "shown").to_owned();
+    let other = format!("action=cancel&all=1&state=dead&prefix=agt_2&reason=x&shown={now}");
+    assert_eq!(site.post("/jobs/act", &other).status, 409);
+    let form = form.replace(&shown, &now);
+    let done = site.post("/jobs/act", &form);
+    assert_eq!(done.status, 200, "{}", done.body);
+    let cancelled = "select count(*) from provisioning.jobs where state = 'cancelled' and outcome ~ 'agent_console .os user .*: x'";
+    assert_eq!(admin.one::<i64>(cancelled).await, 3);
+    // Neither a box nor all: nothing.
+    assert_eq!(site.post("/jobs/act", "action=cancel&reason=x&shown=0-").status, 400);
+    assert_eq!(site.post("/jobs/act", "action=drop&all=1&reason=x&shown=0-").status, 400);
+}
+
+#[tokio::test]
+async fn of_the_chosen_jobs_those_in_another_state_are_skipped() {
+    let db = Database::new().await;
+    let admin = dead(&db, 2).await;
+    let site = Site::new(&db, &[]).await;
+    all_dead(&admin, 2).await;
+    expect(&ask(&db.url(crate::support::ADMIN), &["jobs", "cancel", "1"]).await, 0, &[]);
+    let page = site.get("/jobs/act?action=replay&id=1&id=2&id=99");
+    assert!(page.body.contains("Skipped: job 1, 99"), "{}", page.body);
+    let shown = field(&page.body, "shown").to_owned();
+    assert!(shown.starts_with("1-"), "{shown}");
+    admin.run("drop table public.agt_2_orders").await;
+    let done =
+        site.post("/jobs/act", &format!("action=replay&id=1&id=2&id=99&reason=x&shown={shown}"));
+    assert_eq!(done.status, 200, "{}", done.body);
+    admin.settled().await;
+    let states = admin.rows("select id, state from provisioning.jobs order by id").await;
+    assert_eq!(states, ["1|cancelled", "2|succeeded"]);
+}
+
+#[tokio::test]
+async fn a_paused_deletion_is_approved_or_refused_and_never_by_a_replay() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let site = Site::new(&db, &[("DEPROVISION__MAX_PER_HOUR", "0")]).await;
+    admin.create("agt_1").await;
+    admin.create("agt_2").await;
+    admin.settled().await;
+    admin.run("select public.delete_agent(n) from generate_series(1, 2) n").await;
+    let paused = "select count(*) = 2 from provisioning.jobs where state = 'paused'";
+    admin.holds(paused).await;
+    let page = site.get("/jobs/3").body;
+    for (action, offered) in
+        [("approve", true), ("refuse", true), ("replay", false), ("cancel", false)]
+    {
+        assert_eq!(page.contains(&format!("action={action}")), offered, "{action}");
+    }
+    assert_eq!(site.get("/jobs/act?action=replay&id=3&state=paused").status, 400);
+    let shown = |action: &str, id: i64| {
+        let page = site.get(&format!("/jobs/act?action={action}&id={id}"));
+        format!("action={action}&id={id}&reason=asked&shown={}", field(&page.body, "shown"))
+    };
+    let forged = shown("approve", 3).replace("action=approve", "action=replay");
+    assert_eq!(site.post("/jobs/act", &forged).status, 409);
+    assert_eq!(site.post("/jobs/act", &shown("approve", 3)).status, 200);
+    assert_eq!(site.post("/jobs/act", &shown("refuse", 4)).status, 200);
+    admin.settled().await;
+    let states = admin
+        .rows(
+            "select id, state, deletion_confirmed from provisioning.jobs where id > 2 order by id",
+        )
+        .await;
+    assert_eq!(states, ["3|succeeded|t", "4|cancelled|f"]);
+    assert!(admin.tables("agt_1").await.is_empty() && admin.tables("agt_2").await.len() == 4);
+}
+
+#[tokio::test]
+async fn a_job_that_waits_is_tried_now() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let site = Site::new(&db, &[]).await;
+    admin.run("insert into provisioning.jobs (kind, agent_id, agent_prefix, run_at) values ('repair', 1, 'agt_1', now() + interval '1 day')").await;
+    let page = site.get("/jobs/act?action=retry&id=1");
+    let form = format!("action=retry&id=1&reason=x&shown={}", field(&page.body, "shown"));
+    assert_eq!(site.post("/jobs/act", &form).status, 200);
+    admin.settled().await;
+}

@@ -1,0 +1,181 @@
+//! What the pages show.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+
+use super::actions::dead;
+use super::{Site, address};
+use crate::support::{CONSOLE, Database, Service, WORKER, provisioner};
+
+/// Would do something, where it is not escaped.
+const SCRIPT: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>";
+
+#[tokio::test]
+async fn what_tenants_and_errors_say_is_text_on_every_page() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let site = Site::new(&db, &[]).await;
+    admin.run("alter table provisioning.jobs disable trigger user").await;
+    let insert = "insert into provisioning.jobs (kind, agent_id, agent_prefix, state, finished_at, last_error,
+        last_error_detail, last_error_hint, last_error_statement, last_error_file, last_error_relations, outcome,
+        replayed_by, replayed_at, replay_reason, requested_by)
+        values ('provision', 77, $1, 'dead', now(), $1, $1, $1, $1, $1, array[$1], $1, $1, now(), $1, $1)";
+    admin.0.execute(insert, &[&SCRIPT]).await.unwrap();
+    admin
+        .0
+        .execute("insert into provisioning.attempts values (1, 1, 'failed', 1, now(), now(), '1s', $1, 1, $1, $1, null, null)", &[&SCRIPT])
+        .await
+        .unwrap();
+    admin.run("insert into provisioning.instances (id, host, pid, version, settings) values (1, 'x', 1, 'x', '{}')").await;
+    admin
+        .0
+        .execute(
+            "update provisioning.instances set host = $1, version = $1 where host = 'x'",
+            &[&SCRIPT],
+        )
+        .await
+        .unwrap();
+    let encoded = percent_encoding::utf8_percent_encode(SCRIPT, percent_encoding::NON_ALPHANUMERIC)
+        .to_string();
+    for path in [
+        "/".to_owned(),
+        "/jobs".to_owned(),
+        "/jobs/1".to_owned(),
+        "/jobs/act?action=replay&id=1".to_owned(),
+        "/agents".to_owned(),
+        format!("/agents/{encoded}"),
+        format!("/agents?prefix={encoded}&state={encoded}"),
+        format!("/jobs?prefix={encoded}&state={encoded}&text={encoded}&since={encoded}"),
+        format!("/{encoded}"),
+        format!("/jobs/{encoded}"),
+    ] {
+        let page = site.get(&path).body;
+        assert!(page.contains("</html>"), "{path}: {page}");
+        assert!(!page.contains("<script>alert") && !page.contains("<img"), "{path}: {page}");
+    }
+    assert!(site.get("/jobs/1").body.contains("&lt;script&gt;alert(1)"));
+    assert!(site.get("/").body.contains("&lt;script&gt;"));
+}
+
+#[tokio::test]
+async fn jobs_are_found_by_the_address_and_come_in_pages() {
+    let db = Database::new().await;
+    let admin = dead(&db, 1).await;
+    let site = Site::new(&db, &[]).await;
+    admin.holds("select bool_and(state = 'dead') from provisioning.jobs").await;
+    admin
+        .run(
+            "insert into provisioning.jobs (kind, agent_id, agent_prefix, state, finished_at, outcome)
+             select 'repair', n, 'old_' || n, 'succeeded', now(), 'unchanged' from generate_series(1, 120) n",
+        )
+        .await;
+    let ids = |page: &str| -> Vec<i64> {
+        let rows = page.split("name=\"id\" value=\"").skip(1);
+        rows.map(|row| row.split('"').next().unwrap().parse().unwrap()).collect()
+    };
+    let first = site.get("/jobs?state=succeeded").body;
+    assert_eq!(ids(&first), (72..=121).rev().collect::<Vec<_>>());
+    assert!(first.contains("120 jobs"), "{first}");
+    let next = first.split("href=\"").find(|rest| rest.contains("before=")).unwrap();
+    let next = next.split('"').next().unwrap().replace("&amp;", "&");
+    let second = site.get(&format!("/{next}")).body;
+    assert_eq!(ids(&second), (22..=71).rev().collect::<Vec<_>>());
+    assert_eq!(
+        ids(&site.get("/jobs?prefix=old_7*").body),
+        [80, 79, 78, 77, 76, 75, 74, 73, 72, 71, 8]
+    );
+    assert_eq!(ids(&site.get("/jobs?text=NOT+managed").body), [1]);
+    assert_eq!(ids(&site.get("/jobs?state=dead&state=paused&kind=provision").body), [1]);
+    assert_eq!(ids(&site.get("/jobs?state=running").body), [0; 0]);
+    let found = site.get("/jobs?text=1");
+    assert!(found.status == 303 && found.head.contains("location: jobs/1"), "{}", found.head);
+    assert_eq!(site.get("/jobs/999").status, 404);
+    assert_eq!(site.get("/agents/nobody").status, 404);
+    assert!(site.get("/agents/agt_1").body.contains("agt_1"));
+    let agents = site.get("/agents?prefix=gt_1&state=failed&sort=job").body;
+    assert!(agents.contains("1 of 1 agents"), "{agents}");
+    assert!(site.get("/agents?state=ready").body.contains("0 of 1 agents"));
+}
+
+#[tokio::test]
+async fn that_nobody_works_is_said_only_while_it_is_so() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let site = Site::new(&db, &[]).await;
+    admin.holds("select exists (select from provisioning.instances where provisioning.is_current(seen_at))").await;
+    let missing = || site.get("/").body.contains("No worker is connected");
+    crate::support::until("a worker to be seen", || async { (!missing()).then_some(()) }).await;
+    // A console whose own worker is stopped, as on a machine of its own.
+    admin.run("delete from provisioning.instances").await;
+    crate::support::until("nobody to be seen", || async { missing().then_some(()) }).await;
+}
+
+/// Reads events until one holds this.
+fn event(reader: &mut impl BufRead, text: &str) -> String {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        assert!(reader.read_line(&mut line).unwrap() > 0, "the stream ended before {text}");
+        if line.contains(text) {
+            return line;
+        }
+    }
+}
+
+#[tokio::test]
+async fn all_viewers_share_one_look_and_nobody_causes_none() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let site = Site::new(&db, &[]).await;
+    let stream = || {
+        let mut stream = TcpStream::connect(&site.address).unwrap();
+        write!(stream, "GET /events HTTP/1.1\r\nHost: {}\r\n\r\n", site.address).unwrap();
+        BufReader::new(stream)
+    };
+    let console = "select count(*) from pg_stat_activity where usename = 'agent_console' and datname = current_database()";
+    assert_eq!(admin.one::<i64>(console).await, 0); // nobody has looked yet
+    let mut streams: Vec<_> = (0..10).map(|_| stream()).collect();
+    for reader in &mut streams {
+        event(reader, "\"parts\"");
+    }
+    // Ten viewers ask over the connections of one.
+    assert!(admin.one::<i64>(console).await <= 2);
+    admin.create("agt_1").await;
+    for reader in &mut streams {
+        event(reader, "\"1\":\"succeeded\"");
+    }
+    let mut service = site.service;
+    service.signal("TERM");
+    assert!(service.ended().await.success());
+}
+
+#[tokio::test]
+async fn without_a_database_the_pages_say_so_and_the_listener_stays() {
+    let db = Database::new().await;
+    let url = db.url(CONSOLE).replace(&db.name, "nowhere");
+    let settings = [("CONSOLE__LISTEN", "127.0.0.1:0"), ("CONSOLE__DATABASE_URL", url.as_str())];
+    let service = Service::start(&db.url(WORKER), &settings);
+    let site = Site { address: address(&service).await, service };
+    for path in ["/", "/jobs", "/agents", "/jobs/1"] {
+        let page = site.get(path);
+        assert_eq!(page.status, 503, "{path}: {}", page.body);
+        assert!(page.body.contains("nowhere") && page.body.contains("</html>"), "{}", page.body);
+    }
+}
+
+#[tokio::test]
+async fn dev_prints_a_link_to_its_console() {
+    use std::process::Stdio;
+    let mut dev =
+        provisioner("").arg("dev").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let link = lines.find(|line| line.starts_with("The console")).unwrap();
+    let at = link.split("http://").nth(1).unwrap().trim_end_matches('/').to_owned();
+    let mut stream = TcpStream::connect(&at).unwrap();
+    write!(stream, "GET / HTTP/1.1\r\nHost: {at}\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("Overview"), "{answer}");
+    std::process::Command::new("kill").args(["-INT", &dev.id().to_string()]).status().unwrap();
+    dev.wait().unwrap();
+}
