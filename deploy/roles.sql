@@ -78,7 +78,8 @@ begin
             set local lock_timeout = '20ms';
             lock table public.agents, public.whatsapp_configuration, provisioning.migrations,
                 provisioning.repeatables, provisioning.jobs, provisioning.attempts, provisioning.agents,
-                provisioning.agent_tables, provisioning.agent_types, provisioning.deleted_agents in access exclusive mode;
+                provisioning.agent_tables, provisioning.agent_types, provisioning.deleted_agents, provisioning.rollouts,
+                provisioning.rollout_agents, provisioning.accepted_findings in access exclusive mode;
             exit;
         exception when lock_not_available then
             if clock_timestamp() > deadline then
@@ -104,17 +105,21 @@ revoke all on sequence provisioning.jobs_id_seq from agent_provisioner;
 drop policy if exists worker_delete on public.agents;
 drop policy if exists worker_select on public.whatsapp_configuration;
 drop policy if exists worker_update on public.whatsapp_configuration;
-grant select on provisioning.jobs, provisioning.attempts, provisioning.agents, provisioning.deleted_agents to agent_provisioner;
+grant select on provisioning.jobs, provisioning.attempts, provisioning.agents, provisioning.deleted_agents,
+    provisioning.rollouts, provisioning.rollout_agents, provisioning.accepted_findings to agent_provisioner;
 -- Without the keys that a deletion has taken off: those are given back with an operator's rights.
 grant update (template_version, reference) on provisioning.agents to agent_provisioner;
 grant execute on function provisioning.settle(bigint, text, double precision),
     provisioning.begin_deletion(bigint), provisioning.cancel_earlier(bigint),
     provisioning.record_failure(bigint, integer, integer, text, double precision, double precision, boolean,
         text, boolean, jsonb),
-    provisioning.is_free(bigint), provisioning.enqueue(text, bigint[], boolean, integer, text, text, smallint),
+    provisioning.is_free(bigint), provisioning.begin_repair(bigint),
+    provisioning.enqueue(text, bigint[], boolean, integer, text, text, smallint, text[]),
     provisioning.reconcile(), provisioning.replay(bigint[], text, text[], text, text, boolean, boolean),
     provisioning.cancel(bigint[], text, text, boolean), provisioning.end_blocked(bigint),
     provisioning.prune(double precision, bigint, bigint, boolean),
+    provisioning.start_rollout(bigint[], integer, text, integer, integer, integer, text, text),
+    provisioning.change_rollout(bigint, text, text, text), provisioning.advance_rollouts(),
     provisioning.enter_agent(bigint, integer, text) to agent_provisioner;
 
 grant select, insert, update, delete
@@ -175,6 +180,15 @@ create policy worker on provisioning.jobs for select to agent_provisioner
     using ((select current_user = 'agent_provisioner'));
 drop policy if exists worker on provisioning.attempts;
 create policy worker on provisioning.attempts for select to agent_provisioner
+    using ((select current_user = 'agent_provisioner'));
+drop policy if exists worker on provisioning.rollouts;
+create policy worker on provisioning.rollouts for select to agent_provisioner
+    using ((select current_user = 'agent_provisioner'));
+drop policy if exists worker on provisioning.accepted_findings;
+create policy worker on provisioning.accepted_findings for select to agent_provisioner
+    using ((select current_user = 'agent_provisioner'));
+drop policy if exists worker on provisioning.rollout_agents;
+create policy worker on provisioning.rollout_agents for select to agent_provisioner
     using ((select current_user = 'agent_provisioner'));
 drop policy if exists worker on provisioning.agents;
 create policy worker on provisioning.agents for all to agent_provisioner

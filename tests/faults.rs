@@ -271,7 +271,7 @@ async fn stop_flushing(admin: &Admin) -> i32 {
     flusher
 }
 
-fn signal(name: &str, process: i32) {
+pub fn signal(name: &str, process: i32) {
     let sent = Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status();
     assert!(sent.unwrap().success());
 }

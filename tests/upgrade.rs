@@ -316,7 +316,8 @@ async fn killed_workers_and_a_killed_command_leave_what_the_next_ones_finish() {
     assert_eq!(admin.rows(UPGRADES).await, jobs);
     holder.run("commit").await;
     let _service = files.service(&db, &[]).await;
-    expect(&files.ask(&db, &args).await, 0, &["0 failed"]);
+    // The service goes on with the rollout: there may be nothing left to do.
+    expect(&files.ask(&db, &args).await, 0, &[]);
     assert!(versions(&admin).await.iter().all(|agent| agent.ends_with("|2")));
     let jobs = admin.rows(UPGRADES).await;
     assert_eq!(jobs, prefixes.map(|prefix| format!("{prefix}|succeeded|0")));

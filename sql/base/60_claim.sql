@@ -117,6 +117,7 @@ returns table (
     id bigint, kind text, agent_id bigint, agent_prefix text, user_id text, attempts integer,
     force boolean, wanted_version integer, wanted_reference text, keys_removed boolean,
     unreported boolean, deletion_confirmed boolean,
+    plan text,                      -- the checksum of what this repair may run; null: anything
     waited double precision,        -- seconds since it could have run first
     superseded boolean,             -- its agent is to go: building would be for nothing
     registered bigint, template_version integer, reference text, -- whose tables the prefix stands for now
@@ -166,6 +167,7 @@ begin
     select
         head.id, head.kind, head.agent_id, head.agent_prefix, head.user_id::text, head.attempts,
         head.force, head.template_version, head.reference, head.keys_removed, head.unreported, head.deletion_confirmed,
+        case when not head.plan_begun then head.plan end,
         case when isfinite(head.due_at) then extract(epoch from clock_timestamp() - head.due_at)::float8 else 0 end,
         exists (
             select from provisioning.jobs d

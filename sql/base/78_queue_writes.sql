@@ -114,6 +114,18 @@ begin
     end if;
 end $$;
 
+-- Records that a claimed repair has done what was confirmed: what it finds from then on follows from that.
+create or replace function provisioning.begin_repair(job bigint) returns void
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
+    set enable_seqscan = off as $$
+begin
+    update provisioning.jobs j set plan_begun = true
+    where j.id = job and j.kind = 'repair' and j.state || '' = 'pending';
+    if not found then
+        raise exception 'job % is no pending repair', job using errcode = 'object_not_in_prerequisite_state';
+    end if;
+end $$;
+
 -- Cancels what a claimed deletion makes pointless: its agent's earlier open jobs.
 create or replace function provisioning.cancel_earlier(job bigint) returns void
     language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
@@ -208,8 +220,10 @@ end $$;
 -- is on it. Their ids. Never a deletion.
 -- force, template_version, reference: what is wanted of a repair, an upgrade, a conversion
 -- who: the person who asks, besides the role
+-- plans: of repairs, for each agent the checksum of what may run
 create or replace function provisioning.enqueue(
-    kind text, agents bigint[], force boolean, template_version integer, reference text, who text, priority smallint
+    kind text, agents bigint[], force boolean, template_version integer, reference text, who text, priority smallint,
+    plans text[] default null
 )
 returns table (id bigint, told bigint)
     language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
@@ -236,15 +250,16 @@ begin
         set force = j.force or coalesce(enqueue.force, false),
             template_version = coalesce(enqueue.template_version, j.template_version),
             reference = coalesce(enqueue.reference, j.reference),
+            plan = plans[array_position(enqueue.agents, j.agent_id)], plan_begun = false,
             requested_by = requester, state = 'pending', finished_at = null, run_at = now(), attempts = 0,
             due_at = case j.state when 'dead' then now() else j.due_at end
         from free f
         where f.id = j.id
     ), queued as (
         insert into provisioning.jobs (
-            kind, agent_id, agent_prefix, user_id, force, template_version, reference, requested_by, priority)
+            kind, agent_id, agent_prefix, user_id, force, template_version, reference, plan, requested_by, priority)
         select enqueue.kind, p.agent_id, p.agent_prefix, p.user_id, coalesce(enqueue.force, false),
-            enqueue.template_version, enqueue.reference, requester, enqueue.priority
+            enqueue.template_version, enqueue.reference, plans[w.place], requester, enqueue.priority
         from unnest(enqueue.agents) with ordinality w (agent_id, place)
         join provisioning.agents p using (agent_id)
         where not exists (select from open o where o.agent_id = p.agent_id)

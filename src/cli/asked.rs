@@ -15,6 +15,8 @@ pub(super) struct Asked {
     pub held_back: Vec<HeldBack>,
     /// The jobs that do it. Null where none was queued, and where they were queued and followed little by little.
     pub jobs: Option<Vec<i64>>,
+    /// The rollout that queues them little by little, where one does.
+    pub rollout: Option<i64>,
     /// How they ended, where that was waited for.
     pub summary: Option<RolloutSummary>,
     /// The SQL for one of the agents, of a dry run of an upgrade.

@@ -28,6 +28,7 @@ mod purge;
 mod render;
 mod repair;
 mod restore;
+mod rollouts;
 mod run;
 mod schema;
 mod secret_input;
@@ -99,6 +100,8 @@ enum Command {
     Apps(apps::Args),
     /// Make and see the keys of secrets, and go over to a new one
     Keys(keys::Args),
+    /// See, start, pause, resume and abort upgrades of many agents
+    Rollouts(rollouts::Args),
     /// Print the SQL that builds one agent
     Render(render::Args),
     /// Show workers, jobs, drift and trash on one screen
@@ -264,6 +267,7 @@ fn without_settings(command: &Command) -> Option<Result<ExitCode, Error>> {
         | Command::Numbers(_)
         | Command::Apps(_)
         | Command::Keys(_)
+        | Command::Rollouts(_)
         | Command::Render(_)
         | Command::Status(_)
         | Command::Doctor(_)
@@ -309,7 +313,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
             }
             Command::Migrate(args) => migrate::main(args, &instance(config)?).await,
             Command::Status(args) => status::main(&args, &instance(config)?).await,
-            Command::Doctor(args) => doctor::main(&args, &instance(config)?).await,
+            Command::Doctor(args) => {
+                let actor = args.by.actor();
+                doctor::main(&args, &actor, &instance(config)?).await
+            }
             Command::Jobs(args) => {
                 let actor = args.by.actor();
                 jobs::main(args, &actor, &instance(config)?).await
@@ -321,6 +328,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
             Command::Numbers(args) => numbers::main(args, &instance(config)?).await,
             Command::Apps(args) => apps::main(args, &instance(config)?).await,
             Command::Keys(args) => keys::main(args, config).await,
+            Command::Rollouts(args) => {
+                let actor = args.by.actor();
+                rollouts::main(args, &actor, &instance(config)?).await
+            }
             Command::Render(_)
             | Command::Healthcheck(_)
             | Command::Dev(_)

@@ -53,6 +53,9 @@ impl Reporter {
                 "the server's disk is full: {} put off, and tried again by themselves; make room",
                 if jobs == 1 { "1 job is".to_owned() } else { format!("{jobs} jobs are") }
             )),
+            (Progress::Paused { rollout }, _) => self.say(&format!(
+                "rollout {rollout} is paused; to go on: agent-provisioner rollouts resume {rollout}"
+            )),
             (Progress::Away, _) => self.say("the connection broke; trying to connect again"),
             (Progress::NoWorker { jobs }, _) => {
                 let waits = if jobs == 1 { "waits" } else { "wait" };

@@ -35,6 +35,9 @@ pub(super) struct Args {
     /// Print the SQL and what would be left, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Run these statements and no others: the checksum that --dry-run has printed, once for each agent
+    #[arg(long, value_name = "CHECKSUM", value_parser = checksum, value_delimiter = ',', conflicts_with = "dry_run")]
+    plan: Vec<String>,
     /// Follow the jobs to their ends
     #[arg(long)]
     wait: bool,
@@ -43,13 +46,19 @@ pub(super) struct Args {
     json: bool,
 }
 
+fn checksum(text: &str) -> Result<String, String> {
+    let is_checksum = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let not = "not a checksum that --dry-run prints: 64 hexadecimal digits";
+    is_checksum.then(|| text.to_ascii_lowercase()).ok_or_else(|| not.to_owned())
+}
+
 pub(super) async fn main(
     args: Args,
     actor: &Actor,
     instance: &Instance,
 ) -> Result<ExitCode, Error> {
     const NOTHING: &str = "nothing to repair";
-    let Args { prefixes, force, dry_run, wait, json } = args;
+    let Args { prefixes, force, dry_run, plan, wait, json } = args;
     if dry_run {
         let plans = repair::plan(instance, &prefixes, force).await?;
         if json {
@@ -57,12 +66,12 @@ pub(super) async fn main(
         } else if plans.is_empty() {
             writeln!(stdout(), "{NOTHING}")?;
         } else {
-            plans.iter().try_for_each(|plan| show(plan, &mut stdout().lock()))?;
+            plans.iter().try_for_each(|plan| show(plan, force, &mut stdout().lock()))?;
         }
         return Ok(ExitCode::SUCCESS);
     }
     let Requested { queued, held_back, prefixes } =
-        repair::request(actor, instance, &prefixes, force).await?;
+        repair::request(actor, instance, &prefixes, force, &plan).await?;
     if !json {
         job_text::held_back(&held_back)?;
         match &queued {
@@ -114,13 +123,16 @@ pub(super) async fn follow(
 }
 
 /// As SQL that does what the worker would, whoever runs it, and as comments for what it leaves.
-fn show(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
-    let Plan { prefix, id, role, statements, looks_again, left } = plan;
+fn show(plan: &Plan, force: bool, out: &mut impl Write) -> io::Result<()> {
+    let Plan { prefix, id, checksum, role, statements, looks_again, left } = plan;
     writeln!(out, "-- {prefix} ({id})")?;
     if !statements.is_empty() {
         writeln!(out, "begin;\nset local role {};", pasteable(role))?;
         statements.iter().map(|sql| pasteable(sql)).try_for_each(|sql| writeln!(out, "{sql};"))?;
         writeln!(out, "commit;")?;
+        let force = if force { " --force" } else { "" };
+        writeln!(out, "-- plan {checksum}; to have the worker run this and nothing else:")?;
+        writeln!(out, "--   agent-provisioner agents repair {prefix}{force} --plan {checksum}")?;
     }
     if *looks_again {
         writeln!(out, "{LOOKS_AGAIN}")?;

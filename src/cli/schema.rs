@@ -12,7 +12,7 @@ use super::asked::Asked;
 use super::table::print_json;
 use crate::operations::{
     adopt, adopt_plan, agents, apps, create, delete, doctor, jobs, keys, migrate, numbers, purge,
-    repair, restore, secrets, status, trash, verify,
+    repair, restore, rollouts, secrets, status, trash, verify,
 };
 
 #[derive(Debug, Clap)]
@@ -25,9 +25,12 @@ pub(super) struct Args {
 type Command = (&'static str, fn() -> Schema);
 
 /// Which command prints what with `--json`. Where an option makes it another thing, the option is named.
-const COMMANDS: [Command; 40] = [
+const COMMANDS: [Command; 48] = [
     ("status", of::<status::Status>),
     ("doctor", of::<Vec<doctor::Finding>>),
+    ("doctor accept", of::<doctor::Acceptance>),
+    ("doctor accepted", of::<Vec<doctor::Acceptance>>),
+    ("doctor withdraw", of::<doctor::Withdrawn>),
     ("jobs list", of::<Vec<jobs::JobView>>),
     ("jobs watch", of::<Vec<jobs::JobView>>),
     ("jobs show", of::<jobs::Shown>),
@@ -59,6 +62,11 @@ const COMMANDS: [Command; 40] = [
     ("keys generate", of::<keys::Generated>),
     ("keys status", of::<keys::KeysReport>),
     ("keys rotate", of::<keys::Rotated>),
+    ("rollouts list", of::<Vec<rollouts::RolloutView>>),
+    ("rollouts start", of::<Asked>),
+    ("rollouts pause", of::<rollouts::Report>),
+    ("rollouts resume", of::<rollouts::Report>),
+    ("rollouts abort", of::<rollouts::Report>),
     ("migrate", of::<migrate::UpReport>),
     ("migrate up", of::<migrate::UpReport>),
     ("migrate status", of::<Vec<migrate::StepReport>>),

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use clap::Args as Clap;
 
 use super::asked::Asked;
-use super::progress::Reporter;
+use super::rollouts::Limits;
 use super::table::print_json;
-use super::{Error, job_text};
+use super::{Error, job_text, rollouts};
 use crate::agent::Prefix;
+use crate::operations::Actor;
 use crate::operations::upgrade::{self, Plan};
-use crate::operations::{Actor, RolloutLimits};
 use crate::service::Instance;
 
 /// More agents than this are counted and not named.
@@ -24,26 +24,14 @@ pub(super) struct Args {
     /// Print which agents and the SQL of one of them, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Upgrade N agents first, those with the lowest ids, and stop if one of them fails
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
-    canary: Option<usize>,
-    /// Stop when N have failed, and take back what is still in the queue
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
-    max_failures: Option<usize>,
-    /// Keep at most N jobs in the queue
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
-    concurrency: Option<usize>,
+    #[command(flatten)]
+    limits: Limits,
     /// Follow the jobs to their ends; any of the three above does that too
     #[arg(long)]
     wait: bool,
     /// As a JSON object
     #[arg(long)]
     json: bool,
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    let number = text.parse().map_err(|_error| "not a number".to_owned())?;
-    if number == 0 { Err("at least 1".to_owned()) } else { Ok(number) }
 }
 
 pub(super) async fn main(
@@ -69,14 +57,13 @@ pub(super) async fn main(
             dry_run(&mut stdout().lock(), &plan)?;
         }
         asked.sql = plan.sample.as_ref().map(|(_, script)| script.clone());
-    } else if let Some(limits) = args.limits() {
-        let stalled = format!(
-            "nothing has moved for 30 s: is `agent-provisioner run` up, with templates of version {}?",
-            plan.version
-        );
-        let mut reporter = Reporter::new(plan.prefixes.len()).with_stalled(stalled);
-        let tell = |progress| reporter.tell(progress);
-        let summary = upgrade::follow(actor, instance, &plan, limits, tell).await?;
+    } else if args.wait || args.limits.any() {
+        let limits = args.limits.into();
+        let started = upgrade::start(actor, instance, &plan, limits, None).await?;
+        asked.rollout = Some(started.id);
+        let Some(summary) = rollouts::follow(instance, &started, &plan).await? else {
+            return Ok(ExitCode::FAILURE);
+        };
         if !json {
             job_text::summary(&mut stdout().lock(), &summary)?;
         }
@@ -93,19 +80,6 @@ pub(super) async fn main(
         print_json(&mut stdout(), &Asked { held_back: plan.held_back, ..asked })?;
     }
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-impl Args {
-    fn limits(&self) -> Option<RolloutLimits> {
-        let Self { canary, max_failures, concurrency, wait, .. } = *self;
-        let follows = wait || canary.is_some() || max_failures.is_some() || concurrency.is_some();
-        follows.then(|| RolloutLimits {
-            canaries: canary.unwrap_or(0),
-            max_failures: max_failures.unwrap_or(usize::MAX),
-            // A limit to failures is worth little when everything is in the queue already.
-            at_a_time: concurrency.unwrap_or(if max_failures.is_some() { 100 } else { usize::MAX }),
-        })
-    }
 }
 
 /// As SQL that runs as it stands, with the rest as comments.

@@ -75,7 +75,7 @@ async fn attempt(
     ended.map_err(query("end the jobs that were blocked"))?;
     // With force: the old policies would add up with ours.
     let work = Work::Repair { force: true };
-    let queued = admin::enqueue(tx.client(), work, &[agent.id.0], actor.name()).await;
+    let queued = admin::enqueue(tx.client(), work, &[agent.id.0], None, actor.name()).await;
     let queued = queued.map_err(query("queue the repair"))?;
     tx.commit().await.map_err(query("commit"))?;
     Ok(Adopted::Done(queued.first().copied()))

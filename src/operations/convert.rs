@@ -4,8 +4,8 @@ use super::actor::Actor;
 use super::compare_agents;
 use super::error::Error;
 use super::queued::{HeldBack, Queued, hold_back, queue};
-use super::rollout::{RolloutLimits, RolloutSummary, roll_out};
-use super::wait::Progress;
+use super::rollouts::RolloutSummary;
+use super::wait::{self, Progress};
 use crate::agent::{Prefix, Reference};
 use crate::queue::Work;
 use crate::service::Instance;
@@ -57,6 +57,6 @@ pub(crate) async fn follow(
     plan: &Plan,
     tell: impl FnMut(Progress),
 ) -> Result<RolloutSummary, Error> {
-    let (work, limits) = (Work::Convert { to: plan.to }, RolloutLimits::NONE);
-    roll_out(actor, instance, work, &plan.agents, limits, tell).await
+    let queued = request(actor, instance, plan).await?;
+    Ok(RolloutSummary::of(wait::until_ended(instance, &queued.jobs, tell).await?))
 }

@@ -107,6 +107,27 @@ pub(crate) enum Error {
         #[source]
         source: tokens::Error,
     },
+    /// Since it was shown.
+    #[error(
+        "{0}: a repair would run other statements than those that were confirmed: nothing was queued; see: agents repair {0} --dry-run"
+    )]
+    PlanChanged(String),
+    #[error("doctor finds nothing now that has the key {0:?}; see: doctor --json")]
+    NoFinding(String),
+    #[error("no finding {0:?} is accepted; see: doctor accepted")]
+    NotAccepted(String),
+    #[error("there is no rollout {0}; see: rollouts list")]
+    NoRollout(i64),
+    #[error("no rollout is under way; see: rollouts list")]
+    NoOpenRollout,
+    /// It cannot be paused, resumed or aborted any more.
+    #[error("rollout {id} is over: {state}")]
+    RolloutOver { id: i64, state: String },
+    /// One at a time.
+    #[error(
+        "rollout {id} is {state}, and there is one at a time; see: rollouts list. To end it: rollouts abort {id}"
+    )]
+    RolloutOpen { id: i64, state: String },
     #[error("cannot read the status")]
     Status(#[source] serde_json::Error),
     /// The template set has no foreign key.
@@ -154,6 +175,13 @@ impl Error {
             | Self::NoApp(_)
             | Self::NoSecret { .. }
             | Self::Unreadable { .. }
+            | Self::PlanChanged(_)
+            | Self::NoFinding(_)
+            | Self::NotAccepted(_)
+            | Self::NoRollout(_)
+            | Self::NoOpenRollout
+            | Self::RolloutOver { .. }
+            | Self::RolloutOpen { .. }
             | Self::Status(_)
             | Self::Several { .. } => false,
         }

@@ -28,7 +28,7 @@ pub(crate) mod repair;
 mod requested_job;
 pub(crate) mod restore;
 mod restored_keys;
-mod rollout;
+pub(crate) mod rollouts;
 pub(crate) mod secrets;
 pub(crate) mod status;
 pub(crate) mod trash;
@@ -42,7 +42,7 @@ pub(crate) use actor::Actor;
 pub(crate) use error::Error;
 pub(crate) use queued::{HeldBack, Queued};
 pub(crate) use restored_keys::Left;
-pub(crate) use rollout::{RolloutLimits, RolloutSummary};
+pub(crate) use rollouts::{RolloutLimits, RolloutSummary};
 pub(crate) use wait::Progress;
 
 /// Of a command at a time: to compare agents, and for what goes on beside it.

@@ -34,8 +34,19 @@ pub(super) async fn queue(
     work: Work,
     agents: &[i64],
 ) -> Result<Queued, Error> {
+    queue_confirmed(actor, instance, work, agents, None).await
+}
+
+/// The same for repairs, which run nothing but the plans with these checksums, one an agent.
+pub(super) async fn queue_confirmed(
+    actor: &Actor,
+    instance: &Instance,
+    work: Work,
+    agents: &[i64],
+    plans: Option<&[String]>,
+) -> Result<Queued, Error> {
     let client = actor.client(instance).await?;
-    let jobs = admin::enqueue(&client, work, agents, actor.name()).await;
+    let jobs = admin::enqueue(&client, work, agents, plans, actor.name()).await;
     Ok(Queued { agents: agents.len(), jobs: jobs.map_err(query("queue the jobs"))? })
 }
 

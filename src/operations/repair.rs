@@ -1,12 +1,14 @@
 //! Bringing agents back to what the templates make.
 
+use std::collections::HashMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::actor::Actor;
 use super::compare_agents;
 use super::error::Error;
-use super::queued::{HeldBack, Queued, hold_back, queue};
+use super::queued::{HeldBack, Queued, hold_back, queue_confirmed};
 use super::verify::DifferenceReport;
 use super::wait::{self, Progress};
 use crate::agent::Prefix;
@@ -24,6 +26,8 @@ use crate::worker::Drifted;
 pub(crate) struct Plan {
     pub prefix: String,
     pub id: i64,
+    /// Of the statements, for whoever confirms them.
+    pub checksum: String,
     /// The role that owns its tables, quoted.
     pub role: String,
     /// In this order, each without its semicolon.
@@ -67,23 +71,35 @@ pub(crate) async fn plan(
         let repair = repair.await?;
         let left = repair.left.iter().map(with_way_out).collect();
         let (prefix, id) = (agent.prefix.to_string(), agent.id.0);
+        let (statements, checksum) = (repair.script(), repair.checksum());
         let is_key = |drift: &Difference| is_foreign_key(&drift.object);
         let looks_again = drift.iter().any(is_key) || !missing_homes(&drift).is_empty();
-        plans.push(Plan { prefix, id, role, statements: repair.script(), looks_again, left });
+        plans.push(Plan { prefix, id, checksum, role, statements, looks_again, left });
     }
     tx.rollback().await.map_err(failed)?;
     Ok(plans)
 }
 
-/// Queues a repair for each of these agents, or of all, that differs.
+/// Queues a repair for each of these agents, or of all, that differs. Where plans are confirmed by their checksums, it is
+/// refused unless what each would run now is one of them, and the repairs run nothing else.
 pub(crate) async fn request(
     actor: &Actor,
     instance: &Instance,
     prefixes: &[Prefix],
     force: bool,
+    confirmed: &[String],
 ) -> Result<Requested, Error> {
+    let plans = match confirmed {
+        [] => None,
+        confirmed => Some(require_confirmed(instance, prefixes, force, confirmed).await?),
+    };
     let drifted = differing(instance, prefixes).await?;
     let mut agents: Vec<_> = drifted.into_iter().map(|drifted| drifted.built).collect();
+    if let Some(plans) = &plans
+        && let Some(other) = agents.iter().find(|built| !plans.contains_key(&built.agent.id.0))
+    {
+        return Err(Error::PlanChanged(other.agent.prefix.to_string()));
+    }
     if agents.is_empty() {
         return Ok(Requested { queued: None, held_back: Vec::new(), prefixes: Vec::new() });
     }
@@ -91,8 +107,25 @@ pub(crate) async fn request(
     let client = instance.current().await?;
     let held_back = hold_back(&client, &mut agents, Some(Kind::Repair)).await?;
     let ids: Vec<i64> = agents.iter().map(|built| built.agent.id.0).collect();
-    let queued = queue(actor, instance, Work::Repair { force }, &ids).await?;
+    let plans: Option<Vec<String>> =
+        plans.map(|plans| ids.iter().filter_map(|id| plans.get(id).cloned()).collect());
+    let work = Work::Repair { force };
+    let queued = queue_confirmed(actor, instance, work, &ids, plans.as_deref()).await?;
     Ok(Requested { queued: Some(queued), held_back, prefixes })
+}
+
+/// The checksums of what repairs would run now, by agent, where each of them is confirmed.
+async fn require_confirmed(
+    instance: &Instance,
+    prefixes: &[Prefix],
+    force: bool,
+    confirmed: &[String],
+) -> Result<HashMap<i64, String>, Error> {
+    let plans = plan(instance, prefixes, force).await?;
+    match plans.iter().find(|plan| !confirmed.contains(&plan.checksum)) {
+        Some(changed) => Err(Error::PlanChanged(changed.prefix.clone())),
+        None => Ok(plans.into_iter().map(|plan| (plan.id, plan.checksum)).collect()),
+    }
 }
 
 /// An agent that differs after a repair.

@@ -6,17 +6,19 @@ use super::actor::Actor;
 use super::compare_agents;
 use super::error::Error;
 use super::queued::{HeldBack, Queued, hold_back, queue};
-use super::rollout::{RolloutLimits, RolloutSummary, roll_out};
-use super::wait::Progress;
+use super::rollouts::{self, RolloutLimits, Started};
 use crate::agent::{Agent, Prefix};
 use crate::provisioning::{RegisteredAgent, Stage};
 use crate::queue::Work;
+use crate::queue::admin::NewRollout;
 use crate::service::Instance;
 use crate::templates::Templates;
 
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub version: i32,
+    /// That version, and the checksum of its files.
+    pub templates: String,
     /// How many agents are at which older version.
     pub versions: BTreeMap<i32, usize>,
     /// Their prefixes, those with the lowest ids first.
@@ -40,6 +42,7 @@ pub(crate) async fn plan(instance: &Instance, prefixes: &[Prefix]) -> Result<Pla
     let sample = behind.iter().min_by_key(|built| built.version);
     Ok(Plan {
         version,
+        templates: templates.named(),
         versions: compare_agents::versions(&behind),
         prefixes: behind.iter().map(|built| built.agent.prefix.clone()).collect(),
         sample: sample.map(|sample| (sample.agent.clone(), script(templates, sample))),
@@ -48,25 +51,39 @@ pub(crate) async fn plan(instance: &Instance, prefixes: &[Prefix]) -> Result<Pla
     })
 }
 
-/// Queues all upgrades at once.
+/// Queues all upgrades at once. Refused for agents that a rollout is still to come to.
 pub(crate) async fn request(
     actor: &Actor,
     instance: &Instance,
     plan: &Plan,
 ) -> Result<Queued, Error> {
+    let client = instance.current().await?;
+    rollouts::require_none(&client, &plan.agents).await?;
+    drop(client);
     queue(actor, instance, Work::Upgrade { to: Some(plan.version) }, &plan.agents).await
 }
 
-/// Queues the upgrades within these limits, and follows them to their ends.
-pub(crate) async fn follow(
+/// Starts a rollout within these limits, which the service goes on with. Where one that does the same is under way,
+/// that one is it.
+pub(crate) async fn start(
     actor: &Actor,
     instance: &Instance,
     plan: &Plan,
     limits: RolloutLimits,
-    tell: impl FnMut(Progress),
-) -> Result<RolloutSummary, Error> {
-    let work = Work::Upgrade { to: Some(plan.version) };
-    roll_out(actor, instance, work, &plan.agents, limits, tell).await
+    reason: Option<&str>,
+) -> Result<Started, Error> {
+    let client = actor.client(instance).await?;
+    let new = NewRollout {
+        agents: &plan.agents,
+        version: plan.version,
+        templates: &plan.templates,
+        canaries: limits.canaries,
+        max_failures: limits.max_failures,
+        at_a_time: limits.at_a_time,
+        reason,
+        who: actor.name(),
+    };
+    rollouts::start(&client, &new).await
 }
 
 fn script(templates: &Templates, sample: &RegisteredAgent) -> String {

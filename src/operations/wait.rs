@@ -35,6 +35,8 @@ pub(crate) enum Progress {
     NoWorker { jobs: usize },
     /// These are put off, since the server's disk was full.
     DiskFull { jobs: usize },
+    /// The rollout is paused; somebody may resume or abort it.
+    Paused { rollout: i64 },
     /// The connection broke; another one is tried for.
     Away,
 }
@@ -78,7 +80,7 @@ pub(super) async fn reconnect(
 }
 
 /// A service that has just started shows itself within that.
-const SOON: Duration = Duration::from_secs(2);
+pub(super) const SOON: Duration = Duration::from_secs(2);
 
 /// Says once, and again after each move, that no worker takes what is left.
 #[derive(Debug)]

@@ -29,7 +29,7 @@ macro_rules! migration {
     };
 }
 
-pub(crate) static MIGRATIONS: [Migration; 9] = [
+pub(crate) static MIGRATIONS: [Migration; 10] = [
     migration!(
         1,
         "0001_crm_tables",
@@ -46,6 +46,7 @@ pub(crate) static MIGRATIONS: [Migration; 9] = [
     // 0008_businesses.down.sql refuses by itself, unless it is told.
     migration!(8, "0008_businesses", "businesses", &[]),
     migration!(9, "0009_secrets", "secrets", &["provisioning.secrets"]),
+    migration!(10, "0010_rollouts", "rollouts", &["provisioning.rollouts"]),
 ];
 
 impl Migration {

@@ -24,7 +24,7 @@ macro_rules! repeatable {
     };
 }
 
-pub(crate) static REPEATABLES: [Repeatable; 19] = [
+pub(crate) static REPEATABLES: [Repeatable; 20] = [
     repeatable!("10_users_and_admins", false),
     repeatable!("15_memberships", false),
     repeatable!("20_queue_triggers", false),
@@ -41,6 +41,7 @@ pub(crate) static REPEATABLES: [Repeatable; 19] = [
     repeatable!("65_living_agents", false),
     repeatable!("70_agents_lock", false),
     repeatable!("78_queue_writes", false),
+    repeatable!("79_rollouts", false),
     repeatable!("80_grants", false),
     repeatable!("90_triggers", true),
     repeatable!("95_row_security", true),

@@ -2,7 +2,7 @@
 
 use tokio_postgres::error::SqlState;
 
-use crate::agent::{AgentId, InvalidPrefix, InvalidReference};
+use crate::agent::{AgentId, InvalidPrefix, InvalidReference, Prefix};
 use crate::postgres::{QueryError, Refusal};
 use crate::queue::{ErrorCode, ErrorParts, RetryPolicy, policy_of};
 use crate::{schema, templates};
@@ -115,6 +115,12 @@ pub(crate) enum Error {
         /// The templates'.
         known: i32,
     },
+    /// Something has changed since somebody confirmed what the repair would run.
+    #[error(
+        "the repair would run other statements than those that were confirmed: their checksum is {0} now. \
+         Nothing was done. See what it would run: agents repair {1} --dry-run; then confirm that"
+    )]
+    PlanChanged(String, Prefix),
     /// An index that was built concurrently did not become valid.
     #[error("the index {0} did not become valid")]
     Invalid(String),
@@ -174,6 +180,7 @@ impl Error {
             | Self::Unreported(_)
             | Self::Connect(_)
             | Self::Outdated { .. }
+            | Self::PlanChanged(..)
             | Self::Invalid(_) => None,
         }
     }
@@ -207,7 +214,8 @@ impl Error {
             | Self::Paused(_)
             | Self::Unreported(_)
             | Self::Connect(_)
-            | Self::Outdated { .. } => Vec::new(),
+            | Self::Outdated { .. }
+            | Self::PlanChanged(..) => Vec::new(),
         };
         parts
     }
@@ -247,6 +255,7 @@ impl Error {
             Self::Connect(_) => ErrorCode::ConnectionLost,
             Self::Pooled => ErrorCode::DirectConnectionNeeded,
             Self::Outdated { .. } => ErrorCode::TemplatesOutdated,
+            Self::PlanChanged(..) => ErrorCode::PlanChanged,
             Self::Invalid(_) => ErrorCode::IndexInvalid,
         }
     }
@@ -271,6 +280,7 @@ impl Error {
             | Self::Unreported(_)
             | Self::Connect(_)
             | Self::Outdated { .. }
+            | Self::PlanChanged(..)
             | Self::Invalid(_) => None,
         }
     }

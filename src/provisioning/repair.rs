@@ -29,12 +29,15 @@ use crate::templates::{
 /// A foreign key to a table that all agents share is made without a check of the rows, for the table is locked until
 /// the commit. That is `MoreToDo`, and the next call checks them. So is a table that has its name back, or
 /// was made again and still differs, and one whose policies waited for a constraint that is right by now.
+///
+/// `confirmed`: the checksum of the only statements that may run.
 pub(crate) async fn repair(
     client: &Client,
     build_spec: &BuildSpec,
     agent: &Agent,
     registered: PrefixOwner,
     force: bool,
+    confirmed: Option<&str>,
 ) -> Result<Outcome, Error> {
     if registered != PrefixOwner::This {
         return Ok(Outcome::Superseded);
@@ -54,12 +57,14 @@ pub(crate) async fn repair(
     }
     let plan =
         plan(client, &build_spec.expected_schema, agent, built.version, &drift, force).await?;
+    require_confirmed(&plan, confirmed, agent)?;
     if let Some(keys) = &plan.keys {
         require_turn(client, keys.mode).await?;
     }
     act_as_worker(client, Some(agent.id)).await?;
     let mut mended = run(client, &plan.doors).await?.any;
-    let (remade, plan) = remake(client, agent, &built, &drift, force, plan).await?;
+    let (remade, plan) =
+        remake(client, agent, &built, &drift, (force, confirmed.is_some()), plan).await?;
     let ran = run(client, &plan.steps).await?;
     mended |= remade || ran.any;
     registry::register(client, &build_spec.expected_schema, agent, built.version).await?;
@@ -92,8 +97,23 @@ pub(crate) async fn repair(
         return Ok(Outcome::MoreToDo);
     }
     tell(agent, &left);
-    let mended = mended || trimmed;
-    Ok(if left.is_empty() { Outcome::Repaired } else { Outcome::Drifted { mended } })
+    Ok(if left.is_empty() {
+        Outcome::Repaired
+    } else {
+        Outcome::Drifted { mended: mended || trimmed }
+    })
+}
+
+fn require_confirmed(
+    plan: &RepairPlan,
+    confirmed: Option<&str>,
+    agent: &Agent,
+) -> Result<(), Error> {
+    let checksum = plan.checksum();
+    if confirmed.is_none_or(|confirmed| confirmed == checksum) {
+        return Ok(());
+    }
+    Err(Error::PlanChanged(checksum, agent.prefix.clone()))
 }
 
 /// Puts right what was just made again: it has what the database grants by default, and what a table that it was made like
@@ -149,7 +169,7 @@ async fn remake(
     agent: &Agent,
     built: &RegisteredAgent,
     drift: &[Difference],
-    force: bool,
+    (force, is_confirmed): (bool, bool),
     mut plan: RepairPlan,
 ) -> Result<(bool, RepairPlan), Error> {
     if plan.remake.statements.is_empty() {
@@ -168,6 +188,8 @@ async fn remake(
             plan.steps.extend(first.failed);
             Ok((true, plan))
         }
+        // What would be put together instead nobody has confirmed.
+        Err(error) if is_confirmed => Err(error.into()),
         Err(error) => {
             tracing::warn!(
                 agent.prefix = %agent.prefix, error = %ErrorReport(&error),

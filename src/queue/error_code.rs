@@ -43,6 +43,8 @@ pub(crate) enum ErrorCode {
     TemplatesOutdated,
     /// The templates make what no agent can have.
     TemplatesUnusable,
+    /// A repair would run other statements than those that were confirmed.
+    PlanChanged,
     /// A template refers to `agents` in a statement that may not.
     ReferenceRefused,
     /// A template file needs a direct connection, and the worker has none.
@@ -51,7 +53,7 @@ pub(crate) enum ErrorCode {
 
 impl ErrorCode {
     /// Every one.
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::StatementFailed,
         Self::ConnectionLost,
         Self::Panic,
@@ -69,6 +71,7 @@ impl ErrorCode {
         Self::UnreportedDeletions,
         Self::TemplatesOutdated,
         Self::TemplatesUnusable,
+        Self::PlanChanged,
         Self::ReferenceRefused,
         Self::DirectConnectionNeeded,
     ];
@@ -92,6 +95,7 @@ impl ErrorCode {
             Self::UnreportedDeletions => "unreported_deletions",
             Self::TemplatesOutdated => "templates_outdated",
             Self::TemplatesUnusable => "templates_unusable",
+            Self::PlanChanged => "plan_changed",
             Self::ReferenceRefused => "reference_refused",
             Self::DirectConnectionNeeded => "direct_connection_needed",
         }

@@ -46,6 +46,8 @@ pub(crate) struct Job {
     pub(crate) unreported: bool,
     /// An operator approved this deletion.
     pub(crate) deletion_confirmed: bool,
+    /// The checksum of what this repair may run; `None`: anything.
+    pub(crate) plan: Option<String>,
     /// Seconds since it could have run first.
     pub(crate) waited: f64,
 }
@@ -88,6 +90,7 @@ impl Job {
             more: row.try_get("more")?,
             unreported: row.try_get("unreported")?,
             deletion_confirmed: row.try_get("deletion_confirmed")?,
+            plan: row.try_get("plan")?,
             waited: row.try_get("waited")?,
         })
     }

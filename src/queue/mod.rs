@@ -9,6 +9,7 @@ mod kind;
 mod lock_holder;
 mod outcome;
 mod retry_policy;
+mod rollouts;
 mod settle;
 
 pub(crate) use claim::{ClaimFilter, claim, next_due};
@@ -19,4 +20,5 @@ pub(crate) use kind::{Kind, Work};
 pub(crate) use lock_holder::{LockHolder, distinct, lock_holders, visible_lock_holders};
 pub(crate) use outcome::Outcome;
 pub(crate) use retry_policy::{RetryPolicy, Wait, policy_of, retry_policy};
+pub(crate) use rollouts::{Advance, advance as advance_rollouts};
 pub(crate) use settle::{cancel_earlier, fail, succeed};

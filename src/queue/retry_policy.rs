@@ -100,6 +100,7 @@ pub(crate) fn policy_of(code: ErrorCode, sqlstate: Option<&SqlState>) -> RetryPo
         | ErrorCode::TablesRenamed
         | ErrorCode::TablesAttached
         | ErrorCode::TemplatesUnusable
+        | ErrorCode::PlanChanged
         | ErrorCode::ReferenceRefused
         | ErrorCode::DirectConnectionNeeded => RetryPolicy::Fail,
     }

@@ -102,10 +102,13 @@ fn has_news(job: &Job, outcome: Outcome) -> bool {
 /// Commits the first part of a job that stays in the queue, in one round trip: a deletion has `agents` locked.
 async fn leave(client: &Client, job: &Job) -> Result<(), tokio_postgres::Error> {
     let end = "set local synchronous_commit = off; commit";
-    if job.kind() != Kind::Deprovision {
-        return client.batch_execute(end).await;
-    }
-    let note = "select provisioning.begin_deletion($1)";
+    let note = match job.kind() {
+        Kind::Deprovision => "select provisioning.begin_deletion($1)",
+        Kind::Repair if job.plan.is_some() => "select provisioning.begin_repair($1)",
+        Kind::Provision | Kind::Upgrade | Kind::Repair | Kind::Convert => {
+            return client.batch_execute(end).await;
+        }
+    };
     let (noted, committed) = tokio::join!(
         biased;
         async { client.query_typed(note, &[(&job.id, Type::INT8)]).await },

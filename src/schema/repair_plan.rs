@@ -15,7 +15,7 @@ use super::rules::Acts;
 use super::sql;
 use crate::agent::Prefix;
 use crate::postgres::LockMode;
-use crate::sql_text::outside;
+use crate::sql_text::{checksum, outside};
 
 /// What to run, and what then is still different.
 #[derive(Debug, Default)]
@@ -81,6 +81,11 @@ impl RepairPlan {
         }
         script.retain(|statement| !equivalents::checks(statement));
         script
+    }
+
+    /// Of what a confirmation is about.
+    pub(crate) fn checksum(&self) -> String {
+        checksum(&self.script().join(";\n"))
     }
 
     fn push(&mut self, entry: &Difference, homes: &HashSet<&str>, statements: Vec<String>) {

@@ -19,7 +19,8 @@ use crate::queue::{RetryPolicy, retry_policy};
 use crate::telemetry::{ErrorReport, Metrics, Unready, Wakeup, is_disk_full};
 use crate::templates::{self, Templates};
 use crate::worker::{
-    Dispatcher, Limits, Reconcile, UpgradeRunner, VerifyLoop, WakeupSignal, Worker,
+    Dispatcher, Limits, Reconcile, RolloutLoop, RolloutSignal, UpgradeRunner, VerifyLoop,
+    WakeupSignal, Worker,
 };
 
 /// From here on the foreign key to `agents` makes itself felt; beyond 2,000 agents it fails for good.
@@ -143,7 +144,8 @@ pub async fn run(
     let reconcile =
         reconcile(instance, limits, Arc::clone(&metrics), Arc::clone(&wake), Arc::clone(&sweep));
     shutdown.vital("reconcile", reconcile.run(shutdown.stop.clone()));
-    let heard = heard(config.worker.poll_interval, wake, sweep, metrics, watch);
+    let rollouts = rollouts(instance, &shutdown);
+    let heard = heard(config.worker.poll_interval, wake, sweep, rollouts, metrics, watch);
     shutdown.vital("listener", listener.run(heard, shutdown.stop.clone()));
     tell_of_start(instance, version);
     Ok(shutdown.wait(end, config.worker.shutdown_timeout).await)
@@ -199,6 +201,15 @@ fn reconcile(
     let patience = longest_answer(config);
     let keep = config.jobs.keep;
     Reconcile { db: db.clone(), metrics, wake, asked, interval, limits, patience, keep }
+}
+
+/// What goes on with rollouts; and how it is told to look.
+fn rollouts(instance: &Instance, shutdown: &Shutdown) -> Arc<RolloutSignal> {
+    let signal = Arc::<RolloutSignal>::default();
+    let patience = longest_answer(&instance.config);
+    let rollouts = RolloutLoop { db: instance.db.clone(), signal: Arc::clone(&signal), patience };
+    shutdown.vital("rollouts", rollouts.run(shutdown.stop.clone()));
+    signal
 }
 
 fn limits(config: &Config, source: Source) -> Limits {
@@ -311,19 +322,25 @@ fn heard(
     poll: Duration,
     wake: Arc<WakeupSignal>,
     sweep: Arc<Notify>,
+    rollouts: Arc<RolloutSignal>,
     metrics: Arc<Metrics>,
     watch: peers::Watch,
 ) -> impl Fn(Event) {
     move |event| match event {
-        Event::Notified => wake.now(Wakeup::Notified),
+        Event::Notified => {
+            wake.now(Wakeup::Notified);
+            rollouts.now();
+        }
         Event::Listening => {
             metrics.listening(true);
+            rollouts.hears(true);
             wake.poll_every(poll);
             wake.now(Wakeup::Listening);
             sweep.notify_one();
         }
         Event::NotListening | Event::Full => {
             metrics.listening(false);
+            rollouts.hears(false);
             wake.poll_every(FALLBACK_POLL.min(poll));
         }
         Event::Compared(found) => watch.note(found),

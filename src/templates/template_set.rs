@@ -111,12 +111,16 @@ impl Templates {
 
     /// The settings that decide what they make, as instances show them to each other.
     pub(crate) fn settings(&self) -> [(&'static str, String); 2] {
-        let mut checksum = self.checksum();
-        checksum.truncate(12);
-        let templates = format!("version {}, checksum {checksum}", self.version());
         let mut realtime = self.realtime.clone();
         realtime.sort();
-        [("realtime", realtime.join(", ")), ("templates", templates)]
+        [("realtime", realtime.join(", ")), ("templates", self.named())]
+    }
+
+    /// The version, and the checksum of the files.
+    pub(crate) fn named(&self) -> String {
+        let mut checksum = self.checksum();
+        checksum.truncate(12);
+        format!("version {}, checksum {checksum}", self.version())
     }
 
     /// Whether there is a file for the foreign key.

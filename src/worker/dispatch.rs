@@ -60,7 +60,8 @@ impl Dispatcher {
             Work::Upgrade { to } => self.upgrade_runner.upgrade(client, build_spec, job, to).await,
             Work::Repair { force } => {
                 let agent = job.agent()?;
-                provisioning::repair(client, build_spec, &agent, job.registered, force).await
+                let plan = job.plan.as_deref();
+                provisioning::repair(client, build_spec, &agent, job.registered, force, plan).await
             }
             Work::Convert { to } => self.convert(client, job, to).await,
         }

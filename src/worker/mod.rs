@@ -11,6 +11,7 @@ mod limits;
 mod poll;
 mod purge;
 mod reconcile;
+mod rollouts;
 mod upgrade_runner;
 mod verify;
 mod verify_loop;
@@ -21,6 +22,7 @@ pub(crate) use compare_agents::{Drifted, Error as CompareError, Pace, compare, d
 pub(crate) use dispatch::Dispatcher;
 pub(crate) use limits::Limits;
 pub(crate) use reconcile::Reconcile;
+pub(crate) use rollouts::{RolloutLoop, RolloutSignal};
 pub(crate) use upgrade_runner::UpgradeRunner;
 pub(crate) use verify::{Scope, Verified, verify};
 pub(crate) use verify_loop::VerifyLoop;

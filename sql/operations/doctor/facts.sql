@@ -24,10 +24,12 @@ select
                       "hold_agent(bigint, text)", "remove_agent(bigint, bigint)",
                       "settle(bigint, text, double precision)", "begin_deletion(bigint)", "cancel_earlier(bigint)",
                       "record_failure(bigint, integer, integer, text, double precision, double precision, boolean,
-                      text, boolean, jsonb)", "is_free(bigint)", "enqueue(text, bigint[], boolean, integer, text, text, smallint)",
+                      text, boolean, jsonb)", "is_free(bigint)", "enqueue(text, bigint[], boolean, integer, text, text, smallint, text[])",
                       "reconcile()", "replay(bigint[], text, text[], text, text, boolean, boolean)",
                       "cancel(bigint[], text, text, boolean)", "end_blocked(bigint)",
                       "prune(double precision, bigint, bigint, boolean)",
+                      "start_rollout(bigint[], integer, text, integer, integer, integer, text, text)",
+                      "change_rollout(bigint, text, text, text)", "advance_rollouts()", "begin_repair(bigint)",
                       "enter_agent(bigint, integer, text)"}'::text[]) f
     ) as may_claim,
     (

@@ -72,7 +72,7 @@ with worker as materialized (
 )
 select
     p.id, p.kind, p.seen_as, p.agent_id, p.agent_prefix, p.user_id::text as user_id,
-    p.requested_by, p.force, p.template_version, p.reference, p.keys_removed, p.unreported, p.deletion_confirmed,
+    p.requested_by, p.force, p.plan, p.template_version, p.reference, p.keys_removed, p.unreported, p.deletion_confirmed,
     p.priority, p.attempts, p.outcome, p.last_error, p.last_sqlstate, p.last_error_code, p.last_error_file,
     p.last_error_line, p.last_error_statement, p.last_error_detail, p.last_error_hint, p.last_error_relations,
     coalesce(to_char(p.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), p.created_at::text) as created_at,

@@ -2,7 +2,7 @@
 
 use tokio_postgres::Client;
 
-use super::finding::{Finding, Severity, ok, unseen};
+use super::finding::{Finding, failure, ok, unseen, warning};
 use crate::base_schema::{BaseDifference, verify};
 use crate::telemetry::ErrorReport;
 
@@ -17,7 +17,7 @@ pub(crate) async fn check(client: &mut Client) -> (Vec<Finding>, bool) {
         Ok(differences) if differences.is_empty() => {
             vec![ok(WHAT, "is as this program makes it".to_owned())]
         }
-        Ok(differences) => differences.into_iter().map(of).collect(),
+        Ok(differences) => differences.iter().map(of).collect(),
         Err(error) => {
             let fix = "run `agent-provisioner migrate verify` as postgres";
             vec![unseen(WHAT, error.code(), ErrorReport(&error).to_string(), fix)]
@@ -26,11 +26,9 @@ pub(crate) async fn check(client: &mut Client) -> (Vec<Finding>, bool) {
     (findings, !lost)
 }
 
-fn of(difference: BaseDifference) -> Finding {
-    Finding {
-        severity: if difference.vital { Severity::Failure } else { Severity::Warning },
-        what: WHAT,
-        found: difference.to_string(),
-        fix: Some(difference.fix),
-    }
+fn of(difference: &BaseDifference) -> Finding {
+    let BaseDifference { change, kind, object, .. } = difference;
+    let subject = format!("{change} {kind} {object}");
+    let is = if difference.vital { failure } else { warning };
+    is(WHAT, difference.to_string(), &difference.fix).about(&subject)
 }

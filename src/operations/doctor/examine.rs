@@ -3,8 +3,8 @@
 use super::facts::Facts;
 use super::finding::{Finding, failure, ok, warning};
 use super::{
-    absence, base_schema, connection, instances, keys, locks, ownership, public_schema, sequences,
-    snapshots, templates, trash, workers,
+    absence, accepted, base_schema, connection, instances, keys, locks, ownership, public_schema,
+    sequences, snapshots, templates, trash, workers,
 };
 use crate::config::Config;
 use crate::operations::Error;
@@ -81,6 +81,7 @@ async fn look(config: &Config, db: &Db, listener: &Listener) -> Vec<Finding> {
     findings.extend(templates::check(&mut client, config).await);
     findings.extend(instances::check(&client, config).await);
     findings.push(notifications(listener).await);
+    accepted::mark(&client, &mut findings).await;
     findings
 }
 

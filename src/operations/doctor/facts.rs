@@ -15,7 +15,7 @@ const SLOTS_PER_JOB: i64 = 175;
 const OLDEST: i32 = 150_000;
 
 /// What decides which agents go, and what comes back. The worker reads it, and writes it by functions.
-const GUARDED: [&str; 7] = [
+const GUARDED: [&str; 10] = [
     "provisioning.jobs",
     "provisioning.attempts",
     "provisioning.agents",
@@ -23,6 +23,9 @@ const GUARDED: [&str; 7] = [
     "provisioning.trash",
     "provisioning.trash_relations",
     "provisioning.purge_holds",
+    "provisioning.rollouts",
+    "provisioning.rollout_agents",
+    "provisioning.accepted_findings",
 ];
 const WRITTEN: [&str; 7] = [
     "provisioning.agent_tables",

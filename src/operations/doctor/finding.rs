@@ -24,12 +24,62 @@ pub(crate) enum Severity {
 pub(crate) struct Finding {
     /// How much it matters.
     pub severity: Severity,
+    /// The same for the same finding at every look.
+    pub key: String,
     /// What was looked at, in a word or two.
     pub what: &'static str,
     /// What was seen, and why it matters.
     pub found: String,
     /// What to run or to change; of what is as it should be, what else could be chosen.
     pub fix: Option<String>,
+    /// Somebody has accepted it.
+    pub accepted: Option<Acceptance>,
+}
+
+impl Finding {
+    fn new(severity: Severity, what: &'static str, found: String, fix: Option<String>) -> Self {
+        Self { severity, key: slug(what), what, found, fix, accepted: None }
+    }
+
+    /// One of several of its kind: what it is about is part of its key.
+    pub(super) fn about(self, subject: &str) -> Self {
+        Self { key: format!("{}/{}", slug(self.what), slug(subject)), ..self }
+    }
+
+    pub(super) fn with_fix(self, fix: String) -> Self {
+        Self { fix: Some(fix), ..self }
+    }
+}
+
+/// What needs no quotes in a shell.
+fn slug(text: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    text.chars().map(plain).take(140).collect()
+}
+
+/// That a finding is accepted.
+#[derive(Clone, Debug, JsonSchema, Serialize)]
+pub(crate) struct Acceptance {
+    pub key: String,
+    /// It is not accepted once it is worse.
+    pub severity: Severity,
+    pub reason: String,
+    /// The role, and the person behind it where one is known.
+    pub accepted_by: String,
+    /// RFC 3339, in UTC.
+    pub accepted_at: String,
+    /// The last day, in UTC; null: for good.
+    pub until: Option<String>,
+    /// That day is not over.
+    pub holds: bool,
+}
+
+impl Acceptance {
+    /// Whether this is what was accepted, and no worse.
+    pub(super) fn covers(&self, finding: &Finding) -> bool {
+        let is_as_bad = finding.severity != Severity::Failure || self.severity == Severity::Failure;
+        self.holds && self.key == finding.key && is_as_bad
+    }
 }
 
 /// A number, and the words for one and for several.
@@ -38,15 +88,15 @@ pub(super) fn number(number: i64, [one, several]: [&str; 2]) -> String {
 }
 
 pub(super) fn ok(what: &'static str, found: String) -> Finding {
-    Finding { severity: Severity::Ok, what, found, fix: None }
+    Finding::new(Severity::Ok, what, found, None)
 }
 
 pub(super) fn warning(what: &'static str, found: String, fix: &str) -> Finding {
-    Finding { severity: Severity::Warning, what, found, fix: Some(fix.to_owned()) }
+    Finding::new(Severity::Warning, what, found, Some(fix.to_owned()))
 }
 
 pub(super) fn failure(what: &'static str, found: String, fix: &str) -> Finding {
-    Finding { severity: Severity::Failure, what, found, fix: Some(fix.to_owned()) }
+    Finding::new(Severity::Failure, what, found, Some(fix.to_owned()))
 }
 
 /// What could not be looked at. That somebody has a table locked says nothing of it.

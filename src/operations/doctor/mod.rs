@@ -1,6 +1,8 @@
 //! Everything that would keep `run` from working, each with the way to fix it.
 
 mod absence;
+mod accept;
+mod accepted;
 mod base_schema;
 mod connection;
 mod examine;
@@ -17,5 +19,7 @@ mod templates;
 mod trash;
 mod workers;
 
+pub(crate) use accept::{Withdrawn, accept, withdraw};
+pub(crate) use accepted::list as accepted;
 pub(crate) use examine::examine;
-pub(crate) use finding::{Finding, Severity};
+pub(crate) use finding::{Acceptance, Finding, Severity};

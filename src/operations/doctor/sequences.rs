@@ -45,7 +45,8 @@ async fn behind(client: &Client) -> Result<(Vec<Finding>, usize), Error> {
                  value that is taken, and is refused"
             );
             let way_out: String = column.try_get("way_out")?;
-            findings.push(warning(WHAT, found, &format!("as postgres: {way_out}")));
+            let fix = format!("as postgres: {way_out}");
+            findings.push(warning(WHAT, found, &fix).about(&name));
         }
     }
     Ok((findings, unread))

@@ -40,7 +40,7 @@ fn undo(config: &Config, keyed: i64) -> Finding {
     let fix = "delete agents by select * from public.delete_agent(ID), or give the keys up: \
                 agent-provisioner agents convert --reference check, and reference = \"check\" in the configuration";
     // As documented, and so no warning.
-    Finding { fix: Some(fix.to_owned()), ..ok(WHAT, found) }
+    ok(WHAT, found).with_fix(fix.to_owned())
 }
 
 fn purge(held: Option<&str>) -> Finding {

@@ -9,17 +9,18 @@ use crate::queue::Work;
 const BEHIND_NEW_AGENTS: i16 = 10;
 
 /// Queues a job for each of these registered agents, all in one statement; the jobs' ids in order. `who` asks, besides
-/// the database role. The server refuses a provision and a deletion.
+/// the database role. `plans`: for each agent the checksum of what its repair may run. The server refuses a provision and a deletion.
 pub(crate) async fn enqueue(
     client: &Client,
     work: Work,
     agents: &[i64],
+    plans: Option<&[String]>,
     who: Option<&str>,
 ) -> Result<Vec<i64>, Error> {
     let force = matches!(work, Work::Repair { force: true });
     let version = if let Work::Upgrade { to } = work { to } else { None };
     let reference = if let Work::Convert { to } = work { Some(to.as_str()) } else { None };
-    let sql = "select id from provisioning.enqueue($1, $2, $3, $4, $5, $6, $7)";
+    let sql = "select id from provisioning.enqueue($1, $2, $3, $4, $5, $6, $7, $8)";
     let rows = client
         .query_typed(
             sql,
@@ -31,6 +32,7 @@ pub(crate) async fn enqueue(
                 (&reference, Type::TEXT),
                 (&who, Type::TEXT),
                 (&BEHIND_NEW_AGENTS, Type::INT2),
+                (&plans, Type::TEXT_ARRAY),
             ],
         )
         .await?;

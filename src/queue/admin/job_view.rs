@@ -42,6 +42,8 @@ pub(crate) struct JobView {
     pub(crate) requested_by: Option<String>,
     /// A repair takes away what differs, too.
     pub(crate) force: bool,
+    /// A repair runs nothing but the statements with this checksum; null: whatever it finds necessary.
+    pub(crate) plan: Option<String>,
     /// An upgrade goes up to this one.
     pub(crate) template_version: Option<i32>,
     /// A conversion ties the agent to `agents` like this.
@@ -385,6 +387,7 @@ impl JobView {
             user_id: row.try_get("user_id")?,
             requested_by: row.try_get("requested_by")?,
             force: row.try_get("force")?,
+            plan: row.try_get("plan")?,
             template_version: row.try_get("template_version")?,
             reference: row.try_get("reference")?,
             keys_removed: row.try_get("keys_removed")?,

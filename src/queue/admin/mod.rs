@@ -11,6 +11,7 @@ mod job_view;
 mod progress;
 mod prune;
 mod replay;
+mod rollouts;
 mod troubleshooting;
 
 pub(crate) use agent_view::{Agent, Displaced, Table, agents, tables};
@@ -22,4 +23,8 @@ pub(crate) use job_view::{
 pub(crate) use progress::{End, Followed, follow, untaken};
 pub(crate) use prune::prune;
 pub(crate) use replay::{By, JobResult, ReplayError, ResultKind, Target, cancel, replay};
+pub(crate) use rollouts::{
+    NewRollout, RolloutChange, RolloutState, RolloutView, StartResult, change as change_rollout,
+    failures as rollout_failures, has as rollout_has, rollouts, start as start_rollout,
+};
 pub(crate) use troubleshooting::{WayOut, is_plain, next, own_names};

@@ -56,7 +56,7 @@ pub(crate) async fn untaken(
 }
 
 impl Followed {
-    fn read(row: &Row) -> Result<Self, Error> {
+    pub(super) fn read(row: &Row) -> Result<Self, Error> {
         let end = match row.try_get("state")? {
             "succeeded" => Some(End::Succeeded),
             "dead" => Some(End::Dead),

@@ -240,6 +240,10 @@ fn sentence(code: ErrorCode) -> &'static str {
         }
         ErrorCode::TablesAttached => "Take apart from the agent's tables what is not the agent's.",
         ErrorCode::TableVanished => "A table was dropped while the job looked at it: try again.",
+        ErrorCode::PlanChanged => {
+            "Look again with `agent-provisioner agents repair {prefix} --dry-run`, and confirm that: it takes up this job. Or \
+             bring back what has changed since."
+        }
         ErrorCode::IndexInvalid => {
             "The server could not complete the index {relations}. A unique index needs rows that differ."
         }
@@ -360,6 +364,7 @@ mod tests {
             user_id: None,
             requested_by: None,
             force: false,
+            plan: None,
             template_version: None,
             reference: None,
             keys_removed: false,
