@@ -43,9 +43,10 @@ async fn asked(files: &Files, db: &Database, args: &[&str]) -> Value {
 /// The rollout in these states, with these numbers of agents: succeeded, failed, queued, waiting.
 async fn becomes(files: &Files, db: &Database, state: &str, counts: [i64; 4]) -> Value {
     until("the rollout to be there", || async {
-        let rollout = asked(files, db, &["list"]).await[0].clone();
-        let found = ["succeeded", "failed", "queued", "waiting"].map(|name| rollout[name].as_i64());
-        (rollout["state"] == state && found == counts.map(Some)).then_some(rollout)
+        let rollout = asked(files, db, &["list"]).await.get(0).cloned().unwrap();
+        let of = |name: &str| rollout.get(name).unwrap();
+        let found = ["succeeded", "failed", "queued", "waiting"].map(|name| of(name).as_i64());
+        (of("state") == state && found == counts.map(Some)).then_some(rollout)
     })
     .await
 }

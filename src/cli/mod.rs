@@ -290,10 +290,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
     }
     let logs = telemetry::init(config.log.format, &config.log.level)?;
     if !matches!(cli.command, Command::Doctor(_)) {
-        for (key, file) in config.exposed() {
-            let file = file.display();
-            tracing::warn!(key, %file, "every user of this machine can read the secret in it: chmod 600");
-        }
+        warn_of_exposed(&config);
     }
     let runtime = runtime()?;
     runtime.block_on(async {
@@ -342,6 +339,13 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
             }
         }
     })
+}
+
+fn warn_of_exposed(config: &Config) {
+    for (key, file) in config.exposed() {
+        let file = file.display();
+        tracing::warn!(key, %file, "every user of this machine can read the secret in it: chmod 600");
+    }
 }
 
 /// The last line of a service that cannot go on; also where no error is logged.

@@ -77,10 +77,9 @@ pub(crate) async fn repair(
     act_as_oneself(client).await?;
     outside_keys::forget(client, agent.id).await?;
     let (_, left) = look(client, build_spec, agent).await?;
-    let made: HashSet<String> = {
-        let missing = missing_homes(&left);
-        new.iter().filter(|home| !missing.contains(home.as_str())).cloned().collect()
-    };
+    let missing = missing_homes(&left);
+    let made = new.iter().filter(|home| !missing.contains(home.as_str()));
+    let made: HashSet<String> = made.cloned().collect();
     let is_new = |drift: &Difference| made.contains(&drift.object.home);
     let (trimmed, left) = if left.iter().any(is_new) {
         trim(client, build_spec, agent, &made, left).await?
@@ -88,8 +87,8 @@ pub(crate) async fn repair(
         (false, left)
     };
     let unfinished = unchecked(&agent.prefix, &left).iter().any(|key| !known.contains(key));
-    let away = drift.iter().filter(|drift| drift.object.kind == Kind::Name);
-    let away = away.map(|drift| drift.object.home.as_str());
+    let away = drift.iter().map(|drift| &drift.object).filter(|it| it.kind == Kind::Name);
+    let away = away.map(|it| it.home.as_str());
     let back = is_back(away.chain(new.iter().map(String::as_str)), &left);
     // What refers to a table that was not whole yet has its turn then.
     let back = back || trimmed && !left.is_empty();
@@ -97,11 +96,8 @@ pub(crate) async fn repair(
         return Ok(Outcome::MoreToDo);
     }
     tell(agent, &left);
-    Ok(if left.is_empty() {
-        Outcome::Repaired
-    } else {
-        Outcome::Drifted { mended: mended || trimmed }
-    })
+    let mended = mended || trimmed;
+    Ok(if left.is_empty() { Outcome::Repaired } else { Outcome::Drifted { mended } })
 }
 
 fn require_confirmed(

@@ -30,14 +30,7 @@ async fn look(config: &Config, db: &Db, listener: &Listener) -> Vec<Finding> {
     };
     let mut findings = vec![ok("connection", format!("{} answers", db.place()))];
     findings.push(certificate(db, listener.source.sslmode()));
-    findings.push(if listener.source.is_pooled() {
-        let found = "a transaction-mode pooler, by port 6543 or pgbouncer=true: no notification \
-                     arrives there";
-        let fix = "set database.listen_url to the direct connection or the session pooler (5432)";
-        warning("pooler", found.to_owned(), fix)
-    } else {
-        ok("pooler", "none that would swallow notifications, by the URL".to_owned())
-    });
+    findings.push(pooler(listener));
     if let Err(error) = postgres::require_writable(&client).await {
         let fix = "give the service the URL of a server that takes writes";
         findings.push(failure("writes", ErrorReport(&error).to_string(), fix));
@@ -83,6 +76,16 @@ async fn look(config: &Config, db: &Db, listener: &Listener) -> Vec<Finding> {
     findings.push(notifications(listener).await);
     accepted::mark(&client, &mut findings).await;
     findings
+}
+
+fn pooler(listener: &Listener) -> Finding {
+    if !listener.source.is_pooled() {
+        return ok("pooler", "none that would swallow notifications, by the URL".to_owned());
+    }
+    let found = "a transaction-mode pooler, by port 6543 or pgbouncer=true: no notification \
+                 arrives there";
+    let fix = "set database.listen_url to the direct connection or the session pooler (5432)";
+    warning("pooler", found.to_owned(), fix)
 }
 
 fn of_schema(error: &MigrateError) -> String {
