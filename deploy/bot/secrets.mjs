@@ -3,8 +3,9 @@
 // Decrypts what get_whatsapp_token and get_meta_app_secrets answer: see docs/tokens.md. It needs nothing but WebCrypto, which
 // Node.js, Deno and Edge Functions have. TypeScript takes it as it is.
 //
-//     const keys = await readKeys(process.env.WHATSAPP_KEYS);
+//     const keys = await readKeys(process.env.WHATSAPP_KEYS); // the text of the file, not its name
 //     const { data } = await supabase.rpc('get_whatsapp_token', { phone_number_id });
+//     if (data.length === 0) throw new Error('no token is set');
 //     const token = await decrypt(keys, data[0].ciphertext, placeOf('access_token', data[0]));
 
 const SALT = 'agent-provisioner tokens v1';

@@ -71,6 +71,18 @@ begin atomic
     select r.kind, r.meta_app_id, r.business_id, r.ciphertext from provisioning.get_meta_app_secrets(app_id) r;
 end;
 
+-- Who has a token may send with it from every number of its account. So a number or an app with a secret stays what it is.
+create or replace function provisioning.guard_secret() returns trigger
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if exists (select from provisioning.secrets s where old.id in (s.whatsapp_number_id, s.meta_app_id)) then
+        raise exception 'this has a secret, which is not that of another number or app'
+            using errcode = 'restrict_violation',
+                hint = 'An operator takes it away first: agent-provisioner numbers forget-token, or apps forget-secret.';
+    end if;
+    return new;
+end $$;
+
 -- How many secrets each key encrypts. The worker's role may ask, for `doctor`; it reads no ciphertext.
 create or replace function provisioning.secrets_by_key() returns table (key_id text, secrets bigint)
     language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$

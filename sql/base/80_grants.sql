@@ -99,6 +99,7 @@ declare
         'function provisioning.guard_app()',
         'function provisioning.guard_members()',
         'function provisioning.guard_number()',
+        'function provisioning.guard_secret()',
         'function provisioning.highest_agent_id()',
         'function provisioning.hold_agent(bigint,text)',
         'function provisioning.invite_member(uuid,text,uuid,text)',

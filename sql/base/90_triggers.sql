@@ -127,5 +127,13 @@ create or replace trigger guard_app before update on public.meta_apps for each r
     when (new.business_id is distinct from old.business_id)
     execute function provisioning.guard_app();
 
+create or replace trigger guard_secret before update on public.meta_apps for each row
+    when (new.app_id <> old.app_id)
+    execute function provisioning.guard_secret();
+
+create or replace trigger guard_secret before update on public.whatsapp_numbers for each row
+    when (new.phone_number_id <> old.phone_number_id or new.meta_app_id <> old.meta_app_id)
+    execute function provisioning.guard_secret();
+
 create or replace trigger guard_number before insert or update on public.whatsapp_numbers
     for each row execute function provisioning.guard_number();

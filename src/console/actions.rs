@@ -15,7 +15,7 @@ use super::form::Fields;
 use super::pages::layout;
 use super::visit::Visit;
 use crate::operations;
-use crate::operations::jobs::{self, Change, JobResult, ResultKind, State};
+use crate::operations::jobs::{self, Change, JobResult, Kind, ResultKind, State};
 
 /// Something that an operator can do to jobs.
 #[derive(Debug)]
@@ -109,13 +109,20 @@ impl Action {
     /// The command that does the same, where there is one.
     fn command(&self, asked: &Asked, answers: &[JobResult], reason: &str) -> Option<String> {
         let mut command = format!("agent-provisioner jobs {}", self.command);
-        let ids: Vec<i64> =
-            jobs::with(answers, ResultKind::DryRun).map(|answer| answer.id).collect();
-        if ids.len() <= NAMED {
-            for id in ids {
-                let _whole = write!(command, " {id}");
+        let meant: Vec<&JobResult> = jobs::with(answers, ResultKind::DryRun).collect();
+        // Whoever names a deletion to the command approves it.
+        let approves = |job: &&JobResult| job.kind == Some(Kind::Deprovision);
+        if meant.len() <= NAMED {
+            if self.change == Change::Replay && meant.iter().any(approves) {
+                return None;
             }
-        } else if asked.filter.text.is_some() || self.change == Change::Approve {
+            for job in meant {
+                let _whole = write!(command, " {}", job.id);
+            }
+        } else if asked.filter.text.is_some()
+            || !asked.filter.ids.is_empty()
+            || self.change == Change::Approve
+        {
             return None;
         } else {
             let joined = |name: &str| {
@@ -127,7 +134,7 @@ impl Action {
             for name in ["state", "kind", "prefix", "sqlstate", "since"] {
                 let value = joined(name);
                 if !value.is_empty() {
-                    let _whole = write!(command, " --{name} {}", quoted(&value));
+                    let _whole = write!(command, " --{name}={}", quoted(&value));
                 }
             }
         }
@@ -177,7 +184,7 @@ async fn confirm(
         p { (action.about) }
         (list(&answers, &visit.root, "will be done"))
         (left_out(asked, &answers, action))
-        @if number > 0 && visit.viewer.may_act() {
+        @if number > 0 {
             form.card method="post" action="act" {
                 input type="hidden" name="action" value=(action.name);
                 input type="hidden" name="shown" value=(jobs::fingerprint(&answers, ResultKind::DryRun));
@@ -192,13 +199,11 @@ async fn confirm(
                     a.button href=(visit.root) { "Do nothing" }
                 }
             }
-        } @else if number > 0 {
-            p.note { "You may read and not act." }
         }
         @if let Some(command) = command.filter(|_| number > 0) {
             p { "A command that does the same:" } pre { (command) }
         } @else if number > 0 {
-            p.dim { "No command chooses these jobs by this filter." }
+            p.dim { "No command does exactly the same." }
         }
     })
 }

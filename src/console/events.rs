@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Extension;
+use axum::extract::ConnectInfo;
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
@@ -12,6 +15,7 @@ use serde::Serialize;
 
 use super::pages::overview;
 use super::snapshot::{KEPT, Snapshot};
+use super::viewer::Known;
 use super::visit::Visit;
 
 /// So that proxies do not end a stream on which nothing happens.
@@ -25,19 +29,28 @@ struct Update {
     jobs: BTreeMap<i64, String>,
 }
 
-/// Ends with the service, and when the browser goes away.
-pub(super) async fn follow(Extension(visit): Extension<Visit>) -> Response {
+/// Ends with the service, when the browser goes away, and when the viewer may enter no more.
+pub(super) async fn follow(
+    Extension(visit): Extension<Visit>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Response {
     let stop = visit.shared.stop.clone();
-    let events = stream::unfold((visit, None), |(visit, last)| async move {
+    let from = (peer.ip(), headers);
+    let events = stream::unfold((visit, from, None), |(visit, from, last)| async move {
         if last.is_some() {
             tokio::time::sleep(KEPT).await;
+            // A token may have been taken away meanwhile.
+            let Known::As(_) = visit.shared.authentication.identify(from.0, &from.1, false) else {
+                return None;
+            };
         }
         let event = match &*visit.shared.snapshots.latest(&visit.shared.instance).await {
             Ok(snapshot) => Ok(update(snapshot, &visit.root)),
             Err(error) => Err(error.clone()),
         };
         let sent = if last.as_ref() == Some(&event) { None } else { Some(encode(&event)) };
-        Some((sent, (visit, Some(event))))
+        Some((sent, (visit, from, Some(event))))
     });
     let events = events.filter_map(|event| async move { event.map(Ok::<_, Infallible>) });
     let events = Box::pin(events.take_until(stop.cancelled_owned()));

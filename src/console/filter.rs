@@ -1,10 +1,15 @@
 //! Which jobs a page shows, as its address says it.
 
+use std::time::Duration;
+
 use super::form::{Fields, query};
 use crate::operations::jobs::{Filter, Kind, Sort, State};
 
 /// Jobs on a page.
 pub(super) const PAGE: i64 = 50;
+
+/// No job is older.
+const LONGEST: Duration = Duration::from_hours(24 * 36_500);
 
 /// The conditions of an address. What means nothing is named in `problem`.
 #[derive(Debug)]
@@ -35,11 +40,17 @@ impl Asked {
             }
         }
         let since = fields.get("since").unwrap_or_default();
-        let age = humantime::parse_duration(since).ok();
+        let age = humantime::parse_duration(since).ok().filter(|age| *age < LONGEST);
         if age.is_none() && !since.is_empty() {
             bad("since", since);
         }
-        let ids = fields.all("id").filter_map(|id| id.parse().ok()).collect();
+        let mut ids = Vec::new();
+        for text in fields.all("id") {
+            match text.parse() {
+                Ok(id) => ids.push(id),
+                Err(_) => bad("id", text),
+            }
+        }
         let text = |name| fields.get(name).map(str::to_owned);
         let filter = Filter {
             ids,

@@ -5,8 +5,10 @@
 pub(super) struct Fields(Vec<(String, String)>);
 
 impl Fields {
+    /// Without zero bytes, which no text of the database has.
     pub(super) fn parse(encoded: &[u8]) -> Self {
-        Self(form_urlencoded::parse(encoded).into_owned().collect())
+        let fields = form_urlencoded::parse(encoded);
+        Self(fields.map(|(key, value)| (key.into_owned(), value.replace('\0', ""))).collect())
     }
 
     /// The first of this name, without the blanks around it; `None` where nothing is left.

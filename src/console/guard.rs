@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
@@ -23,6 +23,9 @@ const BODY: usize = 64 * 1024;
 pub(super) const LOGIN: &str = "/login";
 /// Where the browser forgets it.
 pub(super) const LOGOUT: &str = "/logout";
+/// Where an action is shown and carried out.
+pub(super) const ACT: &str = "/jobs/act";
+pub(super) const EVENTS: &str = "/events";
 /// What anybody may read: style and script.
 const ASSETS: &str = "/assets/";
 
@@ -71,7 +74,12 @@ async fn admit(shared: &Arc<Shared>, peer: IpAddr, request: Request) -> Result<R
     if path.starts_with(ASSETS) && reads {
         return Ok(request);
     }
-    let viewer = match shared.authentication.identify(peer, headers) {
+    let asks = path == ACT || path == EVENTS;
+    if asks && headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+        return Err(plain(StatusCode::FORBIDDEN, "Another site may not ask for this."));
+    }
+    let by_proxy = request.version() == Version::HTTP_10;
+    let viewer = match shared.authentication.identify(peer, headers, by_proxy) {
         Known::As(viewer) => Some(viewer),
         Known::NotYet => None,
         Known::Never(why) => return Err(plain(StatusCode::FORBIDDEN, why)),
@@ -87,7 +95,9 @@ async fn admit(shared: &Arc<Shared>, peer: IpAddr, request: Request) -> Result<R
     };
     let may_act = viewer.may_act();
     let visit = Visit::new(shared, request.uri(), viewer);
-    if !reads && ![LOGIN, LOGOUT].contains(&path) && !may_act {
+    // What is shown of an action locks rows for a moment.
+    let changes = !reads && ![LOGIN, LOGOUT].contains(&path) || path == ACT;
+    if changes && !may_act {
         tracing::warn!(
             viewer = visit.viewer.name,
             path,

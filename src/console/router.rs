@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router, middleware};
 
-use super::guard::{LOGIN, LOGOUT, guard};
+use super::guard::{ACT, EVENTS, LOGIN, LOGOUT, guard};
 use super::pages::{agent, agents, job, jobs, overview};
 use super::visit::Visit;
 use super::{Shared, actions, assets, events, login};
@@ -17,11 +17,11 @@ pub const ROUTES: [(&str, &str); 11] = [
     ("GET", "/"),
     ("GET", "/jobs"),
     ("GET", "/jobs/{id}"),
-    ("GET", "/jobs/act"),
-    ("POST", "/jobs/act"),
+    ("GET", ACT),
+    ("POST", ACT),
     ("GET", "/agents"),
     ("GET", "/agents/{prefix}"),
-    ("GET", "/events"),
+    ("GET", EVENTS),
     ("GET", "/assets/{name}"),
     ("POST", LOGIN),
     ("POST", LOGOUT),
@@ -33,11 +33,11 @@ fn handler(method: &str, path: &str) -> MethodRouter {
         ("GET", "/") => get(overview::show),
         ("GET", "/jobs") => get(jobs::show),
         ("GET", "/jobs/{id}") => get(job::show),
-        ("GET", "/jobs/act") => get(actions::preview),
-        ("POST", "/jobs/act") => post(actions::carry_out),
+        ("GET", ACT) => get(actions::preview),
+        ("POST", ACT) => post(actions::carry_out),
         ("GET", "/agents") => get(agents::show),
         ("GET", "/agents/{prefix}") => get(agent::show),
-        ("GET", "/events") => get(events::follow),
+        ("GET", EVENTS) => get(events::follow),
         ("GET", "/assets/{name}") => get(assets::serve),
         ("POST", LOGIN) => post(login::enter),
         ("POST", LOGOUT) => post(login::leave),

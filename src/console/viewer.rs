@@ -93,10 +93,10 @@ impl Authentication {
         }
     }
 
-    /// Whom a request comes from.
-    pub(super) fn identify(&self, peer: IpAddr, headers: &HeaderMap) -> Known {
+    /// Whom a request comes from. `by_proxy`: no browser sends it so.
+    pub(super) fn identify(&self, peer: IpAddr, headers: &HeaderMap, by_proxy: bool) -> Known {
         match self {
-            Self::Nobody(_) if is_forwarded(headers) => Known::Never(
+            Self::Nobody(_) if by_proxy || is_forwarded(headers) => Known::Never(
                 "A proxy has passed this request on, and console.auth is \"none\": everybody behind the proxy would be an \
                  operator. Set console.auth to \"token\" or \"header\".",
             ),

@@ -69,6 +69,9 @@ async fn find(client: &Client, kind: Kind, owner: &str) -> Result<Binding, Error
     Ok(Binding { kind, row: row.try_get("row").map_err(doing())?, business })
 }
 
+const MOVED: &str =
+    "nothing was stored: the number has gone to another business meanwhile. Set it again";
+
 /// Encrypts a secret and stores it, in the place of a former one.
 pub(crate) async fn set(
     actor: &Actor,
@@ -84,7 +87,7 @@ pub(crate) async fn set(
     let binding = find(&client, kind, owner).await?;
     let ciphertext = ring.encrypt(secret, &binding)?;
     let sql = include_str!("../../sql/operations/set_secret.sql");
-    // Where the number has gone to another business since, its foreign key refuses.
+    // Where the number has gone to another business since, nothing is stored, or its foreign key refuses.
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 5] = [
         (&kind.as_str(), Type::TEXT),
         (&binding.row, Type::TEXT),
@@ -93,7 +96,7 @@ pub(crate) async fn set(
         (&secret.last_four(), Type::TEXT),
     ];
     let stored = client.execute_typed(sql, &parameters).await.map_err(doing())?;
-    if stored == 1 { Ok(()) } else { Err(Error::Refused("nothing was stored".to_owned())) }
+    if stored == 1 { Ok(()) } else { Err(Error::Refused(MOVED.to_owned())) }
 }
 
 /// Decrypts a secret with the ring, and asks nobody else.

@@ -13,6 +13,8 @@ pub(crate) enum Error {
     NotSet,
     #[error("cannot read the keys from {}", .0.display())]
     Read(PathBuf, #[source] io::Error),
+    #[error("tokens.keys_file names a file, and has a key itself")]
+    KeyAsFile,
     #[error("cannot write a new key into {}", .0.display())]
     Write(PathBuf, #[source] io::Error),
     #[error("{} has no key; agent-provisioner keys generate appends one", .0.display())]
@@ -49,6 +51,7 @@ impl Error {
         match self {
             Self::NotSet
             | Self::Read(..)
+            | Self::KeyAsFile
             | Self::NoKey(_)
             | Self::NotAKey { .. }
             | Self::Twice { .. }

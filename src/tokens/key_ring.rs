@@ -1,7 +1,7 @@
 //! The keys of a file: the last one encrypts, all decrypt.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -16,6 +16,9 @@ use super::secret::Secret;
 /// Whoever made the file, and nobody else.
 const OWNER_ONLY: u32 = 0o600;
 
+/// More bytes are no file of keys.
+const MOST_BYTES: u64 = 64 * 1024;
+
 /// The keys of a file, in its order; at least one.
 #[derive(Debug)]
 pub(crate) struct KeyRing {
@@ -26,8 +29,13 @@ pub(crate) struct KeyRing {
 impl KeyRing {
     /// One key a line; empty lines and lines that begin with `#` are none.
     pub(crate) fn read(file: &Path) -> Result<Self, Error> {
-        let text = fs::read_to_string(file).map(Zeroizing::new);
-        let text = text.map_err(|source| Error::Read(file.to_owned(), source))?;
+        let text = read(file).map_err(|source| {
+            // Somebody may have given a key in the place of its file.
+            match file.to_str().and_then(Key::parse) {
+                Some(_) => Error::KeyAsFile,
+                None => Error::Read(file.to_owned(), source),
+            }
+        })?;
         let mut keys: Vec<Key> = Vec::new();
         for (index, line) in text.lines().enumerate() {
             let (file, number, line) = (|| file.to_owned(), index + 1, line.trim());
@@ -80,6 +88,15 @@ impl KeyRing {
         let key = self.find(sealed.key_id())?;
         Ok((sealed.open(key, binding)?, key.id()))
     }
+}
+
+fn read(file: &Path) -> io::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::new());
+    let read = File::open(file)?.take(MOST_BYTES + 1).read_to_string(&mut text)?;
+    if u64::try_from(read).is_ok_and(|read| read > MOST_BYTES) {
+        return Err(io::Error::other("it has more than 64 kB"));
+    }
+    Ok(text)
 }
 
 /// Appends a new key to the file, and makes the file where there is none. The id of the key, and how many there are now.

@@ -452,3 +452,73 @@ async fn apps_and_numbers_are_added() {
     );
     assert_eq!(admin.one::<i64>(&ids).await, 2);
 }
+
+/// Who has a token may send from every number of its account, and who has an app's secret may sign for it.
+#[tokio::test]
+async fn what_has_a_secret_stays_the_number_or_the_app_that_it_is() {
+    let (db, admin) = crm().await;
+    let second = format!(
+        "insert into public.meta_apps (business_id, app_id, name) values ('{FIRST}', '970009', 'second')"
+    );
+    admin.run(&second).await;
+    let keys = Keys::new(&db).await;
+    keys.set_token(&db, NUMBERS[0], TOKEN).await;
+    let set = keys.pipe(&db, &["apps", "set-secret", APP, "app-secret"], APP_SECRET.as_bytes());
+    expect(&set.await, 0, &[]);
+    let changes = [
+        "update public.whatsapp_numbers set phone_number_id = '66666' where phone_number_id = '10001'",
+        "update public.whatsapp_numbers set meta_app_id = (select id from public.meta_apps where app_id = '970009') \
+         where phone_number_id = '10001'",
+        "update public.meta_apps set app_id = '970777' where app_id = '970001'",
+    ];
+    for sql in changes {
+        for caller in [&MIA, &NED, &BOSS, &SERVICE] {
+            assert_eq!(code(&admin, caller, sql).await, "23001", "{sql}");
+        }
+    }
+    let renamed = "update public.whatsapp_numbers set display_number = '491511' where phone_number_id = '10001'";
+    assert_eq!(admin.ask(&MIA, renamed).await.unwrap().touched, 1);
+    for args in [
+        &["numbers", "forget-token", NUMBERS[0], "--yes"][..],
+        &["apps", "forget-secret", APP, "app-secret", "--yes"],
+    ] {
+        expect(&keys.ask(&db, args).await, 0, &[]);
+    }
+    for sql in changes {
+        let sql = sql.replace("'66666' where", "phone_number_id where");
+        assert_eq!(admin.ask(&SERVICE, &sql).await.unwrap().touched, 1, "{sql}");
+    }
+}
+
+/// A ciphertext is bound to the business that the number had when it was read.
+#[tokio::test]
+async fn a_number_that_moves_while_its_token_is_set_keeps_the_one_that_can_be_read() {
+    let (db, admin) = crm().await;
+    admin.run("insert into public.meta_apps (app_id, name) values ('99999', 'platform')").await;
+    admin.run("update public.whatsapp_numbers set meta_app_id = (select id from public.meta_apps where app_id = '99999')").await;
+    let keys = Keys::new(&db).await;
+    keys.set_token(&db, NUMBERS[0], TOKEN).await;
+    let mover = db.admin().await;
+    mover.run("begin; lock table provisioning.secrets in access exclusive mode").await;
+    let input = format!("{}/late", keys.files.path());
+    fs::write(&input, OTHER_TOKEN).unwrap();
+    let mut command = keys.command(&db.url(ADMIN), &["numbers", "set-token", NUMBERS[0]]);
+    command.stdin(Stdio::from(File::open(&input).unwrap()));
+    let late = finish(command.env("PROVISIONER_DATABASE__LOCK_TIMEOUT", "30s"));
+    let moved = async {
+        let waits = "select exists (select from pg_stat_activity where wait_event_type = 'Lock' \
+                     and datname = current_database() and query ~ 'merge into')";
+        admin.holds(waits).await;
+        let sql = format!(
+            "create temp table kept as select * from provisioning.secrets; delete from provisioning.secrets; \
+             update public.whatsapp_numbers set agent_id = null, business_id = '{SECOND}' where phone_number_id = '10001'; \
+             insert into provisioning.secrets (kind, whatsapp_number_id, business_id, ciphertext, last_four) \
+                 select kind, whatsapp_number_id, '{SECOND}', ciphertext, 'kept' from kept; commit"
+        );
+        mover.run(&sql).await;
+    };
+    let (late, ()) = tokio::join!(late, moved);
+    expect(&late, 1, &["another business"]);
+    let kept = "select last_four from provisioning.secrets";
+    assert_eq!(admin.rows(kept).await, ["kept"]);
+}

@@ -154,3 +154,41 @@ async fn a_job_that_waits_is_tried_now() {
     assert_eq!(site.post("/jobs/act", &form).status, 200);
     admin.settled().await;
 }
+
+/// A command that means more than the button, or more jobs than were shown, is worse than none.
+#[tokio::test]
+async fn a_command_is_printed_only_where_it_does_the_same() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let site = Site::new(&db, &[]).await;
+    admin
+        .run(
+            "insert into provisioning.jobs (kind, agent_id, agent_prefix, state, attempts, finished_at, last_error)
+             select case n when 1 then 'deprovision' else 'repair' end, n, 'dd_' || n, 'dead', 10, now(), 'x'
+             from generate_series(1, 60) n",
+        )
+        .await;
+    let ids =
+        |of: std::ops::RangeInclusive<i64>| of.map(|id| format!("&id={id}")).collect::<String>();
+    for (action, jobs, printed) in [
+        ("replay", ids(1..=1), false), // named to the command, a deletion is approved
+        ("replay", ids(2..=2), true),
+        ("cancel", ids(1..=1), true),
+        ("cancel", ids(1..=55), false), // by the states it would mean all sixty
+        ("cancel", "&all=1&state=dead".to_owned(), true),
+    ] {
+        let page = site.get(&format!("/jobs/act?action={action}{jobs}"));
+        assert_eq!(page.status, 200, "{action} {jobs}");
+        let command = page.body.contains("agent-provisioner jobs ");
+        assert_eq!(command, printed, "{action} {jobs}: {}", page.body);
+    }
+    // What means nothing is refused, and not left out.
+    for query in ["id=99999999999999999999", "since=1000000000y", "state=gone", "kind=x"] {
+        assert_eq!(site.get(&format!("/jobs?{query}")).status, 400, "{query}");
+        assert_eq!(site.get(&format!("/jobs/act?action=cancel&all=1&{query}")).status, 400);
+    }
+    for path in ["/jobs?prefix=%00", "/jobs?text=a%00b", "/agents?page=18446744073709551615"] {
+        assert_eq!(site.get(path).status, 200, "{path}");
+    }
+    assert_eq!(site.get("/agents/*").status, 404);
+}

@@ -1,7 +1,10 @@
 //! Who may enter, and who may act.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use agent_provisioner::console::ROUTES;
 use sha2::{Digest, Sha256};
@@ -48,7 +51,13 @@ async fn every_route_refuses_strangers_and_every_change_refuses_those_who_read()
         let stranger = site.send(method, &at, &[own], "");
         assert_eq!(stranger.status, 401, "{method} {path}: {stranger:?}");
         assert!(!stranger.body.contains("<nav"), "{method} {path}");
+        if path == "/jobs/act" {
+            assert_eq!(site.send(method, &at, &[own, reads], "").status, 403, "{method} {path}");
+        }
         if method == "GET" {
+            let foreign = site.send(method, &at, &[("Sec-Fetch-Site", "cross-site"), acts], "");
+            let asks = ["/jobs/act", "/events"].contains(&path);
+            assert!(!asks || foreign.status == 403, "{method} {path}");
             continue;
         }
         let foreign = site.send(method, &at, &[("Sec-Fetch-Site", "cross-site"), acts], "");
@@ -97,8 +106,20 @@ async fn a_token_comes_by_a_form_and_stays_in_a_cookie() {
         site.send("POST", "/logout", &[("Sec-Fetch-Site", "same-origin"), ("Cookie", pair)], "");
     assert!(left.head.contains("max-age=0"), "{left:?}");
     // Who is taken out of the file is out at once, and so is everybody when it is open to others.
+    let mut stream = TcpStream::connect(&site.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "GET /events HTTP/1.1\r\nHost: {}\r\nCookie: {pair}\r\n\r\n", site.address)
+        .unwrap();
+    let mut events = BufReader::new(stream);
+    let mut line = String::new();
+    while !line.starts_with("data:") {
+        line.clear();
+        assert!(events.read_line(&mut line).unwrap() > 0);
+    }
     fs::write(&path, format!("rita read {READS}\n")).unwrap();
     assert_eq!(site.send("GET", "/", &[("Cookie", pair)], "").status, 401);
+    let mut rest = Vec::new();
+    events.read_to_end(&mut rest).unwrap(); // or it takes twenty seconds
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     let (name, value) = with(READS);
     assert_eq!(site.send("GET", "/", &[(name, &value)], "").status, 403);
@@ -136,6 +157,12 @@ async fn only_a_form_of_its_own_and_a_name_of_its_own_are_answered() {
     }
     // A proxy that makes everybody an operator.
     assert_eq!(site.send("GET", "/", &[("X-Forwarded-For", "10.0.0.1")], "").status, 403);
+    // No browser speaks it; a proxy that adds nothing does.
+    let mut stream = TcpStream::connect(&site.address).unwrap();
+    write!(stream, "GET / HTTP/1.0\r\nHost: {}\r\n\r\n", site.address).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer.split(' ').nth(1), Some("403"), "{answer}");
     let page = site.get("/");
     for header in [
         "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self';",

@@ -24,6 +24,10 @@ pub(in crate::console) async fn show(
 
 async fn page(visit: &Visit, prefix: &str) -> Result<Markup, operations::Error> {
     let instance = &visit.shared.instance;
+    // A filter would take it for a pattern.
+    if prefix.contains(['*', '?']) {
+        return Err(operations::Error::NoAgent(prefix.to_owned()));
+    }
     let filter = Filter {
         prefix: Some(prefix.to_owned()),
         sort: Sort::Newest,

@@ -14,6 +14,9 @@ use crate::operations::agents::Agent;
 /// Agents on a page.
 const PAGE: usize = 100;
 
+/// There are not so many agents.
+const LAST: usize = 1_000_000;
+
 const SORTS: [&str; 4] = ["prefix", "state", "version", "job"];
 
 /// What the address says.
@@ -30,7 +33,12 @@ pub(in crate::console) async fn show(Extension(visit): Extension<Visit>) -> Resp
         prefix: text("prefix"),
         state: text("state"),
         sort: text("sort"),
-        page: visit.query.get("page").and_then(|page| page.parse().ok()).unwrap_or(1).max(1),
+        page: visit
+            .query
+            .get("page")
+            .and_then(|page| page.parse().ok())
+            .unwrap_or(1)
+            .clamp(1, LAST),
     };
     match &*visit.shared.snapshots.agents(&visit.shared.instance).await {
         Ok(all) => layout::page(&visit, StatusCode::OK, "Agents", &page(&visit, &asked, all)),

@@ -1,6 +1,7 @@
 //! Jobs, by the conditions in the address.
 
 use axum::Extension;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 
@@ -20,6 +21,9 @@ pub(in crate::console) async fn show(Extension(visit): Extension<Visit>) -> Resp
         return Redirect::to(&format!("jobs/{id}")).into_response();
     }
     let asked = Asked::read(&visit.query);
+    if let Some(problem) = &asked.problem {
+        return visit.error(StatusCode::BAD_REQUEST, problem);
+    }
     let page = page(&visit, &asked).await;
     visit.show("Jobs", page)
 }
@@ -30,7 +34,6 @@ async fn page(visit: &Visit, asked: &Asked) -> Result<Markup, operations::Error>
     let full = i64::try_from(listed.jobs.len()).is_ok_and(|shown| shown == PAGE);
     Ok(html! {
         h1 { "Jobs" }
-        @if let Some(problem) = &asked.problem { p.problem role="alert" { (problem) } }
         (filters(asked))
         @if listed.jobs.is_empty() {
             p { "No jobs." }

@@ -72,16 +72,17 @@ fn of_keys(report: &KeysReport) -> Vec<Finding> {
     let mut findings = Vec::new();
     for key in &report.keys {
         let id = &key.id;
-        if key.is_weak {
+        if key.is_weak && (key.is_current || key.secrets > 0) {
             let found = format!("key {id} is weak: its bytes are not random");
-            let fix = "agent-provisioner keys generate; then agent-provisioner keys rotate; then take the weak key out";
-            findings.push(warning(WHAT, found, fix));
+            findings.push(warning(WHAT, found, "change the key as docs/tokens.md says"));
         } else if !key.is_current && key.secrets > 0 {
             let found = format!(
                 "key {id} is not the last one, and encrypts {}",
                 number(key.secrets, SECRETS)
             );
-            findings.push(warning(WHAT, found, "agent-provisioner keys rotate"));
+            let fix =
+                "if the last key of this file is the newest of all: agent-provisioner keys rotate";
+            findings.push(warning(WHAT, found, fix));
         } else if !key.is_current {
             let found = format!("key {id} is not used any more");
             let fix = "take its line out of the file everywhere. Keep a copy of it for as long as you keep backups from before";
@@ -99,13 +100,19 @@ fn of_secrets(report: &KeysReport) -> Vec<Finding> {
             key.id,
             number(key.secrets, SECRETS)
         );
-        let fix = "append the key to the file again, above the last one. If it is lost, set these secrets anew: \
-                   agent-provisioner numbers list --json and apps list --json show which";
+        let fix = "copy the file of keys from a machine that has this key, in its order: the key may be newer than those here. \
+                   If it is lost, set these secrets anew: agent-provisioner numbers list --json and apps list --json show which";
         warning(WHAT, found, fix)
     });
     let unreadable = report.unreadable.iter().map(|secret| {
         let found = format!("the {} of {}: {}", secret.kind, secret.owner, secret.error);
-        warning(WHAT, found, "set it anew: agent-provisioner numbers set-token, or apps set-secret")
+        let (owner, name) = (&secret.owner, secret.kind.replace('_', "-"));
+        let fix = if name == "access-token" {
+            format!("agent-provisioner numbers set-token {owner}")
+        } else {
+            format!("agent-provisioner apps set-secret {owner} {name}")
+        };
+        warning(WHAT, found, &fix)
     });
     missing.chain(unreadable).collect()
 }

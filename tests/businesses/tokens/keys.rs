@@ -240,7 +240,9 @@ async fn doctor_finds_missing_weak_older_and_unused_keys() {
     let (_, current) =
         keys.text().split_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     fs::write(keys.file(), format!("{WEAK}\n{current}")).unwrap();
-    expect_found(WORKER, &[("warning", "weak")]).await;
+    expect_found(WORKER, &[("warning", "not used")]).await;
+    fs::write(keys.file(), format!("{current}{WEAK}\n")).unwrap();
+    expect_found(WORKER, &[("warning", "not the last"), ("warning", "weak")]).await;
     fs::write(keys.file(), format!("{LOST}\n")).unwrap();
     expect_found(WORKER, &[("warning", "missing: 4 secrets")]).await;
     fs::write(keys.file(), &current).unwrap();
