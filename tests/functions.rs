@@ -187,7 +187,7 @@ async fn the_signatures_are_the_documented_ones() {
     let admin = db.admin().await;
     let signatures = "select format('%s(%s) %s', proname, regexp_replace(
             pg_get_function_arguments(oid), ' DEFAULT [^,]*', '', 'g'), pg_get_function_result(oid))
-        from pg_proc where pronamespace = 'public'::regnamespace order by proname";
+        from pg_proc where pronamespace = 'public'::regnamespace order by proname, pronargs";
     let found = admin.rows(signatures).await.join("\n");
     assert_eq!(found, SIGNATURES.trim());
 }

@@ -505,7 +505,7 @@ async fn a_number_that_moves_while_its_token_is_set_keeps_the_one_that_can_be_re
     let mut command = keys.command(&db.url(ADMIN), &["numbers", "set-token", NUMBERS[0]]);
     command.stdin(Stdio::from(File::open(&input).unwrap()));
     let late = finish(command.env("PROVISIONER_DATABASE__LOCK_TIMEOUT", "30s"));
-    let moved = async {
+    let away = async {
         let waits = "select exists (select from pg_stat_activity where wait_event_type = 'Lock' \
                      and datname = current_database() and query ~ 'merge into')";
         admin.holds(waits).await;
@@ -517,7 +517,7 @@ async fn a_number_that_moves_while_its_token_is_set_keeps_the_one_that_can_be_re
         );
         mover.run(&sql).await;
     };
-    let (late, ()) = tokio::join!(late, moved);
+    let (late, ()) = tokio::join!(late, away);
     expect(&late, 1, &["another business"]);
     let kept = "select last_four from provisioning.secrets";
     assert_eq!(admin.rows(kept).await, ["kept"]);

@@ -168,8 +168,10 @@ async fn a_command_is_printed_only_where_it_does_the_same() {
              from generate_series(1, 60) n",
         )
         .await;
-    let ids =
-        |of: std::ops::RangeInclusive<i64>| of.map(|id| format!("&id={id}")).collect::<String>();
+    let ids = |of: std::ops::RangeInclusive<i64>| {
+        let of: Vec<_> = of.map(|id| format!("&id={id}")).collect();
+        of.concat()
+    };
     for (action, jobs, printed) in [
         ("replay", ids(1..=1), false), // named to the command, a deletion is approved
         ("replay", ids(2..=2), true),
