@@ -392,8 +392,10 @@ async fn shells_get_completions_and_packages_manual_pages() {
     let script = String::from_utf8(completions.stdout).unwrap()
         + "\nCOMP_WORDS=(agent-provisioner jobs list --s); COMP_CWORD=3
            _agent__provisioner agent-provisioner --s list; echo ${COMPREPLY[*]}";
+    // An argument may not be so long.
+    let files = crate::support::Files::new(&[("complete.sh", &script)]);
     let mut bash = std::process::Command::new("bash");
-    let reply = finish(bash.args(["-c", &script])).await;
+    let reply = finish(bash.arg(format!("{}/complete.sh", files.path()))).await;
     expect(&reply, 0, &["--state", "--sqlstate", "--since", "--sort"]);
     expect(&finish(provisioner("").args(["man", directory])).await, 0, &[]);
     let pages = std::fs::read_dir(directory).unwrap().count();
