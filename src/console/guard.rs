@@ -14,7 +14,7 @@ use super::Shared;
 use super::pages::layout;
 use super::viewer::Known;
 use super::visit::Visit;
-use crate::service::REQUEST_TAKES;
+use crate::service::{KnownConnection, REQUEST_TAKES};
 
 /// No form is larger.
 const BODY: usize = 64 * 1024;
@@ -93,6 +93,9 @@ async fn admit(shared: &Arc<Shared>, peer: IpAddr, request: Request) -> Result<R
             (false, false) => Err(plain(StatusCode::UNAUTHORIZED, "Enter your token first.")),
         };
     };
+    if let Some(connection) = request.extensions().get::<KnownConnection>() {
+        connection.set();
+    }
     let may_act = viewer.may_act();
     let visit = Visit::new(shared, request.uri(), viewer);
     // What is shown of an action locks rows for a moment.

@@ -14,5 +14,5 @@ pub use http::{Error as HttpError, Http};
 pub use instance::{Error as InstanceError, Instance};
 pub use peers::settings;
 pub use run::{Error, MANY_AGENTS, run};
-pub(crate) use serve::{REQUEST_TAKES, serve};
+pub(crate) use serve::{Known as KnownConnection, REQUEST_TAKES, serve};
 pub use shutdown::{End, Shutdown, ignore_sighup};

@@ -308,3 +308,23 @@ async fn its_database_role_reads_no_customer_and_changes_nothing_but_jobs() {
         and has_table_privilege('agent_console', c.oid, 'insert, update, delete, truncate')";
     assert_eq!(admin.one::<i64>(writable).await, 0);
 }
+
+#[tokio::test]
+async fn strangers_end_no_connection_of_somebody_who_has_entered() {
+    let db = Database::new().await;
+    let (_files, path) = tokens();
+    let site = Site::new(&db, &[("CONSOLE__AUTH", "token"), ("CONSOLE__TOKENS_FILE", &path)]).await;
+    let (name, value) = with(READS);
+    let mut stream = TcpStream::connect(&site.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "GET /events HTTP/1.1\r\nHost: {}\r\n{name}: {value}\r\n\r\n", site.address)
+        .unwrap();
+    let mut events = BufReader::new(stream).lines().map(Result::unwrap);
+    assert!(events.any(|line| line.starts_with("data:")));
+    let idle: Vec<_> = (0..100).map(|_| TcpStream::connect(&site.address).unwrap()).collect();
+    assert_eq!(site.send("GET", "/", &[(name, &value)], "").status, 200);
+    let admin = db.admin().await;
+    admin.create("agt_1").await;
+    assert!(events.any(|line| line.contains("succeeded")));
+    drop(idle);
+}
