@@ -85,11 +85,13 @@ async fn a_deletion_gets_past_the_dead_job_of_its_own_agent_and_what_waits_behin
     let expected = [
         "provision|0|succeeded",
         "repair|0|cancelled",
-        "provision|1|succeeded", // it found the former tables, and went behind their deletion
-        "deprovision|0|succeeded",
         "provision|1|succeeded",
+        "deprovision|0|succeeded",
     ];
-    assert_eq!(admin.rows(&jobs).await, expected);
+    let mut jobs = admin.rows(&jobs).await;
+    // Where the build came before the sweep, it found the former tables, and went behind their deletion.
+    assert!(jobs.len() == 4 || jobs.pop().as_deref() == Some("provision|1|succeeded"), "{jobs:?}");
+    assert_eq!(jobs, expected);
 }
 
 /// However old the statistics are when a session makes its plans.
