@@ -13,9 +13,9 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
+use super::authentication::Known;
 use super::pages::overview;
 use super::snapshot::{KEPT, Snapshot};
-use super::viewer::Known;
 use super::visit::Visit;
 
 /// So that proxies do not end a stream on which nothing happens.

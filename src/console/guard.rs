@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
 
 use super::Shared;
+use super::authentication::Known;
 use super::pages::layout;
-use super::viewer::Known;
 use super::visit::Visit;
 use crate::service::{KnownConnection, REQUEST_TAKES};
 

@@ -6,10 +6,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::authentication::COOKIE;
 use super::form::Fields;
 use super::guard::{host, is_loopback};
 use super::pages::layout;
-use super::viewer::COOKIE;
 use super::visit::Visit;
 
 /// Takes a token, and has the browser keep it.

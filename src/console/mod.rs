@@ -1,10 +1,12 @@
 //! The operator's console: pages for a browser, made by the server.
 //!
-//! It logs in to the database with a role of its own, which reads no row of an agent. It has a listener of its own, off
+//! It logs in to the database with a role of its own, which reads no customer. It has a listener of its own, off
 //! by default. One layer, `guard`, decides who may enter and who may act; a handler decides nothing of that.
 
 mod actions;
+mod answer;
 mod assets;
+mod authentication;
 mod events;
 mod filter;
 mod form;
@@ -28,8 +30,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
 use crate::service::{Instance, InstanceError, Shutdown, serve};
+use authentication::Authentication;
 use snapshot::Snapshots;
-use viewer::Authentication;
 
 pub use router::ROUTES;
 pub use tokens::Error as TokensError;

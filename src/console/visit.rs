@@ -2,16 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::http::{StatusCode, Uri};
-use axum::response::Response;
-use maud::{Markup, html};
+use axum::http::Uri;
 
 use super::Shared;
 use super::form::Fields;
-use super::pages::layout;
 use super::viewer::{Role, Viewer};
-use crate::operations::{self, Actor};
-use crate::telemetry::ErrorReport;
+use crate::operations::Actor;
 
 /// Who looks, at what, and the way from there to the first page.
 #[derive(Clone, Debug)]
@@ -39,38 +35,5 @@ impl Visit {
     /// For the record of an action.
     pub(super) fn actor(&self) -> Actor {
         Actor::new(Some(self.viewer.name.clone()))
-    }
-
-    /// The page, or one that says why there is none.
-    pub(super) fn show(&self, title: &str, page: Result<Markup, operations::Error>) -> Response {
-        match page {
-            Ok(body) => layout::page(self, StatusCode::OK, title, &body),
-            Err(error) => self.failed(&error),
-        }
-    }
-
-    /// What an operation says that did not do what it was asked for.
-    pub(super) fn failed(&self, error: &operations::Error) -> Response {
-        let said = ErrorReport(error).to_string();
-        let status = if matches!(error, operations::Error::NoJob(_) | operations::Error::NoAgent(_))
-        {
-            StatusCode::NOT_FOUND
-        } else if matches!(error, operations::Error::Changed { .. }) {
-            StatusCode::CONFLICT
-        } else {
-            tracing::warn!(error = said, "the console has not done what it was asked for");
-            StatusCode::SERVICE_UNAVAILABLE
-        };
-        self.error(status, &said)
-    }
-
-    /// A page that says why there is no other.
-    pub(super) fn error(&self, status: StatusCode, said: &str) -> Response {
-        let body = html! {
-            h1 { "Not done" }
-            p.problem role="alert" { (said) }
-            p { a href=(self.root) { "To the overview" } }
-        };
-        layout::page(self, status, "Not done", &body)
     }
 }

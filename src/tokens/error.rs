@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::key::KeyId;
+use super::key_id::KeyId;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {

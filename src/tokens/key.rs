@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::error::Error;
+use super::key_id::KeyId;
 
 const LENGTH: usize = 32;
 
@@ -20,16 +21,6 @@ const SALT: &[u8] = b"agent-provisioner tokens v1";
 
 /// Of 32 random bytes at least so many differ: fewer come once in 10^20 times.
 const FEWEST_DISTINCT: usize = 16;
-
-/// Tells keys apart: the first bytes of the key's SHA-256.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct KeyId(pub(super) [u8; 8]);
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
 
 /// A key of the ring. Its bytes are overwritten when it goes.
 pub(crate) struct Key {

@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 
 use super::binding::Binding;
 use super::error::Error;
-use super::key::{Key, KeyId};
+use super::key::Key;
+use super::key_id::KeyId;
 use super::sealed::{self, Sealed};
 use super::secret::Secret;
 

@@ -5,6 +5,7 @@
 mod binding;
 mod error;
 mod key;
+mod key_id;
 mod key_ring;
 mod sealed;
 mod secret;

@@ -6,7 +6,8 @@ use zeroize::Zeroizing;
 
 use super::binding::Binding;
 use super::error::Error;
-use super::key::{Key, KeyId};
+use super::key::Key;
+use super::key_id::KeyId;
 use super::secret::Secret;
 
 const VERSION: u8 = 1;
