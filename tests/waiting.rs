@@ -241,7 +241,7 @@ async fn who_waits_for_jobs_that_a_full_disk_puts_off_is_told_so() {
     let waiting = Running::start(command.args(["jobs", "replay", "1", "--wait"]));
     waiting.says(&["disk is full: 1 job is put off"]).await;
     root.run("drop event trigger full_disk").await;
-    expect(&ask(&db.url(WORKER), &["jobs", "replay", "1"]).await, 0, &[]);
+    root.run("update provisioning.jobs set run_at = now() where state = 'pending'").await;
     assert_eq!(waiting.ended().await, Some(0), "{}", waiting.said());
     assert!(!waiting.said().contains("30 s"), "{}", waiting.said());
 }
