@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use crate::support::{ADMIN, Database, Files, ask, expect, json};
+use agent_provisioner::dev_server::SUPERUSER;
+
+use crate::support::{ADMIN, Admin, Database, Files, ask, expect, json};
 
 #[tokio::test]
 async fn a_key_that_was_renamed_with_the_table_it_refers_to_is_not_made_twice() {
@@ -110,4 +112,47 @@ async fn told(files: &Files, db: &Database) -> Vec<String> {
     let mut told: Vec<_> = told.iter().map(line).collect();
     told.sort();
     told
+}
+
+/// A table made like another one whose columns are changed later; a parent with a default, and a partition with a first row that
+/// comes by way of the parent; a key to itself, of a table of which the owner keeps some rights only.
+const RESTING: &str = "create table public.{prefix}_one (id int primary key, kind boolean, note text);
+    create table public.{prefix}_two (like public.{prefix}_one including all);
+    alter table public.{prefix}_one alter column kind type text, drop column note;
+    create table public.{prefix}_part (id int, n int default 1) partition by list (id);
+    create table public.{prefix}_part1 partition of public.{prefix}_part for values in (1);
+    insert into public.{prefix}_part (id) values (1);
+    create table public.{prefix}_tree (id int primary key, up int constraint up references public.{prefix}_tree);
+    revoke delete, truncate on public.{prefix}_tree from current_user;
+    alter table public.{prefix}_one enable row level security;
+    alter table public.{prefix}_two enable row level security;
+    alter table public.{prefix}_part enable row level security;
+    alter table public.{prefix}_part1 enable row level security;
+    alter table public.{prefix}_tree enable row level security;
+    revoke all on public.{prefix}_one, public.{prefix}_two, public.{prefix}_part, public.{prefix}_part1, public.{prefix}_tree
+        from public, anon, authenticated, service_role;";
+
+#[tokio::test]
+async fn what_is_made_again_is_as_it_was_built_whatever_it_rested_on_by_then() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let files = Files::new(&[("0001_resting.sql", RESTING)]);
+    let _service = files.service(&db, &[]).await;
+    admin.create("agt_x").await;
+    admin.settled().await;
+    let columns = "select string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' order by attnum)
+                   from pg_attribute where attrelid = 'public.agt_x_two'::regclass and attnum > 0";
+    let built = admin.rows(columns).await;
+    let root = Admin(db.connect(SUPERUSER).await);
+    root.run(
+        "drop table public.agt_x_two, public.agt_x_part1;
+         alter table public.agt_x_part alter column n drop default;
+         alter table public.agt_x_tree alter constraint up deferrable;
+         revoke update on public.agt_x_tree from agent_provisioner",
+    )
+    .await;
+    expect(&files.ask(&db, &["agents", "repair", "--force", "--wait"]).await, 0, &[]);
+    assert_eq!(admin.rows(columns).await, built);
+    assert_eq!(root.rows("select n from public.agt_x_part").await, ["1"]);
+    expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
 }

@@ -199,6 +199,11 @@ async fn a_table_by_which_no_agent_could_be_deleted_is_refused() {
         let said = ["foreign_key.sql:1: table public.{prefix}_topics", &format!("may not {lost}")];
         expect(&refused, 2, &said);
     }
+    files.write("foreign_key.sql", "");
+    let ledger = format!("{table}\nrevoke update, delete, truncate on public.{{prefix}}_topics from current_user");
+    files.write("0001_topics.sql", &ledger);
+    let refused = ask(&db.url(ADMIN), files.path(), "", &["run"]).await;
+    expect(&refused, 2, &["0001_topics.sql:4: ", "cannot lock"]);
     files.write("foreign_key.sql", FIRST_KEY);
     let identity = "alter table public.{prefix}_topics replica identity full;";
     files.write("0001_topics.sql", &format!("{table} {publish} {identity}"));

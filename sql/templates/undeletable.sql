@@ -1,9 +1,9 @@
--- Tables of the scratch prefix that the end of an agent reaches by a foreign key, and that stop the end of every agent, whoever
--- goes and whatever the table's rows.
+-- Tables of the scratch prefix that stop the end of an agent, whatever the table's rows.
 -- $1 the head of their names
 --
+-- Two kinds are reached by a foreign key, and stop the end of every agent, whoever goes.
 -- What the key does is told to a publication, and the table has nothing to tell its rows by.
-select c.relname::text as name, format('%I.%I', 'public', c.relname) as relation, null as lost
+select c.relname::text as name, format('%I.%I', 'public', c.relname) as relation, false as locks, null as lost
 from pg_catalog.pg_class c
 where c.relnamespace = 'public'::regnamespace and c.relname ^@ $1 and c.relkind in ('r', 'p')
   and c.relreplident <> 'f'
@@ -22,7 +22,7 @@ where c.relnamespace = 'public'::regnamespace and c.relname ^@ $1 and c.relkind 
                         where n.pnpubid = p.oid and n.pnnspid = c.relnamespace)))
 union all
 -- The server looks at the rows in the role of the table's owner, which has lost its own rights.
-select c.relname::text, format('%I.%I', 'public', c.relname), string_agg(distinct r.wanted, ' and ')
+select c.relname::text, format('%I.%I', 'public', c.relname), false, string_agg(distinct r.wanted, ' and ')
 from pg_catalog.pg_class c
 join pg_catalog.pg_constraint k
     on k.conrelid = c.oid and k.contype = 'f' and k.confrelid = 'public.agents'::regclass
@@ -31,5 +31,11 @@ cross join unnest(array['select', case k.confdeltype when 'c' then 'delete' else
 where c.relnamespace = 'public'::regnamespace and c.relname ^@ $1 and c.relkind in ('r', 'p')
   and not has_table_privilege(c.relowner, c.oid, r.wanted)
 group by c.relname
+union all
+-- An agent's tables are locked before they are dropped. LOCK TABLE asks for one of these rights.
+select c.relname::text, format('%I.%I', 'public', c.relname), true, 'update, delete or truncate'
+from pg_catalog.pg_class c
+where c.relnamespace = 'public'::regnamespace and c.relname ^@ $1 and c.relkind in ('r', 'p')
+  and not has_table_privilege(c.relowner, c.oid, 'update, delete, truncate')
 order by name
 limit 1

@@ -62,11 +62,13 @@ pub(crate) async fn repair(
         require_turn(client, keys.mode).await?;
     }
     act_as_worker(client, Some(agent.id)).await?;
-    let mut mended = run(client, &plan.doors).await?.any;
+    let mut ran = Ran::default();
+    run(client, &plan.doors, &mut ran).await?;
+    run(client, &plan.parts, &mut ran).await?;
     let (remade, plan) =
         remake(client, agent, &built, &drift, (force, confirmed.is_some()), plan).await?;
-    let ran = run(client, &plan.steps).await?;
-    mended |= remade || ran.any;
+    run(client, &plan.steps, &mut ran).await?;
+    let mut mended = remade || ran.any;
     registry::register(client, &build_spec.expected_schema, agent, built.version).await?;
     if let Some(keys) = &plan.keys {
         lock(client, keys.mode, &keys.shared, &keys.own).await?;
@@ -123,7 +125,11 @@ async fn trim(
 ) -> Result<(bool, Vec<Difference>), Error> {
     left.retain(|drift| made.contains(&drift.object.home));
     let plan = plan_repair(&agent.prefix, &left, true, &[]);
-    let mut any = run(client, &plan.doors).await?.any | run(client, &plan.steps).await?.any;
+    let mut ran = Ran::default();
+    for steps in [&plan.doors, &plan.parts, &plan.steps] {
+        run(client, steps, &mut ran).await?;
+    }
+    let mut any = ran.any;
     // What hangs on a column goes before it.
     for extra in plan.left.iter().rev().filter(|drift| drift.change == Change::Extra) {
         if let Some(take) = take_from_new(&extra.object) {
@@ -157,33 +163,20 @@ pub(crate) async fn plan(
 }
 
 /// Makes missing tables by the template's own statements: all of them or, where one fails or does something to what
-/// stands, none. Then the plan is another one, from the catalog.
-///
-/// They may need what a table that stands has lost, such as a key. So where they fail, that is made first.
+/// stands, none. Then the plan is another one, from the catalog. Whether it made any.
 async fn remake(
     client: &Client,
     agent: &Agent,
     built: &RegisteredAgent,
     drift: &[Difference],
     (force, is_confirmed): (bool, bool),
-    mut plan: RepairPlan,
+    plan: RepairPlan,
 ) -> Result<(bool, RepairPlan), Error> {
     if plan.remake.statements.is_empty() {
         return Ok((false, plan));
     }
-    if run_own_or_take_back(client, agent, built, &plan.remake).await?.is_ok() {
-        return Ok((true, plan));
-    }
-    let new = missing_homes(drift);
-    let (steps, of_standing): (Vec<_>, Vec<_>) =
-        plan.steps.into_iter().partition(|step| new.contains(step.home.as_str()));
-    let first = run(client, &of_standing).await?;
     match run_own_or_take_back(client, agent, built, &plan.remake).await? {
-        Ok(()) => {
-            plan.steps = steps;
-            plan.steps.extend(first.failed);
-            Ok((true, plan))
-        }
+        Ok(()) => Ok((true, plan)),
         // What would be put together instead nobody has confirmed.
         Err(error) if is_confirmed => Err(error.into()),
         Err(error) => {
@@ -191,12 +184,12 @@ async fn remake(
                 agent.prefix = %agent.prefix, error = %ErrorReport(&error),
                 "the template's own statements do not make it again: it is put together from the catalog"
             );
-            let mut plan = plan_repair(&agent.prefix, drift, force, &[]);
-            // What is right by now is not made again.
-            plan.doors.clear();
-            plan.steps.retain(|step| new.contains(step.home.as_str()));
-            plan.steps.extend(first.failed);
-            Ok((first.any, plan))
+            let new = missing_homes(drift);
+            let is_new = |step: &Step| new.contains(step.home.as_str());
+            let mut put_together = plan_repair(&agent.prefix, drift, force, &[]);
+            put_together.steps.retain(is_new);
+            put_together.steps.extend(plan.steps.into_iter().filter(|step| !is_new(step)));
+            Ok((false, put_together))
         }
     }
 }
@@ -357,10 +350,10 @@ fn unchecked(prefix: &Prefix, drift: &[Difference]) -> Vec<Fact> {
 struct Ran {
     /// Whether any has run.
     any: bool,
-    /// The tables whose policies stay as they are.
+    /// The tables that lack a constraint, since the server refused it.
+    unsure: HashSet<String>,
+    /// Those of them whose policies stay as they are.
     waiting: HashSet<String>,
-    /// What has not run, those policies too.
-    failed: Vec<Step>,
 }
 
 impl Ran {
@@ -376,25 +369,21 @@ impl Ran {
 
 /// Runs each of these by itself. Policies rest on what the constraints say of the rows: where one cannot be made, the
 /// table's policies stay as they are.
-async fn run(client: &Client, steps: &[Step]) -> Result<Ran, Error> {
-    let mut ran = Ran::default();
-    let mut unsure: HashSet<&str> = HashSet::new();
+async fn run(client: &Client, steps: &[Step], ran: &mut Ran) -> Result<(), Error> {
     for step in steps {
-        if step.kind == Kind::Policy && unsure.contains(step.home.as_str()) {
+        if step.kind == Kind::Policy && ran.unsure.contains(&step.home) {
             let (table, statement) = (step.home.as_str(), step.to_sql());
             tracing::warn!(table, statement, "a constraint is missing: the table's policies stay");
             ran.waiting.insert(step.home.clone());
-            ran.failed.push(step.clone());
             continue;
         }
         let done = run_one(client, &step.to_sql()).await?;
         if !done && step.kind == Kind::Constraint {
-            unsure.insert(&step.home);
+            ran.unsure.insert(step.home.clone());
         }
         ran.any |= done;
-        ran.failed.extend((!done).then(|| step.clone()));
     }
-    Ok(ran)
+    Ok(())
 }
 
 /// Whether the server has done it. What it refuses is taken back and logged.

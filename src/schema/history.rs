@@ -7,6 +7,7 @@ use super::difference::{Change, Difference};
 use super::fact::{Fact, Key};
 use super::kind::Kind;
 use super::sql::bare;
+use crate::sql_text::tokens;
 
 /// A statement of a template, for one agent, and what came of it.
 #[derive(Clone, Debug)]
@@ -52,6 +53,14 @@ impl Recorded {
             );
         }
         sql
+    }
+
+    /// Whether it makes a table like another one (`like`). Run once more it would make it like what that one is by now. Where
+    /// the word means something else, what it made is the same all the same.
+    pub(super) fn copies(&self) -> bool {
+        self.facts_only
+            && self.made.iter().any(|fact| fact.kind == Kind::Table)
+            && tokens(&self.sql).any(|token| token.is("like"))
     }
 
     fn keys(&self) -> impl Iterator<Item = &Fact> {

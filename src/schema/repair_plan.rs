@@ -22,9 +22,12 @@ use crate::sql_text::{checksum, outside};
 pub(crate) struct RepairPlan {
     /// Comes first: names, for all other statements use them, then what closes doors of tables that stand.
     pub(crate) doors: Vec<Step>,
+    /// Then: what tables that stand have lost. What is made by the template's own statements depends on it: a partition has
+    /// what its parent has, and a row that comes by way of the parent the parent's defaults.
+    pub(crate) parts: Vec<Step>,
     /// Then: missing tables by the template's own statements.
     pub(crate) remake: Remake,
-    /// In this order.
+    /// Then the rest, in this order.
     pub(crate) steps: Vec<Step>,
     /// Comes last: what locks tables that all agents share.
     pub(crate) keys: Option<Keys>,
@@ -71,6 +74,7 @@ impl RepairPlan {
             steps.iter().flat_map(|step| step.statements.clone()).collect::<Vec<_>>()
         };
         let mut script = statements(&self.doors);
+        script.extend(statements(&self.parts));
         script.extend(self.remake.lift("no force"));
         script.extend(self.remake.statements.iter().map(Recorded::to_sql));
         script.extend(self.remake.lift("force"));
@@ -90,11 +94,15 @@ impl RepairPlan {
 
     fn push(&mut self, entry: &Difference, homes: &HashSet<&str>, statements: Vec<String>) {
         let Difference { object, change } = entry;
+        let stands = !homes.contains(object.home.as_str());
+        if stands && lacks_owner_rights(entry) {
+            self.doors.push(Step::of(object, vec![sql::owner_grant(object)]));
+        }
         let step = Step::of(object, statements);
         // What is granted may be on a column that is made first.
         let door = object.kind == Kind::RowSecurity
-            || matches!(object.kind, Kind::Grant | Kind::ColumnGrant) && *change != Change::Missing;
-        let stands = !homes.contains(object.home.as_str());
+            || matches!(object.kind, Kind::Grant | Kind::ColumnGrant) && *change != Change::Missing
+            || object.kind == Kind::OwnerRights && *change == Change::Extra;
         if object.kind == Kind::Name {
             self.doors.insert(0, step);
         } else if object.kind == Kind::SequenceName {
@@ -102,9 +110,23 @@ impl RepairPlan {
             self.doors.insert(self.doors.iter().take_while(is_name).count(), step);
         } else if door && stands {
             self.doors.push(step);
+        } else if stands && self.goes_before_remake(&step, homes) {
+            self.parts.push(step);
         } else {
             self.steps.push(step);
         }
+    }
+
+    /// Whether it needs nothing that is missing as a whole. What comes later in a table's order may rest on what came before.
+    fn goes_before_remake(&self, step: &Step, homes: &HashSet<&str>) -> bool {
+        let quoted: Vec<String> =
+            homes.iter().map(|home| home.replace('"', "\"\"").replace('\'', "''")).collect();
+        let names_missing = |statement: &String| {
+            homes.iter().any(|home| statement.contains(home))
+                || quoted.iter().any(|home| statement.contains(home.as_str()))
+        };
+        !step.statements.iter().any(names_missing)
+            && !self.steps.iter().any(|other| other.home == step.home)
     }
 }
 
@@ -139,6 +161,10 @@ pub(crate) fn plan_repair(
     history: &[Recorded],
 ) -> RepairPlan {
     let mut plan = RepairPlan { remake: Remake::of(drift, history), ..RepairPlan::default() };
+    for statement in plan.remake.statements.iter_mut().filter(|statement| statement.copies()) {
+        statement.sql = from_facts(&statement.made, prefix);
+        statement.public_path = false;
+    }
     let homes = missing_homes(drift);
     let missing: Vec<&Fact> =
         drift.iter().filter(|d| d.change == Change::Missing).map(|d| &d.object).collect();
@@ -200,6 +226,13 @@ pub(crate) fn plan_repair(
         plan.keys = Some(keys);
     }
     plan
+}
+
+/// What a statement made, put together from the catalog.
+fn from_facts(made: &[Fact], prefix: &Prefix) -> String {
+    let missing = |fact: &Fact| Difference { object: fact.clone(), change: Change::Missing };
+    let made: Vec<Difference> = made.iter().map(missing).collect();
+    plan_repair(prefix, &made, true, &[]).script().join(";\n")
 }
 
 /// Brings something missing into being. Nothing: it comes with something else.
@@ -388,6 +421,15 @@ fn mode(drift: &[Difference], force: bool) -> LockMode {
     } else {
         LockMode::ShareRowExclusive
     }
+}
+
+/// Whether an owner has lost a right that it should have, and that other statements may need.
+fn lacks_owner_rights(Difference { object, change }: &Difference) -> bool {
+    let Change::Differs { found } = change else { return false };
+    let found: HashSet<&str> = found.split(", ").collect();
+    object.kind == Kind::OwnerRights
+        && object.definition != "nothing"
+        && object.definition.split(", ").any(|right| !found.contains(right))
 }
 
 /// Whether it is the default of a column that is of another type, or fills itself.

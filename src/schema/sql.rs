@@ -138,7 +138,12 @@ pub(super) fn owner_rights(fact: &Fact) -> String {
     if fact.definition == "nothing" {
         return none;
     }
-    none + &fact.fill(";\ngrant {definition} on {relation} to {part}")
+    format!("{none};\n{}", owner_grant(fact))
+}
+
+/// Grants an owner what it should have, and takes nothing away.
+pub(super) fn owner_grant(fact: &Fact) -> String {
+    fact.fill("grant {definition} on {relation} to {part}")
 }
 
 /// Switches the triggers on that check constraints, and none that somebody has made. For a superuser.

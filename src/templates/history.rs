@@ -42,7 +42,8 @@ struct Step {
 #[derive(Debug, Default)]
 struct Snapshot {
     names: HashMap<u32, String>,
-    facts: HashMap<(u32, Key), Fact>,
+    /// In the order of their making.
+    facts: Vec<(u32, Fact)>,
     /// By table, what changes with its rows and sequences.
     rows: HashMap<u32, String>,
 }
@@ -107,8 +108,12 @@ impl History {
 
 impl Step {
     fn between(before: &Snapshot, after: &Snapshot) -> Self {
-        let made = after.facts.iter().filter(|(key, fact)| before.facts.get(key) != Some(fact));
-        let gone = before.facts.iter().filter(|(key, _)| !after.facts.contains_key(key));
+        let (old, new) = (before.by_key(), after.by_key());
+        let made = after
+            .facts
+            .iter()
+            .filter(|(oid, fact)| old.get(&(*oid, fact.key())).is_none_or(|old| *old != fact));
+        let gone = before.facts.iter().filter(|(oid, fact)| !new.contains_key(&(*oid, fact.key())));
         let rows = after.rows.iter().filter(|(oid, rows)| {
             // What a table begins with is no change of rows.
             before.rows.get(oid).map_or(!rows.ends_with(Snapshot::NO_ROWS), |old| old != *rows)
@@ -116,8 +121,8 @@ impl Step {
         let rows: HashSet<u32> = rows.map(|(oid, _)| *oid).collect();
         let homes: HashSet<u32> = made
             .clone()
-            .map(|((oid, _), _)| *oid)
-            .chain(gone.clone().map(|((oid, _), _)| *oid))
+            .map(|(oid, _)| *oid)
+            .chain(gone.clone().map(|(oid, _)| *oid))
             .chain(rows.iter().copied())
             .collect();
         let mut made: Vec<Fact> = made.map(|(_, fact)| fact.clone()).collect();
@@ -138,6 +143,10 @@ impl Snapshot {
     /// How the state of rows ends where no row was written and no number drawn.
     const NO_ROWS: &str = " 0 rows";
 
+    fn by_key(&self) -> HashMap<(u32, Key), &Fact> {
+        self.facts.iter().map(|(oid, fact)| ((*oid, fact.key()), fact)).collect()
+    }
+
     async fn read(client: &Client, scratch: &Prefix) -> Result<Self, Error> {
         let (tables, types) = made(client, scratch).await?;
         let facts = schema::read(client, &tables.oids, &types.oids).await?;
@@ -146,7 +155,7 @@ impl Snapshot {
         let rows = rows.map_err(query("look for rows that a template writes"))?;
         let names = |made: super::scratch::Made| made.oids.into_iter().zip(made.names);
         Ok(Self {
-            facts: facts.into_iter().map(|(oid, fact)| ((oid, fact.key()), fact)).collect(),
+            facts,
             rows: rows.iter().map(|row| (row.get("oid"), row.get("state"))).collect(),
             names: names(tables).chain(names(types)).collect(),
         })

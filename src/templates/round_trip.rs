@@ -36,7 +36,8 @@ pub(crate) async fn add_echoes(
     // What the keys refer to is locked already.
     let made = plan_repair(&twin, &made, false, &[]);
     let keys = made.keys.as_ref().map(|keys| keys.statements.clone()).unwrap_or_default();
-    let mut steps: Vec<String> = made.doors.iter().chain(&made.steps).map(Step::to_sql).collect();
+    let steps = made.doors.iter().chain(&made.parts).chain(&made.steps);
+    let mut steps: Vec<String> = steps.map(Step::to_sql).collect();
     steps.extend(keys);
     make(client, &steps).await?;
     let (tables, types) = scratch::made(client, &twin).await?;

@@ -78,6 +78,7 @@ async fn check(
         script.append(own);
     }
     require_own(client, scratch, &script, false).await?;
+    require_deletable(client, scratch, &script).await?;
     let key = templates.key(scratch, id, reference);
     if !key.is_empty() {
         // What cannot be published is told with the settings.
@@ -147,7 +148,7 @@ async fn require_settings(
     Err(Error::Stray { at, reason })
 }
 
-/// Refuses a table by which no agent could be deleted any more. By then all is published.
+/// Refuses a table by which an agent could not be deleted any more.
 async fn require_deletable(
     client: &Client,
     scratch: &Prefix,
