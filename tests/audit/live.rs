@@ -1,7 +1,7 @@
 //! A database against what the files make.
 
 use super::project::{CLEAN, Project, Report};
-use crate::support::{ADMIN, Database, expect, finish, provisioner};
+use crate::support::{ADMIN, Database, expect, finish, provisioner, said};
 
 /// What an audit of the clean project says of a database in which somebody ran this.
 async fn planted(sql: &str) -> Report {
@@ -368,6 +368,46 @@ async fn a_database_is_only_read() {
     let report = Project::new(&CLEAN).audit(Some(&db)).await;
     report.is(&[("missing_index", "public.orders_note_idx")]);
     assert_eq!(admin.one::<String>(state).await, before);
+}
+
+/// A table that an audit looks into before it reads the catalog.
+const AGENTS: (&str, &str) = (
+    "0003_agents.sql",
+    "create table public.agents (id int primary key, agent_prefix text);
+     alter table public.agents enable row level security;
+     create policy nobody on public.agents to authenticated using (id is null);",
+);
+
+/// An audit that waits for a lock while somebody changes the database says nothing of the change. One that waits too long gives
+/// up, as it should, and is asked again.
+#[tokio::test]
+async fn a_database_is_read_as_it_is_at_one_moment() {
+    let files = [CLEAN[0], CLEAN[1], AGENTS];
+    let db = Project::database(&files).await;
+    let (admin, holder) = (db.admin().await, db.admin().await);
+    let project = Project::new(&files);
+    project.audit(Some(&db)).await.is(&[]);
+    let report = loop {
+        holder.run("begin; lock table public.agents in access exclusive mode").await;
+        let audit = project.run(Some(&db), &[]);
+        let meanwhile = async {
+            admin
+                .holds("select count(*) = 1 from pg_locks where not granted and relation = 'public.agents'::regclass")
+                .await;
+            admin.run("drop index orders_note_idx; create table public.late (id int)").await;
+            holder.run("rollback").await;
+        };
+        let (output, ()) = tokio::join!(audit, meanwhile);
+        if !said(&output).contains("since these are locked") {
+            break Report::of(&output);
+        }
+        admin.run("drop table public.late; create index orders_note_idx on orders (note)").await;
+    };
+    report.is(&[]);
+    project.audit(Some(&db)).await.is(&[
+        ("extra_table", "public.late"),
+        ("missing_index", "public.orders_note_idx"),
+    ]);
 }
 
 /// The throwaway server, without a database of anybody's.
