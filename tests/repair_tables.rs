@@ -156,3 +156,48 @@ async fn what_is_made_again_is_as_it_was_built_whatever_it_rested_on_by_then() {
     assert_eq!(root.rows("select n from public.agt_x_part").await, ["1"]);
     expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
 }
+
+/// Things that no repair changes where they stand.
+const KEPT: &str = "create table public.{prefix}_kept (id serial primary key, n int, t text, note text)
+        with (fillfactor = 70, toast.autovacuum_enabled = false);
+    create table public.{prefix}_days (id int, n int not null) partition by range (id);
+    create table public.{prefix}_day1 partition of public.{prefix}_days for values from (1) to (2);
+    alter table public.{prefix}_kept enable row level security;
+    alter table public.{prefix}_days enable row level security;
+    alter table public.{prefix}_day1 enable row level security;
+    revoke all on public.{prefix}_kept, public.{prefix}_days, public.{prefix}_day1 from public, anon, authenticated, service_role;";
+
+/// What somebody does to them, and about what `verify` prints a way out.
+const CHANGES: [(&str, &str); 7] = [
+    ("alter table public.agt_x_kept set (fillfactor = 90, parallel_workers = 2), reset (toast.autovacuum_enabled)", "table"),
+    ("alter table public.agt_x_kept set unlogged", "table"),
+    ("alter sequence public.agt_x_kept_id_seq increment by 3 cycle", "sequence"),
+    ("alter table public.agt_x_kept alter column n set not null", "column"),
+    ("alter table public.agt_x_kept alter column n type bigint", "column"),
+    ("alter table public.agt_x_kept alter column t type varchar(9) collate \"C\"", "column"),
+    (
+        "alter table public.agt_x_days detach partition public.agt_x_day1;
+         alter table public.agt_x_days attach partition public.agt_x_day1 for values from (1) to (3)",
+        "parent",
+    ),
+];
+
+#[tokio::test]
+async fn what_no_repair_changes_is_printed_with_the_statement_that_ends_it() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let files = Files::new(&[("0001_kept.sql", KEPT)]);
+    let _service = files.service(&db, &[]).await;
+    admin.create("agt_x").await;
+    admin.settled().await;
+    for (change, kind) in CHANGES {
+        admin.run(change).await;
+        expect(&files.ask(&db, &["agents", "repair", "--force", "--wait"]).await, 1, &[]);
+        let report = json(&files.ask(&db, &["agents", "verify", "--json"]).await);
+        let told = report.pointer("/drifted/0/differences").and_then(Value::as_array).unwrap();
+        let [only] = &told[..] else { panic!("{change}: {report}") };
+        assert_eq!(only["kind"], kind, "{report}");
+        admin.run(only["by_hand"].as_str().unwrap()).await;
+        expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
+    }
+}

@@ -200,7 +200,9 @@ async fn a_table_by_which_no_agent_could_be_deleted_is_refused() {
         expect(&refused, 2, &said);
     }
     files.write("foreign_key.sql", "");
-    let ledger = format!("{table}\nrevoke update, delete, truncate on public.{{prefix}}_topics from current_user");
+    let ledger = format!(
+        "{table}\nrevoke update, delete, truncate on public.{{prefix}}_topics from current_user"
+    );
     files.write("0001_topics.sql", &ledger);
     let refused = ask(&db.url(ADMIN), files.path(), "", &["run"]).await;
     expect(&refused, 2, &["0001_topics.sql:4: ", "cannot lock"]);

@@ -305,7 +305,13 @@ impl DifferenceReport {
             Change::Differs { found } => {
                 let is_told = matches!(
                     object.kind,
-                    Kind::Name | Kind::SequenceName | Kind::Sequence | Kind::Column
+                    Kind::Name
+                        | Kind::SequenceName
+                        | Kind::Sequence
+                        | Kind::Table
+                        | Kind::Column
+                        | Kind::Parent
+                        | Kind::Publication
                 );
                 by_hand = difference.by_hand().filter(|_| is_told);
                 ("differs", definition, Some(found.clone()))

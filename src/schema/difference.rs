@@ -34,32 +34,6 @@ pub(crate) enum Change {
 }
 
 impl Difference {
-    /// What a person can run instead, where one statement does it.
-    pub(crate) fn by_hand(&self) -> Option<String> {
-        match &self.change {
-            // A table is more than one statement, and an identity goes with its column.
-            Change::Missing if matches!(self.object.kind, Kind::Table | Kind::Identity) => None,
-            Change::Missing => Some(self.object.create()),
-            Change::Extra => self.object.drop(),
-            Change::Differs { found } => {
-                let simple = [
-                    Kind::Name,
-                    Kind::SequenceName,
-                    Kind::Owner,
-                    Kind::RowSecurity,
-                    Kind::Position,
-                    Kind::Identity,
-                ];
-                let simple = simple.contains(&self.object.kind).then(|| self.object.create());
-                simple
-                    .filter(|statement| !statement.is_empty())
-                    .or_else(|| self.object.owned_again(found))
-                    .or_else(|| self.object.identity_again(found))
-            }
-            Change::Removed { statement, .. } => statement.clone(),
-        }
-    }
-
     /// Whether something is missing that the template's own statements make.
     pub(crate) fn is_whole(&self) -> bool {
         self.change == Change::Missing && self.object.kind.rule().whole

@@ -2,6 +2,7 @@
 //! the differences.
 
 mod agents_key;
+mod by_hand;
 mod catalog;
 mod difference;
 mod equivalents;

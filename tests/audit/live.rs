@@ -404,10 +404,10 @@ async fn a_database_is_read_as_it_is_at_one_moment() {
         admin.run("drop table public.late; create index orders_note_idx on orders (note)").await;
     };
     report.is(&[]);
-    project.audit(Some(&db)).await.is(&[
-        ("extra_table", "public.late"),
-        ("missing_index", "public.orders_note_idx"),
-    ]);
+    project
+        .audit(Some(&db))
+        .await
+        .is(&[("extra_table", "public.late"), ("missing_index", "public.orders_note_idx")]);
 }
 
 /// The throwaway server, without a database of anybody's.
