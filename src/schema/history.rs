@@ -7,7 +7,7 @@ use super::difference::{Change, Difference};
 use super::fact::{Fact, Key};
 use super::kind::Kind;
 use super::sql::bare;
-use crate::sql_text::tokens;
+use crate::sql_text::{Token, tokens};
 
 /// A statement of a template, for one agent, and what came of it.
 #[derive(Clone, Debug)]
@@ -55,12 +55,19 @@ impl Recorded {
         sql
     }
 
-    /// Whether it makes a table like another one (`like`). Run once more it would make it like what that one is by now. Where
-    /// the word means something else, what it made is the same all the same.
+    /// Whether it makes a table like another one (`like`) and no child. Run once more it would make it like what that one is
+    /// by now.
     pub(super) fn copies(&self) -> bool {
+        let has = |kind| self.made.iter().any(|fact| fact.kind == kind);
+        let tokens: Vec<_> = tokens(&self.sql).filter(|token| !token.is_blank()).collect();
+        // The operator stands behind an operand.
+        let is_clause = |(before, word): (&Token<'_>, &Token<'_>)| {
+            word.is("like") && (before.is_mark('(') || before.is_mark(','))
+        };
         self.facts_only
-            && self.made.iter().any(|fact| fact.kind == Kind::Table)
-            && tokens(&self.sql).any(|token| token.is("like"))
+            && has(Kind::Table)
+            && !has(Kind::Parent)
+            && tokens.iter().zip(tokens.iter().skip(1)).any(is_clause)
     }
 
     fn keys(&self) -> impl Iterator<Item = &Fact> {
