@@ -22,12 +22,7 @@ async fn crm() -> (Database, Admin) {
     admin.populate().await;
     admin.settled().await;
     drop(service);
-    until("the service to be gone", || async {
-        let sessions = "select count(*) from pg_stat_activity
-                        where datname = current_database() and usename = 'agent_provisioner'";
-        (admin.one::<i64>(sessions).await == 0).then_some(())
-    })
-    .await;
+    admin.deserted().await;
     admin
         .run(&format!(
             "insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id, state, finished_at)
