@@ -1,6 +1,6 @@
 //! Whoever knows the worker's password writes to the queue what no worker would.
 
-use crate::support::{ADA, ADMIN, Admin, BEN, Database, ROLES, WORKER, ask, expect, json, until};
+use crate::support::{ADA, ADMIN, Admin, BEN, Database, ROLES, WORKER, ask, expect, json};
 
 /// Everything that decides which agents go, and what goes with them.
 const STATE: &str = "select md5(concat(
