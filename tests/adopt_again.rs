@@ -248,7 +248,10 @@ async fn what_comes_after_the_plan_is_not_taken_over() {
     let mut command = provisioner(&db.url(ADMIN));
     command.env("PROVISIONER_DATABASE__LOCK_TIMEOUT", "50s").args(["agents", "adopt", "--yes"]);
     let adopting = tokio::spawn(async move { finish(&mut command).await });
-    let waits = "select exists (select from pg_locks where not granted and relation = 'provisioning.sweep_gate'::regclass)";
+    // The databases of other tests have the table under the same number.
+    let waits = "select exists (select from pg_locks l join pg_database d on d.oid = l.database
+        where not l.granted and d.datname = current_database()
+        and l.relation = 'provisioning.sweep_gate'::regclass)";
     root.holds(waits).await;
     root.run(&anew("messages")).await;
     let before = state(&root).await;

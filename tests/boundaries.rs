@@ -81,12 +81,7 @@ impl Scene {
             let service = self.db.service_with(&[self.reference]).await;
             self.admin.settled().await;
             drop(service);
-            self.admin
-                .holds(
-                    "select not exists (select from pg_stat_activity
-                     where datname = current_database() and application_name ^@ 'agent-prov')",
-                )
-                .await;
+            self.admin.deserted().await;
         }
     }
 

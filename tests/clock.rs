@@ -25,7 +25,7 @@ const DONE: &str = "select string_agg(agent_prefix, ' ' order by agent_id) = 'ag
     from provisioning.jobs where state = 'succeeded'";
 
 async fn untouched(admin: &Admin) {
-    let left = "select agent_prefix, run_at > now() + interval '9 min' from provisioning.jobs
+    let left = "select agent_prefix, run_at > now() + interval '1 min' from provisioning.jobs
                 where state = 'pending' order by agent_id";
     assert_eq!(admin.rows(left).await, ["agt_parked|t", "agt_dated|t", "agt_waits|t"]);
     let future = "select count(*) from provisioning.jobs

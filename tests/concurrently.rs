@@ -41,13 +41,6 @@ async fn held_up() -> (Database, Admin, Admin, Files, Service) {
     (db, admin, holder, files, service)
 }
 
-/// Nothing of the service's is left in the server, not even the build that waits.
-async fn gone(admin: &Admin) {
-    let sql = "select count(*) = 0 from pg_stat_activity where application_name ^@ 'agent-prov'
-               and datname = current_database()";
-    admin.holds(sql).await;
-}
-
 #[tokio::test]
 async fn a_build_that_was_killed_is_cleaned_up_and_done_again() {
     let (db, admin, holder, files, mut service) = held_up().await;
@@ -67,7 +60,7 @@ async fn a_build_that_was_killed_is_cleaned_up_and_done_again() {
         .await;
     service.signal("KILL");
     service.ended().await;
-    gone(&admin).await;
+    admin.deserted().await;
     assert_eq!(admin.rows(VALID).await.first().unwrap(), "agt_a_name_idx|f");
     assert_eq!(admin.rows(UPGRADES).await.first().unwrap(), "agt_a|pending|0");
     holder.run("rollback").await;
@@ -90,7 +83,7 @@ async fn a_second_signal_ends_the_build_too() {
     })
     .await;
     assert_eq!(service.ended().await.code(), Some(1));
-    gone(&admin).await;
+    admin.deserted().await;
     assert_eq!(admin.rows(UPGRADES).await.first().unwrap(), "agt_a|pending|0");
     holder.run("commit").await;
     let _service = files.service(&db, &[]).await;

@@ -119,7 +119,7 @@ async fn a_rule_on_the_registry_fails_an_adoption_and_a_conversion() {
 }
 
 /// Until this session ends, no reconcile.
-const NO_SWEEP: &str = "begin; lock table provisioning.sweep_gate in share mode";
+pub const NO_SWEEP: &str = "begin; lock table provisioning.sweep_gate in share mode";
 
 #[tokio::test]
 async fn a_deletion_that_was_asked_for_needs_none_of_the_workers_policies_on_your_tables() {

@@ -1,6 +1,6 @@
 //! Whoever knows the worker's password writes to the queue what no worker would.
 
-use crate::support::{ADA, ADMIN, Admin, BEN, Database, ROLES, WORKER, ask, expect, json, until};
+use crate::support::{ADA, ADMIN, Admin, BEN, Database, ROLES, WORKER, ask, expect, json};
 
 /// Everything that decides which agents go, and what goes with them.
 const STATE: &str = "select md5(concat(
@@ -22,12 +22,7 @@ async fn crm() -> (Database, Admin) {
     admin.populate().await;
     admin.settled().await;
     drop(service);
-    until("the service to be gone", || async {
-        let sessions = "select count(*) from pg_stat_activity
-                        where datname = current_database() and usename = 'agent_provisioner'";
-        (admin.one::<i64>(sessions).await == 0).then_some(())
-    })
-    .await;
+    admin.deserted().await;
     admin
         .run(&format!(
             "insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id, state, finished_at)

@@ -1,16 +1,28 @@
 //! A connection that is open and silent is noticed within 20 s, and replaced without a restart.
+//!
+//! The log names the limit that was over. The whole has more time here, as the machine may be busy.
 
 use std::time::{Duration, Instant};
 
-use crate::support::{Database, Files, Proxy, Service, WORKER, until};
+use crate::support::{Admin, Database, Files, Proxy, Service, WORKER, until};
 
-const NOTICED: Duration = Duration::from_secs(20);
+/// Below the minute after which the server ends a session that is idle in a transaction.
+const NOTICED: Duration = Duration::from_secs(45);
 const ONE: (&str, &str) = ("WORKER__CONCURRENCY", "1");
 const PATIENT: (&str, &str) = ("DATABASE__LOCK_TIMEOUT", "50s");
 const HOUR: [(&str, &str); 2] =
     [("WORKER__POLL_INTERVAL", "1h"), ("WORKER__RECONCILE_INTERVAL", "1h")];
 const LISTENING: &str = "\"message\":\"listening\"";
 const JOBS: &str = "select state, outcome, attempts from provisioning.jobs order by id";
+
+/// Waits until the service has opened so many connections.
+async fn sessions(admin: &Admin, at_least: usize) {
+    let open = format!(
+        "select count(*) >= {at_least} from pg_stat_activity where datname = current_database()
+         and usename = 'agent_provisioner'"
+    );
+    admin.holds(&open).await;
+}
 
 #[tokio::test]
 async fn idle_workers_whose_connections_fall_silent_work_again() {
@@ -22,6 +34,7 @@ async fn idle_workers_whose_connections_fall_silent_work_again() {
     service.logged(LISTENING).await;
     admin.create("agt_a").await;
     admin.settled().await;
+    sessions(&admin, 4).await;
     assert!(proxy.swallow() >= 4);
     let silent = Instant::now();
     admin.create("agt_b").await;
@@ -101,6 +114,7 @@ async fn a_service_whose_every_connection_falls_silent_works_and_listens_again()
     let proxy = Proxy::before(&db.url(WORKER)).await;
     let service = Service::start(proxy.url(), &[]);
     service.logged(LISTENING).await;
+    sessions(&admin, 5).await;
     assert!(proxy.swallow() >= 5, "four workers and the listener");
     let silent = Instant::now();
     admin.create("agt_a").await;
@@ -130,8 +144,8 @@ async fn a_host_that_vanishes_in_the_middle_of_a_job_holds_it_no_longer_than_the
     let vanished = Instant::now();
     admin.settled().await;
     assert!(vanished.elapsed() < NOTICED, "{:?}", vanished.elapsed());
-    let there = format!("select count(*) from pg_stat_activity where pid = {pid}");
-    assert_eq!(admin.one::<i64>(&there).await, 0, "ended by the server");
+    // The server has ended it.
+    admin.holds(&format!("select count(*) = 0 from pg_stat_activity where pid = {pid}")).await;
     assert_eq!(admin.rows(JOBS).await, ["succeeded|provisioned|0"]);
     drop(next);
     // Back again, it finds the job done, and does others.
@@ -154,7 +168,7 @@ async fn a_start_whose_connection_falls_silent_begins_again_and_says_so() {
     let (admin, holder) = (db.admin().await, db.admin().await);
     let proxy = Proxy::before(&db.url(WORKER)).await;
     holder.run("begin; lock table provisioning.agents").await;
-    let settings = [PATIENT, ("DATABASE__STATEMENT_TIMEOUT", "4s")];
+    let settings = [PATIENT, ("DATABASE__STATEMENT_TIMEOUT", "10s")];
     let start = || Service::start(proxy.url(), &settings);
     let (left_alone, mut stopped) = (start(), start());
     admin
@@ -164,12 +178,11 @@ async fn a_start_whose_connection_falls_silent_begins_again_and_says_so() {
         )
         .await;
     assert_eq!(proxy.swallow(), 2);
-    let silent = Instant::now();
     stopped.signal("TERM");
     assert_eq!(stopped.ended().await.code(), Some(0));
-    assert!(silent.elapsed() < Duration::from_secs(5), "{:?}", silent.elapsed());
-    left_alone.logged("fell silent: no answer within 14s").await;
-    assert!(silent.elapsed() < NOTICED, "{:?}", silent.elapsed());
+    let noticed = "fell silent: no answer within 20s";
+    assert!(!left_alone.log().contains(noticed), "who is asked to stop waits for no answer");
+    left_alone.logged(noticed).await;
     holder.run("rollback").await;
     left_alone.logged(r#""message":"running""#).await;
 }
@@ -178,13 +191,9 @@ async fn a_start_whose_connection_falls_silent_begins_again_and_says_so() {
 async fn a_start_on_a_slow_server_takes_as_long_as_it_takes() {
     let db = Database::new().await;
     // Longer in all than the server may be silent, which is 13 s here, but never so on end.
-    let slow = "select pg_sleep(1.8);";
-    let files = files(&[
-        ("0002_slow.sql", slow),
-        ("0003_slow.sql", slow),
-        ("0004_slow.sql", slow),
-        ("0005_slow.sql", slow),
-    ]);
+    let names: Vec<_> = (2..=9).map(|number| format!("{number:04}_slow.sql")).collect();
+    let slow: Vec<_> = names.iter().map(|name| (&**name, "select pg_sleep(1);")).collect();
+    let files = files(&slow);
     let started = Instant::now();
     let _service = files.service(&db, &[("DATABASE__STATEMENT_TIMEOUT", "3s")]).await;
     assert!(started.elapsed() > Duration::from_secs(13), "{:?}", started.elapsed());

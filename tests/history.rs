@@ -36,6 +36,7 @@ async fn an_attempt_whose_connection_broke_and_the_next_are_kept_with_host_and_p
     let expected =
         [value!([1, "failed", 1, null, "57P01"]), value!([2, "succeeded", 1, "provisioned", null])];
     assert_eq!(found, expected);
+    admin.holds("select exists (select from provisioning.instances)").await;
     let host = admin.one::<String>("select host from provisioning.instances").await;
     for attempt in &history {
         assert_eq!([&attempt["host"], &attempt["pid"]], [&value!(host), &value!(service.pid())]);

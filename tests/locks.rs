@@ -55,12 +55,12 @@ const WRITERS: Others =
     Others { table: "public.agents", asks: "row exclusive", mode: "RowExclusiveLock" };
 
 impl Others {
-    /// For five seconds: nobody stands still for longer than promised, and one worker at most waits.
+    /// For ten seconds: nobody stands still for longer than promised, and one worker at most waits.
     async fn go_on(&self, db: &Database) {
         let (watcher, other, over) = (db.admin().await, db.admin().await, Cell::new(false));
         watcher.run(WATCH).await;
         let watching = async {
-            let sql = "select share, most from pg_temp.watch($1::text::regclass, $2, 5)";
+            let sql = "select share, most from pg_temp.watch($1::text::regclass, $2, 10)";
             let row = watcher.query_one(sql, &[&self.table, &self.mode]).await.unwrap();
             over.set(true);
             (row.get::<_, f64>(0), row.get::<_, i64>(1))
@@ -183,7 +183,7 @@ async fn a_template_that_refers_to_users_holds_nobody_up() {
     assert_eq!(admin.one::<i64>("select count(*) from provisioning.agents").await, 8);
 }
 
-/// Each transaction lasts for twice as long as the first waits, and begins before the last one ends: with a wait that
+/// Each transaction lasts for three times as long as the first waits, and begins before the last one ends: with a wait that
 /// does not grow they would starve the job.
 #[tokio::test]
 async fn short_readers_that_never_pause_delay_a_deletion_and_do_not_starve_it() {
@@ -198,7 +198,7 @@ async fn short_readers_that_never_pause_delay_a_deletion_and_do_not_starve_it() 
     let reading = async {
         while !over.get() {
             let end = async {
-                tokio::time::sleep(Duration::from_millis(30)).await;
+                tokio::time::sleep(Duration::from_millis(45)).await;
                 this.run("commit").await;
             };
             tokio::join!(next.run(read), end);
@@ -211,7 +211,7 @@ async fn short_readers_that_never_pause_delay_a_deletion_and_do_not_starve_it() 
         over.set(true);
     };
     tokio::join!(reading, deleting);
-    let give_ways = "select give_ways > 3 from provisioning.jobs where kind = 'deprovision'";
+    let give_ways = "select give_ways > 1 from provisioning.jobs where kind = 'deprovision'";
     assert!(admin.one::<bool>(give_ways).await, "the case proves nothing");
     assert_eq!(admin.tables("agt_gone").await, [""; 0]);
 }
@@ -454,7 +454,13 @@ async fn one_worker_of_the_fleet_waits_at_a_time_and_no_longer_for_the_agents_ow
         left
     };
     let watching = async {
-        let sql = "select most from pg_temp.watch('public.agents', '', 0.2)";
+        admin
+            .holds(
+                "select count(*) = 2 from pg_stat_activity where datname = current_database()
+                 and usename = 'agent_provisioner' and wait_event_type = 'Lock'",
+            )
+            .await;
+        let sql = "select most from pg_temp.watch('public.agents', '', 0.1)";
         let most = watcher.one::<i64>(sql).await;
         holder.run("commit").await;
         most
@@ -471,7 +477,8 @@ async fn one_worker_of_the_fleet_waits_at_a_time_and_no_longer_for_the_agents_ow
     let with_own = "select provisioning.lock_shared('access exclusive', '{public.agents}', '{public.agt_x_customers}')";
     let refused = first.answer(with_own).await.unwrap_err();
     assert_eq!(refused.constraint(), Some("waited"));
-    assert!(asked.elapsed().as_millis() < 450, "{:?}", asked.elapsed());
+    // Without a limit of its own it would be the 5 s of the role.
+    assert!(asked.elapsed().as_secs() < 4, "{:?}", asked.elapsed());
 }
 
 /// Whoever has its turn would wait for those who wait for theirs.
@@ -489,7 +496,9 @@ async fn who_waits_for_its_turn_has_no_lock_on_agents() {
     for prefix in ["agt_old", "agt_new"] {
         admin.held_up(prefix).await;
     }
-    admin.run("begin; lock table public.agents in access exclusive mode nowait; commit").await;
+    // A look of the service's may have it for a moment; who waits for the gate would have it until the end.
+    let lock = "lock table public.agents in access exclusive mode";
+    admin.run(&format!("begin; set local lock_timeout = '20s'; {lock}; commit")).await;
     holder.run("commit").await;
     admin.settled().await;
     let user =

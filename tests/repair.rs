@@ -393,7 +393,7 @@ async fn a_repair_of_the_key_waits_for_the_agents_tables_before_it_locks_agents(
     reader.run("commit").await;
     admin.holds(GAVE_WAY).await;
     // Nobody waits for each other in a circle.
-    writer.run("set local lock_timeout = '5s'; select from public.agt_x_orders; commit").await;
+    writer.run("set local lock_timeout = '30s'; select from public.agt_x_orders; commit").await;
     admin.settled().await;
     assert_eq!(differences(&db, &[]).await, []);
 }

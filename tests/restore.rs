@@ -399,6 +399,7 @@ async fn no_other_table_comes_back_in_the_place_of_one_in_the_trash() {
     worker.run(&swap).await;
     let mut command = provisioner(&db.url(ADMIN));
     command.args(["agents", "restore", "agt_ada"]);
+    command.env("PROVISIONER_DATABASE__LOCK_TIMEOUT", "50s");
     let restoring = tokio::spawn(async move { finish(&mut command).await });
     admin
         .holds(

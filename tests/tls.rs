@@ -5,7 +5,6 @@ use std::error::Error;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use agent_provisioner::dev_server::{self, DevServer};
 use agent_provisioner::postgres::{self, SslMode, Target};
@@ -85,14 +84,14 @@ pub async fn present(
     ask(&plain, "alter system set ssl = on").await?;
     ask(&plain, "select pg_reload_conf()").await?;
     let loaded = format!("select 1 where current_setting('ssl_cert_file') = '{name}.crt'");
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while ask(&plain, &loaded).await?.is_none() {
-        if Instant::now() > deadline {
-            return Err("the server did not load the certificate".into());
+    let look = || async {
+        match ask(&plain, &loaded).await {
+            Ok(None) => None,
+            Ok(Some(_)) => Some(Ok(())),
+            Err(error) => Some(Err(error)),
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
+    };
+    until("the server to load the certificate", look).await
 }
 
 async fn session(cluster: &DevServer, mode: SslMode, root: Option<&Path>) -> Outcome<Session> {
@@ -178,7 +177,7 @@ async fn who_is_not_verified_gets_no_password_unless_told_to() {
         let impostor = Impostor::new(answer);
         let mut command = provisioner(&format!("{}{parameters}", impostor.url));
         // The impostor says nothing more.
-        command.env("PROVISIONER_DATABASE__CONNECT_TIMEOUT", "300ms");
+        command.env("PROVISIONER_DATABASE__CONNECT_TIMEOUT", "2s");
         let output = finish(command.args(["jobs", "list"])).await;
         assert_eq!(output.status.code(), Some(1), "{parameters}: {}", said(&output));
         let heard = impostor.heard();

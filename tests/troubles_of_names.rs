@@ -90,6 +90,8 @@ async fn who_is_gone_when_the_trigger_of_deletions_comes_back_waits_for_approval
     assert!(found.iter().any(|[.., fix]| fix.contains("migrate repair")), "{found:?}");
     expect(&ask(&db.url(ADMIN), &["migrate", "repair"]).await, 0, &["enqueue_deprovision"]);
     swept(&service.http().await).await;
+    // The sweep queues them, and a worker pauses them.
+    admin.holds("select count(*) = 2 from provisioning.jobs where state = 'paused'").await;
     let paused =
         admin.rows("select agent_prefix from provisioning.jobs where state = 'paused' order by 1");
     assert_eq!(paused.await, ["agt_b", "agt_c"]);

@@ -208,7 +208,7 @@ async fn an_upgrade_with_a_key_waits_for_the_agents_tables_before_it_locks_agent
     admin.holds(gave_way).await;
     // Nobody waits for each other in a circle.
     let use_both =
-        "set local lock_timeout = '5s'; insert into public.agents (agent_prefix) values ('agt_c');
+        "set local lock_timeout = '30s'; insert into public.agents (agent_prefix) values ('agt_c');
                     lock table public.agt_b_customers in row exclusive mode; commit";
     writer.run(use_both).await;
     admin.settled().await;

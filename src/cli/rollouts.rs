@@ -4,6 +4,7 @@ use std::io::{self, Write, stderr, stdout};
 use std::process::ExitCode;
 
 use clap::{Args as Clap, Subcommand};
+use tokio::signal::unix::Signal;
 
 use super::asked::Asked;
 use super::progress::Reporter;
@@ -179,6 +180,7 @@ pub(super) async fn follow(
     instance: &Instance,
     started: &Started,
     plan: &Plan,
+    interrupt: &mut Signal,
 ) -> Result<Option<RolloutSummary>, Error> {
     let Started { id, joined } = *started;
     if joined {
@@ -193,8 +195,7 @@ pub(super) async fn follow(
         summary = rollouts::follow(instance, id, |progress| reporter.tell(progress)) => {
             Ok(Some(summary?))
         }
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted?;
+        _ = interrupt.recv() => {
             drop(reporter);
             writeln!(
                 stderr(),

@@ -4,6 +4,7 @@ use std::io::{self, Write, stdout};
 use std::process::ExitCode;
 
 use clap::Args as Clap;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::asked::Asked;
 use super::rollouts::Limits;
@@ -59,9 +60,12 @@ pub(super) async fn main(
         asked.sql = plan.sample.as_ref().map(|(_, script)| script.clone());
     } else if args.wait || args.limits.any() {
         let limits = args.limits.into();
+        // From here on: a worker may be at the first job before this command follows it.
+        let mut interrupt = signal(SignalKind::interrupt())?;
         let started = upgrade::start(actor, instance, &plan, limits, None).await?;
         asked.rollout = Some(started.id);
-        let Some(summary) = rollouts::follow(instance, &started, &plan).await? else {
+        let followed = rollouts::follow(instance, &started, &plan, &mut interrupt);
+        let Some(summary) = followed.await? else {
             return Ok(ExitCode::FAILURE);
         };
         if !json {

@@ -56,6 +56,11 @@ impl Watch {
         if *known == found {
             return;
         }
+        // Whoever reads the log finds the metrics to match.
+        for setting in &self.settings {
+            let differing = found.iter().filter(|difference| difference.setting == *setting);
+            self.metrics.differing(setting, differing.count());
+        }
         for Difference { setting, own, other, host, pid } in found.difference(&known) {
             tracing::warn!(
                 setting,
@@ -68,10 +73,6 @@ impl Watch {
         }
         if found.is_empty() {
             tracing::info!("all instances are configured alike again");
-        }
-        for setting in &self.settings {
-            let differing = found.iter().filter(|difference| difference.setting == *setting);
-            self.metrics.differing(setting, differing.count());
         }
         *known = found;
     }

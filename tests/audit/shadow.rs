@@ -284,7 +284,7 @@ async fn limited(files: &[(&str, &str)]) -> audit::Report {
     let project = audit::Project {
         migrations: vec![project.path().to_owned()],
         shadow: Some(shadow.url(SUPERUSER).into()),
-        file_limit: Some(Duration::from_secs(2)),
+        file_limit: Some(Duration::from_secs(8)),
         ..audit::Project::default()
     };
     audit::audit(&project, None, &CancellationToken::new()).await.unwrap()
@@ -317,6 +317,6 @@ async fn a_file_that_does_not_end_is_ended() {
     let told = report
         .unchecked
         .iter()
-        .any(|it| it.contains("3_table.down.sql") && it.contains("2 seconds"));
+        .any(|it| it.contains("3_table.down.sql") && it.contains("8 seconds"));
     assert!(told, "{:?}", report.unchecked);
 }

@@ -249,7 +249,7 @@ async fn unsafe_settings_end_the_start() {
         service.logged(said).await;
         assert!(!service.log().contains(READS), "{}", service.log());
     }
-    let mut service = Service::start(&db.url(WORKER), &[everywhere, url, token, (file, &path)]);
+    let service = Service::start(&db.url(WORKER), &[everywhere, url, token, (file, &path)]);
     service.started().await.unwrap();
     drop(files);
 }

@@ -105,9 +105,12 @@ async fn that_nobody_works_is_said_only_while_it_is_so() {
     admin.holds("select exists (select from provisioning.instances where provisioning.is_current(seen_at))").await;
     let missing = || site.get("/").body.contains("No worker is connected");
     crate::support::until("a worker to be seen", || async { (!missing()).then_some(()) }).await;
-    // A console whose own worker is stopped, as on a machine of its own.
-    admin.run("delete from provisioning.instances").await;
-    crate::support::until("nobody to be seen", || async { missing().then_some(()) }).await;
+    // A console whose own worker is stopped, as on a machine of its own: this one shows itself again and again.
+    crate::support::until("nobody to be seen", || async {
+        admin.run("delete from provisioning.instances").await;
+        missing().then_some(())
+    })
+    .await;
 }
 
 /// Reads events until one holds this.

@@ -130,7 +130,7 @@ impl Paths {
             ("WORKER__CONCURRENCY", "1"),
         ];
         let settings = [settings.as_slice(), &[("TEMPLATES", files.path())]].concat();
-        let mut service = Service::start(&self.db.url(WORKER), &settings);
+        let service = Service::start(&self.db.url(WORKER), &settings);
         if let Err(said) = service.started().await {
             self.findings.push(format!("the service says: {said}"));
         }

@@ -96,6 +96,15 @@ impl Admin {
         })
     }
 
+    /// Waits until no session of the service's is left in this database, not even one that waits for a lock.
+    #[track_caller]
+    pub fn deserted(&self) -> impl Future<Output = ()> + '_ {
+        self.holds(
+            "select not exists (select from pg_stat_activity where datname = current_database()
+             and application_name ^@ 'agent-prov')",
+        )
+    }
+
     /// What the catalog says of an agent's tables, with placeholders for prefix and id.
     pub async fn catalog(&self, prefix: &str, id: i64) -> String {
         let sql = include_str!("catalog.sql").replace("$1", &format!("'{prefix}'"));

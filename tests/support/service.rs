@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::until;
@@ -34,6 +34,8 @@ pub fn on_terminal(url: &str, args: &str) -> Command {
 pub struct Service {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
+    /// Ends with the log.
+    reader: JoinHandle<()>,
 }
 
 impl Service {
@@ -55,10 +57,10 @@ impl Service {
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log = Arc::new(Mutex::new(Vec::new()));
         let written = Arc::clone(&log);
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             lines.map_while(Result::ok).for_each(|line| written.lock().unwrap().push(line));
         });
-        Self { child, log }
+        Self { child, log, reader }
     }
 
     /// Everything it has logged.
@@ -73,14 +75,14 @@ impl Service {
     }
 
     /// Waits until it works, or has refused to: then what it said.
-    pub async fn started(&mut self) -> Result<(), String> {
-        let (child, log) = (Mutex::new(&mut self.child), &self.log);
+    pub async fn started(&self) -> Result<(), String> {
+        let (log, reader) = (&self.log, &self.reader);
         let text = || log.lock().unwrap().join("\n");
         let ended = until("the service to run or to end", || async {
-            let ended = child.lock().unwrap().try_wait().unwrap();
-            (ended.is_some() || text().contains("running")).then_some(ended)
+            let ended = reader.is_finished();
+            (ended || text().contains("running")).then_some(ended)
         });
-        if ended.await.is_some() { Err(text()) } else { Ok(()) }
+        if ended.await { Err(text()) } else { Ok(()) }
     }
 
     /// Where it answers probes and Prometheus.
@@ -103,10 +105,14 @@ impl Service {
         assert!(sent.unwrap().success());
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and the log's.
     pub async fn ended(&mut self) -> ExitStatus {
-        let child = Mutex::new(&mut self.child);
-        until("the service to end", || async { child.lock().unwrap().try_wait().unwrap() }).await
+        let (child, reader) = (Mutex::new(&mut self.child), &self.reader);
+        until("the service to end", || async {
+            let ended = child.lock().unwrap().try_wait().unwrap();
+            ended.filter(|_| reader.is_finished())
+        })
+        .await
     }
 
     /// Ends it as a system does, so that it is no instance any more. One that is killed is taken for one for half a minute.
