@@ -18,6 +18,7 @@ pub(crate) mod doctor;
 mod error;
 pub(crate) mod jobs;
 pub(crate) mod keys;
+mod meta_id;
 pub(crate) mod migrate;
 pub(crate) mod numbers;
 pub(crate) mod purge;
@@ -40,6 +41,7 @@ use crate::worker::Pace;
 
 pub(crate) use actor::Actor;
 pub(crate) use error::Error;
+pub(crate) use meta_id::MetaId;
 pub(crate) use queued::{HeldBack, Queued};
 pub(crate) use restored_keys::Left;
 pub(crate) use rollouts::{RolloutLimits, RolloutSummary};
