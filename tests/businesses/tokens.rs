@@ -543,6 +543,25 @@ async fn a_secret_in_the_place_of_an_argument_is_not_repeated() {
     assert_eq!(admin.one::<i64>("select count(*) from provisioning.secrets").await, 0);
 }
 
+#[tokio::test]
+async fn down_refuses_to_lose_a_secret_unless_it_is_told() {
+    let (db, admin) = crm().await;
+    let keys = Keys::new(&db).await;
+    keys.set_token(&db, NUMBERS[0], TOKEN).await;
+    let down = async |args: &[&str]| keys.ask(&db, &[&["migrate", "down"], args].concat()).await;
+    for to in ["8", "7"] {
+        expect(&down(&["--to", to]).await, 1, &["--yes"]);
+        assert!(keys.test(&db, NUMBERS[0]).await.1);
+    }
+    // In psql, too.
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0009_secrets.down.sql");
+    let refused = admin.attempt("begin", &fs::read_to_string(file).unwrap()).await;
+    assert_eq!(refused.unwrap_err().code().code(), "2BP01");
+    expect(&down(&["--to", "8", "--yes"]).await, 0, &["took back 0009"]);
+    expect(&keys.ask(&db, &["migrate"]).await, 0, &["applied 0009"]);
+    assert_eq!(admin.one::<i64>("select count(*) from provisioning.secrets").await, 0);
+}
+
 /// Who has a token may send from every number of its account, and who has an app's secret may sign for it.
 #[tokio::test]
 async fn what_has_a_secret_stays_the_number_or_the_app_that_it_is() {
