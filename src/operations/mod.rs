@@ -31,6 +31,7 @@ pub(crate) mod restore;
 mod restored_keys;
 pub(crate) mod rollouts;
 pub(crate) mod secrets;
+pub(crate) mod shown_jobs;
 pub(crate) mod status;
 pub(crate) mod trash;
 pub(crate) mod upgrade;
