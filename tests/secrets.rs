@@ -127,12 +127,14 @@ async fn a_constraint_that_fails_at_the_commit_quotes_no_row_in_the_log() {
 }
 
 #[tokio::test]
-async fn a_file_that_everybody_can_read_is_warned_of() {
+async fn a_file_that_others_can_read_or_change_is_warned_of() {
     let db = Database::new().await;
     let scratch = Files::new(&[]);
     let file = format!("{}/database_url", scratch.path());
     fs::write(&file, db.url(WORKER)).unwrap();
-    for (mode, exposed) in [(0o600, false), (0o640, false), (0o644, true)] {
+    for (mode, exposed) in
+        [(0o600, false), (0o640, false), (0o644, true), (0o660, true), (0o602, true)]
+    {
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
         let run = async |args: &[&str]| {
             let mut command = provisioner("");

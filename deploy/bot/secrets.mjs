@@ -52,12 +52,12 @@ export function placeOf(kind, row) {
 
 /**
  * @param {Map<string, Uint8Array>} keys
- * @param {string} ciphertext a bytea as the API writes it: \x01…
+ * @param {string} ciphertext as the API writes it: 01…
  * @param {Place} place
  * @returns {Promise<string>}
  */
 export async function decrypt(keys, ciphertext, place) {
-    const bytes = fromHex(ciphertext.slice(2));
+    const bytes = fromHex(ciphertext);
     if (bytes[0] !== VERSION) throw new Error('another format than version 1');
     const header = bytes.subarray(0, 9);
     const nonce = bytes.subarray(9, 21);

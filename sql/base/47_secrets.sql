@@ -30,21 +30,21 @@ begin atomic
     from provisioning.secret_status(business_id) r;
 end;
 
--- For the backend only: the ciphertext, and the ids that it is bound to.
+-- For the backend only: the ciphertext, and the ids that it is bound to. As hex: a session's bytea_output may be either.
 create or replace function provisioning.get_whatsapp_token(phone_number_id text)
-    returns table (whatsapp_number_id uuid, business_id uuid, ciphertext bytea)
+    returns table (whatsapp_number_id uuid, business_id uuid, ciphertext text)
     language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
     return query
-    select n.id, n.business_id, s.ciphertext
+    select n.id, n.business_id, encode(s.ciphertext, 'hex')
     from public.whatsapp_numbers n
     join provisioning.secrets s on s.whatsapp_number_id = n.id and s.kind = 'access_token'
     where n.phone_number_id = get_whatsapp_token.phone_number_id;
 end $$;
 
 create or replace function public.get_whatsapp_token(phone_number_id text)
-    returns table (whatsapp_number_id uuid, business_id uuid, ciphertext bytea)
+    returns table (whatsapp_number_id uuid, business_id uuid, ciphertext text)
     language sql stable set search_path = pg_catalog, pg_temp
 begin atomic
     select r.whatsapp_number_id, r.business_id, r.ciphertext from provisioning.get_whatsapp_token(phone_number_id) r;
@@ -52,12 +52,12 @@ end;
 
 -- The same for an app: a row for each of its secrets. business_id is null where the app is the platform's.
 create or replace function provisioning.get_meta_app_secrets(app_id text)
-    returns table (kind text, meta_app_id uuid, business_id uuid, ciphertext bytea)
+    returns table (kind text, meta_app_id uuid, business_id uuid, ciphertext text)
     language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
     return query
-    select s.kind, m.id, m.business_id, s.ciphertext
+    select s.kind, m.id, m.business_id, encode(s.ciphertext, 'hex')
     from public.meta_apps m
     join provisioning.secrets s on s.meta_app_id = m.id
     where m.app_id = get_meta_app_secrets.app_id
@@ -65,7 +65,7 @@ begin
 end $$;
 
 create or replace function public.get_meta_app_secrets(app_id text)
-    returns table (kind text, meta_app_id uuid, business_id uuid, ciphertext bytea)
+    returns table (kind text, meta_app_id uuid, business_id uuid, ciphertext text)
     language sql stable set search_path = pg_catalog, pg_temp
 begin atomic
     select r.kind, r.meta_app_id, r.business_id, r.ciphertext from provisioning.get_meta_app_secrets(app_id) r;

@@ -339,8 +339,8 @@ end $$;
 create or replace function provisioning.replay(
     ids bigint[], prefix text, states text[], reason text, who text, dry_run boolean, named boolean default true
 ) returns table (
-    id bigint, kind text, agent_prefix text, state text, twin bigint, twin_state text, behind bigint, picked boolean,
-    told bigint
+    id bigint, kind text, agent_prefix text, state text, attempts integer, twin bigint, twin_state text, behind bigint,
+    picked boolean, told bigint
 )
     language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
     set plan_cache_mode = force_custom_plan as $$
@@ -361,7 +361,7 @@ begin
     end if;
     return query
     with asked as materialized (
-        select j.id, j.kind, j.agent_prefix, j.state, f.fits, t.id as twin, t.state as twin_state, b.id as behind
+        select j.id, j.kind, j.agent_prefix, j.state, j.attempts, f.fits, t.id as twin, t.state as twin_state, b.id as behind
         from provisioning.jobs j
         left join lateral (
             select t.id, t.state
@@ -402,7 +402,7 @@ begin
         -- Skips what a worker holds: it is cancelling that very job.
         select j.id
         from provisioning.jobs j join asked a on a.id = j.id
-        where j.state = a.state and a.fits and a.twin is null and a.behind is null
+        where j.state = a.state and j.attempts = a.attempts and a.fits and a.twin is null and a.behind is null
         for update of j skip locked
     ), replayed as (
         update provisioning.jobs j
@@ -419,7 +419,7 @@ begin
         select provisioning.notify('agent_provisioning') from (select from replayed limit 1) r
     )
     select
-        coalesce(a.id, m.id), a.kind, a.agent_prefix, a.state, a.twin, a.twin_state, a.behind,
+        coalesce(a.id, m.id), a.kind, a.agent_prefix, a.state, a.attempts, a.twin, a.twin_state, a.behind,
         -- Not a join: without statistics on a CTE that is a loop within a loop.
         coalesce(a.id in (select p.id from picked p), false),
         (select count(*) from told)
@@ -431,7 +431,9 @@ end $$;
 -- Takes open jobs out of the queue for good. What they held up is then free, so workers are told.
 -- who: besides the role
 create or replace function provisioning.cancel(ids bigint[], reason text, who text, dry_run boolean)
-returns table (id bigint, kind text, agent_prefix text, state text, picked boolean, told bigint)
+returns table (
+    id bigint, kind text, agent_prefix text, state text, attempts integer, picked boolean, told bigint
+)
     language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
     set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
@@ -441,8 +443,8 @@ begin
     perform provisioning.refuse_in_trigger();
     return query
     with picked as materialized (
-        -- Skips what a worker is on.
-        select j.id
+        -- Skips what a worker is on. State and attempts as they are when the row is locked.
+        select j.id, j.state, j.attempts
         from provisioning.jobs j
         where j.id = any (ids) and j.state in ('pending', 'dead', 'paused')
         for update of j skip locked
@@ -456,7 +458,7 @@ begin
     ), told as materialized (
         select provisioning.notify('agent_provisioning') from (select from cancelled limit 1) c
     )
-    select m.id, j.kind, j.agent_prefix, j.state, p.id is not null, (select count(*) from told)
+    select m.id, j.kind, j.agent_prefix, coalesce(p.state, j.state), coalesce(p.attempts, j.attempts), p.id is not null, (select count(*) from told)
     from (select distinct n.id from unnest(ids) n (id)) m
     left join provisioning.jobs j on j.id = m.id
     left join picked p on p.id = m.id

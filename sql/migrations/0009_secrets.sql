@@ -51,6 +51,7 @@ create table provisioning.secrets (
     last_four          text
                        constraint secrets_last_four_check check (last_four ~ '^[!-~]{4}$'),
     set_at             timestamptz not null default now(),
+    set_by             text not null default session_user,
     constraint secrets_owner_check check (
         case kind when 'access_token' then num_nonnulls(whatsapp_number_id, business_id) = 2 and meta_app_id is null
                   else num_nulls(whatsapp_number_id, business_id) = 2 and meta_app_id is not null end),

@@ -7,6 +7,7 @@ use clap::{Args as Clap, Subcommand, ValueEnum};
 
 use super::table::{Table, or_dash, print_json};
 use super::{By, Error, secrets};
+use crate::operations::MetaId;
 use crate::operations::apps::{self, App};
 use crate::service::Instance;
 use crate::tokens::Kind;
@@ -48,7 +49,7 @@ enum Verb {
     /// Add an app
     Add {
         /// The app's id at Meta
-        app_id: String,
+        app_id: MetaId,
         /// What people call it
         #[arg(long)]
         name: String,
@@ -62,7 +63,7 @@ enum Verb {
     /// Encrypt a secret of an app and store it; it is read from standard input or a file
     SetSecret {
         /// The app's id at Meta
-        app_id: String,
+        app_id: MetaId,
         /// Which of its secrets
         which: Which,
         #[command(flatten)]
@@ -71,7 +72,7 @@ enum Verb {
     /// Decrypt a secret with the keys of the settings, and print which key it is; Meta is not asked
     Test {
         /// The app's id at Meta
-        app_id: String,
+        app_id: MetaId,
         /// Which of its secrets
         which: Which,
         /// As a JSON object
@@ -81,7 +82,7 @@ enum Verb {
     /// Delete a secret of an app
     ForgetSecret {
         /// The app's id at Meta
-        app_id: String,
+        app_id: MetaId,
         /// Which of its secrets
         which: Which,
         /// Do it without asking
@@ -127,12 +128,22 @@ fn list(out: &mut impl Write, apps: &[App]) -> io::Result<()> {
     if apps.is_empty() {
         return writeln!(out, "no apps");
     }
-    let headings =
-        ["APP ID", "NAME", "BUSINESS", "NUMBERS", "APP SECRET", "SINCE", "VERIFY TOKEN", "SINCE"];
+    let headings = [
+        "APP ID",
+        "NAME",
+        "BUSINESS",
+        "NUMBERS",
+        "APP SECRET",
+        "SINCE",
+        "SET BY",
+        "VERIFY TOKEN",
+        "SINCE",
+        "SET BY",
+    ];
     let mut table = Table::list(&headings);
     for app in apps {
-        let [secret, secret_since] = secrets::cells(app.app_secret.as_ref());
-        let [token, token_since] = secrets::cells(app.verify_token.as_ref());
+        let [secret, secret_since, secret_by] = secrets::cells(app.app_secret.as_ref());
+        let [token, token_since, token_by] = secrets::cells(app.verify_token.as_ref());
         table.row([
             app.app_id.clone(),
             app.name.clone(),
@@ -140,8 +151,10 @@ fn list(out: &mut impl Write, apps: &[App]) -> io::Result<()> {
             app.numbers.to_string(),
             secret,
             secret_since,
+            secret_by,
             token,
             token_since,
+            token_by,
         ]);
     }
     table.print(out, 0)

@@ -96,10 +96,10 @@ pub(super) async fn main(args: Args, config: Config) -> Result<ExitCode, Error> 
 fn status(out: &mut impl Write, report: &KeysReport) -> io::Result<()> {
     let mut table = Table::list(&["KEY", "SECRETS", "NOTE"]);
     for key in &report.keys {
-        let current = if key.is_current { "encrypts" } else { "" };
-        let weak = if key.is_weak { "weak" } else { "" };
-        let note = [current, weak].into_iter().filter(|note| !note.is_empty());
-        table.row([key.id.clone(), key.secrets.to_string(), note.collect::<Vec<_>>().join(", ")]);
+        let current = key.is_current.then(|| "encrypts".to_owned());
+        let weak = key.weakness.as_ref().map(|weakness| format!("weak: {weakness}"));
+        let note: Vec<_> = current.into_iter().chain(weak).collect();
+        table.row([key.id.clone(), key.secrets.to_string(), note.join(", ")]);
     }
     for key in &report.missing {
         table.row([key.id.clone(), key.secrets.to_string(), "missing".to_owned()]);

@@ -38,6 +38,7 @@ mod status;
 mod table;
 mod trash;
 mod upgrade;
+mod usage;
 mod verify;
 mod watch;
 
@@ -249,6 +250,9 @@ fn parse() -> Result<Cli, Error> {
         if error.use_stderr() && std::env::args_os().any(url) {
             return Err(Error::Argument);
         }
+        if usage::is_for_secrets(std::env::args_os()) {
+            usage::without_values(error).exit()
+        }
         error.exit()
     })
 }
@@ -344,7 +348,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
 fn warn_of_exposed(config: &Config) {
     for (key, file) in config.exposed() {
         let file = file.display();
-        tracing::warn!(key, %file, "every user of this machine can read the secret in it: chmod 600");
+        tracing::warn!(key, %file, "others can read or change the secret in it: chmod 600");
     }
 }
 

@@ -8,8 +8,8 @@ use clap::{Args as Clap, Subcommand};
 use super::table::{Table, or_dash, print_json};
 use super::{By, Error, secrets};
 use crate::agent::Prefix;
-use crate::operations::Actor;
 use crate::operations::numbers::{self, NewNumber, Number};
+use crate::operations::{Actor, MetaId};
 use crate::service::Instance;
 use crate::tokens::Kind;
 
@@ -35,14 +35,14 @@ enum Verb {
     /// Encrypt an access token and store it; it is read from standard input or a file
     SetToken {
         /// The number's id at Meta
-        phone_number_id: String,
+        phone_number_id: MetaId,
         #[command(flatten)]
         from: secrets::From,
     },
     /// Decrypt the access token with the keys of the settings, and print which key it is; Meta is not asked
     Test {
         /// The number's id at Meta
-        phone_number_id: String,
+        phone_number_id: MetaId,
         /// As a JSON object
         #[arg(long)]
         json: bool,
@@ -50,7 +50,7 @@ enum Verb {
     /// Delete the access token
     ForgetToken {
         /// The number's id at Meta
-        phone_number_id: String,
+        phone_number_id: MetaId,
         /// Do it without asking
         #[arg(long)]
         yes: bool,
@@ -60,16 +60,16 @@ enum Verb {
 #[derive(Debug, Clap)]
 struct Add {
     /// The number's id at Meta
-    phone_number_id: String,
+    phone_number_id: MetaId,
     /// The id of its WhatsApp business account
     #[arg(long, value_name = "ID")]
-    account: String,
+    account: MetaId,
     /// The number as people write it, the country's code first
     #[arg(long, value_name = "NUMBER")]
     display: String,
     /// The app's id at Meta
     #[arg(long, value_name = "APP_ID")]
-    app: String,
+    app: MetaId,
     /// The id of its business; needed where app and agent name none
     #[arg(long, value_name = "ID")]
     business: Option<String>,
@@ -128,11 +128,20 @@ fn list(out: &mut impl Write, numbers: &[Number]) -> io::Result<()> {
     if numbers.is_empty() {
         return writeln!(out, "no numbers");
     }
-    let headings =
-        ["PHONE NUMBER ID", "NUMBER", "BUSINESS", "APP", "AGENT", "ACTIVE", "TOKEN", "SINCE"];
+    let headings = [
+        "PHONE NUMBER ID",
+        "NUMBER",
+        "BUSINESS",
+        "APP",
+        "AGENT",
+        "ACTIVE",
+        "TOKEN",
+        "SINCE",
+        "SET BY",
+    ];
     let mut table = Table::list(&headings);
     for number in numbers {
-        let [token, since] = secrets::cells(number.token.as_ref());
+        let [token, since, by] = secrets::cells(number.token.as_ref());
         let active = if number.is_active { "yes" } else { "no" };
         table.row([
             number.phone_number_id.clone(),
@@ -143,6 +152,7 @@ fn list(out: &mut impl Write, numbers: &[Number]) -> io::Result<()> {
             active.to_owned(),
             token,
             since,
+            by,
         ]);
     }
     table.print(out, 0)

@@ -26,10 +26,17 @@ pub(super) fn read(what: &str, file: Option<&Path>) -> Result<Secret, Error> {
         None if stdin().is_terminal() => ask(what),
         None => to_end(stdin().lock()),
     };
-    let file =
-        || file.map_or_else(|| "standard input".to_owned(), |file| file.display().to_string());
-    let bytes = bytes.map_err(|source| Error::Secret { file: file(), source })?;
+    let bytes = bytes.map_err(|source| Error::Secret { file: place(file), source })?;
     Ok(Secret::parse(&bytes).map_err(operations::Error::from)?)
+}
+
+/// For people. What is no path may be a secret that somebody has put there, and is not quoted.
+fn place(file: Option<&Path>) -> String {
+    match file {
+        None => "standard input".to_owned(),
+        Some(file) if file.components().count() > 1 => file.display().to_string(),
+        Some(_) => "the file that --file names".to_owned(),
+    }
 }
 
 fn to_end(from: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {

@@ -9,9 +9,9 @@ use clap::Args as Clap;
 use super::Error;
 use super::confirm::confirm;
 use super::secret_input;
-use super::table::{or_dash, print_json};
-use crate::operations::Actor;
+use super::table::{clean, or_dash, print_json};
 use crate::operations::secrets::{self, SecretState};
+use crate::operations::{Actor, MetaId};
 use crate::service::Instance;
 use crate::tokens::Kind;
 
@@ -26,7 +26,7 @@ pub(super) struct From {
 pub(super) async fn set(
     from: &From,
     kind: Kind,
-    owner: &str,
+    owner: &MetaId,
     actor: &Actor,
     instance: &Instance,
 ) -> Result<ExitCode, Error> {
@@ -39,7 +39,7 @@ pub(super) async fn set(
 
 pub(super) async fn test(
     kind: Kind,
-    owner: &str,
+    owner: &MetaId,
     json: bool,
     instance: &Instance,
 ) -> Result<ExitCode, Error> {
@@ -61,7 +61,7 @@ pub(super) async fn test(
 
 pub(super) async fn forget(
     kind: Kind,
-    owner: &str,
+    owner: &MetaId,
     yes: bool,
     actor: &Actor,
     instance: &Instance,
@@ -84,10 +84,14 @@ const fn name(kind: Kind) -> &'static str {
     }
 }
 
-/// For a list: its last four characters and since when, or a dash for each.
-pub(super) fn cells(set: Option<&SecretState>) -> [String; 2] {
+/// For a list: its last four characters, since when and who set it, or a dash for each.
+pub(super) fn cells(set: Option<&SecretState>) -> [String; 3] {
     let last = |set: &SecretState| {
         set.last_four.as_ref().map_or("set".to_owned(), |four| format!("…{four}"))
     };
-    [or_dash(set.map(last)), or_dash(set.map(|set| &set.set_at))]
+    [
+        or_dash(set.map(last)),
+        or_dash(set.map(|set| &set.set_at)),
+        or_dash(set.map(|set| clean(&set.set_by))),
+    ]
 }

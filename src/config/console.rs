@@ -1,7 +1,7 @@
 //! Section `console`: who may open the operator's console, and with which database role it works.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -82,6 +82,14 @@ impl Console {
         let url = url.ok_or(Error::Value { key, reason: reason.to_owned() })?;
         let statement_timeout = STATEMENT_TIMEOUT.min(of_service.statement_timeout);
         Ok(of_service.as_another(url, self.database_url_file.clone(), statement_timeout))
+    }
+
+    /// The keys and files of its secrets.
+    pub(super) fn files(&self) -> [(&'static str, Option<&Path>); 2] {
+        [
+            ("console.database_url_file", self.database_url_file.as_deref()),
+            ("console.tokens_file", self.tokens_file.as_deref()),
+        ]
     }
 
     /// The addresses of `proxies`.

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use super::deprovision::Deprovision;
 use super::error::Error;
 use super::jobs::Jobs;
 use super::parse::{address, choice, duration, names, optional_choice, path};
+use super::secret_file::exposure;
 use super::tokens::Tokens;
 use super::verify::Verify;
 use crate::agent::Reference;
@@ -125,9 +125,6 @@ impl Default for Http {
 /// Keys that are still taken under their old names.
 const RENAMED: [(&str, &str); 1] = [("worker.grace", "worker.shutdown_timeout")];
 
-/// The bit of a file's mode that lets everybody read it.
-const OTHERS: u32 = 0o004;
-
 /// Where a packaged or documented installation has its settings. Read where nobody names another file.
 const INSTALLED: &str = "/etc/agent-provisioner/config.toml";
 
@@ -204,13 +201,12 @@ fn own(
 }
 
 impl Config {
-    /// The keys and files of secrets that every user of this machine can read.
+    /// The keys and files of secrets that others can read or change.
     pub fn exposed(&self) -> Vec<(&'static str, &Path)> {
         let keys = ("tokens.keys_file", self.tokens.keys_file.as_deref());
-        let files = self.database.files().into_iter().chain([keys]);
+        let files = self.database.files().into_iter().chain(self.console.files()).chain([keys]);
         let files = files.filter_map(|(key, file)| Some((key, file?)));
-        let readable = |file: &Path| fs::metadata(file).is_ok_and(|it| it.mode() & OTHERS != 0);
-        files.filter(|(_, file)| readable(file)).collect()
+        files.filter(|(_, file)| matches!(exposure(file), Ok(Some(_)))).collect()
     }
 
     fn check(&self) -> Result<(), Error> {

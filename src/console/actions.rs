@@ -16,6 +16,7 @@ use super::pages::layout;
 use super::visit::Visit;
 use crate::operations;
 use crate::operations::jobs::{self, Change, JobResult, Kind, ResultKind, State};
+use crate::operations::shown_jobs;
 
 /// Something that an operator can do to jobs.
 #[derive(Debug)]
@@ -187,7 +188,7 @@ async fn confirm(
         @if number > 0 {
             form.card method="post" action="act" {
                 input type="hidden" name="action" value=(action.name);
-                input type="hidden" name="shown" value=(jobs::fingerprint(&answers, ResultKind::DryRun));
+                input type="hidden" name="shown" value=(shown_jobs::shown(&answers));
                 @if asked.filter.ids.is_empty() { input type="hidden" name="all" value="1"; }
                 @for (name, value) in asked.fields() { input type="hidden" name=(name) value=(value); }
                 p {
@@ -222,7 +223,7 @@ pub(super) async fn carry_out(Extension(visit): Extension<Visit>, body: Bytes) -
     let reason: String = reason.chars().take(REASON).collect();
     let shown = fields.get("shown").unwrap_or_default();
     let instance = &visit.shared.instance;
-    let done = jobs::carry_out_shown(
+    let done = shown_jobs::carry_out(
         &visit.actor(),
         instance,
         action.change,

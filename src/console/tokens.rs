@@ -4,15 +4,12 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use super::viewer::{Role, Viewer};
-
-/// Bits of a file's mode: the group may write, others may read, write or execute.
-const TOO_OPEN: u32 = 0o027;
+use crate::config::exposure;
 
 /// A shorter token might be guessed.
 const SHORTEST: usize = 32;
@@ -67,7 +64,7 @@ pub(super) fn check(path: &Path) -> Result<(), Error> {
 
 fn read(path: &Path) -> Result<Vec<Entry>, Error> {
     let failed = |source| Error::Read(path.to_owned(), source);
-    if fs::metadata(path).map_err(failed)?.mode() & TOO_OPEN != 0 {
+    if exposure(path).map_err(failed)?.is_some() {
         return Err(Error::Open(path.to_owned()));
     }
     let text = fs::read_to_string(path).map_err(failed)?;

@@ -2,10 +2,12 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::actor::Actor;
 use super::error::Error;
+use super::meta_id::MetaId;
 use super::numbers::Added;
 use super::requested_job::require_owner;
 use super::secrets::SecretState;
@@ -50,21 +52,43 @@ pub(crate) async fn list(instance: &Instance) -> Result<Vec<App>, Error> {
     Ok(rows.iter().map(app).collect::<Result<_, _>>().map_err(doing())?)
 }
 
+/// In characters.
+const LONGEST_NAME: usize = 200;
+
 /// Without a business it is the platform's.
 pub(crate) async fn add(
     actor: &Actor,
     instance: &Instance,
-    app_id: &str,
+    app_id: &MetaId,
     name: &str,
     business: Option<&str>,
 ) -> Result<Added, Error> {
     let doing = || query("add the app");
+    if !(1..=LONGEST_NAME).contains(&name.trim().chars().count()) {
+        return Err(Error::AppName);
+    }
     let client = actor.client(instance).await?;
     require_owner(&client).await?;
-    let sql = "insert into public.meta_apps (app_id, name, business_id) values ($1, $2, $3::uuid) returning id::text";
+    let business = find_business(&client, business).await?;
+    let sql = "insert into public.meta_apps (app_id, name, business_id) values ($1, $2, $3::uuid) \
+               on conflict (app_id) do nothing returning id::text";
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
-        [(&app_id, Type::TEXT), (&name, Type::TEXT), (&business, Type::TEXT)];
+        [(&app_id.as_str(), Type::TEXT), (&name, Type::TEXT), (&business, Type::TEXT)];
     let rows = client.query_typed(sql, &parameters).await.map_err(doing())?;
-    let row = rows.first().ok_or_else(|| Error::Refused("no app was added".to_owned()))?;
+    let row = rows.first().ok_or_else(|| Error::AppTaken(app_id.to_string()))?;
     Ok(Added { id: row.try_get(0).map_err(doing())? })
+}
+
+/// The id of a business as the database writes it; none where none is named.
+pub(super) async fn find_business(
+    client: &Client,
+    named: Option<&str>,
+) -> Result<Option<String>, Error> {
+    let doing = || query("look for the business");
+    let Some(named) = named else { return Ok(None) };
+    let sql =
+        "select b.id::text from public.businesses b where b.id::text = lower($1 collate \"C\")";
+    let rows = client.query_typed(sql, &[(&named, Type::TEXT)]).await.map_err(doing())?;
+    let row = rows.first().ok_or_else(|| Error::NoBusiness(named.to_owned()))?;
+    Ok(Some(row.try_get(0).map_err(doing())?))
 }

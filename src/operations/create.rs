@@ -6,6 +6,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::actor::Actor;
+use super::apps::find_business;
 use super::error::Error;
 use super::requested_job::{accepted, requested_job, require_owner};
 use crate::agent::Prefix;
@@ -45,6 +46,7 @@ pub(crate) async fn create(
         Some(creator) => find_user(tx.client(), creator).await?,
         None => user.clone(),
     };
+    let business = find_business(tx.client(), business).await?;
     let sql = include_str!("../../sql/operations/create_agent.sql");
     let prefix = prefix.map(Prefix::as_str);
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] = [

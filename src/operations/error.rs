@@ -98,6 +98,17 @@ pub(crate) enum Error {
     NoNumber(String),
     #[error("there is no Meta app with the app_id {0:?}; see: apps list")]
     NoApp(String),
+    #[error("there is a Meta app with the app_id {0} already; see: apps list")]
+    AppTaken(String),
+    #[error("the name of an app has 1 to 200 characters")]
+    AppName,
+    #[error("there is no business {0:?}: name one by its id in public.businesses")]
+    NoBusiness(String),
+    /// An app of the platform, and no agent.
+    #[error(
+        "neither the app nor an agent says which business has the number {0}: name its business by --business, or its agent by --agent"
+    )]
+    WhichBusiness(String),
     #[error("{owner} has no {kind}")]
     NoSecret { kind: &'static str, owner: String },
     #[error("the {kind} of {owner} cannot be decrypted")]
@@ -153,7 +164,11 @@ impl Error {
             Self::Provisioning(error) => error.is_configuration(),
             Self::Audit(error) => error.is_bad_input(),
             Self::Tokens(error) => error.is_bad_input(),
-            Self::Config(_) | Self::Prefix(_) | Self::NoForeignKey => true,
+            Self::Config(_)
+            | Self::Prefix(_)
+            | Self::NoForeignKey
+            | Self::AppName
+            | Self::WhichBusiness(_) => true,
             Self::Db(_)
             | Self::Migrate(_)
             | Self::BaseSchema(_)
@@ -173,6 +188,8 @@ impl Error {
             | Self::NoItem(_)
             | Self::NoNumber(_)
             | Self::NoApp(_)
+            | Self::AppTaken(_)
+            | Self::NoBusiness(_)
             | Self::NoSecret { .. }
             | Self::Unreadable { .. }
             | Self::PlanChanged(_)

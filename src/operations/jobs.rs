@@ -1,11 +1,9 @@
 //! Jobs: seen, put back into the queue, given up and forgotten.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
 
 use super::actor::Actor;
@@ -195,49 +193,13 @@ pub(crate) async fn carry_out(
     Ok(answers)
 }
 
-/// What [`carry_out_shown`] compares: how many jobs came to this, and which ones they are.
-pub(crate) fn fingerprint(answers: &[JobResult], kind: ResultKind) -> String {
-    let mut hash = Sha256::new();
-    for answer in with(answers, kind) {
-        hash.update(answer.id.to_be_bytes());
-    }
-    let mut text = format!("{}-", with(answers, kind).count());
-    for byte in hash.finalize().iter().take(16) {
-        let _whole = write!(text, "{byte:02x}");
-    }
-    text
-}
-
-/// Does what [`preview`] has shown to the jobs that a filter finds: to exactly those of this [`fingerprint`], or to none.
-pub(crate) async fn carry_out_shown(
-    actor: &Actor,
-    instance: &Instance,
-    change: Change,
-    filter: &Filter,
-    shown: &str,
-    reason: String,
-) -> Result<Vec<JobResult>, Error> {
-    let mut client = actor.client(instance).await?;
-    let tx = postgres::begin(&mut client).await.map_err(query("begin a transaction"))?;
-    let ids = admin::ids(tx.client(), filter).await.map_err(query("look for the jobs"))?;
-    let request = Request { reason: Some(reason), dry_run: false };
-    let answers = apply(tx.client(), actor, change, ids, filter, request).await?;
-    if fingerprint(&answers, ResultKind::Done) != shown {
-        tx.rollback().await.map_err(query("take it back"))?;
-        let number = shown.split('-').next().and_then(|number| number.parse().ok());
-        let left = with(&answers, ResultKind::Done).count();
-        return Err(Error::Changed { shown: number.unwrap_or_default(), left });
-    }
-    tx.commit().await.map_err(query("commit"))?;
-    Ok(answers)
-}
-
 /// Those that it came to this for.
 pub(crate) fn with(answers: &[JobResult], kind: ResultKind) -> impl Iterator<Item = &JobResult> {
     answers.iter().filter(move |answer| answer.result == kind)
 }
 
-async fn apply(
+/// Does it, or says what would be done.
+pub(super) async fn apply(
     client: &Client,
     actor: &Actor,
     change: Change,

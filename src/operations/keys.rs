@@ -56,8 +56,8 @@ pub(crate) struct KeyUse {
     pub id: String,
     /// It is the last one, and new secrets are encrypted with it.
     pub is_current: bool,
-    /// Its bytes are not random.
-    pub is_weak: bool,
+    /// Why it is weak: its bytes are not random. null: it is not.
+    pub weakness: Option<String>,
     /// How many secrets are encrypted with it.
     pub secrets: i64,
 }
@@ -99,7 +99,8 @@ pub(super) async fn count(client: &Client, ring: &KeyRing) -> Result<KeysReport,
     let key = |key: &tokens::Key| {
         let id = key.id().to_string();
         let secrets = counts.remove(&id).unwrap_or(0);
-        KeyUse { id, is_current: key.id() == ring.last().id(), is_weak: key.is_weak(), secrets }
+        let weakness = key.weakness().map(|weakness| weakness.to_string());
+        KeyUse { id, is_current: key.id() == ring.last().id(), weakness, secrets }
     };
     let keys = ring.keys().map(key).collect();
     let missing = counts.into_iter().map(|(id, secrets)| MissingKey { id, secrets }).collect();

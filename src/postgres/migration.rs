@@ -43,9 +43,9 @@ pub(crate) static MIGRATIONS: [Migration; 10] = [
     migration!(5, "0005_trash", "trash", &["provisioning.trash"]),
     migration!(6, "0006_lock_pace", "lock pace", &[]),
     migration!(7, "0007_instances", "instances", &[]),
-    // 0008_businesses.down.sql refuses by itself, unless it is told.
+    // The next two .down.sql refuse by themselves, unless they are told.
     migration!(8, "0008_businesses", "businesses", &[]),
-    migration!(9, "0009_secrets", "secrets", &["provisioning.secrets"]),
+    migration!(9, "0009_secrets", "secrets", &[]),
     migration!(10, "0010_rollouts", "rollouts", &["provisioning.rollouts"]),
 ];
 

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::key_id::KeyId;
+use super::weakness::Weakness;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -13,6 +14,9 @@ pub(crate) enum Error {
     NotSet,
     #[error("cannot read the keys from {}", .0.display())]
     Read(PathBuf, #[source] io::Error),
+    /// Whoever adds a key reads what is set from then on.
+    #[error("others can write {}: chmod 600 it, and see that its last line is a key of yours", .0.display())]
+    Writable(PathBuf),
     #[error("tokens.keys_file names a file, and has a key itself")]
     KeyAsFile,
     #[error("cannot write a new key into {}", .0.display())]
@@ -23,10 +27,8 @@ pub(crate) enum Error {
     NotAKey { file: PathBuf, line: usize },
     #[error("line {line} of {} is the same key as one above it: take one of them out", .file.display())]
     Twice { file: PathBuf, line: usize },
-    #[error(
-        "the last key, {0}, is weak: its bytes are not random. Append another: agent-provisioner keys generate"
-    )]
-    Weak(KeyId),
+    #[error("the last key, {0}, is weak: {1}. Append another: agent-provisioner keys generate")]
+    Weak(KeyId, Weakness),
     #[error("the system gives no random bytes")]
     Random,
     #[error(
@@ -51,11 +53,12 @@ impl Error {
         match self {
             Self::NotSet
             | Self::Read(..)
+            | Self::Writable(_)
             | Self::KeyAsFile
             | Self::NoKey(_)
             | Self::NotAKey { .. }
             | Self::Twice { .. }
-            | Self::Weak(_)
+            | Self::Weak(..)
             | Self::NotASecret(_) => true,
             Self::Write(..)
             | Self::Random

@@ -1,6 +1,5 @@
 //! A key of the ring, and the keys that come from it.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use base64::Engine as _;
@@ -13,14 +12,12 @@ use zeroize::Zeroizing;
 
 use super::error::Error;
 use super::key_id::KeyId;
+use super::weakness::{self, Weakness};
 
 const LENGTH: usize = 32;
 
 /// Makes these keys other ones than any that somebody else derives from the same bytes.
 const SALT: &[u8] = b"agent-provisioner tokens v1";
-
-/// Of 32 random bytes at least so many differ: fewer come once in 10^20 times.
-const FEWEST_DISTINCT: usize = 16;
 
 /// A key of the ring. Its bytes are overwritten when it goes.
 pub(crate) struct Key {
@@ -62,11 +59,9 @@ impl Key {
         self.id
     }
 
-    /// Whether the bytes are not random: text, or the same few again and again.
-    pub(crate) fn is_weak(&self) -> bool {
-        let distinct = self.bytes.iter().collect::<BTreeSet<_>>().len();
-        let is_text = self.bytes.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
-        distinct < FEWEST_DISTINCT || is_text
+    /// Why it is weak; none where its bytes look random.
+    pub(crate) fn weakness(&self) -> Option<Weakness> {
+        weakness::of(self.bytes.as_ref())
     }
 
     /// The key of one secret only. So a random nonce is never used twice with a key.

@@ -13,9 +13,13 @@ use super::key::Key;
 use super::key_id::KeyId;
 use super::sealed::{self, Sealed};
 use super::secret::Secret;
+use crate::config::{Exposure, exposure};
 
 /// Whoever made the file, and nobody else.
 const OWNER_ONLY: u32 = 0o600;
+
+/// An editor may have put it at the beginning of a file.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// More bytes are no file of keys.
 const MOST_BYTES: u64 = 64 * 1024;
@@ -37,8 +41,11 @@ impl KeyRing {
                 None => Error::Read(file.to_owned(), source),
             }
         })?;
+        if let Ok(Some(Exposure::Write)) = exposure(file) {
+            return Err(Error::Writable(file.to_owned()));
+        }
         let mut keys: Vec<Key> = Vec::new();
-        for (index, line) in text.lines().enumerate() {
+        for (index, line) in text.trim_start_matches(BYTE_ORDER_MARK).lines().enumerate() {
             let (file, number, line) = (|| file.to_owned(), index + 1, line.trim());
             if line.is_empty() || line.starts_with('#') {
                 continue;
@@ -70,7 +77,8 @@ impl KeyRing {
 
     /// Refuses a last key that is weak.
     pub(crate) fn require_strong(&self) -> Result<(), Error> {
-        if self.last.is_weak() { Err(Error::Weak(self.last.id())) } else { Ok(()) }
+        let weak = |weakness| Err(Error::Weak(self.last.id(), weakness));
+        self.last.weakness().map_or(Ok(()), weak)
     }
 
     /// Encrypts with the last key; refuses a weak one.

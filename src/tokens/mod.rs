@@ -9,6 +9,7 @@ mod key_id;
 mod key_ring;
 mod sealed;
 mod secret;
+mod weakness;
 
 pub(crate) use binding::{Binding, Kind};
 pub(crate) use error::Error;

@@ -30,6 +30,26 @@ const REFUSED: [(&str, &str); 14] = [
 ];
 
 #[tokio::test]
+async fn updated_at_says_when_a_row_was_changed_whatever_is_written_there() {
+    let (_db, admin) = crm().await;
+    for (table, column) in
+        [("businesses", "name"), ("meta_apps", "name"), ("whatsapp_numbers", "is_active")]
+    {
+        let trigger = |verb| format!("alter table public.{table} {verb} trigger touch_updated_at");
+        let (off, on) = (trigger("disable"), trigger("enable"));
+        let old = format!("update public.{table} set updated_at = '2000-01-01'");
+        admin.run(&format!("{off}; {old}; {on}")).await;
+        let fresh =
+            format!("select bool_and(updated_at > now() - interval '1 min') from public.{table}");
+        assert!(!admin.one::<bool>(&fresh).await, "{table}");
+        admin.run(&format!("update public.{table} set {column} = {column}")).await;
+        assert!(admin.one::<bool>(&fresh).await, "{table}");
+        admin.run(&old).await;
+        assert!(admin.one::<bool>(&fresh).await, "{table}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_setting_or_looks_like_a_secret_is_refused_whoever_writes_it() {
     let (_db, admin) = crm().await;
     for (settings, constraint) in REFUSED {

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::{FIRST, MIA, NED, OLE, SECOND, SERVICE, SUE, code, crm, done, succeeds};
 use crate::support::{
-    ADMIN, Admin, BOSS, CALLERS, Database, Files, WORKER, expect, finish, have, json, provisioner,
-    said,
+    ADA, ADMIN, Admin, BOSS, CALLERS, Database, Files, WORKER, expect, finish, have, json,
+    provisioner, said,
 };
 
 /// As Meta makes them.
@@ -50,7 +50,7 @@ impl Keys {
     /// A command of the owner's.
     fn command(&self, url: &str, args: &[&str]) -> Command {
         let mut command = provisioner(url);
-        command.env("PROVISIONER_TOKENS__KEYS_FILE", self.file()).args(args);
+        command.env("PROVISIONER_TOKENS__KEYS_FILE", self.file()).env("USER", "carl").args(args);
         command
     }
 
@@ -179,11 +179,13 @@ async fn lists_and_the_api_show_the_last_four_characters_and_since_when() {
     let (key, _) = keys.test(&db, NUMBERS[0]).await;
     assert_eq!(with("10001")["token"]["last_four"], "1234");
     assert_eq!(with("10001")["token"]["key"], *key);
+    assert_eq!(with("10001")["token"]["set_by"], "postgres (carl)");
     assert_eq!(with("10001")["agent_prefix"], "agt_ada");
     assert_eq!(with("10002")["token"], Value::Null);
     let listed = json(&keys.ask(&db, &["apps", "list", "--json"]).await);
     let app = listed.as_array().unwrap().iter().find(|it| it["app_id"] == APP).unwrap();
     assert_eq!((&app["app_secret"]["last_four"], &app["numbers"]), (&"cdef".into(), &1.into()));
+    assert_eq!(app["verify_token"]["set_by"], "postgres (carl)");
     // Of a short one they would be half of it.
     assert_eq!(app["verify_token"]["last_four"], Value::Null);
     assert_eq!(app["verify_token"]["key"], *key);
@@ -363,9 +365,6 @@ async fn what_is_no_secret_is_refused_and_not_quoted() {
     expect(&binary, 2, &[]);
     let missing = ["numbers", "set-token", NUMBERS[0], "--file", "/nonexistent/token"];
     expect(&keys.ask(&db, &missing).await, 2, &["/nonexistent/token"]);
-    // As an argument it is none of the program's.
-    let argument = keys.ask(&db, &["numbers", "set-token", NUMBERS[0], TOKEN]).await;
-    expect(&argument, 2, &[]);
     for (args, named) in
         [(["numbers", "set-token", "777777"], "777777"), (["numbers", "test", "777777"], "777777")]
     {
@@ -424,22 +423,38 @@ async fn apps_and_numbers_are_added() {
         keys.ask(&db, &args).await
     };
     expect(&add("apps add 99999 --name platform").await, 0, &[]);
-    expect(&add("apps add 99999 --name again").await, 1, &[]);
+    expect(&add("apps add 99999 --name again").await, 1, &["99999"]);
     let own = json(&add(&format!("apps add 99998 --name own --business {FIRST} --json")).await);
     let number = "--account 20000 --display +49(1511)10001";
     expect(&add(&format!("numbers add 30001 --app 99999 {number} --agent agt_ben")).await, 0, &[]);
     expect(&add(&format!("numbers add 30002 --app 99998 {number}")).await, 0, &[]);
     let third = format!("numbers add 30003 --app 99999 {number} --business {SECOND} --json");
     let third = json(&add(&third).await);
-    for refused in [
-        format!("numbers add 30001 --app 99999 {number} --agent agt_ben"), // taken
-        format!("numbers add 30004 --app 99999 {number}"),                 // of which business?
-        format!("numbers add 30004 --app 99998 {number} --agent agt_ben"), // of another one
-        format!("numbers add 30004 --app 99997 {number} --agent agt_ben"),
-        format!("numbers add 30004 --app 99999 {number} --agent agt_none"),
-        format!("numbers add 30004 --app 99999 {number} --business nonsense"),
+    let none = "00000000-0000-0000-0000-00000000dead";
+    for (refused, exit, named) in [
+        // Taken, with and without a business.
+        (format!("numbers add 30001 --app 99999 {number} --agent agt_ben"), 1, "phone_number_id"),
+        (format!("numbers add 30002 --app 99998 {number}"), 1, "phone_number_id"),
+        (format!("apps add 99998 --name own --business {FIRST}"), 1, "99998"),
+        (format!("numbers add 30004 --app 99999 {number}"), 2, "--business"),
+        // Of another business.
+        (format!("numbers add 30004 --app 99998 {number} --agent agt_ben"), 1, "agent"),
+        (format!("numbers add 30004 --app 99997 {number} --agent agt_ben"), 1, "99997"),
+        (format!("numbers add 30004 --app 99999 {number} --agent agt_none"), 1, "agt_none"),
+        (format!("numbers add 30004 --app 99999 {number} --business nonsense"), 1, "nonsense"),
+        (format!("numbers add 30004 --app 99999 {number} --business {none}"), 1, none),
+        ("numbers add 30004 --app 99999 --account 20000 --display x".to_owned(), 2, "--business"),
+        (format!("numbers add 30004 --app 99998 --account 20000 --display x"), 1, "display_number"),
+        ("apps add 99996 --name own --business nonsense".to_owned(), 1, "nonsense"),
+        (format!("apps add 99996 --name own --business {none}"), 1, none),
+        ("apps add 99996 --name ".to_owned(), 2, "1 to 200"),
+        (format!("apps add 99996 --name {}", "x".repeat(201)), 2, "1 to 200"),
+        ("apps add nine --name own".to_owned(), 2, "5 to 32 digits"),
+        (format!("agents create agt_new --user {} --business nonsense", ADA.id), 1, "nonsense"),
     ] {
-        expect(&add(&refused).await, 1, &[]);
+        let output = add(&refused).await;
+        expect(&output, exit, &[named]);
+        assert!(!said(&output).contains("SQLSTATE"), "{refused}: {}", said(&output));
     }
     let made = "select phone_number_id, business_id, coalesce(agent_id, 0), display_number
         from public.whatsapp_numbers where phone_number_id ~ '^3' order by 1";
@@ -451,6 +466,100 @@ async fn apps_and_numbers_are_added() {
          where id in ('{}', '{}')", text(&own["id"]), text(&third["id"])
     );
     assert_eq!(admin.one::<i64>(&ids).await, 2);
+}
+
+/// A DBA may set that for a role or a database.
+#[tokio::test]
+async fn sessions_that_write_bytes_as_escapes_read_the_same_secrets() {
+    let (db, admin) = crm().await;
+    let keys = Keys::new(&db).await;
+    admin
+        .run(
+            "do $$ begin execute format(
+                 'alter database %I set bytea_output = escape', current_database()); end $$",
+        )
+        .await;
+    let admin_of_escapes = db.admin().await;
+    let output = "select current_setting('bytea_output')";
+    assert_eq!(admin_of_escapes.rows(output).await, ["escape"]);
+    keys.set_token(&db, NUMBERS[0], TOKEN).await;
+    let args = ["apps", "set-secret", APP, "app-secret"];
+    expect(&keys.pipe(&db, &args, APP_SECRET.as_bytes()).await, 0, &[]);
+    expect(&keys.ask(&db, &["keys", "generate"]).await, 0, &[]);
+    expect(&keys.ask(&db, &["keys", "rotate"]).await, 0, &["2 secrets"]);
+    assert!(keys.test(&db, NUMBERS[0]).await.1);
+    expect(&keys.ask(&db, &["keys", "status"]).await, 0, &[]);
+    // What is no ciphertext is refused there, too.
+    let text =
+        format!("update provisioning.secrets set ciphertext = convert_to('{TOKEN}', 'UTF8')");
+    let refused = admin_of_escapes.answer(&text).await.unwrap_err();
+    assert_eq!(refused.constraint(), Some("secrets_ciphertext_check"));
+    if have(&["node"]) {
+        for (call, kind, clear) in [
+            ("get_whatsapp_token('10001')", "access_token", TOKEN),
+            ("get_meta_app_secrets('970001')", "app_secret", APP_SECRET),
+        ] {
+            let [row] = &rows_of(&admin_of_escapes, call).await[..] else { panic!("{call}") };
+            assert_eq!(said(&decrypt(&keys, kind, row).await), format!("{clear}\n"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_secret_in_the_place_of_an_argument_is_not_repeated() {
+    let (db, admin) = crm().await;
+    let keys = Keys::new(&db).await;
+    let dashed = format!("--{TOKEN}");
+    let value = format!("--token={TOKEN}");
+    for (args, code) in [
+        (&["numbers", "set-token", NUMBERS[0], TOKEN][..], 2),
+        (&["numbers", "set-token", TOKEN], 2),
+        (&["numbers", "set-token", TOKEN, NUMBERS[0]], 2),
+        (&["numbers", "set-token", NUMBERS[0], &dashed], 2),
+        (&["numbers", "set-token", NUMBERS[0], &value], 2),
+        (&["numbers", "set-token", NUMBERS[0], "--file", TOKEN], 2),
+        (&["numbers", TOKEN], 2),
+        (&["numbers", "test", TOKEN], 2),
+        (&["numbers", "list", TOKEN], 2),
+        (&["numbers", "forget-token", TOKEN, "--yes"], 2),
+        (&["numbers", "add", "30001", "--app", TOKEN], 2),
+        (&["apps", "set-secret", APP, TOKEN], 2),
+        (&["apps", "set-secret", APP, "app-secret", TOKEN], 2),
+        (&["apps", "set-secret", TOKEN, "app-secret"], 2),
+        (&["apps", TOKEN, "set-secret"], 2),
+        (&["apps", "add", TOKEN, "--name", "x"], 2),
+        (&["apps", "test", TOKEN, "verify-token"], 2),
+        (&["keys", "rotate", TOKEN], 2),
+        (&["keys", "rotate", "--batch", TOKEN], 2),
+        (&["keys", TOKEN], 2),
+    ] {
+        let output = keys.pipe(&db, args, OTHER_TOKEN.as_bytes()).await;
+        expect(&output, code, &[]);
+        assert!(!said(&output).contains("EAA"), "{}", said(&output));
+    }
+    // What was wrong is said all the same.
+    expect(&keys.ask(&db, &["apps", "set-secret", APP, TOKEN]).await, 2, &["app-secret"]);
+    expect(&keys.ask(&db, &["apps", "set-secret", APP]).await, 2, &["<WHICH>"]);
+    assert_eq!(admin.one::<i64>("select count(*) from provisioning.secrets").await, 0);
+}
+
+#[tokio::test]
+async fn down_refuses_to_lose_a_secret_unless_it_is_told() {
+    let (db, admin) = crm().await;
+    let keys = Keys::new(&db).await;
+    keys.set_token(&db, NUMBERS[0], TOKEN).await;
+    let down = async |args: &[&str]| keys.ask(&db, &[&["migrate", "down"], args].concat()).await;
+    for to in ["8", "7"] {
+        expect(&down(&["--to", to]).await, 1, &["--yes"]);
+        assert!(keys.test(&db, NUMBERS[0]).await.1);
+    }
+    // In psql, too.
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/0009_secrets.down.sql");
+    let refused = admin.attempt("begin", &fs::read_to_string(file).unwrap()).await;
+    assert_eq!(refused.unwrap_err().code().code(), "2BP01");
+    expect(&down(&["--to", "8", "--yes"]).await, 0, &["took back 0009"]);
+    expect(&keys.ask(&db, &["migrate"]).await, 0, &["applied 0009"]);
+    assert_eq!(admin.one::<i64>("select count(*) from provisioning.secrets").await, 0);
 }
 
 /// Who has a token may send from every number of its account, and who has an app's secret may sign for it.

@@ -138,11 +138,11 @@ fn secrets(config: &Config) -> Finding {
     let Some((_, file)) = files.first() else {
         return ok(
             "secrets",
-            "no file of a secret that the settings name is everybody's".to_owned(),
+            "nobody else can read or change the files of secrets that the settings name".to_owned(),
         );
     };
     let keys: Vec<_> = files.iter().map(|(key, _)| *key).collect();
-    let found = format!("every user of this machine can read the file of {}", keys.join(" and "));
+    let found = format!("others can read or change the file of {}", keys.join(" and "));
     warning(
         "secrets",
         found,

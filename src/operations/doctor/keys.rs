@@ -72,8 +72,10 @@ fn of_keys(report: &KeysReport) -> Vec<Finding> {
     let mut findings = Vec::new();
     for key in &report.keys {
         let id = &key.id;
-        if key.is_weak && (key.is_current || key.secrets > 0) {
-            let found = format!("key {id} is weak: its bytes are not random");
+        if let Some(weakness) = &key.weakness
+            && (key.is_current || key.secrets > 0)
+        {
+            let found = format!("key {id} is weak: {weakness}");
             findings.push(warning(WHAT, found, "change the key as docs/tokens.md says"));
         } else if !key.is_current && key.secrets > 0 {
             let found = format!(

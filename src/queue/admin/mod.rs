@@ -22,7 +22,7 @@ pub(crate) use job_view::{
 };
 pub(crate) use progress::{End, Followed, follow, untaken};
 pub(crate) use prune::prune;
-pub(crate) use replay::{By, JobResult, ReplayError, ResultKind, Target, cancel, replay};
+pub(crate) use replay::{By, JobResult, ReplayError, ResultKind, Target, Was, cancel, replay};
 pub(crate) use rollouts::{
     NewRollout, RolloutChange, RolloutState, RolloutView, StartResult, change as change_rollout,
     failures as rollout_failures, has as rollout_has, rollouts, start as start_rollout,

@@ -42,6 +42,9 @@ pub(crate) struct JobResult {
     pub(crate) agent_prefix: Option<String>,
     pub(crate) result: ResultKind,
     pub(crate) reason: Option<String>,
+    /// Before anything was done; none where there is no such job.
+    #[serde(skip)]
+    pub(crate) was: Option<Was>,
     /// Another session has its row locked.
     #[serde(skip)]
     is_held: bool,
@@ -67,11 +70,20 @@ pub(crate) enum ResultKind {
     Missing,
 }
 
+/// What changes as a job is worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Was {
+    pub(crate) state: State,
+    /// Failed attempts.
+    pub(crate) attempts: i32,
+}
+
 /// What the rules of the queue look at.
 struct Found {
     state: Option<State>,
     picked: bool,
     id: i64,
+    attempts: Option<i32>,
     kind: Option<Kind>,
     /// Another job of the same agent and kind, which goes first.
     twin: Option<(i64, State)>,
@@ -301,6 +313,7 @@ impl JobResult {
             state: state.map(State::parse),
             picked: row.try_get("picked")?,
             id: row.try_get("id")?,
+            attempts: row.try_get("attempts")?,
             kind: row.try_get("kind")?,
             twin: twin.zip(twin_state.map(State::parse)),
             behind: row.try_get("behind")?,
@@ -320,6 +333,7 @@ impl JobResult {
             agent_prefix: row.try_get("agent_prefix")?,
             result,
             reason,
+            was: found.state.zip(found.attempts).map(|(state, attempts)| Was { state, attempts }),
             is_held: !found.picked
                 && found.twin.is_none()
                 && found.behind.is_none()

@@ -3,7 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json as value};
+use sha2::{Digest, Sha256};
 
 use super::super::crm;
 use super::{APP, APP_SECRET, Keys, NUMBERS, OTHER_TOKEN, TOKEN, field, text};
@@ -206,6 +209,58 @@ async fn a_file_that_cannot_be_used_is_named_and_not_quoted() {
     expect(&keys.ask(&db, &["keys", "rotate"]).await, 2, &["weak"]);
     keys.test(&db, NUMBERS[0]).await;
     assert_eq!(admin.one::<i64>("select count(*) from provisioning.secrets").await, 1);
+}
+
+#[tokio::test]
+async fn a_file_of_keys_that_others_can_write_is_not_used() {
+    let (db, _admin) = crm().await;
+    let keys = Keys::new(&db).await;
+    let before = keys.text();
+    for (mode, code) in [(0o620, 2), (0o602, 2), (0o644, 0), (0o440, 0), (0o600, 0)] {
+        fs::set_permissions(keys.file(), fs::Permissions::from_mode(mode)).unwrap();
+        let set = keys.pipe(&db, &["numbers", "set-token", NUMBERS[0]], TOKEN.as_bytes()).await;
+        expect(&set, code, if code == 2 { &["chmod 600"] } else { &[] });
+        if code == 2 {
+            expect(&keys.ask(&db, &["keys", "generate"]).await, 2, &["chmod 600"]);
+            let found = found(&keys, &db, WORKER).await;
+            assert!(found.iter().all(|(severity, _)| severity == "warning"), "{mode:o}: {found:?}");
+        }
+    }
+    assert_eq!(keys.text(), before);
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_is_no_part_of_the_first_key() {
+    let (db, _admin) = crm().await;
+    let keys = Keys::new(&db).await;
+    keys.set_token(&db, NUMBERS[0], TOKEN).await;
+    let key = keys.test(&db, NUMBERS[0]).await;
+    fs::write(keys.file(), format!("\u{feff}{}", keys.text().replace('\n', "\r\n"))).unwrap();
+    assert_eq!(keys.test(&db, NUMBERS[0]).await, key);
+    generate(&keys, &db).await;
+    assert_eq!(keys.test(&db, NUMBERS[0]).await, (key.0, false));
+}
+
+#[tokio::test]
+async fn keys_that_are_not_random_are_named_with_what_is_wrong() {
+    let (db, _admin) = crm().await;
+    let keys = Keys::new(&db).await;
+    let good = keys.text();
+    let counting = BASE64.encode((0..32).collect::<Vec<u8>>());
+    let hash = BASE64.encode(Sha256::digest("password"));
+    for (weak, reason) in [(WEAK, "text"), (&counting, "pattern"), (&hash, "published")] {
+        fs::write(keys.file(), format!("{good}{weak}\n")).unwrap();
+        expect(&keys.ask(&db, &["keys", "status"]).await, 0, &["weak", reason]);
+        let report = json(&keys.ask(&db, &["keys", "status", "--json"]).await);
+        let weaknesses = [0, 1].map(|at| report["keys"][at]["weakness"].clone());
+        assert_eq!(weaknesses[0], Value::Null);
+        assert!(text(&weaknesses[1]).contains(reason), "{report}");
+        let found = found(&keys, &db, WORKER).await;
+        let named = |(_, said): &(String, String)| said.contains("weak") && said.contains(reason);
+        assert!(found.iter().any(named), "{found:?}");
+        let set = keys.pipe(&db, &["numbers", "set-token", NUMBERS[0]], TOKEN.as_bytes()).await;
+        expect(&set, 2, &[reason]);
+    }
 }
 
 /// Severity and what the fix names, of each finding about keys.

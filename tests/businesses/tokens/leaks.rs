@@ -2,6 +2,7 @@
 //! program prints, logs and measures.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use agent_provisioner::dev_server::SUPERUSER;
@@ -9,8 +10,8 @@ use agent_provisioner::dev_server::SUPERUSER;
 use super::super::populate;
 use super::{APP, APP_SECRET, Keys, NUMBERS, OTHER_TOKEN, TOKEN};
 use crate::support::{
-    Admin, BOSS, CALLERS, Database, Server, WORKER, expect, finish, get, have, pg_dump_can, said,
-    skip,
+    Admin, BOSS, CALLERS, CONSOLE, Database, Server, WORKER, expect, finish, get, have,
+    pg_dump_can, said, skip,
 };
 
 /// In any form that a log or a dump may have.
@@ -150,10 +151,11 @@ async fn a_secret_in_the_clear_is_nowhere() {
         let refused = text.contains("refused: provisioning.secrets");
         assert_eq!(refused, who.role != "postgres", "{}", who.name);
     }
-    let worker = Admin(db.connect(WORKER).await);
-    let text = worker.rows(EVERYTHING).await.join("\n");
-    assert!(text.contains("refused: provisioning.secrets"));
-    clean(WORKER, &text, &keys);
+    for role in [WORKER, CONSOLE] {
+        let text = Admin(db.connect(role).await).rows(EVERYTHING).await.join("\n");
+        assert!(text.contains("refused: provisioning.secrets"), "{role}");
+        clean(role, &text, &keys);
+    }
     // What an admin of the platform is shown.
     let shown = admin
         .ask(&BOSS, "select s::text from public.businesses b, public.secret_status(b.id) s")
@@ -170,4 +172,18 @@ async fn a_secret_in_the_clear_is_nowhere() {
         assert!(dump.contains("COPY provisioning.secrets"));
         clean("a dump", &dump, &keys);
     }
+    // A copy of the whole server: tables, indexes, WAL, statistics, temporary files.
+    root.run("checkpoint").await;
+    let data = db.server.place().0;
+    assert_eq!(hold(&data, [TOKEN, OTHER_TOKEN, APP_SECRET, keys.text().trim()]), [""; 0]);
+    // What is there is found so.
+    assert!(!hold(&data, ["agt_ada_customers"]).is_empty());
+}
+
+/// The files below a directory that hold one of the texts.
+fn hold<const N: usize>(directory: &Path, texts: [&str; N]) -> Vec<String> {
+    let mut grep = Command::new("grep");
+    grep.args(["-rlaF"]).args(texts.map(|text| format!("--regexp={text}")));
+    let found = grep.arg(directory).output().unwrap();
+    String::from_utf8(found.stdout).unwrap().lines().map(str::to_owned).collect()
 }
