@@ -259,7 +259,8 @@ declare
 begin
     foreach shown in array array[
         'migrations', 'repeatables', 'jobs', 'attempts', 'agents', 'agent_tables', 'drifted_agents', 'verify_turn',
-        'instances', 'trash', 'purge_holds', 'templates', 'rollouts', 'rollout_agents'
+        'instances', 'trash', 'trash_relations', 'purge_holds', 'templates', 'rollouts',
+        'rollout_agents'
     ] loop
         execute format('revoke all on provisioning.%I from agent_console', shown);
         execute format('grant select on provisioning.%I to agent_console', shown);

@@ -5,6 +5,7 @@ mod browser;
 mod entry;
 mod pages;
 mod rollouts;
+mod trash;
 
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};

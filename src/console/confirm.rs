@@ -51,6 +51,12 @@ pub(super) fn reason(fields: &Fields) -> Option<String> {
     fields.get("reason").map(|reason| reason.chars().take(REASON).collect())
 }
 
+/// As a word of a shell, in quotes where it needs any.
+pub(super) fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._/-".contains(c);
+    if text.is_empty() || !text.chars().all(plain) { quoted(text) } else { text.to_owned() }
+}
+
 /// As a word of a shell.
 pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))

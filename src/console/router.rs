@@ -8,12 +8,12 @@ use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router, middleware};
 
 use super::guard::{EVENTS, LOGIN, LOGOUT, guard};
-use super::pages::{agent, agents, job, jobs, overview, rollouts};
+use super::pages::{agent, agents, job, jobs, overview, rollouts, trash};
 use super::visit::Visit;
 use super::{Shared, actions, assets, events, login, rollout_actions};
 
 /// Methods and paths. A test walks them: without the right to act every `POST` is refused, but those to enter and leave.
-pub const ROUTES: [(&str, &str); 14] = [
+pub const ROUTES: [(&str, &str); 15] = [
     ("GET", "/"),
     ("GET", "/jobs"),
     ("GET", "/jobs/{id}"),
@@ -24,6 +24,7 @@ pub const ROUTES: [(&str, &str); 14] = [
     ("GET", "/rollouts"),
     ("GET", "/rollouts/act"),
     ("POST", "/rollouts/act"),
+    ("GET", "/trash"),
     ("GET", EVENTS),
     ("GET", "/assets/{name}"),
     ("POST", LOGIN),
@@ -43,6 +44,7 @@ fn handler(method: &str, path: &str) -> MethodRouter {
         ("GET", "/rollouts") => get(rollouts::show),
         ("GET", "/rollouts/act") => get(rollout_actions::preview),
         ("POST", "/rollouts/act") => post(rollout_actions::carry_out),
+        ("GET", "/trash") => get(trash::show),
         ("GET", EVENTS) => get(events::follow),
         ("GET", "/assets/{name}") => get(assets::serve),
         ("POST", LOGIN) => post(login::enter),

@@ -130,6 +130,7 @@ async fn no_page_is_wider_than_a_small_telephone() {
         "agents",
         "agents/agt_0123456789abcdef",
         "rollouts",
+        "trash",
         "nowhere",
     ] {
         browser.go(&format!("http://{}/{path}", site.address)).await;

@@ -9,3 +9,4 @@ pub(super) mod layout;
 pub(super) mod overview;
 mod parts;
 pub(super) mod rollouts;
+pub(super) mod trash;
