@@ -259,7 +259,8 @@ declare
 begin
     foreach shown in array array[
         'migrations', 'repeatables', 'jobs', 'attempts', 'agents', 'agent_tables', 'drifted_agents', 'verify_turn',
-        'instances', 'trash', 'purge_holds', 'templates'
+        'instances', 'trash', 'trash_relations', 'purge_holds', 'templates', 'rollouts',
+        'rollout_agents'
     ] loop
         execute format('revoke all on provisioning.%I from agent_console', shown);
         execute format('grant select on provisioning.%I to agent_console', shown);
@@ -273,7 +274,9 @@ grant execute on function provisioning.living_agents(bigint[]),
     provisioning.no_worker(timestamptz), provisioning.is_current(timestamptz), provisioning.lock_holders(),
     provisioning.keys_off(bigint[]), provisioning.key_definition(jsonb), provisioning.restore_statement(jsonb),
     provisioning.replay(bigint[], text, text[], text, text, boolean, boolean),
-    provisioning.cancel(bigint[], text, text, boolean) to agent_console;
+    provisioning.cancel(bigint[], text, text, boolean),
+    provisioning.start_rollout(bigint[], integer, text, integer, integer, integer, text, text),
+    provisioning.change_rollout(bigint, text, text, text) to agent_console;
 
 commit;
 

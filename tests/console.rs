@@ -4,6 +4,8 @@ mod actions;
 mod browser;
 mod entry;
 mod pages;
+mod rollouts;
+mod trash;
 
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};

@@ -14,13 +14,13 @@ const COLUMN: (&str, &str) =
     ("0002_column.sql", "alter table public.{prefix}_customers add column email text;");
 
 /// Long enough for a job to stay where a lock holds it up.
-const PATIENT: (&str, &str) = ("DATABASE__LOCK_TIMEOUT", "50s");
+pub const PATIENT: (&str, &str) = ("DATABASE__LOCK_TIMEOUT", "50s");
 
 const OPEN: &str = "select state from provisioning.rollouts where ended_at is null";
 const PENDING: &str = "select agent_prefix from provisioning.jobs where kind = 'upgrade' and state = 'pending' order by 1";
 
 /// Agents of the first version, the files of the second, and no service.
-async fn fleet(prefixes: &[&str]) -> (Database, Admin, Files) {
+pub async fn fleet(prefixes: &[&str]) -> (Database, Admin, Files) {
     let db = Database::new().await;
     let admin = db.admin().await;
     let first = Files::new(&[BASE]).service(&db, &[]).await;

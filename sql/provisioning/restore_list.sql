@@ -6,20 +6,26 @@ select
     coalesce(to_char(t.purge_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), t.purge_at::text) as purge_at,
     -- Of a time that is infinite there is no age.
     case when isfinite(t.trashed_at) then extract(epoch from clock_timestamp() - t.trashed_at) else 0 end::float8 as age,
-    (select count(*) from provisioning.trash_relations r
-     where r.trash_id = t.id and r.kind = 'table'
-       and to_regclass(format('provisioning_trash.%I', r.trash_name)) is not null) as tables,
-    -- Quoted by the server. Tables that stood outside schema public go back there.
-    array(select format('%I.%I', r.original_schema, r.name) from provisioning.trash_relations r
-          where r.trash_id = t.id and r.kind = 'table' and r.original_schema <> 'public'
-            and to_regclass(format('provisioning_trash.%I', r.trash_name)) is not null
-          order by 1) as elsewhere,
+    k.tables, k.elsewhere, k.owner, k.rows, k.bytes,
     array(select distinct format('%I', r.original_schema) from provisioning.trash_relations r
           where r.trash_id = t.id and to_regnamespace(format('%I', r.original_schema)) is null
-          order by 1) as lost_schemas,
-    (select quote_ident(min(o.rolname)) from provisioning.trash_relations r
-     join pg_catalog.pg_class c on c.relnamespace = 'provisioning_trash'::regnamespace and c.relname = r.trash_name
-     join pg_catalog.pg_roles o on o.oid = c.relowner
-     where r.trash_id = t.id and r.kind = 'table') as owner
+          order by 1) as lost_schemas
 from provisioning.trash t
+cross join lateral (
+    select
+        count(*) filter (where r.kind = 'table') as tables,
+        -- Quoted by the server. Tables that stood outside schema public go back there.
+        coalesce(array_agg(format('%I.%I', r.original_schema, r.name) order by format('%I.%I', r.original_schema, r.name))
+            filter (where r.kind = 'table' and r.original_schema <> 'public'), '{}') as elsewhere,
+        quote_ident(min(o.rolname) filter (where r.kind = 'table')) as owner,
+        -- As the server last counted, without a lock on anything: null where it never did.
+        sum(c.reltuples) filter (where r.kind = 'table' and c.reltuples >= 0)::bigint as rows,
+        coalesce(sum(c.relpages::bigint), 0)::bigint * current_setting('block_size')::bigint as bytes
+    from provisioning.trash_relations r
+    join pg_catalog.pg_class c on c.relnamespace = (
+            select n.oid from pg_catalog.pg_namespace n where n.nspname = 'provisioning_trash')
+        and c.relname = r.trash_name
+    join pg_catalog.pg_roles o on o.oid = c.relowner
+    where r.trash_id = t.id and r.kind in ('table', 'index')
+) k
 order by t.agent_prefix, t.id desc

@@ -100,12 +100,7 @@ impl Limits {
 impl From<Limits> for RolloutLimits {
     fn from(limits: Limits) -> Self {
         let Limits { canary, max_failures, concurrency } = limits;
-        Self {
-            canaries: canary.unwrap_or(0),
-            max_failures,
-            // A limit to failures is worth little when everything is in the queue already.
-            at_a_time: concurrency.or(max_failures.map(|_| 100)),
-        }
+        Self::new(canary, max_failures, concurrency)
     }
 }
 

@@ -15,7 +15,7 @@ use super::parse::{address, choice, path, texts};
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Section `console`.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Console {
     /// Where to serve it; `None`, written `off` or as nothing, for nowhere. Port 0 is a free one.

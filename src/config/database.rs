@@ -15,7 +15,7 @@ use crate::postgres::{Source, SslMode, Target, Timeouts, UrlFile};
 const INSTALLED: &str = "/etc/agent-provisioner/database_url";
 
 /// Section `database`.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Database {
     url: Option<SecretString>,

@@ -11,7 +11,7 @@ use super::parse::duration;
 const LONGEST: Duration = Duration::from_hours(10 * 366 * 24);
 
 /// Section `deprovision`.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Deprovision {
     /// How long a deleted agent's tables are kept; nothing drops them at once.

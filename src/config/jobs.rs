@@ -14,7 +14,7 @@ const SHORTEST: Duration = Duration::from_hours(1);
 const LONGEST: Duration = Duration::from_hours(10 * 366 * 24);
 
 /// Section `jobs`.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Jobs {
     /// How long finished jobs are kept; zero for ever.

@@ -23,7 +23,7 @@ use crate::agent::Reference;
 use crate::telemetry::LogFormat;
 
 /// Everything that can be set, checked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// How to reach the database.
@@ -59,7 +59,7 @@ pub struct Config {
 }
 
 /// Section `worker`.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Worker {
     /// Jobs at a time.
@@ -78,7 +78,7 @@ pub struct Worker {
 }
 
 /// Section `http`.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
     /// Where to answer; `None`, written `off` or as nothing, for nowhere. Port 0 is a free one.
@@ -87,7 +87,7 @@ pub struct Http {
 }
 
 /// Section `log`.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// Text on a terminal and JSON otherwise, where nothing is set.

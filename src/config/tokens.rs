@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::parse::path;
 
 /// Section `tokens`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tokens {
     /// The keys that the secrets of numbers and apps are encrypted with, one a line.

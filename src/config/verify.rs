@@ -11,7 +11,7 @@ use super::parse::duration;
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Section `verify`.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Verify {
     /// Between comparisons of all agents with the templates; zero for none.

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
 
+use super::confirm::{self, quoted};
 use super::filter::Asked;
 use super::form::Fields;
 use super::pages::layout;
@@ -81,9 +82,6 @@ pub(super) const ACTIONS: [Action; 5] = [
 /// More jobs than that are counted and not named.
 const NAMED: usize = 50;
 
-/// What the database keeps of a reason.
-const REASON: usize = 1000;
-
 impl Action {
     /// Those for jobs in this state. A running job is a worker's.
     pub(super) fn for_state(state: State) -> impl Iterator<Item = &'static Self> {
@@ -144,11 +142,6 @@ impl Action {
     }
 }
 
-/// As a word of a shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
 /// Shows what would be done, and asks for a reason.
 pub(super) async fn preview(Extension(visit): Extension<Visit>) -> Response {
     let Some(action) = Action::parse(&visit.query) else { return unknown(&visit) };
@@ -180,31 +173,20 @@ async fn confirm(
     let answers = jobs::preview(&visit.actor(), instance, action.change, filter).await?;
     let number = jobs::with(&answers, ResultKind::DryRun).count();
     let command = action.command(asked, &answers, "why");
+    let mut fields =
+        vec![("action", action.name.to_owned()), ("shown", shown_jobs::shown(&answers))];
+    if filter.ids.is_empty() {
+        fields.push(("all", "1".to_owned()));
+    }
+    fields.extend(asked.fields());
     Ok(html! {
         h1 { (action.label) ": " (number) @if number == 1 { " job" } @else { " jobs" } }
         p { (action.about) }
         (list(&answers, &visit.root, "will be done"))
         (left_out(asked, &answers, action))
         @if number > 0 {
-            form.card method="post" action="act" {
-                input type="hidden" name="action" value=(action.name);
-                input type="hidden" name="shown" value=(shown_jobs::shown(&answers));
-                @if asked.filter.ids.is_empty() { input type="hidden" name="all" value="1"; }
-                @for (name, value) in asked.fields() { input type="hidden" name=(name) value=(value); }
-                p {
-                    label for="reason" { "Reason, for the record" } br;
-                    textarea id="reason" name="reason" required maxlength=(REASON) rows="2" {}
-                }
-                div.actions {
-                    button.main { (action.label) " " (number) }
-                    a.button href=(visit.root) { "Do nothing" }
-                }
-            }
-        }
-        @if let Some(command) = command.filter(|_| number > 0) {
-            p { "A command that does the same:" } pre { (command) }
-        } @else if number > 0 {
-            p.dim { "No command does exactly the same." }
+            (confirm::form(&fields, &format!("{} {number}", action.label), &visit.root))
+            (confirm::command(command.as_deref()))
         }
     })
 }
@@ -217,10 +199,7 @@ pub(super) async fn carry_out(Extension(visit): Extension<Visit>, body: Bytes) -
     if let Some(problem) = refusal(&fields, &asked) {
         return visit.error(StatusCode::BAD_REQUEST, &problem);
     }
-    let Some(reason) = fields.get("reason") else {
-        return visit.error(StatusCode::BAD_REQUEST, "Give a reason: it goes into the record.");
-    };
-    let reason: String = reason.chars().take(REASON).collect();
+    let Some(reason) = confirm::reason(&fields) else { return visit.without_reason() };
     let shown = fields.get("shown").unwrap_or_default();
     let instance = &visit.shared.instance;
     let done = shown_jobs::carry_out(

@@ -21,16 +21,31 @@ impl Visit {
     /// What an operation says that did not do what it was asked for.
     pub(super) fn failed(&self, error: &operations::Error) -> Response {
         let said = ErrorReport(error).to_string();
-        let status = if matches!(error, operations::Error::NoJob(_) | operations::Error::NoAgent(_))
-        {
+        let status = if matches!(
+            error,
+            operations::Error::NoJob(_)
+                | operations::Error::NoAgent(_)
+                | operations::Error::NotRegistered(_)
+                | operations::Error::NoRollout(_)
+        ) {
             StatusCode::NOT_FOUND
-        } else if matches!(error, operations::Error::Changed { .. }) {
+        } else if matches!(
+            error,
+            operations::Error::Changed { .. }
+                | operations::Error::RolloutOver { .. }
+                | operations::Error::RolloutOpen { .. }
+        ) {
             StatusCode::CONFLICT
         } else {
             tracing::warn!(error = said, "the console has not done what it was asked for");
             StatusCode::SERVICE_UNAVAILABLE
         };
         self.error(status, &said)
+    }
+
+    /// Of an action that says not why.
+    pub(super) fn without_reason(&self) -> Response {
+        self.error(StatusCode::BAD_REQUEST, "Give a reason: it goes into the record.")
     }
 
     /// A page that says why there is no other.

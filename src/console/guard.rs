@@ -23,8 +23,8 @@ const BODY: usize = 64 * 1024;
 pub(super) const LOGIN: &str = "/login";
 /// Where the browser forgets it.
 pub(super) const LOGOUT: &str = "/logout";
-/// Where an action is shown and carried out.
-pub(super) const ACT: &str = "/jobs/act";
+/// Where actions are shown and carried out.
+pub(super) const ACTS: [&str; 2] = ["/jobs/act", "/rollouts/act"];
 pub(super) const EVENTS: &str = "/events";
 /// What anybody may read: style and script.
 const ASSETS: &str = "/assets/";
@@ -74,7 +74,8 @@ async fn admit(shared: &Arc<Shared>, peer: IpAddr, request: Request) -> Result<R
     if path.starts_with(ASSETS) && reads {
         return Ok(request);
     }
-    let asks = path == ACT || path == EVENTS;
+    let is_action = ACTS.contains(&path);
+    let asks = is_action || path == EVENTS;
     if asks && headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
         return Err(plain(StatusCode::FORBIDDEN, "Another site may not ask for this."));
     }
@@ -99,7 +100,7 @@ async fn admit(shared: &Arc<Shared>, peer: IpAddr, request: Request) -> Result<R
     let may_act = viewer.may_act();
     let visit = Visit::new(shared, request.uri(), viewer);
     // What is shown of an action locks rows for a moment.
-    let changes = !reads && ![LOGIN, LOGOUT].contains(&path) || path == ACT;
+    let changes = !reads && ![LOGIN, LOGOUT].contains(&path) || is_action;
     if changes && !may_act {
         tracing::warn!(
             viewer = visit.viewer.name,

@@ -7,13 +7,16 @@ mod actions;
 mod answer;
 mod assets;
 mod authentication;
+mod confirm;
 mod events;
 mod filter;
 mod form;
 mod guard;
 mod login;
 mod pages;
+mod rollout_actions;
 mod router;
+mod service_side;
 mod snapshot;
 mod tokens;
 mod viewer;
@@ -31,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{self, Config};
 use crate::service::{Instance, InstanceError, Shutdown, serve};
 use authentication::Authentication;
+use service_side::ServiceSide;
 use snapshot::Snapshots;
 
 pub use router::ROUTES;
@@ -84,6 +88,7 @@ pub struct Console {
 #[derive(Debug)]
 struct Shared {
     instance: Instance,
+    service: ServiceSide,
     authentication: Authentication,
     snapshots: Snapshots,
     address: SocketAddr,
@@ -106,13 +111,14 @@ impl Console {
         let database = config.console.database(&config.database)?;
         let of_console = Config { database, ..Config::default() };
         let instance = Instance::new(of_console, CONNECTIONS).map_err(Error::Database)?;
+        let service = ServiceSide::new(config).map_err(Error::Database)?;
         let failed = |source| Error::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         tracing::info!(%address, "serving the console");
         let (hosts, stop) = (config.console.hosts.clone(), CancellationToken::new());
         let snapshots = Snapshots::default();
-        let shared = Shared { instance, authentication, snapshots, address, hosts, stop };
+        let shared = Shared { instance, service, authentication, snapshots, address, hosts, stop };
         Ok(Some(Self { listener, shared: Arc::new(shared) }))
     }
 

@@ -7,20 +7,24 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router, middleware};
 
-use super::guard::{ACT, EVENTS, LOGIN, LOGOUT, guard};
-use super::pages::{agent, agents, job, jobs, overview};
+use super::guard::{EVENTS, LOGIN, LOGOUT, guard};
+use super::pages::{agent, agents, job, jobs, overview, rollouts, trash};
 use super::visit::Visit;
-use super::{Shared, actions, assets, events, login};
+use super::{Shared, actions, assets, events, login, rollout_actions};
 
 /// Methods and paths. A test walks them: without the right to act every `POST` is refused, but those to enter and leave.
-pub const ROUTES: [(&str, &str); 11] = [
+pub const ROUTES: [(&str, &str); 15] = [
     ("GET", "/"),
     ("GET", "/jobs"),
     ("GET", "/jobs/{id}"),
-    ("GET", ACT),
-    ("POST", ACT),
+    ("GET", "/jobs/act"),
+    ("POST", "/jobs/act"),
     ("GET", "/agents"),
     ("GET", "/agents/{prefix}"),
+    ("GET", "/rollouts"),
+    ("GET", "/rollouts/act"),
+    ("POST", "/rollouts/act"),
+    ("GET", "/trash"),
     ("GET", EVENTS),
     ("GET", "/assets/{name}"),
     ("POST", LOGIN),
@@ -33,10 +37,14 @@ fn handler(method: &str, path: &str) -> MethodRouter {
         ("GET", "/") => get(overview::show),
         ("GET", "/jobs") => get(jobs::show),
         ("GET", "/jobs/{id}") => get(job::show),
-        ("GET", ACT) => get(actions::preview),
-        ("POST", ACT) => post(actions::carry_out),
+        ("GET", "/jobs/act") => get(actions::preview),
+        ("POST", "/jobs/act") => post(actions::carry_out),
         ("GET", "/agents") => get(agents::show),
         ("GET", "/agents/{prefix}") => get(agent::show),
+        ("GET", "/rollouts") => get(rollouts::show),
+        ("GET", "/rollouts/act") => get(rollout_actions::preview),
+        ("POST", "/rollouts/act") => post(rollout_actions::carry_out),
+        ("GET", "/trash") => get(trash::show),
         ("GET", EVENTS) => get(events::follow),
         ("GET", "/assets/{name}") => get(assets::serve),
         ("POST", LOGIN) => post(login::enter),

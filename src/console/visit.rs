@@ -32,6 +32,11 @@ impl Visit {
         Self::new(shared, uri, Viewer { name: String::new(), role: Role::Read })
     }
 
+    /// Tells the log of an action that was done.
+    pub(super) fn tell(&self, action: &str, of: &'static str, id: i64) {
+        tracing::info!(action, viewer = self.viewer.name, of, id, "done in the console");
+    }
+
     /// For the record of an action.
     pub(super) fn actor(&self) -> Actor {
         Actor::new(Some(self.viewer.name.clone()))

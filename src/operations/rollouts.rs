@@ -27,6 +27,18 @@ pub(crate) struct RolloutLimits {
     pub at_a_time: Option<i32>,
 }
 
+impl RolloutLimits {
+    /// A limit to failures is worth little when everything is in the queue already: without another number a hundred jobs are.
+    pub(crate) fn new(
+        canaries: Option<i32>,
+        max_failures: Option<i32>,
+        at_a_time: Option<i32>,
+    ) -> Self {
+        let at_a_time = at_a_time.or(max_failures.map(|_| 100));
+        Self { canaries: canaries.unwrap_or(0), max_failures, at_a_time }
+    }
+}
+
 #[derive(Debug, Default, JsonSchema, Serialize)]
 pub(crate) struct RolloutSummary {
     pub succeeded: usize,
@@ -83,6 +95,13 @@ pub(crate) struct Started {
 pub(crate) async fn list(instance: &Instance, most: i64) -> Result<Vec<RolloutView>, Error> {
     let client = instance.current().await?;
     Ok(admin::rollouts(&client, None, most).await.map_err(query("list the rollouts"))?)
+}
+
+/// The jobs of a rollout that have failed.
+pub(crate) async fn failures(instance: &Instance, id: i64) -> Result<Vec<Followed>, Error> {
+    let client = instance.current().await?;
+    let failed = admin::rollout_failures(&client, id).await;
+    Ok(failed.map_err(query("look at the rollout's failures"))?)
 }
 
 /// Starts a rollout. Where one that does the same is under way, that one is it.

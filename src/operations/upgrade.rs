@@ -12,6 +12,7 @@ use crate::provisioning::{RegisteredAgent, Stage};
 use crate::queue::Work;
 use crate::queue::admin::NewRollout;
 use crate::service::Instance;
+use crate::sql_text::checksum;
 use crate::templates::Templates;
 
 #[derive(Debug)]
@@ -28,6 +29,13 @@ pub(crate) struct Plan {
     /// Agents that were left out.
     pub held_back: Vec<HeldBack>,
     agents: Vec<i64>,
+}
+
+impl Plan {
+    /// Stands for the templates and the agents, for whoever confirms them.
+    pub(crate) fn fingerprint(&self) -> String {
+        checksum(&format!("{} {:?}", self.templates, self.agents))
+    }
 }
 
 /// Which of these agents, or of all, are behind the templates. What no worker would start with is refused.

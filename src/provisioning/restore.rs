@@ -44,6 +44,12 @@ pub(crate) struct Trashed {
     /// How long ago it was deleted, in seconds.
     #[serde(skip)]
     pub age: f64,
+    /// As the server last counted; `None`: it never did.
+    #[serde(skip)]
+    pub rows: Option<i64>,
+    /// Of tables and indexes, as the server last counted.
+    #[serde(skip)]
+    pub bytes: i64,
 }
 
 #[derive(Debug, Default)]
@@ -92,6 +98,8 @@ impl Trashed {
             purge_at: row.get("purge_at"),
             tables: row.get("tables"),
             age: row.get("age"),
+            rows: row.get("rows"),
+            bytes: row.get("bytes"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Site;
 use super::actions::dead;
+use crate::rollouts::{PATIENT, fleet};
 use crate::support::{Browser, Database, have};
 
 const TOOLS: [&str; 2] = ["chromium", "chromedriver"];
@@ -72,6 +73,45 @@ async fn without_scripts_a_paused_deletion_is_approved() {
 }
 
 #[tokio::test]
+async fn a_rollout_is_paused_and_resumed() {
+    if !have(&TOOLS) {
+        return;
+    }
+    let (db, admin, files) = fleet(&["agt_a", "agt_b"]).await;
+    let holder = db.admin().await;
+    holder.run("begin; lock table public.agt_a_customers in access share mode").await;
+    let site = Site::new(&db, &[PATIENT, ("TEMPLATES", files.path())]).await;
+    let browser = Browser::new().await;
+    browser.go(&format!("http://{}/rollouts", site.address)).await;
+    browser.fill("[name=canary]", "1").await;
+    browser.click("form.filters button").await;
+    browser.shows("h1", "Start a rollout: 2 agents").await;
+    browser.fill("#reason", "release 7").await;
+    browser.click("button.main").await;
+    browser.shows("h1", "Rollout 1 started").await;
+    admin.held_up("agt_a").await;
+    browser.click("main a[href='../rollouts']").await;
+    browser.shows("h2", "Rollout 1: running").await;
+    browser.shows("main", "0 of 2 done, 0 failed, 2 left").await;
+    browser.click("a.button[href*=pause]").await;
+    browser.shows("h1", "Pause rollout 1").await;
+    browser.fill("#reason", "lunch").await;
+    browser.click("button.main").await;
+    browser.shows("h1", "Rollout 1 is paused").await;
+    browser.click("main a[href='../rollouts']").await;
+    browser.shows("h2", "Rollout 1: paused").await;
+    browser.shows("main", "lunch").await;
+    browser.click("a.button[href*=resume]").await;
+    browser.fill("#reason", "back").await;
+    browser.click("button.main").await;
+    browser.shows("h1", "Rollout 1 is running").await;
+    holder.run("commit").await;
+    admin.holds("select state = 'done' from provisioning.rollouts").await;
+    browser.go(&format!("http://{}/rollouts", site.address)).await;
+    browser.shows("main", "2 of 2 done").await;
+}
+
+#[tokio::test]
 async fn no_page_is_wider_than_a_small_telephone() {
     if !have(&TOOLS) {
         return;
@@ -89,6 +129,8 @@ async fn no_page_is_wider_than_a_small_telephone() {
         "jobs/act?action=replay&id=1",
         "agents",
         "agents/agt_0123456789abcdef",
+        "rollouts",
+        "trash",
         "nowhere",
     ] {
         browser.go(&format!("http://{}/{path}", site.address)).await;

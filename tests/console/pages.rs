@@ -35,6 +35,12 @@ async fn what_tenants_and_errors_say_is_text_on_every_page() {
         )
         .await
         .unwrap();
+    let rollout = "insert into provisioning.rollouts (template_version, templates, canaries, requested_by, reason, changed_by, change_reason)
+        values (1, $1, 0, $1, $1, $1, $1)";
+    admin.0.execute(rollout, &[&SCRIPT]).await.unwrap();
+    let trashed = "insert into provisioning.trash (agent_id, agent_prefix, template_version, reference, provisioned_at, restore_actions,
+        purge_at) values (77, $1, 1, 'check', now(), '[]', now() + interval '1 day')";
+    admin.0.execute(trashed, &[&SCRIPT]).await.unwrap();
     let encoded = percent_encoding::utf8_percent_encode(SCRIPT, percent_encoding::NON_ALPHANUMERIC)
         .to_string();
     for path in [
@@ -46,6 +52,11 @@ async fn what_tenants_and_errors_say_is_text_on_every_page() {
         format!("/agents/{encoded}"),
         format!("/agents?prefix={encoded}&state={encoded}"),
         format!("/jobs?prefix={encoded}&state={encoded}&text={encoded}&since={encoded}"),
+        "/trash".to_owned(),
+        format!("/trash?prefix={encoded}&page={encoded}"),
+        "/rollouts".to_owned(),
+        format!("/rollouts/act?action=start&prefix={encoded}&canary={encoded}"),
+        format!("/rollouts/act?action={encoded}&id={encoded}"),
         format!("/{encoded}"),
         format!("/jobs/{encoded}"),
     ] {
@@ -159,7 +170,7 @@ async fn without_a_database_the_pages_say_so_and_the_listener_stays() {
     let settings = [("CONSOLE__LISTEN", "127.0.0.1:0"), ("CONSOLE__DATABASE_URL", url.as_str())];
     let service = Service::start(&db.url(WORKER), &settings);
     let site = Site { address: address(&service).await, service };
-    for path in ["/", "/jobs", "/agents", "/jobs/1"] {
+    for path in ["/", "/jobs", "/agents", "/jobs/1", "/rollouts", "/trash"] {
         let page = site.get(path);
         assert_eq!(page.status, 503, "{path}: {}", page.body);
         assert!(page.body.contains("nowhere") && page.body.contains("</html>"), "{}", page.body);

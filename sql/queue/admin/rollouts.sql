@@ -20,7 +20,8 @@ select
     c.agents, c.succeeded, c.failed, c.cancelled, c.gone, c.queued, c.waiting,
     -- As in progress_untaken.sql.
     case when r.state = 'running' and c.queued + c.waiting > 0
-            and (not row_security_active('provisioning.instances') or pg_has_role(provisioning.worker_role(), 'usage'))
+            and (not row_security_active('provisioning.instances') or pg_has_role(provisioning.worker_role(), 'usage')
+                or current_user = 'agent_console')
             and not exists (select from running i where i.version is null or i.version >= r.template_version)
         then c.queued + c.waiting else 0 end as untaken,
     c.disk_full

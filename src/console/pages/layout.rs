@@ -8,7 +8,13 @@ use crate::console::assets;
 use crate::console::visit::Visit;
 
 /// The pages that each page leads to.
-const PAGES: [(&str, &str); 3] = [("", "Overview"), ("jobs", "Jobs"), ("agents", "Agents")];
+const PAGES: [(&str, &str); 5] = [
+    ("", "Overview"),
+    ("jobs", "Jobs"),
+    ("agents", "Agents"),
+    ("rollouts", "Rollouts"),
+    ("trash", "Trash"),
+];
 
 /// A whole page.
 pub(in crate::console) fn page(

@@ -8,3 +8,5 @@ pub(super) mod jobs;
 pub(super) mod layout;
 pub(super) mod overview;
 mod parts;
+pub(super) mod rollouts;
+pub(super) mod trash;
