@@ -403,7 +403,7 @@ async fn killed_midway_it_goes_on_where_it_was_and_one_locked_agent_holds_up_no_
     db.migrate().await;
     let customer = db.admin().await;
     customer.run("begin; lock table public.agt_3_messages in row exclusive mode").await;
-    let mut child = start(&db, "500ms");
+    let mut child = start(&db, "5s");
     let registered = "(select count(*) from provisioning.agents)";
     admin.holds(&format!("select {registered} = 19")).await;
     let waits = "select exists (select from pg_locks l where not l.granted and l.relation = 'public.agt_3_messages'::regclass)";
@@ -429,7 +429,7 @@ async fn killed_midway_it_goes_on_where_it_was_and_one_locked_agent_holds_up_no_
     impatient.env("PROVISIONER_DATABASE__LOCK_TIMEOUT", "5ms").args(["agents", "adopt", "--yes"]);
     let given_up = ["agt_3 ", "55P03"];
     expect(&finish(&mut impatient).await, 1, &given_up);
-    let mut child = start(&db, "500ms");
+    let mut child = start(&db, "5s");
     admin.holds(waits).await;
     admin.holds(&waits.replacen("select", "select not", 1)).await;
     customer.run("commit").await;

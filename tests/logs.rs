@@ -164,7 +164,7 @@ async fn whoever_reads_nothing_does_not_keep_a_service_that_cannot_start() {
         let (mut log, full) = std::io::pipe().unwrap();
         // All that a pipe holds.
         let mut filler = Command::new("timeout");
-        filler.args(["1", "cat", "/dev/zero"]).stdout(full.try_clone().unwrap());
+        filler.args(["5", "cat", "/dev/zero"]).stdout(full.try_clone().unwrap());
         assert_eq!(filler.status().unwrap().code(), Some(124));
         drop(filler);
         let mut service = Unheard::start(&db, level, full.into());

@@ -48,6 +48,18 @@ impl Rotated {
         }
     }
 
+    /// Waits until nobody opens a connection: one that is under way has the old password.
+    async fn rests(&self) {
+        // Four workers and the listener.
+        self.root
+            .holds(
+                "select count(*) >= 5 and bool_and(state_change < clock_timestamp() - interval '1 s')
+                 from pg_stat_activity where datname = current_database()
+                 and application_name ^@ 'agent-provisioner'",
+            )
+            .await;
+    }
+
     async fn rotate(&self, password: &str) {
         self.root.run(&format!("alter role {WORKER} password '{password}'")).await;
         self.replace(&(self.db.url(WORKER).replace(&self.db.server.password(), password) + "\n"));
@@ -77,10 +89,12 @@ async fn every_new_connection_uses_the_password_that_is_in_the_file_by_then() {
     templates.write("0002_index.sql", INDEX);
     let service = it.service(&templates).await;
 
+    it.rests().await;
     it.rotate("second").await;
     it.end_sessions(&service).await;
     admin.create("agt_b").await;
     admin.settled().await;
+    it.rests().await;
     // A concurrent build has a connection of its own.
     it.rotate("third").await;
     let url = it.db.url(WORKER).replace(&it.db.server.password(), "third");

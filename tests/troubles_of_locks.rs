@@ -22,6 +22,17 @@ async fn named(db: &Database, role: &str) -> String {
     statement(&fix).to_owned()
 }
 
+/// Runs the statement that ends the holder, and waits for his end: that comes a moment after the answer.
+async fn end(admin: &Admin, way_out: &str) {
+    admin.run(way_out).await;
+    admin
+        .holds(
+            "select not exists (select from pg_stat_activity where datname = current_database()
+             and application_name = 'studio')",
+        )
+        .await;
+}
+
 #[tokio::test]
 async fn who_has_a_table_of_the_queue_locked_is_named_with_what_ends_it() {
     for table in ["jobs", "agents", "agent_tables", "migrations", "instances"] {
@@ -36,7 +47,7 @@ async fn who_has_a_table_of_the_queue_locked_is_named_with_what_ends_it() {
             let listed = ask(&db.url(WORKER), &["jobs", "list"]).await;
             expect(&listed, 1, &["55P03", "agent-provisioner doctor"]);
         }
-        admin.run(&way_out).await;
+        end(&admin, &way_out).await;
         assert_eq!(findings(&db.url(WORKER)).await, [[""; 4]; 0], "{table}");
     }
 }
@@ -146,7 +157,7 @@ async fn who_keeps_a_job_from_being_cancelled_or_replayed_is_named_and_is_no_wor
             let reason = answered[0]["reason"].as_str().unwrap();
             assert!(reason.contains("studio"), "{state}, {verb}: {answered}");
             if verb == "cancel" {
-                admin.run(statement(reason)).await;
+                end(&admin, statement(reason)).await;
             }
         }
         let cancelled = ask(&db.url(ADMIN), &["jobs", "cancel", "1", "--json"]).await;

@@ -196,7 +196,7 @@ async fn run(
             return Err(query("run a file on the shadow")(failed.error).into());
         };
         if let Some(role) = missing_role(said) {
-            make_role(&root.client, &role).await?;
+            root.make_role(&role).await?;
             stand_ins.roles.insert(role);
             session.begin_anew().await?;
             continue;
@@ -334,7 +334,7 @@ async fn run_pieces(
         if let Err(error) = &ran
             && let Some(role) = error.as_db_error().and_then(missing_role)
         {
-            make_role(&root.client, &role).await?;
+            root.make_role(&role).await?;
             ran = session.client.batch_execute(statement.text).await;
         }
         match ran {
@@ -402,12 +402,6 @@ fn missing_role(error: &DbError) -> Option<String> {
     }
     let role = error.message().strip_prefix("role \"")?.strip_suffix("\" does not exist")?;
     Some(role.to_owned())
-}
-
-async fn make_role(root: &Client, role: &str) -> Result<(), Error> {
-    let sql = format!("create role {}", in_quotes(role));
-    root.batch_execute(&sql).await.map_err(query("make a role that files name"))?;
-    Ok(())
 }
 
 /// Where it failed. Without a place in the server's answer, the statements are run one by one to find it.

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio_postgres::error::{DbError, Severity};
+use tokio_postgres::error::{DbError, Severity, SqlState};
 use tokio_postgres::types::Type;
 use tokio_postgres::{AsyncMessage, Client};
 
 use super::error::Error;
 use crate::postgres::{DedicatedConnector, Source, Target, Timeouts, query};
+use crate::sql_text::in_quotes;
 
 /// How `pg_stat_activity` shows the session that reads a database.
 const NAME: &str = "agent-provisioner audit";
@@ -84,6 +85,17 @@ impl Session {
     async fn limit(&self) -> Result<(), Error> {
         let sql = format!("set statement_timeout = {}", TIMEOUTS.statement.as_millis());
         Ok(self.client.batch_execute(&sql).await.map_err(query("limit statements"))?)
+    }
+
+    /// Makes a role without rights. Roles belong to the whole server: somebody else may be making the same one.
+    pub(super) async fn make_role(&self, role: &str) -> Result<(), Error> {
+        let made = self.client.batch_execute(&format!("create role {}", in_quotes(role))).await;
+        let code = made.as_ref().err().and_then(tokio_postgres::Error::code);
+        let is_there = [&SqlState::DUPLICATE_OBJECT, &SqlState::UNIQUE_VIOLATION];
+        if code.is_some_and(|code| is_there.contains(&code)) {
+            return Ok(());
+        }
+        Ok(made.map_err(query("make a role on the shadow"))?)
     }
 
     /// Has `root` end it, whatever it is doing, and opens another one in its place.

@@ -177,16 +177,13 @@ impl Shadow {
             && self.texts.contains(role)
     }
 
-    /// Makes roles that are not there, without rights.
-    pub(super) async fn make_roles(&self, roles: &BTreeSet<String>) -> Result<(), Error> {
-        let doing = || query("make the database's roles on the shadow");
+    /// Makes roles that are not there, without rights. Those of audits come and go.
+    pub(super) async fn make_roles(&self, wanted: &BTreeSet<String>) -> Result<(), Error> {
         let session = self.root_in(&self.base).await?;
-        let names: Vec<&str> = roles.iter().map(String::as_str).collect();
-        let sql = "select format('create role %I', r.name) from unnest($1::text[]) r (name) \
-                   where not exists (select from pg_catalog.pg_roles p where p.rolname = r.name)";
-        let made = session.client.query_typed(sql, &[(&names, Type::TEXT_ARRAY)]).await;
-        for row in made.map_err(doing())? {
-            session.client.batch_execute(row.get(0)).await.map_err(doing())?;
+        let there = roles(&session.client).await;
+        let there = there.map_err(query("look for the database's roles on the shadow"))?;
+        for role in wanted.iter().filter(|it| !it.starts_with(PREFIX) && !there.contains(it)) {
+            session.make_role(role).await?;
         }
         session.close().await;
         Ok(())

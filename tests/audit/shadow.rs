@@ -194,6 +194,21 @@ async fn a_role_that_cannot_be_dropped_has_no_power_left_and_is_told() {
     assert_eq!(given.left().await, ["role f f f f f 0"]);
 }
 
+/// Those of the database's server are made on the shadow; but one of an audit that runs there is soon gone.
+#[tokio::test]
+async fn the_role_of_another_audit_is_not_made_on_the_shadow() {
+    let (given, db) = (Given::start().await, Project::database(&CLEAN).await);
+    let (project, root) = (Project::new(&CLEAN), db.connect(SUPERUSER).await);
+    root.batch_execute("create role agent_provisioner_audit_of_another").await.unwrap();
+    let mut command = provisioner(&db.url(ADMIN));
+    command.args(["audit", "--format", "json", "--migrations"]).arg(project.path());
+    command.args(["--shadow", &given.server.url(SUPERUSER, "shadow")]);
+    let output = finish(&mut command).await;
+    root.batch_execute("drop role agent_provisioner_audit_of_another").await.unwrap();
+    Report::of(&output).is(&[]);
+    assert_eq!(given.left().await, [""; 0]);
+}
+
 #[tokio::test]
 async fn what_files_have_done_beside_their_database_holds_nothing_up() {
     let given = Given::start().await;

@@ -132,10 +132,10 @@ impl Drop for Service {
     }
 }
 
-/// Status and body; 0 where nobody answers within ten seconds.
+/// Status and body; 0 where nobody answers within half a minute.
 pub fn get(address: &str, path: &str) -> (u16, String) {
     let Ok(mut stream) = TcpStream::connect(address) else { return (0, String::new()) };
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
     let mut answer = String::new();
     if stream.read_to_string(&mut answer).is_err() {
