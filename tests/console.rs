@@ -4,6 +4,7 @@ mod actions;
 mod browser;
 mod entry;
 mod pages;
+mod proxied;
 
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};

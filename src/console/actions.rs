@@ -13,6 +13,7 @@ use maud::{Markup, html};
 use super::filter::Asked;
 use super::form::Fields;
 use super::pages::layout;
+use super::reason;
 use super::visit::Visit;
 use crate::operations;
 use crate::operations::jobs::{self, Change, JobResult, Kind, ResultKind, State};
@@ -80,9 +81,6 @@ pub(super) const ACTIONS: [Action; 5] = [
 
 /// More jobs than that are counted and not named.
 const NAMED: usize = 50;
-
-/// What the database keeps of a reason.
-const REASON: usize = 1000;
 
 impl Action {
     /// Those for jobs in this state. A running job is a worker's.
@@ -193,7 +191,7 @@ async fn confirm(
                 @for (name, value) in asked.fields() { input type="hidden" name=(name) value=(value); }
                 p {
                     label for="reason" { "Reason, for the record" } br;
-                    textarea id="reason" name="reason" required maxlength=(REASON) rows="2" {}
+                    textarea id="reason" name="reason" required maxlength=(reason::LONGEST) rows="2" {}
                 }
                 div.actions {
                     button.main { (action.label) " " (number) }
@@ -217,10 +215,10 @@ pub(super) async fn carry_out(Extension(visit): Extension<Visit>, body: Bytes) -
     if let Some(problem) = refusal(&fields, &asked) {
         return visit.error(StatusCode::BAD_REQUEST, &problem);
     }
-    let Some(reason) = fields.get("reason") else {
-        return visit.error(StatusCode::BAD_REQUEST, "Give a reason: it goes into the record.");
+    let reason = match reason::read(&fields) {
+        Ok(reason) => reason,
+        Err(problem) => return visit.error(StatusCode::BAD_REQUEST, &problem),
     };
-    let reason: String = reason.chars().take(REASON).collect();
     let shown = fields.get("shown").unwrap_or_default();
     let instance = &visit.shared.instance;
     let done = shown_jobs::carry_out(

@@ -13,6 +13,7 @@ mod form;
 mod guard;
 mod login;
 mod pages;
+mod reason;
 mod router;
 mod snapshot;
 mod tokens;
