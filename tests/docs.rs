@@ -23,7 +23,8 @@ fn documents() -> BTreeMap<String, String> {
     let inner = fs::read_dir(path("docs"))
         .unwrap()
         .map(|entry| format!("docs/{}", entry.unwrap().file_name().into_string().unwrap()));
-    top.into_iter().chain(inner).map(|name| (name.clone(), read(&name))).collect()
+    let texts = top.into_iter().chain(inner).filter(|name| name.ends_with(".md"));
+    texts.map(|name| (name.clone(), read(&name))).collect()
 }
 
 /// The faults that a check finds in all documents, after the name of the document.

@@ -34,13 +34,12 @@ pub(super) async fn check(config: &Config) -> Finding {
 
 /// The role, and what it reads and must not.
 async fn look(config: Config) -> Result<(String, Vec<String>), String> {
-    let reported = |error: &dyn std::error::Error| ErrorReport(error).to_string();
-    let instance = Instance::new(config, 1).map_err(|error| reported(&error))?;
-    let client = instance.db.get().await.map_err(|error| reported(&error))?;
+    let instance = Instance::new(config, 1).map_err(|error| ErrorReport(&error).to_string())?;
+    let client = instance.db.get().await.map_err(|error| ErrorReport(&error).to_string())?;
     let doing = || query("see what the console's role reads");
     let sql = include_str!("../../../sql/operations/doctor/console.sql");
     let row = client.query_typed_one(sql, &[]).await.map_err(doing());
-    let row: Row = row.map_err(|error| reported(&error))?;
+    let row: Row = row.map_err(|error| ErrorReport(&error).to_string())?;
     let role: String = row.get("role");
     if row.get("reads_queue") {
         Ok((role, row.get("reads")))
