@@ -45,7 +45,7 @@ fn dead_links(name: &str, text: &str) -> Vec<String> {
             there(text)
         } else {
             // A picture has no anchors.
-            let text = |bytes| String::from_utf8_lossy(&bytes).into_owned();
+            let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
             target.is_dir() || fs::read(target).map(text).is_ok_and(|text| there(&text))
         }
     };

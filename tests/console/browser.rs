@@ -195,7 +195,7 @@ async fn the_picture_for_readers_is_one_of_the_console() {
     }
     let kept = std::fs::read(PICTURE).unwrap();
     // Width and height stand behind the name of the format.
-    let size = |png: &[u8]| png.get(16..24).map(<[u8]>::to_vec);
+    let dimensions = |png: &[u8]| png.get(16..24).map(<[u8]>::to_vec);
     assert!(kept.starts_with(b"\x89PNG") && kept.len() <= 200 * 1024, "{}", kept.len());
-    assert_eq!(size(&kept), size(&picture));
+    assert_eq!(dimensions(&kept), dimensions(&picture));
 }
