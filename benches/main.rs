@@ -22,6 +22,7 @@ mod server;
 mod service;
 
 mod bulk;
+mod console;
 mod fleet;
 mod growth;
 mod insert;
@@ -66,6 +67,7 @@ enum Row {
     Rest,
     Recovery,
     Loader,
+    Console,
 }
 
 /// What a row is given.
@@ -104,6 +106,7 @@ async fn main() {
             }
             Row::Recovery => recovery::run(&mut bench).await,
             Row::Loader => loader::run(&mut bench).await,
+            Row::Console => console::run(&mut bench).await,
         }
         bench.report.save();
     }

@@ -9,8 +9,9 @@ use tokio_postgres::{AsyncMessage, Client, NoTls};
 
 /// As on Supabase: administers, and is no superuser.
 pub const ADMIN: &str = "postgres";
-/// The role of `deploy/roles.sql`.
+/// The roles of `deploy/roles.sql`.
 pub const WORKER: &str = "agent_provisioner";
+pub const CONSOLE: &str = "agent_console";
 
 const SHIM: &str = include_str!("../sql/supabase_shim.sql");
 /// It flushes its log as a production server does.
@@ -36,6 +37,7 @@ impl Server {
         postgres::migrate(&mut admin).await.unwrap();
         admin.batch_execute(include_str!("../deploy/roles.sql")).await.unwrap();
         admin.batch_execute(&password(WORKER)).await.unwrap();
+        admin.batch_execute(&password(CONSOLE)).await.unwrap();
         server.shim("documented").await;
         let admin = server.connect(ADMIN, "documented").await;
         admin.batch_execute(include_str!("baseline.sql")).await.unwrap();

@@ -63,6 +63,18 @@ want_promtool() {
     (cd "$dir" && apt-get -qq download prometheus && dpkg -x prometheus_*.deb .) >&2
 }
 
+# What finds barriers in the console's pages, from npm, where tests/console/browser.rs looks for it.
+want_axe() {
+    local version=4.14.1 dir
+    dir=$(scratch axe)
+    [[ ! -e $dir/complete-$version ]] || return 0
+    ! may_miss axe-core || return 0
+    need npm npm
+    echo "Fetching axe-core $version" >&2
+    npm install --prefix "$dir" --no-save --ignore-scripts --no-audit --no-fund --loglevel=error "axe-core@$version" >&2
+    touch "$dir/complete-$version"
+}
+
 need_cargo() {
     PATH=$PATH:${CARGO_HOME:-${HOME:-}/.cargo}/bin
     command -v cargo >/dev/null || fail "Missing: cargo. Please install Rust: https://rustup.rs"

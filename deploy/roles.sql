@@ -24,6 +24,9 @@ declare
     settings constant text[] := array[
         'statement_timeout=60s', 'lock_timeout=5s', 'idle_in_transaction_session_timeout=60s'
     ];
+    of_console constant text[] := array[
+        'statement_timeout=30s', 'lock_timeout=2s', 'idle_in_transaction_session_timeout=30s'
+    ];
 begin
     if to_regrole('agent_provisioner') is null then
         begin
@@ -59,6 +62,14 @@ begin
         exception when duplicate_object or unique_violation then
             null;
         end;
+    end if;
+    -- A net, too. The role may set them otherwise for its sessions, and has 20 of those at most.
+    if not exists (select from pg_catalog.pg_db_role_setting s
+                   where s.setrole = to_regrole('agent_console') and s.setdatabase = 0
+                     and s.setconfig @> of_console) then
+        alter role agent_console set statement_timeout = '30s';
+        alter role agent_console set lock_timeout = '2s';
+        alter role agent_console set idle_in_transaction_session_timeout = '30s';
     end if;
     execute format('grant connect on database %I to agent_console', current_database());
 end $$;

@@ -4,6 +4,7 @@ mod actions;
 mod browser;
 mod entry;
 mod pages;
+mod proxied;
 mod rollouts;
 mod trash;
 
@@ -51,7 +52,10 @@ impl Site {
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let mut request = format!("{method} {path} HTTP/1.1\r\nContent-Length: {}\r\n", body.len());
+        let mut request = format!(
+            "{method} {path} HTTP/1.1\r\nContent-Length: {}\r\nConnection: close\r\n",
+            body.len()
+        );
         let own = [("Host", self.address.as_str())];
         let own = own.iter().filter(|(name, _)| headers.iter().all(|(other, _)| other != name));
         for (name, value) in own.chain(headers) {

@@ -119,13 +119,48 @@ impl Console {
             ),
             ConsoleAuth::Header if !is_header(&self.header) => refuse(
                 "console.header",
-                "must be the name of a header, such as \"X-Forwarded-User\"",
+                "must be the name of a header that no browser sends, such as \"X-Forwarded-User\"",
             ),
-            ConsoleAuth::None | ConsoleAuth::Token | ConsoleAuth::Header => Ok(()),
+            ConsoleAuth::Header => match self.operators.iter().find(|name| !is_viewer(name)) {
+                Some(name) => {
+                    let reason = format!(
+                        "has {name:?}: a name has 1 to 100 ASCII signs, and no bracket or quote"
+                    );
+                    refuse("console.operators", &reason)
+                }
+                None => Ok(()),
+            },
+            ConsoleAuth::None | ConsoleAuth::Token => Ok(()),
         }
     }
 }
 
+/// Headers that say something else: a browser, or whoever uses one, decides what is in them.
+const OTHERS: [&str; 12] = [
+    "accept",
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "origin",
+    "referer",
+    "te",
+    "transfer-encoding",
+    "user-agent",
+];
+
 fn is_header(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    let lower = name.to_ascii_lowercase();
+    !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        && !lower.starts_with("sec-")
+        && !OTHERS.contains(&&*lower)
+}
+
+/// Whether a name can stand in the record, where the database role stands before it and the name is in brackets.
+pub(crate) fn is_viewer(name: &str) -> bool {
+    let usual = |c: char| (c.is_ascii_graphic() || c == ' ') && !"()[]{}<>\"'`".contains(c);
+    (1..=100).contains(&name.len()) && name.chars().all(usual)
 }

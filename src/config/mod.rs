@@ -11,6 +11,7 @@ mod settings;
 mod tokens;
 mod verify;
 
+pub(crate) use console::is_viewer;
 pub use console::{Console, ConsoleAuth};
 pub use database::Database;
 pub use deprovision::Deprovision;

@@ -14,6 +14,7 @@ use super::confirm::{self, quoted};
 use super::filter::Asked;
 use super::form::Fields;
 use super::pages::layout;
+use super::reason;
 use super::visit::Visit;
 use crate::operations;
 use crate::operations::jobs::{self, Change, JobResult, Kind, ResultKind, State};
@@ -199,7 +200,10 @@ pub(super) async fn carry_out(Extension(visit): Extension<Visit>, body: Bytes) -
     if let Some(problem) = refusal(&fields, &asked) {
         return visit.error(StatusCode::BAD_REQUEST, &problem);
     }
-    let Some(reason) = confirm::reason(&fields) else { return visit.without_reason() };
+    let reason = match reason::read(&fields) {
+        Ok(reason) => reason,
+        Err(problem) => return visit.error(StatusCode::BAD_REQUEST, &problem),
+    };
     let shown = fields.get("shown").unwrap_or_default();
     let instance = &visit.shared.instance;
     let done = shown_jobs::carry_out(

@@ -38,9 +38,6 @@ pub(super) enum Known {
 /// The cookie that holds a token.
 pub(super) const COOKIE: &str = "agent_provisioner_console";
 
-/// No name is longer in a record.
-const LONGEST_NAME: usize = 100;
-
 impl Authentication {
     /// Fails where a file of tokens cannot be used.
     pub(super) fn new(config: &config::Console) -> Result<Self, super::Error> {
@@ -100,6 +97,9 @@ impl Authentication {
                     return Known::Never("This address is none of console.proxies.");
                 }
                 match named(headers, name) {
+                    Some(name) if !config::is_viewer(&name) => Known::Never(
+                        "The proxy names you with a bracket or a quote, or with more than 100 signs: the record could not tell you from others.",
+                    ),
                     Some(name) => {
                         let role =
                             if operators.contains(&name) { Role::Operate } else { Role::Read };
@@ -117,7 +117,7 @@ fn named(headers: &HeaderMap, header: &str) -> Option<String> {
     let mut values = headers.get_all(header).iter();
     let (value, None) = (values.next()?, values.next()) else { return None };
     let name = value.to_str().ok()?.trim();
-    (!name.is_empty() && name.len() <= LONGEST_NAME).then(|| name.to_owned())
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 /// Whether a proxy has passed the request on.

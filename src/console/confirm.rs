@@ -2,10 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::form::Fields;
-
-/// What the database keeps of a reason.
-const REASON: usize = 1000;
+use super::reason;
 
 /// Asks why, and sends that with these fields to where the action was shown.
 pub(super) fn form(fields: &[(&str, String)], label: &str, back: &str) -> Markup {
@@ -25,7 +22,7 @@ pub(super) fn form_with(
             (inputs)
             p {
                 label for="reason" { "Reason, for the record" } br;
-                textarea id="reason" name="reason" required maxlength=(REASON) rows="2" {}
+                textarea id="reason" name="reason" required maxlength=(reason::LONGEST) rows="2" {}
             }
             div.actions {
                 button.main { (label) }
@@ -44,11 +41,6 @@ pub(super) fn command(command: Option<&str>) -> Markup {
             p.dim { "No command does exactly the same." }
         }
     }
-}
-
-/// Why an action is to be done, if the form says it.
-pub(super) fn reason(fields: &Fields) -> Option<String> {
-    fields.get("reason").map(|reason| reason.chars().take(REASON).collect())
 }
 
 /// As a word of a shell, in quotes where it needs any.

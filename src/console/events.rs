@@ -1,8 +1,8 @@
-//! One stream of events for each page that is open: the parts of the overview, and the states of jobs.
+//! One stream of events for each page that is open: the parts of the overview, and the states of the jobs that the page shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::Extension;
@@ -15,17 +15,31 @@ use serde::Serialize;
 
 use super::authentication::Known;
 use super::pages::overview;
-use super::snapshot::{KEPT, Snapshot};
+use super::snapshot::{KEPT, Showing, Snapshot};
 use super::visit::Visit;
+
+/// A page shows fewer jobs.
+const MOST_JOBS: usize = 300;
 
 /// So that proxies do not end a stream on which nothing happens.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// What a stream is for.
+struct Page {
+    visit: Visit,
+    jobs: BTreeSet<i64>,
+    /// As long as it is open, the looks include its jobs.
+    #[expect(dead_code, reason = "ends with the stream")]
+    showing: Showing,
+    peer: IpAddr,
+    headers: HeaderMap,
+}
 
 #[derive(Serialize)]
 struct Update {
     /// Markup of what bears this name in `data-part`.
     parts: BTreeMap<&'static str, String>,
-    /// States of jobs.
+    /// States of the jobs that the page shows.
     jobs: BTreeMap<i64, String>,
 }
 
@@ -36,21 +50,30 @@ pub(super) async fn follow(
     headers: HeaderMap,
 ) -> Response {
     let stop = visit.shared.stop.clone();
-    let from = (peer.ip(), headers);
-    let events = stream::unfold((visit, from, None), |(visit, from, last)| async move {
+    let jobs: BTreeSet<i64> =
+        visit.query.all("job").filter_map(|id| id.parse().ok()).take(MOST_JOBS).collect();
+    let page = Page {
+        showing: visit.shared.snapshots.show(jobs.iter().copied().collect()),
+        visit,
+        jobs,
+        peer: peer.ip(),
+        headers,
+    };
+    let events = stream::unfold((page, None), |(page, last)| async move {
+        let Page { visit, peer, headers, .. } = &page;
         if last.is_some() {
             tokio::time::sleep(KEPT).await;
             // A token may have been taken away meanwhile.
-            let Known::As(_) = visit.shared.authentication.identify(from.0, &from.1, false) else {
+            let Known::As(_) = visit.shared.authentication.identify(*peer, headers, false) else {
                 return None;
             };
         }
         let event = match &*visit.shared.snapshots.latest(&visit.shared.instance).await {
-            Ok(snapshot) => Ok(update(snapshot, &visit.root)),
+            Ok(snapshot) => Ok(update(snapshot, &page)),
             Err(error) => Err(error.clone()),
         };
         let sent = if last.as_ref() == Some(&event) { None } else { Some(encode(&event)) };
-        Some((sent, (visit, from, Some(event))))
+        Some((sent, (page, Some(event))))
     });
     let events = events.filter_map(|event| async move { event.map(Ok::<_, Infallible>) });
     let events = Box::pin(events.take_until(stop.cancelled_owned()));
@@ -66,12 +89,12 @@ fn encode(event: &Result<String, String>) -> Event {
     }
 }
 
-fn update(snapshot: &Snapshot, root: &str) -> String {
-    let parts = overview::parts(snapshot, root);
+fn update(snapshot: &Snapshot, page: &Page) -> String {
+    let parts = overview::parts(snapshot, &page.visit.root);
     let parts = parts.into_iter().map(|(name, markup)| (name, markup.into_string())).collect();
     let running = |id| snapshot.status.queue.running.iter().any(|job| job.id == id);
-    let changed = snapshot.recent.changed.iter();
-    let jobs = changed.map(|job| {
+    let shown = snapshot.recent.jobs.iter().filter(|job| page.jobs.contains(&job.id));
+    let jobs = shown.map(|job| {
         let state = if job.state == "pending" && running(job.id) { "running" } else { &job.state };
         (job.id, state.to_owned())
     });

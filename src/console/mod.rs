@@ -14,6 +14,7 @@ mod form;
 mod guard;
 mod login;
 mod pages;
+mod reason;
 mod rollout_actions;
 mod router;
 mod service_side;

@@ -1,7 +1,8 @@
 //! What all viewers are shown of the present: asked for seldom, however many they are, and not at all where nobody looks.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -31,9 +32,13 @@ pub(super) struct Snapshot {
 /// What there is, or why it is not to be had.
 pub(super) type Seen<T> = Arc<Result<T, String>>;
 
+/// The jobs that each open page shows, by a number of the page's.
+type Shown = Arc<Lock<BTreeMap<u64, Vec<i64>>>>;
+
 /// The last looks.
 #[derive(Debug, Default)]
 pub(super) struct Snapshots {
+    shown: Shown,
     present: Kept<Snapshot>,
     agents: Kept<Vec<Agent>>,
 }
@@ -41,7 +46,15 @@ pub(super) struct Snapshots {
 impl Snapshots {
     /// At most a second old.
     pub(super) async fn latest(&self, instance: &Instance) -> Seen<Snapshot> {
-        self.present.seen(KEPT, look(instance)).await
+        self.present.seen(KEPT, look(instance, &self.shown)).await
+    }
+
+    /// From now on the looks tell the states of these jobs, too, as long as the answer is kept.
+    pub(super) fn show(&self, jobs: Vec<i64>) -> Showing {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let page = shown.last_key_value().map_or(0, |(last, _)| last + 1);
+        shown.insert(page, jobs);
+        Showing { shown: Arc::clone(&self.shown), page }
     }
 
     /// All agents, at most five seconds old.
@@ -50,8 +63,27 @@ impl Snapshots {
     }
 }
 
-async fn look(instance: &Instance) -> Result<Snapshot, operations::Error> {
-    Ok(Snapshot { status: status::read(instance).await?, recent: recent::read(instance).await? })
+async fn look(instance: &Instance, shown: &Shown) -> Result<Snapshot, operations::Error> {
+    let jobs: BTreeSet<i64> = {
+        let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.values().flatten().copied().collect()
+    };
+    let jobs: Vec<i64> = jobs.into_iter().collect();
+    let status = status::read(instance).await?;
+    Ok(Snapshot { status, recent: recent::read(instance, &jobs).await? })
+}
+
+/// A page that is open.
+#[derive(Debug)]
+pub(super) struct Showing {
+    shown: Shown,
+    page: u64,
+}
+
+impl Drop for Showing {
+    fn drop(&mut self) {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.page);
+    }
 }
 
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! What finished lately, for a chart, and which jobs a viewer may see change.
+//! What finished lately, for a chart, and the states of the jobs that somebody looks at.
 
 use serde::Deserialize;
 use tokio_postgres::types::Type;
@@ -7,16 +7,13 @@ use super::error::Error;
 use crate::postgres::query;
 use crate::service::Instance;
 
-/// More changes than that are not shown as they happen.
-const MOST_JOBS: i64 = 500;
-
 /// The answer of `sql/operations/recent.sql`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Recent {
     /// Sixty, the oldest first.
     pub minutes: Vec<Minute>,
-    /// Open jobs, and those that finished within a minute.
-    pub changed: Vec<Changed>,
+    /// Those that were asked for.
+    pub jobs: Vec<JobState>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -26,16 +23,17 @@ pub(crate) struct Minute {
 }
 
 #[derive(Debug, Deserialize)]
-pub(crate) struct Changed {
+pub(crate) struct JobState {
     pub id: i64,
     /// As the table has it: a running job is pending.
     pub state: String,
 }
 
-pub(crate) async fn read(instance: &Instance) -> Result<Recent, Error> {
+/// With the states of these jobs.
+pub(crate) async fn read(instance: &Instance, jobs: &[i64]) -> Result<Recent, Error> {
     let client = instance.current().await?;
     let sql = include_str!("../../sql/operations/recent.sql");
-    let rows = client.query_typed(sql, &[(&MOST_JOBS, Type::INT8)]).await;
+    let rows = client.query_typed(sql, &[(&jobs, Type::INT8_ARRAY)]).await;
     let rows = rows.map_err(query("read what finished lately"))?;
     let text: &str = rows.first().map(|row| row.get("recent")).unwrap_or_default();
     serde_json::from_str(text).map_err(Error::Status)

@@ -165,8 +165,8 @@ mod tests {
             assert_eq!(of(&key), Some(weakness), "{key:02x?}");
         }
         for hex in PUBLISHED {
-            let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
-            let key: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
+            let byte = |pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
+            let key: Vec<u8> = hex.as_bytes().chunks(2).map(byte).collect();
             assert_eq!(of(&key), Some(Weakness::Known), "{hex}");
         }
     }

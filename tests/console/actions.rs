@@ -40,7 +40,18 @@ async fn a_replay_is_shown_first_and_recorded_with_who_and_why() {
     let form = format!("action=replay&id={id}&shown={shown}");
     assert_eq!(site.post("/jobs/act", &form).status, 400); // it gives no reason
     assert_eq!(site.post("/jobs/act", &format!("{form}&reason=+")).status, 400);
-    let done = site.post("/jobs/act", &format!("{form}&reason=it+was+%3Cb%3Efixed"));
+    let long = "x".repeat(10_000);
+    for (odd, named) in [
+        ("a%E2%80%AEb", "U+202E"), // turns the line
+        ("a%E2%80%8Bb", "U+200B"), // has no width
+        ("a%1B%5B2Jb", "U+001B"),
+        ("a%00%7Fb", "U+007F"),
+        (&long, "10000"),
+    ] {
+        let refused = site.post("/jobs/act", &format!("{form}&reason={odd}"));
+        assert!(refused.status == 400 && refused.body.contains(named), "{odd}: {}", refused.body);
+    }
+    let done = site.post("/jobs/act", &format!("{form}&reason=it+was%0D%0A%0D%0A%3Cb%3Efixed"));
     assert_eq!(done.status, 200, "{}", done.body);
     admin.settled().await;
     let by = "select state || ' ' || replayed_by || ': ' || replay_reason from provisioning.jobs";
@@ -57,6 +68,10 @@ async fn a_replay_is_shown_first_and_recorded_with_who_and_why() {
         "it was <b>fixed"
     );
     assert!(site.get(&format!("/jobs/{id}")).body.contains("it was &lt;b&gt;fixed"));
+    // What other ways have stored is shown, and acts on nothing.
+    admin.run("update provisioning.jobs set replay_reason = U&'a\\202Eb' || chr(7)").await;
+    let page = site.get(&format!("/jobs/{id}")).body;
+    assert!(page.contains("a\\u{202e}b\\u{7}") && !page.contains('\u{202e}'), "{page}");
 }
 
 #[tokio::test]

@@ -3,9 +3,20 @@
 use super::Site;
 use super::actions::dead;
 use crate::rollouts::{PATIENT, fleet};
-use crate::support::{Browser, Database, have};
+use crate::support::{Browser, Database, axe, have};
 
 const TOOLS: [&str; 2] = ["chromium", "chromedriver"];
+
+/// All there are, and one that is not there.
+const PAGES: [&str; 7] = [
+    "",
+    "jobs",
+    "jobs/1",
+    "jobs/act?action=replay&id=1",
+    "agents",
+    "agents/agt_0123456789abcdef",
+    "nowhere",
+];
 
 #[tokio::test]
 async fn a_dead_job_is_replayed_to_its_end_and_the_pages_follow() {
@@ -45,6 +56,41 @@ async fn a_dead_job_is_replayed_to_its_end_and_the_pages_follow() {
         admin.rows("select replay_reason from provisioning.jobs where id = 1").await,
         ["the table is gone"]
     );
+}
+
+/// Also of an old job on a late page, and what changed while nobody followed.
+#[tokio::test]
+async fn a_page_follows_exactly_the_jobs_that_it_shows() {
+    if !have(&TOOLS) {
+        return;
+    }
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let site = Site::new(&db, &[]).await;
+    admin
+        .run(
+            "insert into provisioning.jobs (kind, agent_id, agent_prefix, state, attempts, finished_at, last_error)
+             select 'repair', n, 'dd_' || n, 'dead', 10, now(), 'x' from generate_series(1, 700) n",
+        )
+        .await;
+    let browser = Browser::new().await;
+    browser.go(&format!("http://{}/jobs?before=41", site.address)).await;
+    browser.shows("[data-live]", "Live").await;
+    let change = "update provisioning.jobs set state = 'cancelled', outcome = 'x' where id = ";
+    admin.run(&format!("{change} 7")).await;
+    browser.shows("[data-job='7']", "cancelled").await;
+    browser.click("[data-live] button").await;
+    browser.shows("[data-live]", "Paused").await;
+    // Finished long ago, when it is followed again.
+    admin
+        .run(&format!(
+            "{change} 8; update provisioning.jobs set finished_at = '2000-01-01' where id = 8"
+        ))
+        .await;
+    assert_eq!(browser.text("[data-job='8']").await, "dead");
+    browser.click("[data-live] button").await;
+    browser.shows("[data-job='8']", "cancelled").await;
+    assert_eq!(browser.text("[data-job='9']").await, "dead");
 }
 
 #[tokio::test]
@@ -122,17 +168,7 @@ async fn no_page_is_wider_than_a_small_telephone() {
     admin.create("agt_0123456789abcdef").await;
     admin.settled().await;
     let browser = Browser::small().await;
-    for path in [
-        "",
-        "jobs",
-        "jobs/1",
-        "jobs/act?action=replay&id=1",
-        "agents",
-        "agents/agt_0123456789abcdef",
-        "rollouts",
-        "trash",
-        "nowhere",
-    ] {
+    for path in PAGES {
         browser.go(&format!("http://{}/{path}", site.address)).await;
         assert_eq!(browser.value("innerWidth").await, 360);
         let wide = browser.value("document.documentElement.scrollWidth").await;
@@ -142,4 +178,64 @@ async fn no_page_is_wider_than_a_small_telephone() {
             .filter(e => !(e.textContent.trim() || e.ariaLabel || e.labels?.length)).length";
         assert_eq!(browser.value(nameless).await, 0, "{path}");
     }
+}
+
+/// Barriers that are serious or critical, by axe-core, in light and in dark.
+#[tokio::test]
+async fn no_page_has_a_serious_barrier() {
+    let Some(axe) = axe().filter(|_| have(&TOOLS)) else { return };
+    let db = Database::new().await;
+    let admin = dead(&db, 1).await;
+    let site = Site::new(&db, &[]).await;
+    admin.create("agt_0123456789abcdef").await;
+    admin.settled().await;
+    let look = format!(
+        "{axe}; const done = arguments[arguments.length - 1];
+         axe.run({{ resultTypes: ['violations'] }}).then(found => done(found.violations
+             .filter(it => ['serious', 'critical'].includes(it.impact))
+             .map(it => it.id + ': ' + it.nodes.map(node => node.html + ' ' + node.failureSummary).join('; '))))"
+    );
+    for browser in [Browser::new().await, Browser::dark().await] {
+        for path in PAGES {
+            browser.go(&format!("http://{}/{path}", site.address)).await;
+            assert_eq!(browser.answer(&look).await, serde_json::json!([]), "{path}");
+        }
+        // It finds what there is to find.
+        let blind =
+            "document.querySelector('main').innerHTML = '<img src=\"data:,\"><button></button>'";
+        browser.value(&format!("({blind})")).await;
+        let found = browser.answer(&look).await.to_string();
+        assert!(found.contains("image-alt") && found.contains("button-name"), "{found}");
+    }
+}
+
+/// Where README shows it.
+const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/console.png");
+
+/// With `WRITE_PICTURE=1` it makes the picture anew.
+#[tokio::test]
+async fn the_picture_for_readers_is_one_of_the_console() {
+    if !have(&TOOLS) {
+        return;
+    }
+    let db = Database::new().await;
+    let admin = dead(&db, 1).await;
+    let site = Site::new(&db, &[]).await;
+    for agent in ["barber", "bakery", "florist", "agt_6f78"] {
+        admin.create(agent).await;
+    }
+    admin.settled().await;
+    let browser = Browser::new().await;
+    browser.go(&format!("http://{}/", site.address)).await;
+    browser.shows("[data-live]", "Live").await;
+    browser.shows("[data-part=tiles]", "4 agents built").await;
+    let picture = browser.picture().await;
+    if std::env::var_os("WRITE_PICTURE").is_some() {
+        std::fs::write(PICTURE, &picture).unwrap();
+    }
+    let kept = std::fs::read(PICTURE).unwrap();
+    // Width and height stand behind the name of the format.
+    let dimensions = |png: &[u8]| png.get(16..24).map(<[u8]>::to_vec);
+    assert!(kept.starts_with(b"\x89PNG") && kept.len() <= 200 * 1024, "{}", kept.len());
+    assert_eq!(dimensions(&kept), dimensions(&picture));
 }

@@ -7,10 +7,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use agent_provisioner::console::ROUTES;
+use agent_provisioner::dev_server::SUPERUSER;
 use sha2::{Digest, Sha256};
 
 use super::{Site, hex};
-use crate::support::{Admin, CONSOLE, Database, Files, Service, WORKER};
+use crate::support::{
+    ADMIN, Admin, CONSOLE, Database, Files, Service, WORKER, expect, finish, json, provisioner,
+};
 
 const READS: &str = "r-0123456789012345678901234567890123456789";
 const ACTS: &str = "a-0123456789012345678901234567890123456789";
@@ -204,6 +207,9 @@ async fn a_header_counts_only_from_a_proxy_that_is_named() {
     assert_eq!(site.get("/").status, 403);
     assert_eq!(act("rita@example.com"), 403);
     assert_eq!(act("olga@example.com"), 400); // it asks for nothing
+    for odd in ["olga) (boss", "\"olga\"", "<olga>", &"o".repeat(101), "\u{202e}aglo"] {
+        assert_eq!(act(odd), 403, "{odd}");
+    }
     let twice = [("X-Forwarded-User", "olga@example.com"), ("X-Forwarded-User", "rita")];
     assert_eq!(site.send("GET", "/", &twice, "").status, 403);
     drop(site);
@@ -235,6 +241,8 @@ async fn unsafe_settings_end_the_start() {
         (("CONSOLE__DATABASE_URL", url.as_str()), ("CONSOLE__LISTEN", "0.0.0.0:0"));
     let (loopback, token) = (("CONSOLE__LISTEN", "127.0.0.1:0"), ("CONSOLE__AUTH", "token"));
     let file = "CONSOLE__TOKENS_FILE";
+    let header = [loopback, url, ("CONSOLE__AUTH", "header"), ("CONSOLE__PROXIES", "127.0.0.1")];
+    let by = |key: &'static str, value: &'static str| [&header[..], &[(key, value)]].concat();
     for (settings, said) in [
         (vec![everywhere, url], "console.auth"),
         (vec![everywhere, url, token], "console.tokens_file"),
@@ -243,6 +251,12 @@ async fn unsafe_settings_end_the_start() {
             vec![loopback, url, ("CONSOLE__AUTH", "header"), ("CONSOLE__PROXIES", "nginx")],
             "console.proxies",
         ),
+        (by("CONSOLE__HEADER", "X-User)"), "console.header"),
+        (by("CONSOLE__HEADER", "X User"), "console.header"),
+        (by("CONSOLE__HEADER", "X-Us\u{e9}r"), "console.header"),
+        (by("CONSOLE__HEADER", "cookie"), "console.header"),
+        (by("CONSOLE__HEADER", "Sec-Fetch-Site"), "console.header"),
+        (by("CONSOLE__OPERATORS", "ada,olga) (boss"), "olga) (boss"),
         (vec![loopback], "console.database_url"),
         (vec![loopback, url, token, (file, &open_file)], "chmod 600"),
         (vec![loopback, url, token, (file, &short)], "32 characters"),
@@ -307,10 +321,65 @@ async fn its_database_role_reads_no_customer_and_changes_nothing_but_jobs() {
           and (has_table_privilege('agent_console', c.oid, 'select') or has_any_column_privilege('agent_console', c.oid, 'select'))";
     let readable: String = admin.one(readable).await;
     assert!(readable.split(' ').all(|name| name.starts_with("provisioning.")), "{readable}");
+    // Also of a session that sets nothing itself.
+    for (setting, expected) in [
+        ("statement_timeout", "30s"),
+        ("lock_timeout", "2s"),
+        ("idle_in_transaction_session_timeout", "30s"),
+    ] {
+        let console = Admin(db.connect(CONSOLE).await);
+        assert_eq!(console.rows(&format!("show {setting}")).await, [expected]);
+    }
     let writable = "select count(*) from pg_class c where c.relkind in ('r', 'p', 'v')
         and c.relnamespace::regnamespace::text !~ '^(pg_|information_schema)'
         and has_table_privilege('agent_console', c.oid, 'insert, update, delete, truncate')";
     assert_eq!(admin.one::<i64>(writable).await, 0);
+}
+
+#[tokio::test]
+async fn doctor_finds_a_console_that_reads_customers_or_nothing() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let service = db.service().await;
+    admin.create("agt_ada").await;
+    admin.settled().await;
+    drop(service);
+    let found = async |settings: &[(&str, &str)]| {
+        let mut doctor = provisioner(&db.url(WORKER));
+        for (key, value) in settings {
+            doctor.env(format!("PROVISIONER_{key}"), value);
+        }
+        let findings = json(&finish(doctor.args(["doctor", "--json"])).await);
+        let find = |what: &str| {
+            findings.as_array().unwrap().iter().find(|it| it["what"] == what).unwrap()["severity"]
+                .clone()
+        };
+        [find("console"), find("secrets")]
+    };
+    let on = ("CONSOLE__LISTEN", "127.0.0.1:9188");
+    let as_role = |role: &str| db.url(role);
+    assert_eq!(found(&[]).await, ["ok", "ok"]);
+    assert_eq!(found(&[on]).await, ["failure", "ok"]);
+    for (role, expected) in
+        [(CONSOLE, "ok"), (WORKER, "failure"), (ADMIN, "failure"), (SUPERUSER, "failure")]
+    {
+        let url = as_role(role);
+        assert_eq!(found(&[on, ("CONSOLE__DATABASE_URL", &url)]).await, [expected, "ok"], "{role}");
+    }
+    let url = as_role(CONSOLE);
+    admin.run("revoke select on provisioning.jobs from agent_console").await;
+    assert_eq!(found(&[on, ("CONSOLE__DATABASE_URL", &url)]).await, ["failure", "ok"]);
+    // Its files are secrets, too.
+    let (_files, path) = tokens();
+    let token = [on, ("CONSOLE__AUTH", "token"), ("CONSOLE__TOKENS_FILE", path.as_str())];
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    assert_eq!(found(&token).await, ["failure", "ok"]);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(found(&token).await, ["failure", "warning"]);
+    // An address that everybody reaches without a name is no set-up at all.
+    let mut doctor = provisioner(&db.url(WORKER));
+    let open = doctor.env("PROVISIONER_CONSOLE__LISTEN", "0.0.0.0:9188").arg("doctor");
+    expect(&finish(open).await, 2, &["console.auth"]);
 }
 
 #[tokio::test]
@@ -321,8 +390,12 @@ async fn strangers_end_no_connection_of_somebody_who_has_entered() {
     let (name, value) = with(READS);
     let mut stream = TcpStream::connect(&site.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    write!(stream, "GET /events HTTP/1.1\r\nHost: {}\r\n{name}: {value}\r\n\r\n", site.address)
-        .unwrap();
+    write!(
+        stream,
+        "GET /events?job=1 HTTP/1.1\r\nHost: {}\r\n{name}: {value}\r\n\r\n",
+        site.address
+    )
+    .unwrap();
     let mut events = BufReader::new(stream).lines().map(Result::unwrap);
     assert!(events.any(|line| line.starts_with("data:")));
     let idle: Vec<_> = (0..100).map(|_| TcpStream::connect(&site.address).unwrap()).collect();

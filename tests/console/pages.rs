@@ -143,7 +143,7 @@ async fn all_viewers_share_one_look_and_nobody_causes_none() {
     let site = Site::new(&db, &[]).await;
     let stream = || {
         let mut stream = TcpStream::connect(&site.address).unwrap();
-        write!(stream, "GET /events HTTP/1.1\r\nHost: {}\r\n\r\n", site.address).unwrap();
+        write!(stream, "GET /events?job=1 HTTP/1.1\r\nHost: {}\r\n\r\n", site.address).unwrap();
         BufReader::new(stream)
     };
     let console = "select count(*) from pg_stat_activity where usename = 'agent_console' and datname = current_database()";

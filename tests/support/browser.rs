@@ -53,6 +53,14 @@ impl Browser {
         Self::with(json!({ "mobileEmulation": { "deviceMetrics": metrics } })).await
     }
 
+    /// Whose user likes dark colours.
+    pub async fn dark() -> Self {
+        Self::with(
+            json!({ "args": ["--force-dark-mode", "--blink-settings=preferredColorScheme=0"] }),
+        )
+        .await
+    }
+
     async fn with(options: serde_json::Value) -> Self {
         let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port);
         let port = iter::repeat_with(|| fastrand::u16(20_000..32_000)).find_map(free).unwrap();
@@ -69,6 +77,8 @@ impl Browser {
         let mut arguments: Vec<String> =
             ARGUMENTS.iter().map(|&argument| argument.to_owned()).collect();
         arguments.push(format!("--user-data-dir={}", profile.display()));
+        let more = chrome.get("args").and_then(serde_json::Value::as_array).cloned();
+        arguments.extend(more.iter().flatten().filter_map(|it| it.as_str().map(str::to_owned)));
         chrome.insert("args".to_owned(), json!(arguments));
         let wanted = json!({ "goog:chromeOptions": chrome }).as_object().unwrap().clone();
         let mut builder = ClientBuilder::new(HttpConnector::new());
@@ -101,6 +111,16 @@ impl Browser {
 
     pub async fn fill(&self, selector: &str, text: &str) {
         self.window.find(Locator::Css(selector)).await.unwrap().send_keys(text).await.unwrap();
+    }
+
+    /// What it looks like, as a PNG.
+    pub async fn picture(&self) -> Vec<u8> {
+        self.window.screenshot().await.unwrap()
+    }
+
+    /// What a script calls back with.
+    pub async fn answer(&self, script: &str) -> serde_json::Value {
+        self.window.execute_async(script, Vec::new()).await.unwrap()
     }
 
     /// What an expression of JavaScript comes to.

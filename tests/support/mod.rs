@@ -35,7 +35,9 @@ pub use portrait::{Order, distinct_ids, portraits};
 pub use proxy::Proxy;
 pub use service::{Service, get, on_terminal, provisioner, said};
 pub use standby::{Standby, make_standby};
-pub use tools::{SWITCH, have, have_plpgsql_check, other_release, pg_dump_can, restored, skip};
+pub use tools::{
+    SWITCH, axe, have, have_plpgsql_check, other_release, pg_dump_can, restored, skip,
+};
 pub use wait::until;
 pub use watchdog::temp_dir;
 pub use wire::{Break, Length, Point, Way, Wire};

@@ -47,6 +47,18 @@ pub async fn have_plpgsql_check(admin: &Admin) -> bool {
     admin.one::<bool>(sql).await || other || skip("plpgsql_check is not installed")
 }
 
+/// What finds barriers in a page, as deploy/test fetches it: a script for the page.
+pub fn axe() -> Option<String> {
+    let target = concat!(env!("CARGO_MANIFEST_DIR"), "/target");
+    let places = ["/var/cache/agent-provisioner", target];
+    let file = |place| format!("{place}/axe/node_modules/axe-core/axe.min.js");
+    let found = places.into_iter().find_map(|place| std::fs::read_to_string(file(place)).ok());
+    if found.is_none() {
+        skip("axe-core is not there: deploy/test fetches it");
+    }
+    found
+}
+
 /// The programs of a server of another major release than this one's, as deploy/test fetches them.
 pub async fn other_release(admin: &Admin) -> Option<PathBuf> {
     let own: i32 = admin.one("select current_setting('server_version_num')::int / 10000").await;

@@ -1,6 +1,7 @@
 -- Agents with what stands for them: the rows in public.agents, tables that outlived their agent,
 -- and agents of which only open jobs are left.
--- Who exists is asked in a way that row security cannot filter.
+-- Who exists is asked in a way that row security cannot filter. Of agents of which only jobs are left, which may be very many,
+-- nothing is asked that they cannot have.
 -- $1 prefix; null is any
 with living as materialized (
     select l.id, l.agent_prefix from provisioning.living_agents() l
@@ -41,13 +42,14 @@ select
     coalesce(to_char(b.provisioned_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), b.provisioned_at::text) as provisioned_at,
     coalesce(to_char(drift.drifted_since at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), drift.drifted_since::text)
         as drifted_since,
-    (select count(*) from provisioning.agent_tables t
-     join pg_catalog.pg_class c on c.oid = t.relation
-     where t.agent_id = k.agent_id) as tables,
-    coalesce((
+    case when b.agent_id is null then 0 else (
+        select count(*) from provisioning.agent_tables t
+        join pg_catalog.pg_class c on c.oid = t.relation
+        where t.agent_id = k.agent_id) end as tables,
+    coalesce(case when b.agent_id is not null then (
         select jsonb_agg(jsonb_build_object('table', d.table_name, 'displacement', d.displacement) order by d.table_name)
         from provisioning.displaced_tables d
-        where d.agent_id = k.agent_id), '[]')::text as displaced,
+        where d.agent_id = k.agent_id) end, '[]')::text as displaced,
     last.id as job_id, last.kind as job_kind, last.state as job_state,
     last.last_error as job_error, last.last_error_code as job_error_code, last.last_sqlstate as job_sqlstate
 from known k
@@ -64,11 +66,11 @@ left join lateral (
 cross join lateral (
     select provisioning.agent_state(
         k.alive, b.agent_id is not null, deletion.state, build.state,
-        b.agent_id is null and exists (
+        k.alive and b.agent_id is null and exists (
             select from provisioning.job_waits w where w.job = build.id and w.earlier_state in ('dead', 'paused')),
         case
             when deletion.state = 'pending' then provisioning.no_worker(deletion.due_at)
-            else b.agent_id is null and provisioning.no_worker(build.due_at)
+            else k.alive and b.agent_id is null and provisioning.no_worker(build.due_at)
         end) as state
 ) how
 left join lateral (

@@ -34,7 +34,8 @@
   const close = () => { if (stream) stream.close(); stream = null; };
   const open = () => {
     if (stream || paused || document.hidden) return;
-    stream = new EventSource(`${root}events`);
+    const jobs = new Set([...document.querySelectorAll("[data-job]")].map((cell) => `job=${cell.dataset.job}`));
+    stream = new EventSource(`${root}events?${[...jobs].join("&")}`);
     stream.onmessage = update;
     stream.addEventListener("problem", (event) => show(event.data));
     stream.onerror = () => show("Not live: trying again");

@@ -11,6 +11,7 @@ use crate::console::actions::Action;
 use crate::console::visit::Visit;
 use crate::operations;
 use crate::operations::jobs::{self, Attempt, Cause, JobView, Shown};
+use crate::telemetry::Printable;
 
 pub(in crate::console) async fn show(
     Path(id): Path<String>,
@@ -88,7 +89,7 @@ fn timeline(job: &JobView, history: &[Attempt]) -> Markup {
 
 fn event(at: Option<&str>, what: &str, by: Option<&str>, more: Option<&str>) -> Markup {
     html! {
-        tr { td { (time(at)) } td { (what) } td { @if let Some(by) = by { (by) } } td {} td.long { @if let Some(more) = more { (more) } } }
+        tr { td { (time(at)) } td { (what) } td { @if let Some(by) = by { (Printable(by)) } } td {} td.long { @if let Some(more) = more { (Printable(more)) } } }
     }
 }
 

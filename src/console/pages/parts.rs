@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::queue::admin::{JobView, State};
-use crate::telemetry::age;
+use crate::telemetry::{Printable, age};
 
 /// A state in its colour; the script keeps that of a job up to date.
 pub(super) fn job_state(id: i64, state: &str) -> Markup {
@@ -54,7 +54,7 @@ pub(super) fn job_row(job: &JobView, root: &str, choose: bool) -> Markup {
             td { a href={ (root) "agents/" (encoded(&job.agent_prefix)) } { (job.agent_prefix) } }
             td.number { (job.attempts) }
             td { (old(job.age_seconds)) }
-            td.long { (note(job)) }
+            td.long { (Printable(note(job))) }
         }
     }
 }

@@ -3,8 +3,8 @@
 use super::facts::Facts;
 use super::finding::{Finding, failure, ok, warning};
 use super::{
-    absence, accepted, base_schema, connection, instances, keys, locks, ownership, public_schema,
-    sequences, snapshots, templates, trash, workers,
+    absence, accepted, base_schema, connection, console, instances, keys, locks, ownership,
+    public_schema, sequences, snapshots, templates, trash, workers,
 };
 use crate::config::Config;
 use crate::operations::Error;
@@ -62,6 +62,7 @@ async fn look(config: &Config, db: &Db, listener: &Listener) -> Vec<Finding> {
     }
     findings.push(secrets(config));
     findings.extend(keys::check(&client, config).await);
+    findings.push(console::check(config).await);
     findings.push(public_schema::check(&client).await);
     findings.push(absence::check(&client).await);
     findings.extend(ownership::check(&client).await);

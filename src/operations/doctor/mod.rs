@@ -5,6 +5,7 @@ mod accept;
 mod accepted;
 mod base_schema;
 mod connection;
+mod console;
 mod examine;
 mod facts;
 mod finding;
