@@ -34,6 +34,9 @@ impl Visit {
             operations::Error::Changed { .. }
                 | operations::Error::RolloutOver { .. }
                 | operations::Error::RolloutOpen { .. }
+                | operations::Error::PlanChanged(_)
+                | operations::Error::NoFinding(_)
+                | operations::Error::NotAccepted(_)
         ) {
             StatusCode::CONFLICT
         } else {

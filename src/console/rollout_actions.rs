@@ -109,7 +109,7 @@ impl Start {
             None => Ok(None),
             Some(text) => match text.parse() {
                 Ok(number @ 1..) => Ok(Some(number)),
-                _ => Err(format!("{name} is a number from 1, and not {text:?}.")),
+                Ok(_) | Err(_) => Err(format!("{name} is a number from 1, and not {text:?}.")),
             },
         };
         let words = fields.all("prefix").flat_map(str::split_whitespace);
@@ -256,7 +256,7 @@ async fn change_it(
     let (actor, instance) = (visit.actor(), &visit.shared.instance);
     let report =
         rollouts::change(&actor, instance, Some(id), action.wanted(), Some(reason)).await?;
-    visit.tell(action.name(), "rollout", id);
+    visit.tell(action.name(), "rollout", &id);
     let already = if report.changed { "" } else { " already" };
     Ok(html! {
         h1 { "Rollout " (id) " is " (report.state) (already) }
@@ -273,7 +273,7 @@ async fn start_it(
 ) -> Result<Markup, operations::Error> {
     let (actor, instance) = (visit.actor(), &visit.shared.instance);
     let started = upgrade::start(&actor, instance, plan, start.limits(), Some(reason)).await?;
-    visit.tell("start", "rollout", started.id);
+    visit.tell("start", "rollout", &started.id);
     Ok(html! {
         h1 { "Rollout " (started.id) @if started.joined { " is under way already" } @else { " started" } }
         p { a href="../rollouts" { "To the rollouts" } }

@@ -7,8 +7,10 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
+use super::service_side::ServiceSide;
 use crate::operations;
 use crate::operations::agents::{self, Agent};
+use crate::operations::doctor::{self, Finding};
 use crate::operations::recent::{self, Recent};
 use crate::operations::status::{self, Status};
 use crate::service::Instance;
@@ -18,6 +20,8 @@ use crate::telemetry::ErrorReport;
 pub(super) const KEPT: Duration = Duration::from_secs(1);
 /// Between lists of all agents: of ten thousand that takes the server a second.
 const AGENTS_KEPT: Duration = Duration::from_secs(5);
+/// Between looks of doctor: it tries the templates, and asks more than a page may cost.
+const FINDINGS_KEPT: Duration = Duration::from_mins(1);
 /// For all statements of a look.
 const TAKES: Duration = Duration::from_secs(15);
 
@@ -28,6 +32,20 @@ pub(super) struct Snapshot {
     pub(super) recent: Recent,
 }
 
+/// What doctor has found.
+#[derive(Debug)]
+pub(super) struct Findings {
+    at: Instant,
+    pub(super) all: Vec<Finding>,
+}
+
+impl Findings {
+    /// In seconds.
+    pub(super) fn age(&self) -> f64 {
+        self.at.elapsed().as_secs_f64()
+    }
+}
+
 /// What there is, or why it is not to be had.
 pub(super) type Seen<T> = Arc<Result<T, String>>;
 
@@ -36,6 +54,7 @@ pub(super) type Seen<T> = Arc<Result<T, String>>;
 pub(super) struct Snapshots {
     present: Kept<Snapshot>,
     agents: Kept<Vec<Agent>>,
+    findings: Kept<Findings>,
 }
 
 impl Snapshots {
@@ -47,6 +66,20 @@ impl Snapshots {
     /// All agents, at most five seconds old.
     pub(super) async fn agents(&self, instance: &Instance) -> Seen<Vec<Agent>> {
         self.agents.seen(AGENTS_KEPT, agents::list(instance)).await
+    }
+
+    /// What doctor finds with the service's role, at most a minute old.
+    pub(super) async fn findings(&self, service: &ServiceSide) -> Seen<Findings> {
+        let look = async {
+            let all = service.look(doctor::examine).await?;
+            Ok(Findings { at: Instant::now(), all })
+        };
+        self.findings.seen(FINDINGS_KEPT, look).await
+    }
+
+    /// The next one looks again.
+    pub(super) async fn forget_findings(&self) {
+        *self.findings.0.lock().await = None;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Site;
 use super::actions::dead;
+use super::drift::drifted;
 use crate::rollouts::{PATIENT, fleet};
 use crate::support::{Browser, Database, have};
 
@@ -112,6 +113,30 @@ async fn a_rollout_is_paused_and_resumed() {
 }
 
 #[tokio::test]
+async fn drift_is_previewed_and_repaired() {
+    if !have(&TOOLS) {
+        return;
+    }
+    let (_db, admin, site) = drifted(&[]).await;
+    let browser = Browser::new().await;
+    browser.go(&format!("http://{}/drift", site.address)).await;
+    browser.shows("summary", "{prefix}_customers_phone_idx: 2 agents").await;
+    browser.click("summary").await;
+    browser.click("input[value=agt_b]").await;
+    browser.click("details button").await;
+    browser.shows("h1", "Repair: 1 agent").await;
+    browser.shows("main pre", "agt_b_customers_phone_idx").await;
+    browser.fill("#reason", "lost in a migration").await;
+    browser.click("button.main").await;
+    browser.shows("h1", "Repair: 1 queued").await;
+    admin.settled().await;
+    browser.click("main li a").await;
+    browser.shows("h1", "repair of agt_b, succeeded").await;
+    browser.go(&format!("http://{}/drift", site.address)).await;
+    browser.shows("summary", "{prefix}_customers_phone_idx: 1 agent").await;
+}
+
+#[tokio::test]
 async fn no_page_is_wider_than_a_small_telephone() {
     if !have(&TOOLS) {
         return;
@@ -131,6 +156,11 @@ async fn no_page_is_wider_than_a_small_telephone() {
         "agents/agt_0123456789abcdef",
         "rollouts",
         "trash",
+        "doctor",
+        "businesses",
+        "businesses/00000000-0000-0000-0000-000000000001",
+        "activity",
+        "drift",
         "nowhere",
     ] {
         browser.go(&format!("http://{}/{path}", site.address)).await;
