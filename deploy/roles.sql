@@ -271,7 +271,7 @@ begin
     foreach shown in array array[
         'migrations', 'repeatables', 'jobs', 'attempts', 'agents', 'agent_tables', 'drifted_agents', 'verify_turn',
         'instances', 'trash', 'trash_relations', 'purge_holds', 'templates', 'rollouts',
-        'rollout_agents'
+        'rollout_agents', 'accepted_findings', 'actions'
     ] loop
         execute format('revoke all on provisioning.%I from agent_console', shown);
         execute format('grant select on provisioning.%I to agent_console', shown);
@@ -287,7 +287,11 @@ grant execute on function provisioning.living_agents(bigint[]),
     provisioning.replay(bigint[], text, text[], text, text, boolean, boolean),
     provisioning.cancel(bigint[], text, text, boolean),
     provisioning.start_rollout(bigint[], integer, text, integer, integer, integer, text, text),
-    provisioning.change_rollout(bigint, text, text, text) to agent_console;
+    provisioning.change_rollout(bigint, text, text, text),
+    provisioning.accept_finding(text, text, text, date, text), provisioning.withdraw_finding(text, text, text),
+    provisioning.repair_as_shown(bigint[], text[], text, text),
+    provisioning.list_businesses(text, uuid, bigint), provisioning.list_members(uuid, bigint),
+    provisioning.list_numbers(uuid, bigint) to agent_console;
 
 commit;
 

@@ -13,7 +13,7 @@ mod tokens;
 use crate::support::{ADA, Admin, BEN, BOSS, Caller, Database, user};
 
 /// Owns the business of `agt_ada`.
-const MIA: Caller = user("mia", "00000000-0000-0000-0000-0000000000a1");
+pub const MIA: Caller = user("mia", "00000000-0000-0000-0000-0000000000a1");
 /// An admin of it.
 const NED: Caller = user("ned", "00000000-0000-0000-0000-0000000000a2");
 /// Staff of it.
@@ -27,7 +27,7 @@ const OLE: Caller = user("ole", "00000000-0000-0000-0000-0000000000b1");
 const PAT: Caller = user("pat", "00000000-0000-0000-0000-0000000000b2");
 
 /// Of `agt_ada`.
-const FIRST: &str = "00000000-0000-0000-0000-000000000b0a";
+pub const FIRST: &str = "00000000-0000-0000-0000-000000000b0a";
 /// Of `agt_ben`.
 const SECOND: &str = "00000000-0000-0000-0000-000000000b0b";
 /// Without agents, with the members of the first.
@@ -104,7 +104,7 @@ async fn code(admin: &Admin, who: &Caller, sql: &str) -> String {
 }
 
 /// A database with the people above.
-async fn crm() -> (Database, Admin) {
+pub async fn crm() -> (Database, Admin) {
     let db = Database::new().await;
     let admin = db.admin().await;
     populate(&admin).await;

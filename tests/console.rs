@@ -1,7 +1,11 @@
 //! The operator's console, over sockets: who may enter, who may act, what is shown, and what an action does.
 
 mod actions;
+mod activity;
 mod browser;
+mod businesses;
+mod doctor;
+mod drift;
 mod entry;
 mod pages;
 mod proxied;

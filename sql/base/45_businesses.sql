@@ -464,3 +464,46 @@ begin atomic
     select r.business_id, r.whatsapp_number_id, r.agent_id, r.agent_prefix, r.app_id, r.is_active
     from provisioning.route_message(phone_number_id) r;
 end;
+
+-- For the console, which reads no table of schema public: businesses by name, from after one of them on.
+-- part: of the name; null is any
+create or replace function provisioning.list_businesses(part text, after uuid, most bigint)
+    returns table (
+        id uuid, name text, type text, created_at timestamp with time zone, members bigint, agents bigint, numbers bigint)
+    language sql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+    select b.id, b.name, b.type, b.created_at,
+        (select count(*) from public.user_businesses m where m.business_id = b.id),
+        (select count(*) from public.agents a where a.business_id = b.id),
+        (select count(*) from public.whatsapp_numbers n where n.business_id = b.id)
+    from public.businesses b
+    where (part is null or position(lower(part collate "C") in lower(b.name collate "C")) > 0)
+      and (after is null or (b.name, b.id) > (select o.name, o.id from public.businesses o where o.id = after))
+    order by b.name, b.id
+    limit most
+$$;
+
+-- The members of a business, by their ids, for the console.
+create or replace function provisioning.list_members(business uuid, most bigint)
+    returns table (user_id uuid, role text, created_at timestamp with time zone)
+    language sql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+    select m.user_id, m.role, m.created_at
+    from public.user_businesses m
+    where m.business_id = business
+    order by provisioning.role_rank(m.role) desc, m.created_at, m.user_id
+    limit most
+$$;
+
+-- The numbers of a business, for the console: of a token only whether there is one.
+create or replace function provisioning.list_numbers(business uuid, most bigint)
+    returns table (
+        phone_number_id text, display_number text, is_active boolean, app_id text, agent_prefix text, has_token boolean)
+    language sql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+    select n.phone_number_id, n.display_number, n.is_active, m.app_id, a.agent_prefix::text,
+        exists (select from provisioning.secrets s where s.whatsapp_number_id = n.id and s.kind = 'access_token')
+    from public.whatsapp_numbers n
+    join public.meta_apps m on m.id = n.meta_app_id
+    left join public.agents a on a.id = n.agent_id
+    where n.business_id = business
+    order by n.phone_number_id
+    limit most
+$$;

@@ -16,6 +16,17 @@ create or replace function provisioning.requester(who text) returns text
     select coalesce(nullif(current_setting('role'), 'none'), session_user) || coalesce(' (' || left(who, 100) || ')', '')
 $$;
 
+-- Writes down what a person has done. Not granted: definers call it.
+-- who: besides the role
+create or replace function provisioning.note_action(
+    action text, who text, reason text, jobs bigint[], rollout bigint, finding text
+) returns void
+    language sql set search_path = pg_catalog, pg_temp as $$
+    insert into provisioning.actions (done_by, action, reason, jobs, job_count, rollout, finding)
+    values (provisioning.requester(who), note_action.action, left(note_action.reason, 1000), coalesce((note_action.jobs)[1:100], '{}'),
+        coalesce(cardinality(note_action.jobs), 0), note_action.rollout, note_action.finding)
+$$;
+
 -- Whether a role may confirm deletions: it has the rights of the owner of the schema, or it is the console's. The console
 -- lets only those of its viewers ask who may act.
 create or replace function provisioning.is_operator(role name) returns boolean
@@ -23,6 +34,15 @@ create or replace function provisioning.is_operator(role name) returns boolean
     select pg_has_role(is_operator.role, c.relowner, 'usage') or is_operator.role = 'agent_console'
     from pg_class c where c.oid = 'provisioning.jobs'::regclass
 $$;
+
+create or replace function provisioning.require_operator() returns void
+    language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform provisioning.refuse_in_trigger();
+    if provisioning.is_operator(coalesce(nullif(current_setting('role'), 'none'), session_user)) is not true then
+        raise exception 'permission denied: this is for an operator' using errcode = 'insufficient_privilege';
+    end if;
+end $$;
 
 -- Records how an attempt at a job ended. Whose it was is in the settings provisioning.host and provisioning.pid of the
 -- transaction. Not granted: definers call it, under their settings.
@@ -217,29 +237,29 @@ end $$;
 
 -- Queues jobs of one kind for registered agents, in the order given, and tells workers. Where such a job is
 -- pending or dead already, that one does: it is due now and learns what is wanted, unless a worker
--- is on it. Their ids. Never a deletion.
+-- is on it. Their ids. Never a deletion. Not granted: definers call it.
 -- force, template_version, reference: what is wanted of a repair, an upgrade, a conversion
 -- who: the person who asks, besides the role
 -- plans: of repairs, for each agent the checksum of what may run
-create or replace function provisioning.enqueue(
+create or replace function provisioning.queue_jobs(
     kind text, agents bigint[], force boolean, template_version integer, reference text, who text, priority smallint,
-    plans text[] default null
+    plans text[]
 )
 returns table (id bigint, told bigint)
-    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
+    language plpgsql set search_path = pg_catalog, pg_temp set row_security = off
     set plan_cache_mode = force_custom_plan as $$
 #variable_conflict use_column
 declare
     requester constant text := provisioning.requester(who);
 begin
-    if enqueue.kind is null or enqueue.kind not in ('repair', 'upgrade', 'convert') then
-        raise exception 'nobody may queue a % like this', enqueue.kind using errcode = 'insufficient_privilege';
+    if queue_jobs.kind is null or queue_jobs.kind not in ('repair', 'upgrade', 'convert') then
+        raise exception 'nobody may queue a % like this', queue_jobs.kind using errcode = 'insufficient_privilege';
     end if;
     return query
     with open as materialized (
         select distinct on (j.agent_id) j.agent_id, j.id
         from provisioning.jobs j
-        where j.kind = enqueue.kind and j.state in ('pending', 'dead') and j.agent_id = any (enqueue.agents)
+        where j.kind = queue_jobs.kind and j.state in ('pending', 'dead') and j.agent_id = any (queue_jobs.agents)
         order by j.agent_id, j.state desc, j.id
     ), free as materialized (
         select j.id from provisioning.jobs j join open using (id)
@@ -247,10 +267,10 @@ begin
         for update of j skip locked
     ), revived as (
         update provisioning.jobs j
-        set force = j.force or coalesce(enqueue.force, false),
-            template_version = coalesce(enqueue.template_version, j.template_version),
-            reference = coalesce(enqueue.reference, j.reference),
-            plan = plans[array_position(enqueue.agents, j.agent_id)], plan_begun = false,
+        set force = j.force or coalesce(queue_jobs.force, false),
+            template_version = coalesce(queue_jobs.template_version, j.template_version),
+            reference = coalesce(queue_jobs.reference, j.reference),
+            plan = plans[array_position(queue_jobs.agents, j.agent_id)], plan_begun = false,
             requested_by = requester, state = 'pending', finished_at = null, run_at = now(), attempts = 0,
             due_at = case j.state when 'dead' then now() else j.due_at end
         from free f
@@ -258,9 +278,9 @@ begin
     ), queued as (
         insert into provisioning.jobs (
             kind, agent_id, agent_prefix, user_id, force, template_version, reference, plan, requested_by, priority)
-        select enqueue.kind, p.agent_id, p.agent_prefix, p.user_id, coalesce(enqueue.force, false),
-            enqueue.template_version, enqueue.reference, plans[w.place], requester, enqueue.priority
-        from unnest(enqueue.agents) with ordinality w (agent_id, place)
+        select queue_jobs.kind, p.agent_id, p.agent_prefix, p.user_id, coalesce(queue_jobs.force, false),
+            queue_jobs.template_version, queue_jobs.reference, plans[w.place], requester, queue_jobs.priority
+        from unnest(queue_jobs.agents) with ordinality w (agent_id, place)
         join provisioning.agents p using (agent_id)
         where not exists (select from open o where o.agent_id = p.agent_id)
         order by w.place
@@ -272,6 +292,48 @@ begin
     select j.id, (select count(*) from told)
     from (select o.id from open o union all select q.id from queued q) j
     order by 1;
+end $$;
+
+-- The same for whoever may call it, written down as what a person has done.
+create or replace function provisioning.enqueue(
+    kind text, agents bigint[], force boolean, template_version integer, reference text, who text, priority smallint,
+    plans text[] default null
+)
+returns table (id bigint, told bigint)
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+#variable_conflict use_column
+declare
+    queued bigint[];
+begin
+    queued := array(
+        select q.id from provisioning.queue_jobs(
+            enqueue.kind, enqueue.agents, enqueue.force, enqueue.template_version, enqueue.reference, enqueue.who,
+            enqueue.priority, enqueue.plans) q);
+    if cardinality(queued) > 0 then
+        perform provisioning.note_action(enqueue.kind, enqueue.who, null, queued, null, null);
+    end if;
+    return query select q.id, 1::bigint from unnest(queued) q (id);
+end $$;
+
+-- Queues repairs that run what was shown and nothing else, and no difference is taken away by force.
+-- plans: for each agent the checksum of its statements
+create or replace function provisioning.repair_as_shown(agents bigint[], plans text[], reason text, who text)
+returns table (id bigint)
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+#variable_conflict use_column
+declare
+    queued bigint[];
+begin
+    perform provisioning.refuse_in_trigger();
+    if cardinality(agents) is distinct from cardinality(plans) or array_position(plans, null) is not null then
+        raise exception 'each agent needs the plan that was shown' using errcode = 'invalid_parameter_value';
+    end if;
+    queued := array(
+        select q.id from provisioning.queue_jobs('repair', agents, false, null, null, who, 10::smallint, plans) q);
+    if cardinality(queued) > 0 then
+        perform provisioning.note_action('repair', who, reason, queued, null, null);
+    end if;
+    return query select q.id from unnest(queued) q (id);
 end $$;
 
 -- Queues jobs for what no trigger reported: agents without tables, and tables without an agent. How many; no row
@@ -415,8 +477,13 @@ begin
         from picked p
         where p.id = j.id and not dry_run
         returning j.id
+    ), noted as materialized (
+        select provisioning.note_action(d.action, who, reason, array_agg(d.id order by d.id), null, null)
+        from (select r.id, case a.state when 'paused' then 'approve' when 'pending' then 'retry' else 'replay' end as action
+              from replayed r join asked a on a.id = r.id) d
+        group by d.action
     ), told as materialized (
-        select provisioning.notify('agent_provisioning') from (select from replayed limit 1) r
+        select provisioning.notify('agent_provisioning') from (select from noted having count(*) > 0) r
     )
     select
         coalesce(a.id, m.id), a.kind, a.agent_prefix, a.state, a.attempts, a.twin, a.twin_state, a.behind,
@@ -454,9 +521,13 @@ begin
             outcome = 'cancelled by ' || requester || coalesce(': ' || left(reason, 1000), '')
         from picked p
         where p.id = j.id and not dry_run
-        returning j.id
+        returning j.id, case p.state when 'paused' then 'refuse' else 'cancel' end as action
+    ), noted as materialized (
+        select provisioning.note_action(c.action, who, reason, array_agg(c.id order by c.id), null, null)
+        from cancelled c
+        group by c.action
     ), told as materialized (
-        select provisioning.notify('agent_provisioning') from (select from cancelled limit 1) c
+        select provisioning.notify('agent_provisioning') from (select from noted having count(*) > 0) c
     )
     select m.id, j.kind, j.agent_prefix, coalesce(p.state, j.state), coalesce(p.attempts, j.attempts), p.id is not null, (select count(*) from told)
     from (select distinct n.id from unnest(ids) n (id)) m
@@ -535,5 +606,35 @@ begin
     insert into provisioning.agents (agent_id, agent_prefix, user_id, template_version, reference)
     select a.id, a.agent_prefix, a.user_id, version, enter_agent.reference
     from provisioning.peek_agent(agent) a;
+    return found;
+end $$;
+
+-- Accepts a finding of doctor, or takes that back. An operator's: is_operator.
+create or replace function provisioning.accept_finding(
+    key text, severity text, reason text, until date, who text
+) returns setof provisioning.accepted_findings
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+begin
+    perform provisioning.require_operator();
+    perform provisioning.note_action('accept', who, reason, null, null, key);
+    return query
+    insert into provisioning.accepted_findings as a (key, severity, reason, accepted_by, until)
+    values (accept_finding.key, accept_finding.severity, left(accept_finding.reason, 1000), provisioning.requester(who),
+        accept_finding.until)
+    on conflict on constraint accepted_findings_pkey do update
+    set severity = excluded.severity, reason = excluded.reason, accepted_by = excluded.accepted_by,
+        accepted_at = excluded.accepted_at, until = excluded.until
+    returning a.*;
+end $$;
+
+-- Whether it was accepted.
+create or replace function provisioning.withdraw_finding(key text, reason text, who text) returns boolean
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+begin
+    perform provisioning.require_operator();
+    delete from provisioning.accepted_findings a where a.key = withdraw_finding.key;
+    if found then
+        perform provisioning.note_action('withdraw', who, reason, null, null, key);
+    end if;
     return found;
 end $$;

@@ -82,8 +82,8 @@ begin
     end if;
     if cardinality(chosen) > 0 then
         jobs := array(
-            select q.id from provisioning.enqueue(
-                'upgrade', chosen, false, ours.template_version, null, who, 10::smallint) q);
+            select q.id from provisioning.queue_jobs(
+                'upgrade', chosen, false, ours.template_version, null, who, 10::smallint, null) q);
         update provisioning.rollout_agents a
         set job = j.id
         from provisioning.jobs j
@@ -156,6 +156,7 @@ begin
     from unnest(start_rollout.agents) with ordinality w (agent_id, place)
     join provisioning.agents p using (agent_id)
     group by p.agent_id, p.agent_prefix;
+    perform provisioning.note_action('start', who, start_rollout.reason, null, started, null);
     perform provisioning.advance_rollouts();
     perform provisioning.notify('agent_provisioning');
     return query select r.id, r.state, 'started' from provisioning.rollouts r where r.id = started;
@@ -211,6 +212,9 @@ begin
         change_reason = left(change_rollout.reason, 1000)
     where r.id = ours.id
     returning r.* into strict ours;
+    perform provisioning.note_action(
+        case wanted when 'paused' then 'pause' when 'running' then 'resume' else 'abort' end, who, change_rollout.reason,
+        null, ours.id, null);
     perform provisioning.advance_rollouts();
     perform provisioning.notify('agent_provisioning');
     return query select r.state, true, cardinality(taken)::bigint from provisioning.rollouts r where r.id = ours.id;

@@ -45,7 +45,10 @@ create table provisioning.verified_agents (
 create table provisioning.drifted_agents (
     agent_id      bigint primary key references provisioning.agents (agent_id) on delete cascade,
     differences   integer not null,
-    drifted_since timestamptz not null default now()
+    drifted_since timestamptz not null default now(),
+    compared_at   timestamptz not null default now(),   -- when that was found last
+    -- Some of them, without what others take with them: an array of {change, kind, object}.
+    found         jsonb not null default '[]'
 );
 
 -- When an instance last began to compare all agents in the background. At most one row.

@@ -53,3 +53,16 @@ create table provisioning.accepted_findings (
     accepted_at timestamptz not null default now(),
     until       date                    -- through this day, in UTC; null: for good
 );
+
+-- What persons have done, and why. Functions write it together with what they do, and nothing takes it away.
+create table provisioning.actions (
+    id        bigint generated always as identity primary key,
+    done_at   timestamptz not null default clock_timestamp(),
+    done_by   text not null check (char_length(done_by) <= 200),        -- the role, and the person behind it where one is known
+    action    text not null check (action ~ '^[a-z]{1,40}$'),
+    reason    text,
+    jobs      bigint[] not null default '{}',       -- what was done to these, at most a hundred; they may be pruned by now
+    job_count bigint not null default 0,
+    rollout   bigint,
+    finding   text                                  -- its key
+);

@@ -1,6 +1,7 @@
 -- Records what a comparison came to. An agent that is being changed at this moment is left out, and compared next time.
 -- Returns the agents that were not known to differ.
--- $1 agents that are as they should be, $2 their fingerprints, or null for what was not asked, $3 the fingerprints' seed, $4 agents that differ, $5 in how many ways
+-- $1 agents that are as they should be, $2 their fingerprints, or null for what was not asked, $3 the fingerprints' seed, $4 agents that differ, $5 in how many ways,
+-- $6 and in which, as a JSON array
 with held as materialized (
     select a.agent_id, a.agent_prefix
     from provisioning.agents a
@@ -21,11 +22,12 @@ with held as materialized (
 ), mended as (
     delete from provisioning.drifted_agents d where d.agent_id = any ($1)
 ), drifted as (
-    insert into provisioning.drifted_agents as d (agent_id, differences)
-    select h.agent_id, f.differences
-    from unnest($4, $5) f (agent_id, differences)
+    insert into provisioning.drifted_agents as d (agent_id, differences, found)
+    select h.agent_id, f.differences, f.found::jsonb
+    from unnest($4, $5, $6) f (agent_id, differences, found)
     join held h on h.agent_id = f.agent_id
-    on conflict (agent_id) do update set differences = excluded.differences
+    on conflict (agent_id) do update
+    set differences = excluded.differences, found = excluded.found, compared_at = now()
     returning d.agent_id, d.xmax = 0 as is_new
 )
 select h.agent_prefix, f.differences

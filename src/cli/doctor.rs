@@ -58,10 +58,10 @@ enum Verb {
     },
 }
 
-/// As the server reads it, whatever its settings.
 fn day(text: &str) -> Result<String, String> {
-    let is_day = text.len() == 10 && humantime::parse_rfc3339(&format!("{text}T00:00:00Z")).is_ok();
-    is_day.then(|| text.to_owned()).ok_or_else(|| "not a day such as 2027-03-31".to_owned())
+    doctor::is_day(text)
+        .then(|| text.to_owned())
+        .ok_or_else(|| "not a day such as 2027-03-31".to_owned())
 }
 
 pub(super) async fn main(

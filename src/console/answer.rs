@@ -34,6 +34,9 @@ impl Visit {
             operations::Error::Changed { .. }
                 | operations::Error::RolloutOver { .. }
                 | operations::Error::RolloutOpen { .. }
+                | operations::Error::PlanChanged(_)
+                | operations::Error::NoFinding(_)
+                | operations::Error::NotAccepted(_)
         ) {
             StatusCode::CONFLICT
         } else {
@@ -41,11 +44,6 @@ impl Visit {
             StatusCode::SERVICE_UNAVAILABLE
         };
         self.error(status, &said)
-    }
-
-    /// Of an action that says not why.
-    pub(super) fn without_reason(&self) -> Response {
-        self.error(StatusCode::BAD_REQUEST, "Give a reason: it goes into the record.")
     }
 
     /// A page that says why there is no other.

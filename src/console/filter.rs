@@ -20,6 +20,11 @@ pub(super) struct Asked {
     pub(super) problem: Option<String>,
 }
 
+/// How long ago, as people write it.
+pub(super) fn age(text: &str) -> Option<Duration> {
+    humantime::parse_duration(text).ok().filter(|age| *age < LONGEST)
+}
+
 impl Asked {
     pub(super) fn read(fields: &Fields) -> Self {
         let mut problem = None;
@@ -40,8 +45,8 @@ impl Asked {
             }
         }
         let since = fields.get("since").unwrap_or_default();
-        let age = humantime::parse_duration(since).ok().filter(|age| *age < LONGEST);
-        if age.is_none() && !since.is_empty() {
+        let since_age = age(since);
+        if since_age.is_none() && !since.is_empty() {
             bad("since", since);
         }
         let mut ids = Vec::new();
@@ -58,7 +63,7 @@ impl Asked {
             kinds,
             prefix: text("prefix"),
             sqlstate: text("sqlstate"),
-            since: age,
+            since: since_age,
             text: text("text"),
             before: fields.get("before").and_then(|id| id.parse().ok()),
             sort: Sort::Newest,

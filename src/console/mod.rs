@@ -8,6 +8,8 @@ mod answer;
 mod assets;
 mod authentication;
 mod confirm;
+mod doctor_actions;
+mod drift_actions;
 mod events;
 mod filter;
 mod form;

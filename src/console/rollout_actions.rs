@@ -10,6 +10,7 @@ use maud::{Markup, html};
 
 use super::confirm::{self, quoted};
 use super::form::Fields;
+use super::reason;
 use super::visit::Visit;
 use crate::agent::Prefix;
 use crate::operations::rollouts::{self, RolloutState};
@@ -109,7 +110,7 @@ impl Start {
             None => Ok(None),
             Some(text) => match text.parse() {
                 Ok(number @ 1..) => Ok(Some(number)),
-                _ => Err(format!("{name} is a number from 1, and not {text:?}.")),
+                Ok(_) | Err(_) => Err(format!("{name} is a number from 1, and not {text:?}.")),
             },
         };
         let words = fields.all("prefix").flat_map(str::split_whitespace);
@@ -229,7 +230,10 @@ pub(super) async fn carry_out(Extension(visit): Extension<Visit>, body: Bytes) -
         Ok(asked) => asked,
         Err(problem) => return visit.error(StatusCode::BAD_REQUEST, &problem),
     };
-    let Some(reason) = confirm::reason(&fields) else { return visit.without_reason() };
+    let reason = match reason::read(&fields) {
+        Ok(reason) => reason,
+        Err(problem) => return visit.error(StatusCode::BAD_REQUEST, &problem),
+    };
     let done = match asked {
         Asked::Change(action, id) => change_it(&visit, action, id, &reason).await,
         Asked::Start(start) => {
@@ -256,7 +260,7 @@ async fn change_it(
     let (actor, instance) = (visit.actor(), &visit.shared.instance);
     let report =
         rollouts::change(&actor, instance, Some(id), action.wanted(), Some(reason)).await?;
-    visit.tell(action.name(), "rollout", id);
+    visit.tell(action.name(), "rollout", &id);
     let already = if report.changed { "" } else { " already" };
     Ok(html! {
         h1 { "Rollout " (id) " is " (report.state) (already) }
@@ -273,7 +277,7 @@ async fn start_it(
 ) -> Result<Markup, operations::Error> {
     let (actor, instance) = (visit.actor(), &visit.shared.instance);
     let started = upgrade::start(&actor, instance, plan, start.limits(), Some(reason)).await?;
-    visit.tell("start", "rollout", started.id);
+    visit.tell("start", "rollout", &started.id);
     Ok(html! {
         h1 { "Rollout " (started.id) @if started.joined { " is under way already" } @else { " started" } }
         p { a href="../rollouts" { "To the rollouts" } }

@@ -8,12 +8,16 @@ use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router, middleware};
 
 use super::guard::{EVENTS, LOGIN, LOGOUT, guard};
-use super::pages::{agent, agents, job, jobs, overview, rollouts, trash};
+use super::pages::{
+    activity, agent, agents, businesses, doctor, drift, job, jobs, overview, rollouts, trash,
+};
 use super::visit::Visit;
-use super::{Shared, actions, assets, events, login, rollout_actions};
+use super::{
+    Shared, actions, assets, doctor_actions, drift_actions, events, login, rollout_actions,
+};
 
 /// Methods and paths. A test walks them: without the right to act every `POST` is refused, but those to enter and leave.
-pub const ROUTES: [(&str, &str); 15] = [
+pub const ROUTES: [(&str, &str); 24] = [
     ("GET", "/"),
     ("GET", "/jobs"),
     ("GET", "/jobs/{id}"),
@@ -21,10 +25,19 @@ pub const ROUTES: [(&str, &str); 15] = [
     ("POST", "/jobs/act"),
     ("GET", "/agents"),
     ("GET", "/agents/{prefix}"),
+    ("GET", "/drift"),
+    ("GET", "/drift/act"),
+    ("POST", "/drift/act"),
     ("GET", "/rollouts"),
     ("GET", "/rollouts/act"),
     ("POST", "/rollouts/act"),
     ("GET", "/trash"),
+    ("GET", "/businesses"),
+    ("GET", "/businesses/{business}"),
+    ("GET", "/activity"),
+    ("GET", "/doctor"),
+    ("GET", "/doctor/act"),
+    ("POST", "/doctor/act"),
     ("GET", EVENTS),
     ("GET", "/assets/{name}"),
     ("POST", LOGIN),
@@ -41,10 +54,19 @@ fn handler(method: &str, path: &str) -> MethodRouter {
         ("POST", "/jobs/act") => post(actions::carry_out),
         ("GET", "/agents") => get(agents::show),
         ("GET", "/agents/{prefix}") => get(agent::show),
+        ("GET", "/drift") => get(drift::show),
+        ("GET", "/drift/act") => get(drift_actions::preview),
+        ("POST", "/drift/act") => post(drift_actions::carry_out),
         ("GET", "/rollouts") => get(rollouts::show),
         ("GET", "/rollouts/act") => get(rollout_actions::preview),
         ("POST", "/rollouts/act") => post(rollout_actions::carry_out),
         ("GET", "/trash") => get(trash::show),
+        ("GET", "/businesses") => get(businesses::show),
+        ("GET", "/businesses/{business}") => get(businesses::one),
+        ("GET", "/activity") => get(activity::show),
+        ("GET", "/doctor") => get(doctor::show),
+        ("GET", "/doctor/act") => get(doctor_actions::preview),
+        ("POST", "/doctor/act") => post(doctor_actions::carry_out),
         ("GET", EVENTS) => get(events::follow),
         ("GET", "/assets/{name}") => get(assets::serve),
         ("POST", LOGIN) => post(login::enter),

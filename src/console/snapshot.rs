@@ -8,8 +8,10 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
+use super::service_side::ServiceSide;
 use crate::operations;
 use crate::operations::agents::{self, Agent};
+use crate::operations::doctor::{self, Finding};
 use crate::operations::recent::{self, Recent};
 use crate::operations::status::{self, Status};
 use crate::service::Instance;
@@ -19,6 +21,8 @@ use crate::telemetry::ErrorReport;
 pub(super) const KEPT: Duration = Duration::from_secs(1);
 /// Between lists of all agents: of ten thousand that takes the server a second.
 const AGENTS_KEPT: Duration = Duration::from_secs(5);
+/// Between looks of doctor: it tries the templates, and asks more than a page may cost.
+const FINDINGS_KEPT: Duration = Duration::from_mins(1);
 /// For all statements of a look.
 const TAKES: Duration = Duration::from_secs(15);
 
@@ -27,6 +31,20 @@ const TAKES: Duration = Duration::from_secs(15);
 pub(super) struct Snapshot {
     pub(super) status: Status,
     pub(super) recent: Recent,
+}
+
+/// What doctor has found.
+#[derive(Debug)]
+pub(super) struct Findings {
+    at: Instant,
+    pub(super) all: Vec<Finding>,
+}
+
+impl Findings {
+    /// In seconds.
+    pub(super) fn age(&self) -> f64 {
+        self.at.elapsed().as_secs_f64()
+    }
 }
 
 /// What there is, or why it is not to be had.
@@ -41,6 +59,7 @@ pub(super) struct Snapshots {
     shown: Shown,
     present: Kept<Snapshot>,
     agents: Kept<Vec<Agent>>,
+    findings: Kept<Findings>,
 }
 
 impl Snapshots {
@@ -60,6 +79,20 @@ impl Snapshots {
     /// All agents, at most five seconds old.
     pub(super) async fn agents(&self, instance: &Instance) -> Seen<Vec<Agent>> {
         self.agents.seen(AGENTS_KEPT, agents::list(instance)).await
+    }
+
+    /// What doctor finds with the service's role, at most a minute old.
+    pub(super) async fn findings(&self, service: &ServiceSide) -> Seen<Findings> {
+        let look = async {
+            let all = service.look(doctor::examine).await?;
+            Ok(Findings { at: Instant::now(), all })
+        };
+        self.findings.seen(FINDINGS_KEPT, look).await
+    }
+
+    /// The next one looks again.
+    pub(super) async fn forget_findings(&self) {
+        *self.findings.0.lock().await = None;
     }
 }
 

@@ -1,5 +1,6 @@
 //! One request, as the pages see it.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use axum::http::Uri;
@@ -33,8 +34,8 @@ impl Visit {
     }
 
     /// Tells the log of an action that was done.
-    pub(super) fn tell(&self, action: &str, of: &'static str, id: i64) {
-        tracing::info!(action, viewer = self.viewer.name, of, id, "done in the console");
+    pub(super) fn tell(&self, action: &str, of: &str, id: &dyn Display) {
+        tracing::info!(action, viewer = self.viewer.name, of, %id, "done in the console");
     }
 
     /// For the record of an action.

@@ -2,6 +2,7 @@
 //!
 //! Each takes the [`Instance`](crate::service::Instance) to work on. One that changes agents or jobs takes the [`Actor`], too.
 
+pub(crate) mod activity;
 mod actor;
 pub(crate) mod adopt;
 mod adopt_one;
@@ -9,12 +10,14 @@ pub(crate) mod adopt_plan;
 pub(crate) mod agents;
 pub(crate) mod apps;
 pub(crate) mod audit;
+pub(crate) mod businesses;
 mod compare_agents;
 pub(crate) mod convert;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod dev;
 pub(crate) mod doctor;
+pub(crate) mod drift;
 mod error;
 pub(crate) mod jobs;
 pub(crate) mod keys;

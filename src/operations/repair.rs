@@ -14,7 +14,7 @@ use super::wait::{self, Progress};
 use crate::agent::Prefix;
 use crate::postgres::{self, query};
 use crate::provisioning::{self, RegisteredAgent};
-use crate::queue::admin::Followed;
+use crate::queue::admin::{self, Followed};
 use crate::queue::{Kind, Work};
 use crate::schema::{Difference, headlines, is_foreign_key, missing_homes};
 use crate::service::Instance;
@@ -112,6 +112,26 @@ pub(crate) async fn request(
     let work = Work::Repair { force };
     let queued = queue_confirmed(actor, instance, work, &ids, plans.as_deref()).await?;
     Ok(Requested { queued: Some(queued), held_back, prefixes })
+}
+
+/// Queues repairs of these agents as they were shown: nothing else runs, and none is queued unless `planner` would run the
+/// same now. `instance` asks for them, which may have other rights. The jobs, and the agents that were left out.
+pub(crate) async fn request_shown(
+    actor: &Actor,
+    (planner, instance): (&Instance, &Instance),
+    prefixes: &[Prefix],
+    shown: &[String],
+    reason: &str,
+) -> Result<(Vec<i64>, Vec<HeldBack>), Error> {
+    let plans = require_confirmed(planner, prefixes, false, shown).await?;
+    let mut agents = compare_agents::select(&planner.db, prefixes).await?;
+    agents.retain(|built| plans.contains_key(&built.agent.id.0));
+    let client = actor.client(instance).await?;
+    let held_back = hold_back(&client, &mut agents, Some(Kind::Repair)).await?;
+    let ids: Vec<i64> = agents.iter().map(|built| built.agent.id.0).collect();
+    let plans: Vec<&str> = ids.iter().filter_map(|id| plans.get(id).map(String::as_str)).collect();
+    let jobs = admin::repair_as_shown(&client, &ids, &plans, reason, actor.name()).await;
+    Ok((jobs.map_err(query("queue the repairs"))?, held_back))
 }
 
 /// The checksums of what repairs would run now, by agent, where each of them is confirmed.

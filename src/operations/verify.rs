@@ -294,13 +294,13 @@ impl DifferenceReport {
         let Difference { object, change } = difference;
         let definition = Some(object.definition.clone()).filter(|text| !text.is_empty());
         let (mut obstacle, mut by_hand) = (None, None);
-        let (change, expected, found) = match change {
-            Change::Missing => ("missing", definition, None),
+        let name = change.name();
+        let (expected, found) = match change {
+            Change::Missing => (definition, None),
             Change::Removed { found, obstacle: why, statement } => {
                 obstacle.clone_from(why);
                 by_hand = statement.clone().filter(|_| why.is_some());
-                let change = if found.is_some() { "differs" } else { "missing" };
-                (change, definition, found.clone())
+                (definition, found.clone())
             }
             Change::Differs { found } => {
                 let is_told = matches!(
@@ -314,11 +314,11 @@ impl DifferenceReport {
                         | Kind::Publication
                 );
                 by_hand = difference.by_hand().filter(|_| is_told);
-                ("differs", definition, Some(found.clone()))
+                (definition, Some(found.clone()))
             }
-            Change::Extra => ("extra", None, definition),
+            Change::Extra => (None, definition),
         };
         let (kind, object) = (object.kind.as_str(), object.to_string());
-        Self { change, kind, object, expected, found, obstacle, by_hand }
+        Self { change: name, kind, object, expected, found, obstacle, by_hand }
     }
 }

@@ -57,6 +57,16 @@ struct Fingerprint {
     unchanged_since: Option<String>,
 }
 
+/// An agent that differs.
+#[derive(Debug)]
+pub(crate) struct FoundDrift {
+    pub(crate) agent: AgentId,
+    /// In so many ways.
+    pub(crate) differences: i32,
+    /// Some of them, as a JSON array.
+    pub(crate) found: String,
+}
+
 /// An agent that was not known to differ.
 #[derive(Debug)]
 pub(crate) struct NewDrift {
@@ -140,12 +150,12 @@ impl Fingerprints {
         self.agents.get(&id)?.unchanged_since.as_deref()
     }
 
-    /// Records what a comparison of agents came to: those that are right, and those that differ in so many ways.
+    /// Records what a comparison of agents came to: those that are right, and those that differ.
     pub(crate) async fn record(
         &self,
         client: &Client,
         right: &[AgentId],
-        drifted: &[(AgentId, usize)],
+        drifted: &[FoundDrift],
     ) -> Result<Vec<NewDrift>, Error> {
         for right in right.chunks(RECORDED) {
             self.record_some(client, right, &[]).await?;
@@ -161,21 +171,22 @@ impl Fingerprints {
         &self,
         client: &Client,
         right: &[AgentId],
-        drifted: &[(AgentId, usize)],
+        drifted: &[FoundDrift],
     ) -> Result<Vec<NewDrift>, Error> {
         let text = |id: &AgentId| Some(self.agents.get(id)?.text.as_str());
         let (right, texts): (Vec<i64>, Vec<Option<&str>>) =
             right.iter().map(|id| (id.0, text(id))).unzip();
-        let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-        let drifted = drifted.iter().map(|(id, differences)| (id.0, count(*differences)));
-        let (drifted, differences): (Vec<i64>, Vec<i32>) = drifted.unzip();
+        let differences: Vec<i32> = drifted.iter().map(|drifted| drifted.differences).collect();
+        let found: Vec<&str> = drifted.iter().map(|drifted| drifted.found.as_str()).collect();
+        let drifted: Vec<i64> = drifted.iter().map(|drifted| drifted.agent.0).collect();
         let sql = include_str!("../../sql/provisioning/fingerprints_record.sql");
-        let parameters: [(&(dyn ToSql + Sync), Type); 5] = [
+        let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
             (&right, Type::INT8_ARRAY),
             (&texts, Type::TEXT_ARRAY),
             (&self.seed, Type::INT8),
             (&drifted, Type::INT8_ARRAY),
             (&differences, Type::INT4_ARRAY),
+            (&found, Type::TEXT_ARRAY),
         ];
         let rows = client.query_typed(sql, &parameters).await;
         let rows = rows.map_err(query("record what was compared"))?;

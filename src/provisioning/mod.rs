@@ -31,7 +31,7 @@ pub(crate) use compare::drift;
 pub(crate) use concurrent::run_concurrently;
 pub(crate) use delete::{Deletion, delete};
 pub(crate) use error::Error;
-pub(crate) use fingerprint::{Fingerprints, NewDrift, Surroundings, behind};
+pub(crate) use fingerprint::{Fingerprints, FoundDrift, NewDrift, Surroundings, behind};
 pub(crate) use outside_keys::{KeyOff, keys_off};
 pub(crate) use reference_mode::{check_keys, convert};
 pub(crate) use registry::RegisteredAgent;

@@ -33,6 +33,17 @@ pub(crate) enum Change {
     Extra,
 }
 
+impl Change {
+    /// As people and programs are told: `missing`, `differs` or `extra`.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Missing | Self::Removed { found: None, .. } => "missing",
+            Self::Removed { found: Some(_), .. } | Self::Differs { .. } => "differs",
+            Self::Extra => "extra",
+        }
+    }
+}
+
 impl Difference {
     /// Whether something is missing that the template's own statements make.
     pub(crate) fn is_whole(&self) -> bool {

@@ -2,19 +2,27 @@
 
 use super::Site;
 use super::actions::dead;
+use super::drift::drifted;
 use crate::rollouts::{PATIENT, fleet};
 use crate::support::{Browser, Database, axe, have};
 
 const TOOLS: [&str; 2] = ["chromium", "chromedriver"];
 
 /// All there are, and one that is not there.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 14] = [
     "",
     "jobs",
     "jobs/1",
     "jobs/act?action=replay&id=1",
     "agents",
     "agents/agt_0123456789abcdef",
+    "rollouts",
+    "trash",
+    "drift",
+    "doctor",
+    "businesses",
+    "businesses/00000000-0000-0000-0000-000000000001",
+    "activity",
     "nowhere",
 ];
 
@@ -155,6 +163,30 @@ async fn a_rollout_is_paused_and_resumed() {
     admin.holds("select state = 'done' from provisioning.rollouts").await;
     browser.go(&format!("http://{}/rollouts", site.address)).await;
     browser.shows("main", "2 of 2 done").await;
+}
+
+#[tokio::test]
+async fn drift_is_previewed_and_repaired() {
+    if !have(&TOOLS) {
+        return;
+    }
+    let (_db, admin, site) = drifted(&[]).await;
+    let browser = Browser::new().await;
+    browser.go(&format!("http://{}/drift", site.address)).await;
+    browser.shows("summary", "{prefix}_customers_phone_idx: 2 agents").await;
+    browser.click("summary").await;
+    browser.click("input[value=agt_b]").await;
+    browser.click("details button").await;
+    browser.shows("h1", "Repair: 1 agent").await;
+    browser.shows("main pre", "agt_b_customers_phone_idx").await;
+    browser.fill("#reason", "lost in a migration").await;
+    browser.click("button.main").await;
+    browser.shows("h1", "Repair: 1 queued").await;
+    admin.settled().await;
+    browser.click("main li a").await;
+    browser.shows("h1", "repair of agt_b, succeeded").await;
+    browser.go(&format!("http://{}/drift", site.address)).await;
+    browser.shows("summary", "{prefix}_customers_phone_idx: 1 agent").await;
 }
 
 #[tokio::test]

@@ -34,7 +34,10 @@ fn with(token: &str) -> (&'static str, String) {
 
 /// Where a route's placeholder stands for something that there is.
 fn concrete(path: &str) -> String {
-    path.replace("{id}", "1").replace("{prefix}", "agt_x").replace("{name}", "x")
+    path.replace("{id}", "1")
+        .replace("{prefix}", "agt_x")
+        .replace("{name}", "x")
+        .replace("{business}", "00000000-0000-0000-0000-000000000001")
 }
 
 #[tokio::test]
@@ -86,7 +89,7 @@ async fn every_route_refuses_strangers_and_every_change_refuses_those_who_read()
         let page = site.send("GET", path, &[reads], "");
         assert_eq!(page.status, 200, "{}", page.body);
         assert!(page.body.contains("rita"), "{}", page.body);
-        assert!(!page.body.contains("name=\"action\""), "{}", page.body);
+        assert!(!page.body.contains("name=\"action\" value"), "{}", page.body);
         assert_eq!(site.send("GET", path, &[acts], "").status, 200);
     }
     assert_eq!(site.send("GET", "/", &[("Cookie", "agent_provisioner_console=x")], "").status, 401);
@@ -273,7 +276,7 @@ async fn unsafe_settings_end_the_start() {
 }
 
 /// Refused with this SQLSTATE, or allowed.
-const ROLE: [(&str, &str); 19] = [
+const ROLE: [(&str, &str); 27] = [
     ("select from public.agt_ada_customers", "42501"),
     ("select from public.agt_ada_messages", "42501"),
     ("select from public.agt_ada_orders_items", "42501"),
@@ -281,6 +284,10 @@ const ROLE: [(&str, &str); 19] = [
     ("select from public.users", "42501"),
     ("select api_key from public.whatsapp_configuration", "42501"),
     ("select from public.whatsapp_numbers", "42501"),
+    ("select from public.businesses", "42501"),
+    ("select from provisioning.secrets", "42501"),
+    ("select from public.get_whatsapp_token('1')", "42501"),
+    ("select from provisioning.list_businesses(null, null, 1)", ""),
     ("select from auth.users", "42501"),
     ("update provisioning.jobs set state = 'dead'", "42501"),
     ("delete from provisioning.agents", "42501"),
@@ -288,6 +295,14 @@ const ROLE: [(&str, &str); 19] = [
         "select from provisioning.enqueue('repair', '{1}', true, null, null, null, 0::smallint)",
         "42501",
     ),
+    // A repair only as it was shown.
+    ("select from provisioning.repair_as_shown('{1}', '{null}', 'x', 'x')", "22023"),
+    (
+        "select from provisioning.queue_jobs('repair', '{1}', true, null, null, null, 0::smallint, null)",
+        "42501",
+    ),
+    ("delete from provisioning.actions", "42501"),
+    ("select from provisioning.note_action('replay', 'x', 'x', '{1}', null, null)", "42501"),
     ("select from provisioning.remove_agent(1, null)", "42501"),
     ("select from provisioning.purge_item(1, false)", "42501"),
     ("select from public.delete_agent(1)", "42501"),

@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
+use agent_provisioner::console::ROUTES;
+
 use super::actions::dead;
 use super::{Site, address};
 use crate::support::{CONSOLE, Database, Service, WORKER, provisioner};
@@ -10,62 +12,73 @@ use crate::support::{CONSOLE, Database, Service, WORKER, provisioner};
 /// Would do something, where it is not escaped.
 const SCRIPT: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>";
 
+/// Puts it, as $1, wherever somebody else's text may stand.
+const PLANTED: [&str; 10] = [
+    "insert into provisioning.jobs (kind, agent_id, agent_prefix, state, finished_at, last_error,
+        last_error_detail, last_error_hint, last_error_statement, last_error_file, last_error_relations, outcome,
+        replayed_by, replayed_at, replay_reason, requested_by)
+        values ('provision', 77, $1, 'dead', now(), $1, $1, $1, $1, $1, array[$1], $1, $1, now(), $1, $1)",
+    "insert into provisioning.attempts values (1, 1, 'failed', 1, now(), now(), '1s', $1, 1, $1, $1, null, null)",
+    "insert into provisioning.instances (id, host, pid, version, settings) values (1, $1, 1, $1, '{}')",
+    "insert into provisioning.rollouts (template_version, templates, canaries, requested_by, reason, changed_by,
+        change_reason) values (1, $1, 0, $1, $1, $1, $1)",
+    "insert into provisioning.trash (agent_id, agent_prefix, template_version, reference, provisioned_at,
+        restore_actions, purge_at) values (77, $1, 1, 'check', now(), '[]', now() + interval '1 day')",
+    "insert into provisioning.accepted_findings (key, severity, reason, accepted_by) values ($1, 'failure', $1, $1)",
+    "insert into provisioning.actions (done_by, action, reason, finding) values ($1, 'replay', $1, $1)",
+    "insert into provisioning.agents (agent_id, agent_prefix, template_version, reference) values (88, $1, 1, 'check')",
+    "insert into provisioning.drifted_agents (agent_id, differences, found)
+        values (88, 1, jsonb_build_array(jsonb_build_object('change', $1::text, 'kind', $1, 'object', $1)))",
+    "insert into public.businesses (name, type) values ($1, left($1, 50))",
+];
+
+/// What takes text from the address, as `{}`, and pages of one thing.
+const ADDRESSES: [&str; 20] = [
+    "/jobs/1",
+    "/jobs/act?action=replay&id=1",
+    "/agents/{}",
+    "/agents?prefix={}&state={}",
+    "/jobs?prefix={}&state={}&text={}&since={}",
+    "/activity?by={}&since={}",
+    "/activity?action={}&before={}",
+    "/businesses?name={}",
+    "/businesses?after={}",
+    "/businesses/{}",
+    "/doctor/act?action=accept&key={}",
+    "/doctor/act?action=withdraw&key={}",
+    "/drift?prefix={}",
+    "/drift/act?action=repair&prefix={}",
+    "/trash?prefix={}&page={}",
+    "/rollouts/act?action=start&prefix={}&canary={}",
+    "/rollouts/act?action={}&id={}",
+    "/rollouts/act?action=pause&id=1",
+    "/{}",
+    "/jobs/{}",
+];
+
 #[tokio::test]
 async fn what_tenants_and_errors_say_is_text_on_every_page() {
     let db = Database::new().await;
     let admin = db.admin().await;
     let site = Site::new(&db, &[]).await;
     admin.run("alter table provisioning.jobs disable trigger user").await;
-    let insert = "insert into provisioning.jobs (kind, agent_id, agent_prefix, state, finished_at, last_error,
-        last_error_detail, last_error_hint, last_error_statement, last_error_file, last_error_relations, outcome,
-        replayed_by, replayed_at, replay_reason, requested_by)
-        values ('provision', 77, $1, 'dead', now(), $1, $1, $1, $1, $1, array[$1], $1, $1, now(), $1, $1)";
-    admin.0.execute(insert, &[&SCRIPT]).await.unwrap();
-    admin
-        .0
-        .execute("insert into provisioning.attempts values (1, 1, 'failed', 1, now(), now(), '1s', $1, 1, $1, $1, null, null)", &[&SCRIPT])
-        .await
-        .unwrap();
-    admin.run("insert into provisioning.instances (id, host, pid, version, settings) values (1, 'x', 1, 'x', '{}')").await;
-    admin
-        .0
-        .execute(
-            "update provisioning.instances set host = $1, version = $1 where host = 'x'",
-            &[&SCRIPT],
-        )
-        .await
-        .unwrap();
-    let rollout = "insert into provisioning.rollouts (template_version, templates, canaries, requested_by, reason, changed_by, change_reason)
-        values (1, $1, 0, $1, $1, $1, $1)";
-    admin.0.execute(rollout, &[&SCRIPT]).await.unwrap();
-    let trashed = "insert into provisioning.trash (agent_id, agent_prefix, template_version, reference, provisioned_at, restore_actions,
-        purge_at) values (77, $1, 1, 'check', now(), '[]', now() + interval '1 day')";
-    admin.0.execute(trashed, &[&SCRIPT]).await.unwrap();
+    for insert in PLANTED {
+        admin.0.execute(insert, &[&SCRIPT]).await.unwrap();
+    }
     let encoded = percent_encoding::utf8_percent_encode(SCRIPT, percent_encoding::NON_ALPHANUMERIC)
         .to_string();
-    for path in [
-        "/".to_owned(),
-        "/jobs".to_owned(),
-        "/jobs/1".to_owned(),
-        "/jobs/act?action=replay&id=1".to_owned(),
-        "/agents".to_owned(),
-        format!("/agents/{encoded}"),
-        format!("/agents?prefix={encoded}&state={encoded}"),
-        format!("/jobs?prefix={encoded}&state={encoded}&text={encoded}&since={encoded}"),
-        "/trash".to_owned(),
-        format!("/trash?prefix={encoded}&page={encoded}"),
-        "/rollouts".to_owned(),
-        format!("/rollouts/act?action=start&prefix={encoded}&canary={encoded}"),
-        format!("/rollouts/act?action={encoded}&id={encoded}"),
-        format!("/{encoded}"),
-        format!("/jobs/{encoded}"),
-    ] {
-        let page = site.get(&path).body;
+    let all = ROUTES
+        .into_iter()
+        .filter(|(method, path)| *method == "GET" && path.ends_with(char::is_alphabetic));
+    let all = all.map(|(_, path)| path).filter(|path| *path != "/events");
+    for path in all.chain(["/"]).chain(ADDRESSES) {
+        let page = site.get(&path.replace("{}", &encoded)).body;
         assert!(page.contains("</html>"), "{path}: {page}");
         assert!(!page.contains("<script>alert") && !page.contains("<img"), "{path}: {page}");
     }
-    assert!(site.get("/jobs/1").body.contains("&lt;script&gt;alert(1)"));
-    assert!(site.get("/").body.contains("&lt;script&gt;"));
+    for path in ["/", "/jobs/1", "/activity", "/trash", "/rollouts", "/businesses", "/doctor"] {
+        assert!(site.get(path).body.contains("&lt;script&gt;alert(1)"), "{path}");
+    }
 }
 
 #[tokio::test]
@@ -170,7 +183,17 @@ async fn without_a_database_the_pages_say_so_and_the_listener_stays() {
     let settings = [("CONSOLE__LISTEN", "127.0.0.1:0"), ("CONSOLE__DATABASE_URL", url.as_str())];
     let service = Service::start(&db.url(WORKER), &settings);
     let site = Site { address: address(&service).await, service };
-    for path in ["/", "/jobs", "/agents", "/jobs/1", "/rollouts", "/trash"] {
+    for path in [
+        "/",
+        "/jobs",
+        "/agents",
+        "/jobs/1",
+        "/rollouts",
+        "/trash",
+        "/drift",
+        "/activity",
+        "/businesses",
+    ] {
         let page = site.get(path);
         assert_eq!(page.status, 503, "{path}: {}", page.body);
         assert!(page.body.contains("nowhere") && page.body.contains("</html>"), "{}", page.body);

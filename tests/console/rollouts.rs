@@ -2,6 +2,7 @@
 
 use super::{Site, field};
 use crate::rollouts::{PATIENT, fleet};
+use crate::support::Database;
 
 #[tokio::test]
 async fn a_rollout_is_started_as_it_was_shown_and_changed_with_who_and_why() {
@@ -60,6 +61,12 @@ async fn a_rollout_is_started_as_it_was_shown_and_changed_with_who_and_why() {
     holder.run("commit").await;
     admin.settled().await;
     assert_eq!(change("pause").status, 409);
+}
+
+#[tokio::test]
+async fn what_is_no_rollout_or_no_action_is_refused() {
+    let db = Database::new().await;
+    let site = Site::new(&db, &[]).await;
     assert_eq!(site.post("/rollouts/act", "action=pause&id=99&reason=x").status, 404);
     for refused in ["action=pause&id=x", "action=drop&id=1", "action=start&canary=0"] {
         assert_eq!(

@@ -40,6 +40,6 @@ async fn what_is_in_the_trash_comes_back_or_goes_by_the_command_that_is_printed(
         site.get("/trash").body.contains("held;").then_some(())
     })
     .await;
-    run(command(&page, "agents purge")).await;
+    run(command(&page, "agents purge --item")).await;
     assert!(site.get("/trash").body.contains("The trash is empty"));
 }

@@ -5,7 +5,7 @@ use axum::extract::Path;
 use axum::response::Response;
 use maud::{Markup, html};
 
-use super::parts::{fact, job_heads, job_row, state, time};
+use super::parts::{encoded, fact, job_heads, job_row, state, time};
 use crate::console::visit::Visit;
 use crate::operations;
 use crate::operations::agents::{self, Shown, Table};
@@ -43,14 +43,14 @@ async fn page(visit: &Visit, prefix: &str) -> Result<Markup, operations::Error> 
     Ok(html! {
         h1 { "Agent " (prefix) }
         @if shown.is_empty() { p { "No agent has this prefix now." } }
-        @for shown in &shown { (agent(shown)) }
+        @for shown in &shown { (agent(shown, visit.viewer.may_act())) }
         h2 { "Jobs" }
         (its_jobs(&listed.jobs, &visit.root))
         p { "A command that shows the same:" } pre { "agent-provisioner agents show " (prefix) }
     })
 }
 
-fn agent(Shown { agent, tables }: &Shown) -> Markup {
+fn agent(Shown { agent, tables }: &Shown, may_act: bool) -> Markup {
     html! {
         dl.card {
             dt { "state" } dd { (state(&agent.state)) }
@@ -61,7 +61,17 @@ fn agent(Shown { agent, tables }: &Shown) -> Markup {
             dt { "differs since" } dd { (time(agent.drifted_since.as_deref())) }
         }
         @if agent.drifted_since.is_some() {
-            p.note { "It differs from its templates. The differences: " code { "agent-provisioner agents verify " (agent.prefix) } }
+            p.note { "It differs from its templates: " a href={ "../drift?prefix=" (encoded(&agent.prefix)) } { "in what" } }
+        }
+        @if may_act {
+            div.actions {
+                @if agent.drifted_since.is_some() {
+                    a.button href={ "../drift/act?action=repair&prefix=" (encoded(&agent.prefix)) } { "Repair" }
+                }
+                @if agent.alive {
+                    a.button href={ "../rollouts/act?action=start&prefix=" (encoded(&agent.prefix)) } { "Upgrade" }
+                }
+            }
         }
         @if agent.key_removed { p.note { "A deletion has taken its foreign key off, and is not done." } }
         h2 { "Tables" }

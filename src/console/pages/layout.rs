@@ -8,12 +8,16 @@ use crate::console::assets;
 use crate::console::visit::Visit;
 
 /// The pages that each page leads to.
-const PAGES: [(&str, &str); 5] = [
+const PAGES: [(&str, &str); 9] = [
     ("", "Overview"),
     ("jobs", "Jobs"),
     ("agents", "Agents"),
+    ("drift", "Drift"),
     ("rollouts", "Rollouts"),
     ("trash", "Trash"),
+    ("doctor", "Doctor"),
+    ("businesses", "Businesses"),
+    ("activity", "Activity"),
 ];
 
 /// A whole page.

@@ -27,7 +27,7 @@ async fn page(visit: &Visit) -> Result<Markup, operations::Error> {
     let all = rollouts::list(instance, SHOWN).await?;
     let failed = match all.first() {
         Some(latest) if latest.failed > 0 => rollouts::failures(instance, latest.id).await?,
-        _ => Vec::new(),
+        Some(_) | None => Vec::new(),
     };
     Ok(html! {
         h1 { "Rollouts" }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::examine::examine;
-use super::finding::{Acceptance, Severity};
+use super::finding::{Acceptance, Finding, Severity};
 use crate::operations::requested_job::require_owner;
 use crate::operations::{Actor, Error};
 use crate::postgres::query;
@@ -20,6 +20,19 @@ pub(crate) async fn accept(
     until: Option<&str>,
 ) -> Result<Acceptance, Error> {
     let found = examine(instance).await?;
+    require_owner(&*actor.client(instance).await?).await?;
+    accept_found(actor, instance, &found, key, reason, until).await
+}
+
+/// Accepts one of these findings. Needs the rights of an operator: those of the owner, or the console's.
+pub(crate) async fn accept_found(
+    actor: &Actor,
+    instance: &Instance,
+    found: &[Finding],
+    key: &str,
+    reason: &str,
+    until: Option<&str>,
+) -> Result<Acceptance, Error> {
     let bad =
         |severity| found.iter().any(|finding| finding.key == key && finding.severity == severity);
     let severity = match (bad(Severity::Failure), bad(Severity::Warning)) {
@@ -28,7 +41,6 @@ pub(crate) async fn accept(
         (false, false) => return Err(Error::NoFinding(key.to_owned())),
     };
     let client = actor.client(instance).await?;
-    require_owner(&client).await?;
     let sql = include_str!("../../../sql/operations/doctor/accept.sql");
     let doing = || query("accept the finding");
     let asked: [(&(dyn ToSql + Sync), Type); 5] = [
@@ -43,24 +55,45 @@ pub(crate) async fn accept(
     Ok(Acceptance::read(row).map_err(doing())?)
 }
 
+/// Whether the server reads this as a day, whatever its settings.
+pub(crate) fn is_day(text: &str) -> bool {
+    text.len() == 10 && humantime::parse_rfc3339(&format!("{text}T00:00:00Z")).is_ok()
+}
+
 /// What is accepted no more.
 #[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Withdrawn {
     pub key: String,
 }
 
-/// Takes that back. Needs the same rights.
+/// Takes that back. Needs the rights of the owner of the schema.
 pub(crate) async fn withdraw(
     actor: &Actor,
     instance: &Instance,
     key: &str,
 ) -> Result<Withdrawn, Error> {
+    require_owner(&*actor.client(instance).await?).await?;
+    withdraw_for(actor, instance, key, None).await
+}
+
+/// The same for an operator, with a reason.
+pub(crate) async fn withdraw_for(
+    actor: &Actor,
+    instance: &Instance,
+    key: &str,
+    reason: Option<&str>,
+) -> Result<Withdrawn, Error> {
     let client = actor.client(instance).await?;
-    require_owner(&client).await?;
-    let sql = "delete from provisioning.accepted_findings where key = $1 returning key";
-    let rows = client.query_typed(sql, &[(&key, Type::TEXT)]).await;
-    match rows.map_err(query("withdraw it"))?.as_slice() {
-        [] => Err(Error::NotAccepted(key.to_owned())),
-        _ => Ok(Withdrawn { key: key.to_owned() }),
+    let doing = || query("withdraw it");
+    let sql = "select provisioning.withdraw_finding($1, $2, $3)";
+    let asked: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&key, Type::TEXT), (&reason, Type::TEXT), (&actor.name(), Type::TEXT)];
+    let rows = client.query_typed(sql, &asked).await.map_err(doing())?;
+    let row = rows.first().ok_or_else(|| Error::NotAccepted(key.to_owned()))?;
+    let withdrawn: bool = row.try_get(0).map_err(doing())?;
+    if withdrawn {
+        Ok(Withdrawn { key: key.to_owned() })
+    } else {
+        Err(Error::NotAccepted(key.to_owned()))
     }
 }

@@ -1,6 +1,6 @@
 //! Work that an operator asks for.
 
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error};
 
 use crate::queue::Work;
@@ -36,5 +36,24 @@ pub(crate) async fn enqueue(
             ],
         )
         .await?;
+    rows.iter().map(|row| row.try_get("id")).collect()
+}
+
+/// Queues repairs that run the plans with these checksums and nothing else, one an agent, for a reason.
+pub(crate) async fn repair_as_shown(
+    client: &Client,
+    agents: &[i64],
+    plans: &[&str],
+    reason: &str,
+    who: Option<&str>,
+) -> Result<Vec<i64>, Error> {
+    let sql = "select id from provisioning.repair_as_shown($1, $2, $3, $4)";
+    let asked: [(&(dyn ToSql + Sync), Type); 4] = [
+        (&agents, Type::INT8_ARRAY),
+        (&plans, Type::TEXT_ARRAY),
+        (&reason, Type::TEXT),
+        (&who, Type::TEXT),
+    ];
+    let rows = client.query_typed(sql, &asked).await?;
     rows.iter().map(|row| row.try_get("id")).collect()
 }

@@ -16,7 +16,7 @@ mod troubleshooting;
 
 pub(crate) use agent_view::{Agent, Displaced, Table, agents, tables};
 pub(crate) use attempts::{Attempt, attempts};
-pub(crate) use enqueue::enqueue;
+pub(crate) use enqueue::{enqueue, repair_as_shown};
 pub(crate) use job_view::{
     Blocked, Cause, Filter, JobView, Running, Sort, State, blocked, count, dead, find, ids, list,
 };
