@@ -65,7 +65,7 @@ const FILL: &str = "
 pub async fn run(bench: &mut Bench) {
     let small = site(&bench.server, "console_small", SMALL_AGENTS, SMALL_JOBS).await;
     let large = site(&bench.server, "console", AGENTS, JOBS).await;
-    let mut times = [[const { Vec::new() }; 2]; PAGES.len()];
+    let mut times = PAGES.map(|_page| [Vec::new(), Vec::new()]);
     for _ in 0..TURNS {
         for (page, [of_small, of_large]) in PAGES.iter().zip(&mut times) {
             if ["/", "/agents"].contains(page) {

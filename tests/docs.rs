@@ -23,7 +23,10 @@ fn documents() -> BTreeMap<String, String> {
     let inner = fs::read_dir(path("docs"))
         .unwrap()
         .map(|entry| format!("docs/{}", entry.unwrap().file_name().into_string().unwrap()));
-    let texts = top.into_iter().chain(inner).filter(|name| name.ends_with(".md"));
+    let texts = top
+        .into_iter()
+        .chain(inner)
+        .filter(|name| path(name).extension().is_some_and(|end| end == "md"));
     texts.map(|name| (name.clone(), read(&name))).collect()
 }
 

@@ -444,7 +444,11 @@ async fn apps_and_numbers_are_added() {
         (format!("numbers add 30004 --app 99999 {number} --business nonsense"), 1, "nonsense"),
         (format!("numbers add 30004 --app 99999 {number} --business {none}"), 1, none),
         ("numbers add 30004 --app 99999 --account 20000 --display x".to_owned(), 2, "--business"),
-        (format!("numbers add 30004 --app 99998 --account 20000 --display x"), 1, "display_number"),
+        (
+            "numbers add 30004 --app 99998 --account 20000 --display x".to_owned(),
+            1,
+            "display_number",
+        ),
         ("apps add 99996 --name own --business nonsense".to_owned(), 1, "nonsense"),
         (format!("apps add 99996 --name own --business {none}"), 1, none),
         ("apps add 99996 --name ".to_owned(), 2, "1 to 200"),
