@@ -49,7 +49,7 @@
 //! | How is a hung connection noticed? | `worker/hang_detection.rs` |
 //! | How do I add a kind of job? | `CONTRIBUTING.md`, then `queue/kind.rs` |
 //! | Where is a job queued? | `sql/base/20_queue_triggers.sql` (changes of agents), `sql/base/78_queue_writes.sql` (operators, reconcile) |
-//! | What does an agent's state mean? | `docs/api.md`; `sql/base/40_api.sql` (`agent_state`) |
+//! | What does an agent's state mean? | `docs/api.md`; `sql/base/38_agent_states.sql` |
 //! | What goes on right now? | `sql/operations/status.sql` |
 //! | Who may act in the console? | `console/guard.rs`, `console/viewer.rs`; its database role: `deploy/roles.sql` |
 //! | What is `/livez`? | `service/http.rs`, `telemetry/liveness.rs` |

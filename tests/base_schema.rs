@@ -57,11 +57,13 @@ async fn the_expected_facts_are_those_of_a_fresh_database() {
 }
 
 /// What was done, the difference that it makes, and what puts it right: nothing for `repair`, `--force`, or `by hand`.
-const DAMAGE: [(&str, &str, &str); 32] = [
+const DAMAGE: [(&str, &str, &str); 34] = [
     ("drop trigger sync_public_user_insert on auth.users", "missing trigger sync_public_user_insert on auth.users", ""),
     ("alter table auth.users disable trigger sync_public_user_update", "differs trigger sync_public_user_update on auth.users", ""),
     ("alter table public.agents disable trigger guard_agent", "differs trigger guard_agent on public.agents", ""),
     ("drop trigger note_schedule on provisioning.jobs", "missing trigger note_schedule on provisioning.jobs", ""),
+    ("drop trigger note_job_state on provisioning.jobs", "missing trigger note_job_state on provisioning.jobs", ""),
+    ("alter table provisioning.agents disable trigger note_registration", "differs trigger note_registration on provisioning.agents", ""),
     ("alter table public.users disable row level security", "missing row security public.users", ""),
     ("alter table public.users force row level security", "differs row security public.users", ""),
     ("alter table provisioning.jobs disable row level security", "missing row security provisioning.jobs", ""),

@@ -1,6 +1,7 @@
 //! Businesses: their members and what these may do, their numbers, and how agents belong to them.
 
 mod agents;
+mod codes;
 mod growth;
 mod matrix;
 mod members;

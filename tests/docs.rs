@@ -92,6 +92,12 @@ fn every_file_that_is_named_is_there() {
     assert_eq!(faults(missing_files), [""; 0]);
 }
 
+/// The codes of answers in docs/api.md.
+pub fn codes() -> BTreeSet<String> {
+    let rows = markdown::table(&read("docs/api.md"), "### Codes");
+    rows.iter().flatten().step_by(2).map(|code| code.trim_matches('`').to_owned()).collect()
+}
+
 /// The key and the default of each row of a table.
 fn rows(text: &str) -> Vec<(&str, &str)> {
     text.lines()

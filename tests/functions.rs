@@ -13,6 +13,9 @@ create_agent('{dan}', 'agt_dan', '{boss}')
 create_agent('{dan}', 'agt_dan', '{ada}')
 create_agent('{dan}', 'agt_dan', null)
 create_agent('{dan}', null, '{boss}')
+create_agent('{dan}')
+create_agent(user_id => '{dan}', agent_prefix => 'agt_dan')
+create_agent(created_by => '{boss}', user_id => '{dan}')
 create_agent('{dan}', 'agt_ada', '{boss}')
 create_agent('{dan}', 'Agt-1', '{boss}')
 create_agent('{dan}', 'agt"; drop table users; --', '{boss}')
@@ -45,6 +48,7 @@ delete_agent(1)
 delete_agent(9)
 agent_status(1)
 agent_status(9)
+agent_statuses()
 create_agent_tables('agt_ada', 1)
 create_agent_tables('agt_new', 3)
 create_agent_tables('agt_ada', 2)
@@ -135,7 +139,7 @@ async fn crm(db: &Database) -> Admin {
 
 async fn answer(admin: &Admin, caller: &Caller, call: &str, before: &str) -> String {
     let mut sql = format!(
-        "select concat_ws(' ', r.j ->> 'success', r.j ->> 'state', r.j ->> 'template_version', r.j ->> 'message')
+        "select concat_ws(' ', r.j ->> 'success', r.j ->> 'code', r.j ->> 'state', r.j ->> 'template_version', r.j ->> 'message')
          from (select to_jsonb(f) as j from public.{call} f) r"
     );
     for Caller { name, id, .. } in PEOPLE {
@@ -156,30 +160,30 @@ async fn answer(admin: &Admin, caller: &Caller, call: &str, before: &str) -> Str
 
 /// As clients call them by name.
 const SIGNATURES: &str = "
-accept_invitation(invitation_id uuid) TABLE(member jsonb, success boolean, message text)
-add_whatsapp_number(business_id uuid, meta_app_id uuid, phone_number_id text, business_account_id text, display_number text, agent_id bigint) TABLE(number jsonb, success boolean, message text)
+accept_invitation(invitation_id uuid) TABLE(member jsonb, success boolean, message text, code text)
+add_whatsapp_number(business_id uuid, meta_app_id uuid, phone_number_id text, business_account_id text, display_number text, agent_id bigint) TABLE(number jsonb, success boolean, message text, code text)
 agent_status(agent_id bigint) TABLE(state text, template_version integer, message text)
-change_member_role(business_id uuid, user_id uuid, role text) TABLE(member jsonb, success boolean, message text)
-create_agent(user_id uuid, agent_prefix character varying, created_by uuid) TABLE(agent jsonb, success boolean, message text)
-create_agent(user_id uuid, agent_prefix character varying, created_by uuid, business_id uuid) TABLE(agent jsonb, success boolean, message text)
-create_agent_indexes(prefix text) TABLE(success boolean, message text)
-create_agent_tables(prefix text, agent_id bigint) TABLE(success boolean, message text)
-create_business(name text, type text, owner uuid) TABLE(business jsonb, success boolean, message text)
-create_whatsapp_config(user_id uuid, whatsapp_number character varying, webhook_url text, api_key text, business_account_id character varying, phone_number_id character varying) TABLE(config jsonb, success boolean, message text)
-delete_agent(agent_id bigint) TABLE(success boolean, message text)
-delete_whatsapp_config(user_id uuid) TABLE(success boolean, message text)
-drop_agent_tables(prefix text) TABLE(success boolean, message text)
+agent_statuses() TABLE(agent_id bigint, state text, template_version integer, message text)
+change_member_role(business_id uuid, user_id uuid, role text) TABLE(member jsonb, success boolean, message text, code text)
+create_agent(user_id uuid, agent_prefix character varying, created_by uuid, business_id uuid) TABLE(agent jsonb, success boolean, message text, code text)
+create_agent_indexes(prefix text) TABLE(success boolean, message text, code text)
+create_agent_tables(prefix text, agent_id bigint) TABLE(success boolean, message text, code text)
+create_business(name text, type text, owner uuid) TABLE(business jsonb, success boolean, message text, code text)
+create_whatsapp_config(user_id uuid, whatsapp_number character varying, webhook_url text, api_key text, business_account_id character varying, phone_number_id character varying) TABLE(config jsonb, success boolean, message text, code text)
+delete_agent(agent_id bigint) TABLE(success boolean, message text, code text)
+delete_whatsapp_config(user_id uuid) TABLE(success boolean, message text, code text)
+drop_agent_tables(prefix text) TABLE(success boolean, message text, code text)
 get_meta_app_secrets(app_id text) TABLE(kind text, meta_app_id uuid, business_id uuid, ciphertext text)
-get_whatsapp_config(user_id uuid) TABLE(config jsonb, success boolean, message text)
+get_whatsapp_config(user_id uuid) TABLE(config jsonb, success boolean, message text, code text)
 get_whatsapp_token(phone_number_id text) TABLE(whatsapp_number_id uuid, business_id uuid, ciphertext text)
-invite_member(business_id uuid, role text, user_id uuid, email text) TABLE(invitation jsonb, success boolean, message text)
-move_agent(agent_id bigint, business_id uuid) TABLE(agent jsonb, success boolean, message text)
-remove_member(business_id uuid, user_id uuid) TABLE(success boolean, message text)
+invite_member(business_id uuid, role text, user_id uuid, email text) TABLE(invitation jsonb, success boolean, message text, code text)
+move_agent(agent_id bigint, business_id uuid) TABLE(agent jsonb, success boolean, message text, code text)
+remove_member(business_id uuid, user_id uuid) TABLE(success boolean, message text, code text)
 route_message(phone_number_id text) TABLE(business_id uuid, whatsapp_number_id uuid, agent_id bigint, agent_prefix text, app_id text, is_active boolean)
 secret_status(business_id uuid) TABLE(kind text, whatsapp_number_id uuid, meta_app_id uuid, last_four text, set_at timestamp with time zone)
-update_agent_details(agent_id bigint, user_updates jsonb, agent_updates jsonb, current_user_id uuid) TABLE(agent jsonb, success boolean, message text)
-update_business_settings(business_id uuid, settings jsonb) TABLE(business jsonb, success boolean, message text)
-update_whatsapp_config(user_id uuid, whatsapp_number character varying, webhook_url text, api_key text, business_account_id character varying, phone_number_id character varying, is_active boolean, verify_token text) TABLE(config jsonb, success boolean, message text)";
+update_agent_details(agent_id bigint, user_updates jsonb, agent_updates jsonb, current_user_id uuid) TABLE(agent jsonb, success boolean, message text, code text)
+update_business_settings(business_id uuid, settings jsonb) TABLE(business jsonb, success boolean, message text, code text)
+update_whatsapp_config(user_id uuid, whatsapp_number character varying, webhook_url text, api_key text, business_account_id character varying, phone_number_id character varying, is_active boolean, verify_token text) TABLE(config jsonb, success boolean, message text, code text)";
 
 #[tokio::test]
 async fn the_signatures_are_the_documented_ones() {
@@ -210,6 +214,33 @@ async fn a_call_by_position_changes_the_columns_that_it_always_did() {
     let row =
         format!("select {columns} from public.whatsapp_configuration where user_id = '{}'", DAN.id);
     assert_eq!(admin.rows(&row).await, ["https://y|key|business|phone|f|-"]);
+}
+
+#[tokio::test]
+async fn an_insert_needs_no_prefix_and_fills_the_creator_who_is_signed_in() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    admin.populate().await;
+    let drawn = "agent_prefix ~ '^agt_[a-z0-9]{8}$', created_by";
+    for values in [
+        format!("(user_id) values ('{}')", DAN.id),
+        format!("(user_id, agent_prefix, created_by) values ('{}', null, null)", DAN.id),
+    ] {
+        let insert = format!("insert into public.agents {values} returning {drawn}");
+        let answer = admin.ask(&BOSS, &insert).await.unwrap().rows;
+        assert_eq!(answer, [format!("t|{}", BOSS.id)], "{values}");
+        assert_eq!(admin.ask(&ADA, &insert).await.unwrap_err().code().code(), "42501", "{values}");
+        admin.run("begin").await;
+        assert_eq!(admin.rows(&insert).await, ["t|-"], "{values}");
+        admin.run("rollback").await;
+    }
+    // Who is named stays, and so does a prefix.
+    let named = format!(
+        "insert into public.agents (agent_prefix, created_by) values ('agt_x', '{}') returning agent_prefix, created_by",
+        CAT.id
+    );
+    let answer = admin.ask(&BOSS, &named).await.unwrap().rows;
+    assert_eq!(answer, [format!("agt_x|{}", CAT.id)]);
 }
 
 #[tokio::test]
@@ -256,12 +287,10 @@ async fn a_function_that_meets_a_lock_says_so_and_changes_nothing() {
         admin.run("set lock_timeout = '20ms'").await;
         let call =
             call.replace("{ada}", ADA.id).replace("{dan}", DAN.id).replace("{boss}", BOSS.id);
-        let sql = format!("{}; select success, message from public.{call}; commit", BOSS.begin());
+        let sql = format!("{}; select success, code from public.{call}; commit", BOSS.begin());
         let answer = admin.answer(&sql).await.unwrap().rows.join("");
         holder.run("commit").await;
-        let busy =
-            "f|The database is busy with the same rows; nothing was changed. Please try again.";
-        assert_eq!(answer, busy, "{call}");
+        assert_eq!(answer, "f|busy", "{call}");
         assert_eq!(admin.one::<String>(STATE).await, before, "{call}");
     }
 }

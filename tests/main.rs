@@ -13,6 +13,7 @@ mod absence;
 mod adopt;
 mod adopt_again;
 mod adopt_hostile;
+mod agent_states;
 mod agents;
 mod audit;
 mod auth_users;

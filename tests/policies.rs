@@ -21,6 +21,7 @@ const NOTHING_GRANTED: &str = "
 pub const TABLES: &str = "
 public.users                  | name       | id = '{id}'      | (id, name, email) values ('{id}', 'x', 'x@y')
 public.agents                 | created_at | user_id = '{id}' | (agent_prefix, created_by) values ('agt_x', '{id}')
+public.agent_states           | message    | agent_id in (select id from public.agents where user_id = '{id}') | (agent_id, state, message) select id, 'ready', 'x' from public.agents where user_id = '{id}'
 public.whatsapp_configuration | api_key    | user_id = '{id}' | (user_id, whatsapp_number, webhook_url) values ('{id}', '+1', 'x')
 public.{agent}_customers      | name       | id = 1           | (name, phone) values ('x', '+2')
 public.{agent}_messages       | message    | id = 1           | (customer_id, message, direction) values (1, 'x', 'inbound')
@@ -45,6 +46,11 @@ public.agents                 select      xx     yy     yy     yy     yy     -- 
                               update      xx     y-     -y     y-     yy     --     yy     yy
                               delete      xx     y-     -y     y-     yy     --     yy     yy
                               truncate    xx     xx     xx     xx     xx     xx     xx     xx
+public.agent_states           select      xx     y-     -y     --     yy     --     yy     yy
+                              insert      xx     xx     xx     xx     xx     xx     xx     yy
+                              update      xx     xx     xx     xx     xx     xx     xx     yy
+                              delete      xx     xx     xx     xx     xx     xx     xx     yy
+                              truncate    xx     xx     xx     xx     xx     xx     xx     yy
 public.whatsapp_configuration select      xx     y-     -y     --     yy     --     yy     yy
                               insert      xx     yx     xy     xx     yy     xx     yy     yy
                               update      xx     y-     -y     --     yy     --     yy     yy

@@ -9,6 +9,16 @@ begin
     return exists (select from public.users u where u.id = auth.uid() and u.role = 'admin');
 end $$;
 
+-- A prefix for an agent that is given none: the default of agents.agent_prefix. Eight of the random bytes of a version 4 UUID.
+create or replace function provisioning.draw_prefix() returns text
+    language sql volatile set search_path = pg_catalog, pg_temp as $$
+    select 'agt_' || string_agg(
+        substr('abcdefghijklmnopqrstuvwxyz0123456789', get_byte(drawn.bytes, i) % 36 + 1, 1), '')
+    from (select uuid_send(gen_random_uuid()) as bytes) drawn, unnest(array[0, 1, 2, 3, 4, 5, 9, 10]) i
+$$;
+
+-- Fills what an INSERT leaves out: a prefix; the creator, who is the signed-in user; the business.
+--
 -- The check constraint says the same; this says it in words. Names of tables hang on the prefix
 -- and on the id, so neither ever changes. Who created an agent may manage its row: an owner who could
 -- write created_by would keep what an admin gives to somebody else, and a creator who could write user_id,
@@ -45,12 +55,17 @@ begin
             raise exception 'only an owner of both businesses may move an agent'
                 using errcode = 'insufficient_privilege';
         end if;
-    elsif new.agent_prefix !~ '^[a-z][a-z0-9_]{1,19}$' then
+        return new;
+    end if;
+    new.agent_prefix := coalesce(new.agent_prefix, provisioning.draw_prefix());
+    new.created_by := coalesce(new.created_by, auth.uid());
+    if new.agent_prefix !~ '^[a-z][a-z0-9_]{1,19}$' then
         raise exception 'agent_prefix "%" is not valid: it must be 2 to 20 characters of '
             'a-z, 0-9 and _, starting with a letter', new.agent_prefix
             using errcode = 'check_violation';
-    elsif new.business_id is null then
-        new.business_id := provisioning.business_of_creator(coalesce(new.created_by, auth.uid()));
+    end if;
+    if new.business_id is null then
+        new.business_id := provisioning.business_of_creator(new.created_by);
     end if;
     return new;
 end $$;

@@ -51,6 +51,12 @@ begin
     if found then
         perform provisioning.notify('agent_provisioning');
     end if;
+    insert into public.agent_states as s (agent_id, state, template_version, message)
+    select d.agent_id, d.state, d.template_version, d.message
+    from provisioning.lasting_states(array(select i.id from inserted i order by i.id)) d
+    on conflict (agent_id) do update set
+        state = excluded.state, template_version = excluded.template_version, message = excluded.message,
+        changed_at = excluded.changed_at;
     return null;
 end $$;
 

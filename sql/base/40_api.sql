@@ -74,42 +74,46 @@ end $$;
 
 -- What a caller is told of an error nobody foresaw: never the server's own words, which may quote
 -- rows. Those go to the server's log.
-create or replace function provisioning.user_error_message(during text, state text, details text) returns text
+create or replace function provisioning.user_error(during text, state text, details text, out code text, out message text)
     language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     raise log 'agent-provisioner: % failed: % (SQLSTATE %)', during, details, state;
-    return case
-        when state like '40%' or state in ('55P03', '53300') then
-            'The database is busy with the same rows; nothing was changed. Please try again.'
-        else format('Nothing was changed: unexpected error %s. The server''s log says more.', state)
-    end;
+    if state like '40%' or state in ('55P03', '53300') then
+        code := 'busy';
+        message := 'The database is busy with the same rows; nothing was changed. Please try again.';
+    else
+        code := 'unexpected';
+        message := format('Nothing was changed: unexpected error %s. The server''s log says more.', state);
+    end if;
 end $$;
 
 ------------------------------------------------------------------------------------------------
 -- Agents
 ------------------------------------------------------------------------------------------------
 
--- Admins and the backend only, by the policy on agents. Without a prefix one is drawn. A trigger finds the business where
--- none is given.
+-- Admins and the backend only, by the policy on agents. A trigger draws a prefix where none is given, and finds the business.
 create or replace function public.create_agent(
-    user_id uuid, agent_prefix varchar, created_by uuid, business_id uuid
-) returns table (agent jsonb, success boolean, message text)
+    user_id uuid, agent_prefix varchar default null, created_by uuid default null, business_id uuid default null
+) returns table (agent jsonb, success boolean, message text, code text)
     language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     signed_in constant uuid := auth.uid();
     creator   constant uuid := coalesce(signed_in, create_agent.created_by);
-    prefix    varchar;
     violated  text;
 begin
     success := false;
     if signed_in <> create_agent.created_by then
+        code := 'wrong_user';
         message := 'created_by must be the signed-in user';
     elsif creator is null then
+        code := 'argument_missing';
         message := 'created_by is required';
     elsif create_agent.user_id is null then
+        code := 'argument_missing';
         message := 'user_id is required';
     elsif create_agent.agent_prefix !~ '^[a-z][a-z0-9_]{1,19}$' then
+        code := 'prefix_invalid';
         message := format('agent_prefix "%s" is not valid: it must be 2 to 20 characters of '
             'a-z, 0-9 and _, starting with a letter', left(create_agent.agent_prefix, 60));
     end if;
@@ -120,28 +124,22 @@ begin
 
     for attempt in 1..5 loop
         begin
-            prefix := create_agent.agent_prefix;
-            if prefix is null then
-                -- Eight of the random bytes of a version 4 UUID.
-                select 'agt_' || string_agg(substr('abcdefghijklmnopqrstuvwxyz0123456789',
-                                                   get_byte(drawn.bytes, i) % 36 + 1, 1), '')
-                into prefix
-                from (select uuid_send(gen_random_uuid()) as bytes) drawn,
-                     unnest(array[0, 1, 2, 3, 4, 5, 9, 10]) i;
-            end if;
             insert into public.agents as a (agent_prefix, user_id, created_by, business_id)
-            values (prefix, create_agent.user_id, creator, create_agent.business_id)
+            values (create_agent.agent_prefix, create_agent.user_id, creator, create_agent.business_id)
             returning to_jsonb(a) into agent;
             success := true;
-            message := format('Agent %s is created; its tables are being built.', prefix);
+            code := 'ok';
+            message := format('Agent %s is created; its tables are being built.', agent ->> 'agent_prefix');
             exit;
         exception
             when unique_violation then
                 get stacked diagnostics violated = constraint_name;
                 if violated = 'agents_agent_prefix_key' then
-                    message := format('agent_prefix "%s" is taken', prefix);
+                    code := 'prefix_taken';
+                    message := format('agent_prefix "%s" is taken', create_agent.agent_prefix);
                     exit when create_agent.agent_prefix is not null;
                 elsif violated = 'agents_user_id_key' then
+                    code := 'user_has_agent';
                     message := format('user %s has an agent already', create_agent.user_id);
                     exit;
                 else
@@ -149,6 +147,7 @@ begin
                 end if;
             when foreign_key_violation then
                 get stacked diagnostics violated = constraint_name;
+                code := case when violated = 'agents_business_id_fkey' then 'no_such_business' else 'no_such_user' end;
                 message := case
                     when violated = 'agents_business_id_fkey' then format('there is no business %s', create_agent.business_id)
                     else format('there is no user %s', case
@@ -157,43 +156,40 @@ begin
                 end;
                 exit;
             when not_null_violation then
+                code := 'business_required';
                 message := 'business_id is required: the creator owns or administers none or several';
                 exit;
             when insufficient_privilege then
+                code := 'not_admin';
                 message := 'only an admin may create an agent';
                 exit;
         end;
     end loop;
     return next;
--- Not provisioning.user_error_message: who calls this has no right to that schema.
+-- Not provisioning.user_error: who calls this has no right to that schema.
 exception
     when lock_not_available or deadlock_detected or serialization_failure then
         agent := null;
         success := false;
+        code := 'busy';
         message := 'The database is busy with the same rows; nothing was changed. '
             'Please try again.';
         return next;
     when others then
         agent := null;
         success := false;
+        code := 'unexpected';
         message := format('Nothing was changed: unexpected error %s.', sqlstate);
         raise log 'agent-provisioner: create_agent failed: % (SQLSTATE %)', sqlerrm, sqlstate;
         return next;
 end $$;
-
--- Whoever names no business calls it as before there were any.
-create or replace function public.create_agent(user_id uuid, agent_prefix varchar, created_by uuid)
-    returns table (agent jsonb, success boolean, message text)
-    language sql set search_path = pg_catalog, pg_temp as $$
-    select r.agent, r.success, r.message from public.create_agent(user_id, agent_prefix, created_by, null) r
-$$;
 
 -- Changes what differs and ignores what does not, so that a client may send whole rows back.
 -- Owner, creator and admins; roles, created_by and user_id are an admin's. The backend may act for a user
 -- by naming it in current_user_id, and is then bound by that user's rights.
 create or replace function provisioning.update_agent_details(
     agent_id bigint, user_updates jsonb, agent_updates jsonb, current_user_id uuid
-) returns table (agent jsonb, success boolean, message text)
+) returns table (agent jsonb, success boolean, message text, code text)
     language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 declare
@@ -208,11 +204,14 @@ declare
 begin
     success := false;
     if signed_in is null and not provisioning.is_backend() then
+        code := 'not_signed_in';
         message := 'nobody is signed in';
     elsif signed_in <> update_agent_details.current_user_id then
+        code := 'wrong_user';
         message := 'current_user_id must be the signed-in user';
     elsif jsonb_typeof(user_updates) not in ('object', 'null')
        or jsonb_typeof(agent_updates) not in ('object', 'null') then
+        code := 'argument_invalid';
         message := 'user_updates and agent_updates must be JSON objects';
     end if;
     if message is not null then
@@ -222,6 +221,7 @@ begin
 
     select a.* into old_agent from public.agents a where a.id = update_agent_details.agent_id;
     if not found then
+        code := 'no_such_agent';
         message := format('there is no agent %s', update_agent_details.agent_id);
         return next;
         return;
@@ -233,6 +233,7 @@ begin
     if not privileged
        and actor is distinct from old_agent.user_id and actor is distinct from old_agent.created_by
     then
+        code := 'not_allowed';
         message := 'only the agent''s owner, its creator and admins may change it';
         return next;
         return;
@@ -253,24 +254,33 @@ begin
     end if;
 
     if odd is not null then
+        code := 'not_changeable';
         message := format('"%s" cannot be changed', left(odd, 60));
     elsif for_agent ? 'agent_prefix' then
+        code := 'not_changeable';
         message := 'agent_prefix cannot be changed: the agent''s tables carry it';
     elsif for_agent ? 'created_by' and not privileged then
+        code := 'not_admin';
         message := 'only an admin may change created_by';
     elsif for_agent ? 'user_id' and not privileged then
+        code := 'not_admin';
         message := 'only an admin may give an agent to another user';
     elsif for_user <> '{}' and old_user.id is null then
+        code := 'no_such_user';
         message := 'the agent has no user to change';
     elsif for_user ? 'email' then
+        code := 'not_changeable';
         message := 'e-mail addresses are changed through Supabase Auth; public.users follows';
     elsif for_user ? 'role' and not privileged then
+        code := 'not_admin';
         message := 'only an admin may change a role';
     elsif for_user ? 'role' and coalesce(for_user ->> 'role', '') not in ('admin', 'agent') then
+        code := 'argument_invalid';
         message := 'role must be admin or agent';
     elsif for_user ? 'name' and (
               jsonb_typeof(for_user -> 'name') <> 'string'
               or length(btrim(for_user ->> 'name')) not between 1 and 255) then
+        code := 'argument_invalid';
         message := 'name must be a text of 1 to 255 characters';
     end if;
     if message is not null then
@@ -297,25 +307,29 @@ begin
     from public.agents a left join public.users u on u.id = a.user_id
     where a.id = old_agent.id;
     success := true;
+    code := 'ok';
     message := case when for_user = '{}' and for_agent = '{}'
                     then 'Nothing to change.' else 'The agent is updated.' end;
     return next;
 exception
     when unique_violation then
         success := false;
+        code := 'user_has_agent';
         message := 'that user has an agent already';
         return next;
     when foreign_key_violation then
         success := false;
+        code := 'no_such_user';
         message := 'there is no such user';
         return next;
     when invalid_text_representation then
         success := false;
+        code := 'argument_invalid';
         message := 'user_id and created_by must be UUIDs';
         return next;
     when others then
         success := false;
-        message := provisioning.user_error_message('update_agent_details', sqlstate, sqlerrm);
+        select e.code, e.message into code, message from provisioning.user_error('update_agent_details', sqlstate, sqlerrm) e;
         return next;
 end $$;
 
@@ -324,10 +338,10 @@ create or replace function public.update_agent_details(
     user_updates jsonb default null,
     agent_updates jsonb default null,
     current_user_id uuid default null
-) returns table (agent jsonb, success boolean, message text)
+) returns table (agent jsonb, success boolean, message text, code text)
     language sql set search_path = pg_catalog, pg_temp
 begin atomic
-    select r.agent, r.success, r.message
+    select r.agent, r.success, r.message, r.code
     from provisioning.update_agent_details(
         agent_id, user_updates, agent_updates, current_user_id
     ) r;
@@ -337,7 +351,7 @@ end;
 -- configuration off in one transaction, in milliseconds. Owner, creator, owners and admins of the business, admins and the
 -- backend.
 create or replace function provisioning.delete_agent(agent_id bigint)
-    returns table (success boolean, message text)
+    returns table (success boolean, message text, code text)
     language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 declare
@@ -348,148 +362,60 @@ begin
     success := false;
     select a.* into found_agent from public.agents a where a.id = delete_agent.agent_id;
     if found_agent.id is null then
+        code := 'no_such_agent';
         message := format('there is no agent %s', delete_agent.agent_id);
     elsif coalesce(signed_in = found_agent.created_by, false)
           or provisioning.owned_agent(found_agent.id) is not null or provisioning.is_backend() then
         answer := provisioning.enqueue_or_replay('deprovision', found_agent.id, found_agent.agent_prefix,
                                        found_agent.user_id, 'delete_agent');
         success := true;
-        message := case
+        code := case
             when answer = 'waiting' and exists (
                 select from provisioning.jobs j
                 where j.agent_id = found_agent.id and j.kind = 'deprovision' and j.state = 'paused')
-            then format('The deletion of agent %s waits for an operator''s approval.', found_agent.agent_prefix)
+            then 'paused' else 'ok' end;
+        message := case
+            when code = 'paused' then format('The deletion of agent %s waits for an operator''s approval.', found_agent.agent_prefix)
             when answer = 'waiting' then format('The deletion of agent %s is already under way.',
                                        found_agent.agent_prefix)
             else format('Agent %s and its tables are being deleted.', found_agent.agent_prefix)
         end;
     else
+        code := 'not_allowed';
         message := 'only the agent''s owner, its creator, owners and admins of its business, and admins may delete it';
     end if;
     return next;
 exception when others then
     success := false;
-    message := provisioning.user_error_message('delete_agent', sqlstate, sqlerrm);
+    select e.code, e.message into code, message from provisioning.user_error('delete_agent', sqlstate, sqlerrm) e;
     return next;
 end $$;
 
 create or replace function public.delete_agent(agent_id bigint)
-    returns table (success boolean, message text)
+    returns table (success boolean, message text, code text)
     language sql set search_path = pg_catalog, pg_temp
 begin atomic
-    select r.success, r.message from provisioning.delete_agent(agent_id) r;
+    select r.success, r.message, r.code from provisioning.delete_agent(agent_id) r;
 end;
 
--- How far an agent's tables are: docs/api.md has the states.
--- alive: its row is in public.agents; built: it is registered
--- deletion, build: the state of its last job of that kind; null: there is none
--- held: another job of the prefix, which is dead or paused, comes before the build
--- no_worker: nobody runs that would take the deletion or the build
-create or replace function provisioning.agent_state(
-    alive boolean, built boolean, deletion text, build text, held boolean, no_worker boolean
-) returns text
-    language sql immutable set search_path = pg_catalog, pg_temp as $$
-    select case
-        when deletion = 'pending' and no_worker then 'waiting'
-        when deletion = 'pending' then 'deleting'
-        when deletion = 'paused' then 'paused'
-        when deletion = 'dead' then 'failed'
-        when not alive and not built then 'gone'
-        when not alive and deletion = 'cancelled' then 'kept'
-        when not alive then 'orphaned'
-        when built then 'ready'
-        when build = 'dead' then 'failed'
-        when build = 'cancelled' then 'cancelled'
-        when held then 'blocked'
-        when no_worker then 'waiting'
-        else 'pending'
-    end
-$$;
-
--- How far an agent's tables are, for the owner, members of its business, admins and the backend: docs/api.md has the states. The message may be shown to anybody of these: no server error is in it. It tells of tables that
--- somebody renamed or moved.
+-- How far an agent's tables are, for the owner, members of its business, admins and the backend. Of an agent whose row is
+-- gone: for the user who owned it when the deletion was asked for.
 create or replace function provisioning.agent_status(agent_id bigint)
     returns table (state text, template_version integer, message text)
     language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 declare
-    signed_in constant uuid := auth.uid();
-    alive    boolean;
-    owner    uuid;
-    version  integer;
-    deletion provisioning.jobs;
-    build    provisioning.jobs;
-    change   provisioning.jobs;
-    held_by  bigint;
-    no_worker boolean;
-    displaced text;
+    described record;
 begin
-    select true, a.user_id into alive, owner
-    from public.agents a where a.id = agent_status.agent_id;
-    alive := coalesce(alive, false);
-    select j.* into deletion from provisioning.jobs j
-    where j.agent_id = agent_status.agent_id and j.kind = 'deprovision'
-    order by j.id desc limit 1;
-
-    if not (coalesce(signed_in = case when alive then owner else deletion.user_id end, false)
+    select d.* into described from provisioning.describe_agents(array[agent_status.agent_id]) d;
+    if not (coalesce(auth.uid() = described.user_id, false)
             or provisioning.staffed_agent(agent_status.agent_id) is not null or provisioning.is_backend()) then
         raise exception 'only the agent''s owner, members of its business and admins may see its state'
             using errcode = 'insufficient_privilege';
     end if;
-
-    select b.template_version into version from provisioning.agents b
-    where b.agent_id = agent_status.agent_id;
-    select j.* into build from provisioning.jobs j
-    where j.agent_id = agent_status.agent_id and j.kind = 'provision'
-    order by j.id desc limit 1;
-    select j.* into change from provisioning.jobs j
-    where j.agent_id = agent_status.agent_id and j.kind in ('upgrade', 'repair', 'convert')
-      and j.state in ('pending', 'dead')
-    order by j.state = 'dead' desc, j.id desc limit 1;
-
-    select min(w.earlier) into held_by from provisioning.job_waits w
-    where w.job = build.id and w.earlier_state in ('dead', 'paused');
-    no_worker := provisioning.no_worker(case deletion.state when 'pending' then deletion.due_at else build.due_at end);
-
-    template_version := version;
-    state := provisioning.agent_state(
-        alive, version is not null, deletion.state, build.state, held_by is not null, no_worker);
-    message := case state
-        when 'gone' then 'There is no such agent.'
-        when 'kept' then format('The agent is gone; its tables are kept, since job %s was cancelled.', deletion.id)
-        when 'orphaned' then 'The agent is gone, and nobody has asked for the deletion of its tables yet.'
-        when 'paused' then format('The deletion waits for an operator''s approval, as job %s.', deletion.id)
-        when 'deleting' then case
-            when deletion.attempts = 0 then 'The agent is being deleted.'
-            else format('Deleting the agent has failed %s times; it is tried again.', deletion.attempts) end
-        when 'failed' then case
-            when deletion.state = 'dead' then format(
-                'Deleting the agent failed; an operator has to look at job %s.', deletion.id)
-            else format('Building the tables failed; an operator has to look at job %s.', build.id) end
-        when 'cancelled' then format('An operator cancelled the building of the tables, which was job %s.', build.id)
-        when 'blocked' then format('The tables are not built yet: an operator has to look at job %s first.', held_by)
-        when 'waiting' then case
-            when deletion.state = 'pending' then 'The agent is to be deleted, but no worker is running.'
-            else 'The tables are to be built, but no worker is running.' end
-        when 'ready' then case
-            when change.state = 'dead' then format(
-                'The tables are ready. Their last %s failed; an operator has to look at job %s.',
-                case change.kind when 'convert' then 'conversion' else change.kind end, change.id)
-            when change.state = 'pending' then format(
-                'The tables are ready. Their %s is under way.',
-                case change.kind when 'convert' then 'conversion' else change.kind end)
-            else 'The tables are ready.' end
-        else case
-            when build.state is distinct from 'pending' then 'Nobody has asked for the tables yet.'
-            when build.attempts = 0 and isfinite(build.due_at) and build.due_at < now() - interval '1 minute' then format(
-                'The tables have been waiting to be built for %s minutes.',
-                floor(extract(epoch from now() - build.due_at) / 60))
-            when build.attempts = 0 then 'The tables are being built.'
-            else format('Building the tables has failed %s times; it is tried again.', build.attempts) end
-    end;
-    select string_agg(format(' The table %s was %s.', d.table_name, d.displacement), '' order by d.table_name) into displaced
-    from provisioning.displaced_tables d where d.agent_id = agent_status.agent_id;
-    message := message || coalesce(displaced, '');
+    state := described.state;
+    template_version := described.template_version;
+    message := described.message;
     return next;
 end $$;
 
@@ -500,13 +426,45 @@ begin atomic
     select r.state, r.template_version, r.message from provisioning.agent_status(agent_id) r;
 end;
 
+-- The same of all agents that the caller may ask for.
+create or replace function provisioning.agent_statuses()
+    returns table (agent_id bigint, state text, template_version integer, message text)
+    language plpgsql stable security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+#variable_conflict use_column
+declare
+    signed_in  constant uuid := auth.uid();
+    all_agents constant boolean := provisioning.is_admin() or provisioning.is_backend();
+    businesses constant uuid[] := provisioning.my_businesses('staff');
+begin
+    return query
+    select d.agent_id, d.state, d.template_version, d.message
+    from provisioning.describe_agents(array(
+        select a.id from public.agents a
+        where all_agents or a.user_id = signed_in or a.business_id = any (businesses)
+        union
+        select j.agent_id from provisioning.jobs j
+        where j.kind = 'deprovision' and j.state in ('pending', 'dead', 'paused') and (all_agents or j.user_id = signed_in)
+          and not exists (select from public.agents a where a.id = j.agent_id)
+        union
+        select b.agent_id from provisioning.agents b where all_agents
+    )) d
+    order by d.agent_id;
+end $$;
+
+create or replace function public.agent_statuses()
+    returns table (agent_id bigint, state text, template_version integer, message text)
+    language sql stable set search_path = pg_catalog, pg_temp
+begin atomic
+    select r.agent_id, r.state, r.template_version, r.message from provisioning.agent_statuses() r;
+end;
+
 ------------------------------------------------------------------------------------------------
 -- Kept for old clients, who built and dropped tables by hand: admins and the backend only. The
 -- worker does these things by itself.
 ------------------------------------------------------------------------------------------------
 
 create or replace function provisioning.create_agent_tables(prefix text, agent_id bigint)
-    returns table (success boolean, message text)
+    returns table (success boolean, message text, code text)
     language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 declare
@@ -514,6 +472,7 @@ declare
 begin
     success := false;
     if not (provisioning.is_admin() or provisioning.is_backend()) then
+        code := 'not_admin';
         message := 'only an admin may build an agent''s tables';
         return next;
         return;
@@ -521,35 +480,38 @@ begin
     select a.* into found_agent from public.agents a
     where a.id = create_agent_tables.agent_id and a.agent_prefix = create_agent_tables.prefix;
     if found_agent.id is null then
+        code := 'no_such_agent';
         message := format('there is no agent %s with the prefix "%s"',
             create_agent_tables.agent_id, left(create_agent_tables.prefix, 60));
     elsif exists (select from provisioning.agents b where b.agent_id = found_agent.id) then
         success := true;
+        code := 'ok';
         message := format('The tables of %s are there already.', found_agent.agent_prefix);
     else
         perform provisioning.enqueue_or_replay('provision', found_agent.id, found_agent.agent_prefix,
                                      found_agent.user_id, 'create_agent_tables');
         success := true;
+        code := 'ok';
         message := format('The tables of %s are being built.', found_agent.agent_prefix);
     end if;
     return next;
 exception when others then
     success := false;
-    message := provisioning.user_error_message('create_agent_tables', sqlstate, sqlerrm);
+    select e.code, e.message into code, message from provisioning.user_error('create_agent_tables', sqlstate, sqlerrm) e;
     return next;
 end $$;
 
 create or replace function public.create_agent_tables(prefix text, agent_id bigint)
-    returns table (success boolean, message text)
+    returns table (success boolean, message text, code text)
     language sql set search_path = pg_catalog, pg_temp
 begin atomic
-    select r.success, r.message from provisioning.create_agent_tables(prefix, agent_id) r;
+    select r.success, r.message, r.code from provisioning.create_agent_tables(prefix, agent_id) r;
 end;
 
 -- An agent's tables go with the agent and not before: this neither deletes an agent nor leaves
 -- one without tables. It clears up what is registered for a prefix whose agent is gone.
 create or replace function provisioning.drop_agent_tables(prefix text)
-    returns table (success boolean, message text)
+    returns table (success boolean, message text, code text)
     language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 declare
@@ -558,6 +520,7 @@ declare
 begin
     success := false;
     if not (provisioning.is_admin() or provisioning.is_backend()) then
+        code := 'not_admin';
         message := 'only an admin may drop an agent''s tables';
         return next;
         return;
@@ -566,34 +529,37 @@ begin
     select b.* into built from provisioning.agents b
     where b.agent_prefix = drop_agent_tables.prefix;
     if alive is not null then
+        code := 'agent_exists';
         message := format('the tables of %s go with the agent: call delete_agent(%s)',
             drop_agent_tables.prefix, alive);
     elsif built.agent_id is null then
         success := true;
+        code := 'ok';
         message := format('No tables are registered for "%s".',
             left(drop_agent_tables.prefix, 60));
     else
         perform provisioning.enqueue_or_replay('deprovision', built.agent_id, built.agent_prefix,
                                      built.user_id, 'drop_agent_tables');
         success := true;
+        code := 'ok';
         message := format('The tables of %s are being dropped.', built.agent_prefix);
     end if;
     return next;
 exception when others then
     success := false;
-    message := provisioning.user_error_message('drop_agent_tables', sqlstate, sqlerrm);
+    select e.code, e.message into code, message from provisioning.user_error('drop_agent_tables', sqlstate, sqlerrm) e;
     return next;
 end $$;
 
 create or replace function public.drop_agent_tables(prefix text)
-    returns table (success boolean, message text)
+    returns table (success boolean, message text, code text)
     language sql set search_path = pg_catalog, pg_temp
 begin atomic
-    select r.success, r.message from provisioning.drop_agent_tables(prefix) r;
+    select r.success, r.message, r.code from provisioning.drop_agent_tables(prefix) r;
 end;
 
 create or replace function provisioning.create_agent_indexes(prefix text)
-    returns table (success boolean, message text)
+    returns table (success boolean, message text, code text)
     language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
 #variable_conflict use_column
 declare
@@ -601,6 +567,7 @@ declare
 begin
     success := false;
     if not (provisioning.is_admin() or provisioning.is_backend()) then
+        code := 'not_admin';
         message := 'only an admin may repair an agent''s tables';
         return next;
         return;
@@ -611,28 +578,31 @@ begin
         perform provisioning.enqueue_or_replay('repair', built.agent_id, built.agent_prefix,
                                      built.user_id, 'create_agent_indexes');
         success := true;
+        code := 'ok';
         message := format('The indexes of %s are being checked and completed.',
             built.agent_prefix);
     elsif exists (select from public.agents a
                   where a.agent_prefix = create_agent_indexes.prefix) then
+        code := 'not_built';
         message := format('the tables of %s are not built yet; their indexes come with them',
             create_agent_indexes.prefix);
     else
+        code := 'no_such_agent';
         message := format('there is no agent with the prefix "%s"',
             left(create_agent_indexes.prefix, 60));
     end if;
     return next;
 exception when others then
     success := false;
-    message := provisioning.user_error_message('create_agent_indexes', sqlstate, sqlerrm);
+    select e.code, e.message into code, message from provisioning.user_error('create_agent_indexes', sqlstate, sqlerrm) e;
     return next;
 end $$;
 
 create or replace function public.create_agent_indexes(prefix text)
-    returns table (success boolean, message text)
+    returns table (success boolean, message text, code text)
     language sql set search_path = pg_catalog, pg_temp
 begin atomic
-    select r.success, r.message from provisioning.create_agent_indexes(prefix) r;
+    select r.success, r.message, r.code from provisioning.create_agent_indexes(prefix) r;
 end;
 
 ------------------------------------------------------------------------------------------------
@@ -647,16 +617,19 @@ create or replace function public.create_whatsapp_config(
     api_key text default null,
     business_account_id varchar default null,
     phone_number_id varchar default null
-) returns table (config jsonb, success boolean, message text)
+) returns table (config jsonb, success boolean, message text, code text)
     language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
     success := false;
     if create_whatsapp_config.user_id is null then
+        code := 'argument_missing';
         message := 'user_id is required';
     elsif coalesce(btrim(create_whatsapp_config.whatsapp_number), '') = '' then
+        code := 'argument_missing';
         message := 'whatsapp_number is required';
     elsif coalesce(btrim(create_whatsapp_config.webhook_url), '') = '' then
+        code := 'argument_missing';
         message := 'webhook_url is required';
     else
         insert into public.whatsapp_configuration as c (
@@ -675,25 +648,31 @@ begin
             is_active = true
         returning to_jsonb(c) into config;
         success := true;
+        code := 'ok';
         message := 'The WhatsApp configuration is saved.';
     end if;
     return next;
 exception
     when insufficient_privilege then
+        code := 'not_allowed';
         message := 'only the user and admins may change this WhatsApp configuration';
         return next;
     when foreign_key_violation then
+        code := 'no_such_user';
         message := format('there is no user %s', create_whatsapp_config.user_id);
         return next;
     when string_data_right_truncation then
+        code := 'argument_invalid';
         message := 'whatsapp_number holds 20 characters, the two ids 100';
         return next;
     when lock_not_available or deadlock_detected or serialization_failure then
         success := false;
+        code := 'busy';
         message := 'The database is busy with the same rows; nothing was changed. '
             'Please try again.';
         return next;
     when others then
+        code := 'unexpected';
         message := format('Nothing was changed: unexpected error %s.', sqlstate);
         raise log 'agent-provisioner: create_whatsapp_config failed: % (SQLSTATE %)',
             sqlerrm, sqlstate;
@@ -702,13 +681,14 @@ end $$;
 
 -- The active configuration. One that is not there and one that is not yours look the same.
 create or replace function public.get_whatsapp_config(user_id uuid)
-    returns table (config jsonb, success boolean, message text)
+    returns table (config jsonb, success boolean, message text, code text)
     language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
     select to_jsonb(c) into config from public.whatsapp_configuration c
     where c.user_id = get_whatsapp_config.user_id and c.is_active;
     success := config is not null;
+    code := case when success then 'ok' else 'no_such_config' end;
     message := case when success then 'The active WhatsApp configuration.'
                     else 'there is no active WhatsApp configuration' end;
     return next;
@@ -724,7 +704,7 @@ create or replace function public.update_whatsapp_config(
     phone_number_id varchar default null,
     is_active boolean default null,
     verify_token text default null
-) returns table (config jsonb, success boolean, message text)
+) returns table (config jsonb, success boolean, message text, code text)
     language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
@@ -740,21 +720,25 @@ begin
     where c.user_id = update_whatsapp_config.user_id
     returning to_jsonb(c) into config;
     success := config is not null;
+    code := case when success then 'ok' else 'no_such_config' end;
     message := case when success then 'The WhatsApp configuration is updated.'
                     else 'there is no WhatsApp configuration to change' end;
     return next;
 exception
     when string_data_right_truncation then
         success := false;
+        code := 'argument_invalid';
         message := 'whatsapp_number holds 20 characters, the two ids 100';
         return next;
     when lock_not_available or deadlock_detected or serialization_failure then
         success := false;
+        code := 'busy';
         message := 'The database is busy with the same rows; nothing was changed. '
             'Please try again.';
         return next;
     when others then
         success := false;
+        code := 'unexpected';
         message := format('Nothing was changed: unexpected error %s.', sqlstate);
         raise log 'agent-provisioner: update_whatsapp_config failed: % (SQLSTATE %)',
             sqlerrm, sqlstate;
@@ -763,24 +747,27 @@ end $$;
 
 -- Switches the configuration off; the row stays.
 create or replace function public.delete_whatsapp_config(user_id uuid)
-    returns table (success boolean, message text)
+    returns table (success boolean, message text, code text)
     language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
     update public.whatsapp_configuration c set is_active = false
     where c.user_id = delete_whatsapp_config.user_id;
     success := found;
+    code := case when success then 'ok' else 'no_such_config' end;
     message := case when success then 'The WhatsApp configuration is switched off.'
                     else 'there is no WhatsApp configuration to switch off' end;
     return next;
 exception
     when lock_not_available or deadlock_detected or serialization_failure then
         success := false;
+        code := 'busy';
         message := 'The database is busy with the same rows; nothing was changed. '
             'Please try again.';
         return next;
     when others then
         success := false;
+        code := 'unexpected';
         message := format('Nothing was changed: unexpected error %s.', sqlstate);
         raise log 'agent-provisioner: delete_whatsapp_config failed: % (SQLSTATE %)',
             sqlerrm, sqlstate;

@@ -24,7 +24,7 @@ end $$;
 
 -- Why a caller may not give or take this role of a business; null: he may. An admin of a business gives and takes
 -- admin and staff, an owner every role, and others none. One that is not there and one that is not yours look the same.
-create or replace function provisioning.role_refusal(business_id uuid, role text) returns text
+create or replace function provisioning.role_refusal(business_id uuid, role text, out code text, out message text)
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     own text;
@@ -33,16 +33,20 @@ begin
     if found then
         own := provisioning.business_role(role_refusal.business_id);
     end if;
-    return case
-        when own is null or own = 'staff' then 'only owners and admins of the business may change its members'
-        when provisioning.role_rank(role_refusal.role) is null then 'role must be owner, admin or staff'
-        when provisioning.role_rank(role_refusal.role) > provisioning.role_rank(own)
-            then 'nobody may give or take a role above his own'
-    end;
+    if own is null or own = 'staff' then
+        code := 'not_allowed';
+        message := 'only owners and admins of the business may change its members';
+    elsif provisioning.role_rank(role_refusal.role) is null then
+        code := 'argument_invalid';
+        message := 'role must be owner, admin or staff';
+    elsif provisioning.role_rank(role_refusal.role) > provisioning.role_rank(own) then
+        code := 'role_too_high';
+        message := 'nobody may give or take a role above his own';
+    end if;
 end $$;
 
 create or replace function provisioning.create_business(name text, type text, owner uuid)
-    returns table (business jsonb, success boolean, message text)
+    returns table (business jsonb, success boolean, message text, code text)
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
@@ -51,10 +55,13 @@ declare
 begin
     success := false;
     if not (provisioning.is_admin() or provisioning.is_backend()) then
+        code := 'not_admin';
         message := 'only an admin may create a business';
     elsif first_owner is null then
+        code := 'argument_missing';
         message := 'owner is required';
     elsif not exists (select from public.users u where u.id = first_owner) then
+        code := 'no_such_user';
         message := format('there is no user %s', first_owner);
     end if;
     if message is null then
@@ -63,30 +70,32 @@ begin
         insert into public.user_businesses (user_id, business_id, role) values (first_owner, made.id, 'owner');
         business := to_jsonb(made);
         success := true;
+        code := 'ok';
         message := 'The business is created.';
     end if;
     return next;
 exception
     when check_violation or not_null_violation then
         success := false;
+        code := 'argument_invalid';
         message := 'name must have 1 to 200 characters, and type 1 to 50 if it is given';
         return next;
     when others then
         success := false;
-        message := provisioning.user_error_message('create_business', sqlstate, sqlerrm);
+        select e.code, e.message into code, message from provisioning.user_error('create_business', sqlstate, sqlerrm) e;
         return next;
 end $$;
 
 create or replace function public.create_business(name text, type text default null, owner uuid default null)
-    returns table (business jsonb, success boolean, message text)
+    returns table (business jsonb, success boolean, message text, code text)
     language sql set search_path = pg_catalog, pg_temp
 begin atomic
-    select r.business, r.success, r.message from provisioning.create_business(name, type, owner) r;
+    select r.business, r.success, r.message, r.code from provisioning.create_business(name, type, owner) r;
 end;
 
 -- A second invitation replaces the first.
 create or replace function provisioning.invite_member(business_id uuid, role text, user_id uuid, email text)
-    returns table (invitation jsonb, success boolean, message text)
+    returns table (invitation jsonb, success boolean, message text, code text)
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
@@ -94,13 +103,16 @@ declare
     made public.business_invitations;
 begin
     success := false;
-    message := provisioning.role_refusal(invite_member.business_id, invite_member.role);
+    select r.code, r.message into code, message
+    from provisioning.role_refusal(invite_member.business_id, invite_member.role) r;
     if message is not null then
         null;
     elsif num_nonnulls(invite_member.user_id, address) <> 1 then
+        code := 'argument_missing';
         message := 'either user_id or email is required';
     elsif exists (select from public.user_businesses m
                   where m.business_id = invite_member.business_id and m.user_id = invite_member.user_id) then
+        code := 'already_member';
         message := 'that user is a member already';
     else
         delete from public.business_invitations i
@@ -111,36 +123,39 @@ begin
         returning * into made;
         invitation := to_jsonb(made);
         success := true;
+        code := 'ok';
         message := 'The invitation waits to be accepted.';
     end if;
     return next;
 exception
     when foreign_key_violation then
         success := false;
+        code := 'no_such_user';
         message := format('there is no user %s', invite_member.user_id);
         return next;
     when check_violation then
         success := false;
+        code := 'argument_invalid';
         message := 'email must be an address of 3 to 255 characters';
         return next;
     when others then
         success := false;
-        message := provisioning.user_error_message('invite_member', sqlstate, sqlerrm);
+        select e.code, e.message into code, message from provisioning.user_error('invite_member', sqlstate, sqlerrm) e;
         return next;
 end $$;
 
 create or replace function public.invite_member(
     business_id uuid, role text, user_id uuid default null, email text default null
-) returns table (invitation jsonb, success boolean, message text)
+) returns table (invitation jsonb, success boolean, message text, code text)
     language sql set search_path = pg_catalog, pg_temp
 begin atomic
-    select r.invitation, r.success, r.message
+    select r.invitation, r.success, r.message, r.code
     from provisioning.invite_member(business_id, role, user_id, email) r;
 end;
 
 -- Of an invitation that is another's, and of one that is not there, the same is said.
 create or replace function provisioning.accept_invitation(invitation_id uuid)
-    returns table (member jsonb, success boolean, message text)
+    returns table (member jsonb, success boolean, message text, code text)
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
@@ -158,6 +173,7 @@ begin
       and (i.user_id = signed_in or i.email = provisioning.confirmed_email())
     returning * into found_invitation;
     if not found then
+        code := 'no_such_invitation';
         message := 'there is no such invitation for you, or it has expired';
     else
         insert into public.user_businesses (user_id, business_id, role)
@@ -165,10 +181,12 @@ begin
         on conflict (user_id, business_id) do nothing
         returning * into made;
         if made.user_id is null then
+            code := 'already_member';
             message := 'you are a member already';
         else
             member := to_jsonb(made);
             success := true;
+            code := 'ok';
             message := 'You are a member of the business now.';
         end if;
     end if;
@@ -176,20 +194,20 @@ begin
 exception when others then
     member := null;
     success := false;
-    message := provisioning.user_error_message('accept_invitation', sqlstate, sqlerrm);
+    select e.code, e.message into code, message from provisioning.user_error('accept_invitation', sqlstate, sqlerrm) e;
     return next;
 end $$;
 
 create or replace function public.accept_invitation(invitation_id uuid)
-    returns table (member jsonb, success boolean, message text)
+    returns table (member jsonb, success boolean, message text, code text)
     language sql set search_path = pg_catalog, pg_temp
 begin atomic
-    select r.member, r.success, r.message from provisioning.accept_invitation(invitation_id) r;
+    select r.member, r.success, r.message, r.code from provisioning.accept_invitation(invitation_id) r;
 end;
 
 -- The backend and admins may make a user a member by it who was not invited: an owner where the last one has gone.
 create or replace function provisioning.change_member_role(business_id uuid, user_id uuid, role text)
-    returns table (member jsonb, success boolean, message text)
+    returns table (member jsonb, success boolean, message text, code text)
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
@@ -197,13 +215,16 @@ declare
     made   public.user_businesses;
 begin
     success := false;
-    message := provisioning.role_refusal(change_member_role.business_id, change_member_role.role);
+    select r.code, r.message into code, message
+    from provisioning.role_refusal(change_member_role.business_id, change_member_role.role) r;
     if message is null then
         select m.role into former from public.user_businesses m
         where m.business_id = change_member_role.business_id and m.user_id = change_member_role.user_id;
         if former is not null then
-            message := provisioning.role_refusal(change_member_role.business_id, former);
+            select r.code, r.message into code, message
+            from provisioning.role_refusal(change_member_role.business_id, former) r;
         elsif not (provisioning.is_admin() or provisioning.is_backend()) then
+            code := 'not_member';
             message := 'that user is no member of the business';
         end if;
     end if;
@@ -214,6 +235,7 @@ begin
         returning * into made;
         member := to_jsonb(made);
         success := true;
+        code := 'ok';
         message := 'The member''s role is changed.';
     end if;
     return next;
@@ -221,29 +243,31 @@ exception
     when restrict_violation then
         member := null;
         success := false;
+        code := 'last_owner';
         message := 'the last owner of a business cannot be removed';
         return next;
     when foreign_key_violation or not_null_violation then
         success := false;
+        code := 'no_such_user';
         message := format('there is no user %s', change_member_role.user_id);
         return next;
     when others then
         member := null;
         success := false;
-        message := provisioning.user_error_message('change_member_role', sqlstate, sqlerrm);
+        select e.code, e.message into code, message from provisioning.user_error('change_member_role', sqlstate, sqlerrm) e;
         return next;
 end $$;
 
 create or replace function public.change_member_role(business_id uuid, user_id uuid, role text)
-    returns table (member jsonb, success boolean, message text)
+    returns table (member jsonb, success boolean, message text, code text)
     language sql set search_path = pg_catalog, pg_temp
 begin atomic
-    select r.member, r.success, r.message from provisioning.change_member_role(business_id, user_id, role) r;
+    select r.member, r.success, r.message, r.code from provisioning.change_member_role(business_id, user_id, role) r;
 end;
 
 -- Who leaves removes himself.
 create or replace function provisioning.remove_member(business_id uuid, user_id uuid)
-    returns table (success boolean, message text)
+    returns table (success boolean, message text, code text)
     language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
@@ -254,33 +278,37 @@ begin
     select m.role into former from public.user_businesses m
     where m.business_id = remove_member.business_id and m.user_id = remove_member.user_id;
     if auth.uid() is distinct from remove_member.user_id or former is null then
-        message := provisioning.role_refusal(remove_member.business_id, coalesce(former, 'staff'));
+        select r.code, r.message into code, message
+        from provisioning.role_refusal(remove_member.business_id, coalesce(former, 'staff')) r;
     end if;
     if message is null and former is null then
+        code := 'not_member';
         message := 'that user is no member of the business';
     elsif message is null then
         delete from public.user_businesses m
         where m.business_id = remove_member.business_id and m.user_id = remove_member.user_id;
         success := true;
+        code := 'ok';
         message := 'The user is no member of the business any more.';
     end if;
     return next;
 exception
     when restrict_violation then
         success := false;
+        code := 'last_owner';
         message := 'the last owner of a business cannot be removed';
         return next;
     when others then
         success := false;
-        message := provisioning.user_error_message('remove_member', sqlstate, sqlerrm);
+        select e.code, e.message into code, message from provisioning.user_error('remove_member', sqlstate, sqlerrm) e;
         return next;
 end $$;
 
 create or replace function public.remove_member(business_id uuid, user_id uuid)
-    returns table (success boolean, message text)
+    returns table (success boolean, message text, code text)
     language sql set search_path = pg_catalog, pg_temp
 begin atomic
-    select r.success, r.message from provisioning.remove_member(business_id, user_id) r;
+    select r.success, r.message, r.code from provisioning.remove_member(business_id, user_id) r;
 end;
 
 -- A number may be given as people write it.
@@ -291,7 +319,7 @@ create or replace function public.add_whatsapp_number(
     business_account_id text,
     display_number text,
     agent_id bigint default null
-) returns table (number jsonb, success boolean, message text)
+) returns table (number jsonb, success boolean, message text, code text)
     language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
@@ -304,26 +332,33 @@ begin
         regexp_replace(add_whatsapp_number.display_number, '[+() ./-]', '', 'g'), add_whatsapp_number.agent_id)
     returning to_jsonb(n) into number;
     success := true;
+    code := 'ok';
     message := 'The number is added.';
     return next;
 exception
     when unique_violation then
+        code := 'number_taken';
         message := 'that phone_number_id is taken';
         return next;
     when insufficient_privilege then
+        code := 'not_allowed';
         message := 'only owners and admins of the business may add a number to an app of theirs, and only an admin one '
             'to the platform''s app';
         return next;
     when foreign_key_violation then
+        code := 'not_of_business';
         message := 'the business, the app or the agent is not there, or belongs to another business';
         return next;
     when check_violation or not_null_violation then
+        code := 'argument_invalid';
         message := 'the ids are 5 to 32 digits, display_number is 6 to 15 digits with the country''s code first';
         return next;
     when lock_not_available or deadlock_detected or serialization_failure then
+        code := 'busy';
         message := 'The database is busy with the same rows; nothing was changed. Please try again.';
         return next;
     when others then
+        code := 'unexpected';
         message := format('Nothing was changed: unexpected error %s.', sqlstate);
         raise log 'agent-provisioner: add_whatsapp_number failed: % (SQLSTATE %)', sqlerrm, sqlstate;
         return next;
@@ -331,7 +366,7 @@ end $$;
 
 -- Keys that are left out stay; one that is null goes.
 create or replace function public.update_business_settings(business_id uuid, settings jsonb)
-    returns table (business jsonb, success boolean, message text)
+    returns table (business jsonb, success boolean, message text, code text)
     language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
@@ -339,6 +374,7 @@ declare
 begin
     success := false;
     if jsonb_typeof(update_business_settings.settings) is distinct from 'object' then
+        code := 'argument_invalid';
         message := 'settings must be a JSON object';
         return next;
         return;
@@ -350,12 +386,17 @@ begin
     where b.id = update_business_settings.business_id
     returning to_jsonb(b) into business;
     success := business is not null;
+    code := case when success then 'ok' else 'not_allowed' end;
     message := case when success then 'The settings are saved.'
                     else 'only owners and admins of the business may change its settings' end;
     return next;
 exception
     when check_violation then
         get stacked diagnostics violated = constraint_name;
+        code := case violated
+            when 'businesses_settings_size_check' then 'settings_too_large'
+            when 'businesses_settings_secret_check' then 'settings_secret'
+            else 'settings_invalid' end;
         message := case violated
             when 'businesses_settings_size_check' then 'the settings have more than 64 kB'
             when 'businesses_settings_secret_check' then 'the settings hold what looks like a secret: every member reads them'
@@ -364,9 +405,11 @@ exception
             else 'services and staff must be arrays; prices, hours and personality must be objects' end;
         return next;
     when lock_not_available or deadlock_detected or serialization_failure then
+        code := 'busy';
         message := 'The database is busy with the same rows; nothing was changed. Please try again.';
         return next;
     when others then
+        code := 'unexpected';
         message := format('Nothing was changed: unexpected error %s.', sqlstate);
         raise log 'agent-provisioner: update_business_settings failed: % (SQLSTATE %)', sqlerrm, sqlstate;
         return next;
@@ -374,7 +417,7 @@ end $$;
 
 -- Its numbers move along, by their key. The rules on agents say who may.
 create or replace function public.move_agent(agent_id bigint, business_id uuid)
-    returns table (agent jsonb, success boolean, message text)
+    returns table (agent jsonb, success boolean, message text, code text)
     language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
@@ -383,17 +426,22 @@ begin
     update public.agents a set business_id = move_agent.business_id where a.id = move_agent.agent_id
     returning to_jsonb(a) into agent;
     success := agent is not null;
+    code := case when success then 'ok' else 'not_allowed' end;
     message := case when success then 'The agent and its numbers belong to the business now.'
                     else 'there is no such agent, or it is not yours to move' end;
     return next;
 exception
     when insufficient_privilege then
         success := false;
+        code := 'not_allowed';
         message := 'only an owner of both businesses may move an agent';
         return next;
     when foreign_key_violation then
         success := false;
         get stacked diagnostics violated = constraint_name;
+        code := case violated when 'agents_business_id_fkey' then 'no_such_business'
+            when 'secrets_whatsapp_number_id_fkey' then 'number_has_token'
+            else 'number_has_app' end;
         message := case violated when 'agents_business_id_fkey' then 'there is no such business'
             when 'secrets_whatsapp_number_id_fkey'
                 then 'a number of the agent has a token, which is encrypted for its business: remove the token first'
@@ -401,14 +449,17 @@ exception
         return next;
     when not_null_violation then
         success := false;
+        code := 'argument_missing';
         message := 'business_id is required';
         return next;
     when lock_not_available or deadlock_detected or serialization_failure then
         success := false;
+        code := 'busy';
         message := 'The database is busy with the same rows; nothing was changed. Please try again.';
         return next;
     when others then
         success := false;
+        code := 'unexpected';
         message := format('Nothing was changed: unexpected error %s.', sqlstate);
         raise log 'agent-provisioner: move_agent failed: % (SQLSTATE %)', sqlerrm, sqlstate;
         return next;

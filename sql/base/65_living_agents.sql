@@ -68,7 +68,7 @@ begin
         using errcode = 'object_not_in_prerequisite_state',
               hint = 'To delete agents use DELETE. If you mean it: '
                   'set provisioning.allow_truncate = on; then TRUNCATE … CASCADE in the same session. It empties '
-                  'whatsapp_numbers, too.';
+                  'whatsapp_numbers and agent_states, too.';
 end $$;
 
 -- Before PostgreSQL 18 a trigger that a foreign key's cascade sets off runs with the rights of whoever deletes the agent,

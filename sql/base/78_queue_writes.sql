@@ -383,6 +383,7 @@ begin
         returning 1
     )
     select (select count(*) from unbuilt), (select count(*) from abandoned);
+    perform provisioning.add_agent_states();
 end $$;
 
 -- Puts dead or paused jobs back into the queue, each in its old place: per prefix the order is that of the ids. A pending

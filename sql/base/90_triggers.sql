@@ -2,6 +2,8 @@
 --
 -- From this file on tables are locked, to the end of the transaction: everything that takes longer stands before it.
 
+set local client_min_messages = warning;    -- triggers that are not there yet
+
 -- All of them, or none: whoever inserts an agent locks them in one order and who lets a function do it
 -- in another, so waiting for one while holding another would be somebody's deadlock. Nobody may wait for auth.users with
 -- everybody who signs up behind. Where this role may not lock it, the trigger has to.
@@ -20,9 +22,9 @@ begin
                 lock table auth.users in share row exclusive mode;
             end if;
             lock table public.users, public.agents, public.whatsapp_configuration in access exclusive mode;
-            lock table provisioning.jobs in share row exclusive mode;
+            lock table provisioning.jobs, provisioning.agents in share row exclusive mode;
             lock table public.businesses, public.user_businesses, public.business_invitations, public.meta_apps,
-                public.whatsapp_numbers in access exclusive mode;
+                public.whatsapp_numbers, public.agent_states in access exclusive mode;
             exit;
         exception when lock_not_available then
             -- `migrate` rolls back, and tries again itself.
@@ -50,7 +52,9 @@ create or replace trigger keep_identity before update on public.whatsapp_configu
     when (new.id is distinct from old.id or new.created_at is distinct from old.created_at)
     execute function provisioning.keep_identity();
 
-alter table public.agents alter business_id set default provisioning.only_business();
+alter table public.agents
+    alter agent_prefix set default provisioning.draw_prefix(),
+    alter business_id set default provisioning.only_business();
 
 create or replace trigger keep_identity before update on public.businesses for each row
     when (new.id is distinct from old.id or new.created_at is distinct from old.created_at)
@@ -75,6 +79,27 @@ create or replace trigger sync_public_user_update after update on auth.users
 create or replace trigger note_schedule before update of run_at on provisioning.jobs
     for each row when (new.run_at <> old.run_at) execute function provisioning.note_schedule();
 
+-- The row of public.agent_states, at the commit. A constraint trigger cannot be replaced. The provision that an agent's own
+-- INSERT queues needs none: that INSERT writes the row.
+drop trigger if exists note_new_job on provisioning.jobs;
+create constraint trigger note_new_job after insert on provisioning.jobs deferrable initially deferred
+    for each row when (new.kind = 'deprovision' or new.kind = 'provision' and new.unreported)
+    execute function provisioning.note_agent_state();
+
+drop trigger if exists note_job_state on provisioning.jobs;
+create constraint trigger note_job_state after update of state on provisioning.jobs deferrable initially deferred
+    for each row when (new.state <> old.state and new.kind in ('provision', 'deprovision'))
+    execute function provisioning.note_agent_state();
+
+drop trigger if exists note_deleted_job on provisioning.jobs;
+create constraint trigger note_deleted_job after delete on provisioning.jobs deferrable initially deferred
+    for each row when (old.kind in ('provision', 'deprovision') and old.state <> 'succeeded')
+    execute function provisioning.note_agent_state();
+
+drop trigger if exists note_registration on provisioning.agents;
+create constraint trigger note_registration after insert or delete or update of template_version on provisioning.agents
+    deferrable initially deferred for each row execute function provisioning.note_agent_state();
+
 create or replace trigger enqueue_provision after insert on public.agents
     referencing new table as inserted
     for each statement execute function provisioning.enqueue_provision();
@@ -93,6 +118,8 @@ where not exists (
       select from provisioning.jobs j
       where j.agent_id = b.agent_id and j.kind = 'deprovision' and j.state <> 'succeeded')
 order by b.agent_id;
+-- No table that is altered after this may have events that wait for the commit.
+set constraints provisioning.note_new_job immediate;
 
 create or replace trigger enqueue_deprovision after delete on public.agents
     referencing old table as deleted

@@ -22,7 +22,7 @@ begin
                or c.oid in ('public.users'::regclass, 'public.agents'::regclass, 'public.whatsapp_configuration'::regclass,
                             'public.businesses'::regclass, 'public.user_businesses'::regclass,
                             'public.business_invitations'::regclass, 'public.meta_apps'::regclass,
-                            'public.whatsapp_numbers'::regclass))
+                            'public.whatsapp_numbers'::regclass, 'public.agent_states'::regclass))
     loop
         if not ours.enabled then
             execute format('alter table %s enable row level security, no force row level security', ours.name);
@@ -174,3 +174,14 @@ create policy whatsapp_numbers_update on public.whatsapp_numbers for update to a
 drop policy if exists whatsapp_numbers_delete on public.whatsapp_numbers;
 create policy whatsapp_numbers_delete on public.whatsapp_numbers for delete to authenticated
     using (business_id = any ((select provisioning.my_businesses('admin'))::uuid[]) or (select provisioning.is_admin()));
+
+-- agent_states: whoever may call agent_status. Functions write.
+drop policy if exists agent_states_select on public.agent_states;
+create policy agent_states_select on public.agent_states for select to authenticated
+    using (
+        agent_id in (
+            select a.id from public.agents a
+            where a.user_id = (select auth.uid())
+               or a.business_id = any ((select provisioning.my_businesses('staff'))::uuid[]))
+        or (select provisioning.is_admin())
+    );

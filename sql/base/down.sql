@@ -14,7 +14,7 @@ begin
     for ours in
         select format('alter table %s alter %I drop default', a.attrelid::regclass, a.attname) as statement
         from pg_catalog.pg_attribute a
-        where a.attrelid = to_regclass('public.agents') and a.attname = 'business_id' and a.atthasdef
+        where a.attrelid = to_regclass('public.agents') and a.attname in ('agent_prefix', 'business_id') and a.atthasdef
     loop
         execute ours.statement;
     end loop;
@@ -51,7 +51,7 @@ begin
            or p.polname ^@ (select c.relname || '_' from pg_catalog.pg_class c where c.oid = p.polrelid)
               and p.polrelid in (to_regclass('public.businesses'), to_regclass('public.user_businesses'),
                                  to_regclass('public.business_invitations'), to_regclass('public.meta_apps'),
-                                 to_regclass('public.whatsapp_numbers'))
+                                 to_regclass('public.whatsapp_numbers'), to_regclass('public.agent_states'))
     loop
         execute ours.statement;
     end loop;
@@ -72,7 +72,7 @@ begin
                   'owned_agent', 'staffed_agent', 'is_admin', 'next_id', 'touch_updated_at', 'total_orders',
                   'check_number', 'note_messages'))
            or p.pronamespace = 'public'::regnamespace and p.prorettype <> 'trigger'::regtype and p.proname in (
-               'create_agent', 'update_agent_details', 'delete_agent', 'agent_status',
+               'create_agent', 'update_agent_details', 'delete_agent', 'agent_status', 'agent_statuses',
                'create_whatsapp_config', 'get_whatsapp_config', 'update_whatsapp_config', 'delete_whatsapp_config',
                'create_agent_tables', 'drop_agent_tables', 'create_agent_indexes',
                'create_business', 'invite_member', 'accept_invitation', 'change_member_role', 'remove_member',

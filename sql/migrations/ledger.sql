@@ -24,7 +24,7 @@ returns table (object text, owner text, fix text)
                'users', 'agents', 'whatsapp_configuration', 'agents_id_seq', 'whatsapp_configuration_id_seq',
                'users_role_idx', 'agents_created_by_idx', 'whatsapp_configuration_is_active_idx',
                'whatsapp_configuration_user_id_is_active_idx', 'businesses', 'user_businesses', 'business_invitations',
-               'meta_apps', 'whatsapp_numbers', 'agents_business_id_idx', 'user_businesses_business_id_user_id_idx',
+               'meta_apps', 'whatsapp_numbers', 'agent_states', 'agents_business_id_idx', 'user_businesses_business_id_user_id_idx',
                'business_invitations_user_id_idx', 'business_invitations_email_idx',
                'business_invitations_invited_by_idx', 'meta_apps_business_id_idx', 'whatsapp_numbers_business_id_idx',
                'whatsapp_numbers_meta_app_id_idx', 'whatsapp_numbers_agent_id_business_id_idx')

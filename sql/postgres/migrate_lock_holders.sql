@@ -20,7 +20,7 @@ from (
       and (n.nspname = 'provisioning'
            or n.nspname = 'public' and c.relname in (
                'users', 'agents', 'whatsapp_configuration', 'businesses', 'user_businesses', 'business_invitations',
-               'meta_apps', 'whatsapp_numbers')
+               'meta_apps', 'whatsapp_numbers', 'agent_states')
            or n.nspname = 'auth' and c.relname = 'users')
 ) l
 left join pg_catalog.pg_stat_activity a on a.pid = l.pid

@@ -13,7 +13,9 @@ left join lateral (
     from pg_catalog.pg_constraint k
     where k.conrelid = c.oid and k.contype = 'f'
       and (k.confrelid = any ($1) or k.confrelid = 'public.agents'::regclass)
-      and k.conrelid is distinct from to_regclass('public.whatsapp_numbers')      -- ours: only loses its agent
+      -- Ours: a number only loses its agent, a state goes with it.
+      and k.conrelid is distinct from to_regclass('public.whatsapp_numbers')
+      and k.conrelid is distinct from to_regclass('public.agent_states')
     union all
     select format('it shows rows of %s', d.refobjid::regclass), d.refobjid
     from pg_catalog.pg_rewrite r

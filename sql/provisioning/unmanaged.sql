@@ -15,7 +15,9 @@ with others as materialized (
     from pg_catalog.pg_class c
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p') and c.relname ^@ ($1 || '_')
-      and c.oid is distinct from to_regclass('public.whatsapp_numbers')     -- ours, whose key sets null
+      -- Ours: a number only loses its agent, a state goes with it.
+      and c.oid is distinct from to_regclass('public.whatsapp_numbers')
+      and c.oid is distinct from to_regclass('public.agent_states')
       and not exists (select from provisioning.agent_tables t where t.relation = c.oid)
       and not exists (select from others o where c.relname ^@ o.head)
 )

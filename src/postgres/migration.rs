@@ -29,7 +29,7 @@ macro_rules! migration {
     };
 }
 
-pub(crate) static MIGRATIONS: [Migration; 10] = [
+pub(crate) static MIGRATIONS: [Migration; 11] = [
     migration!(
         1,
         "0001_crm_tables",
@@ -47,6 +47,7 @@ pub(crate) static MIGRATIONS: [Migration; 10] = [
     migration!(8, "0008_businesses", "businesses", &[]),
     migration!(9, "0009_secrets", "secrets", &[]),
     migration!(10, "0010_rollouts", "rollouts", &["provisioning.rollouts"]),
+    migration!(11, "0011_agent_states", "agent states", &[]),
 ];
 
 impl Migration {

@@ -24,7 +24,7 @@ macro_rules! repeatable {
     };
 }
 
-pub(crate) static REPEATABLES: [Repeatable; 20] = [
+pub(crate) static REPEATABLES: [Repeatable; 21] = [
     repeatable!("10_users_and_admins", false),
     repeatable!("15_memberships", false),
     repeatable!("20_queue_triggers", false),
@@ -32,6 +32,7 @@ pub(crate) static REPEATABLES: [Repeatable; 20] = [
     repeatable!("27_displaced_tables", false),
     repeatable!("30_publications", false),
     repeatable!("35_instances", false),
+    repeatable!("38_agent_states", false),
     repeatable!("40_api", false),
     repeatable!("45_businesses", false),
     repeatable!("46_conversations", false),

@@ -192,18 +192,24 @@ async fn a_deleted_agent_leaves_its_number_and_comes_back_to_its_business() {
 }
 
 #[tokio::test]
-async fn the_table_of_numbers_is_in_the_way_of_no_prefix() {
+async fn our_tables_that_refer_to_agents_are_in_the_way_of_no_prefix() {
     let db = Database::new().await;
     let admin = db.admin().await;
     admin.run(ANOTHER).await;
     let _service = db.service().await;
-    let insert = format!(
-        "insert into public.agents (agent_prefix, business_id) values ('whatsapp', '{DEFAULT}')"
-    );
-    admin.run(&insert).await;
-    admin.settled().await;
-    assert_eq!(admin.tables("whatsapp").await.len(), 6);
-    admin.run("delete from public.agents").await;
-    admin.settled().await;
-    assert_eq!(admin.tables("whatsapp").await, ["whatsapp_configuration", "whatsapp_numbers"]);
+    let ours = [
+        ("whatsapp", &["whatsapp_configuration", "whatsapp_numbers"][..]),
+        ("agent", &["agent_states"]),
+    ];
+    for (prefix, tables) in ours {
+        let insert = format!(
+            "insert into public.agents (agent_prefix, business_id) values ('{prefix}', '{DEFAULT}')"
+        );
+        admin.run(&insert).await;
+        admin.settled().await;
+        assert_eq!(admin.tables(prefix).await.len(), 4 + tables.len());
+        admin.run("delete from public.agents").await;
+        admin.settled().await;
+        assert_eq!(admin.tables(prefix).await, tables);
+    }
 }

@@ -26,6 +26,11 @@ public.agents                 select      yy     yy     yy     yy     yy     yy 
                               update      y-     y-     --     --     -y     y-     yy
                               delete      y-     y-     --     --     -y     y-     yy
                               truncate    xx     xx     xx     xx     xx     xx     xx
+public.agent_states           select      y-     y-     y-     --     -y     y-     yy
+                              insert      xx     xx     xx     xx     xx     xx     xx
+                              update      xx     xx     xx     xx     xx     xx     xx
+                              delete      xx     xx     xx     xx     xx     xx     xx
+                              truncate    xx     xx     xx     xx     xx     xx     xx
 public.whatsapp_configuration select      --     --     --     --     --     y-     yy
                               insert      xx     xx     xx     xx     xx     yx     yy
                               update      --     --     --     --     --     y-     yy
