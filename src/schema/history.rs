@@ -35,6 +35,10 @@ pub(crate) enum Home {
 }
 
 impl Home {
+    pub(super) fn is_one_of(&self, lasting: &HashSet<&str>) -> bool {
+        self.is_in(lasting, &HashSet::new())
+    }
+
     fn is_in(&self, lasting: &HashSet<&str>, dropped: &HashSet<u32>) -> bool {
         match self {
             Self::Lasting(name) => lasting.contains(name.as_str()),

@@ -161,10 +161,7 @@ pub(crate) fn plan_repair(
     history: &[Recorded],
 ) -> RepairPlan {
     let mut plan = RepairPlan { remake: Remake::of(drift, history), ..RepairPlan::default() };
-    for statement in plan.remake.statements.iter_mut().filter(|statement| statement.copies()) {
-        statement.sql = from_facts(&statement.made, prefix);
-        statement.public_path = false;
-    }
+    put_copies_together(&mut plan.remake, drift, prefix);
     let homes = missing_homes(drift);
     let missing: Vec<&Fact> =
         drift.iter().filter(|d| d.change == Change::Missing).map(|d| &d.object).collect();
@@ -226,6 +223,23 @@ pub(crate) fn plan_repair(
         plan.keys = Some(keys);
     }
     plan
+}
+
+/// A table that was made like another one is made as it was then. One that goes into another one then has to be like that one
+/// as it is by now.
+fn put_copies_together(remake: &mut Remake, drift: &[Difference], prefix: &Prefix) {
+    let children: HashSet<&str> = drift
+        .iter()
+        .filter(|entry| entry.object.kind == Kind::Parent && entry.change == Change::Missing)
+        .map(|entry| entry.object.home.as_str())
+        .collect();
+    let copies = |statement: &&mut Recorded| {
+        statement.copies() && !statement.homes.iter().any(|home| home.is_one_of(&children))
+    };
+    for statement in remake.statements.iter_mut().filter(copies) {
+        statement.sql = from_facts(&statement.made, prefix);
+        statement.public_path = false;
+    }
 }
 
 /// What a statement made, put together from the catalog.
