@@ -62,13 +62,9 @@ pub(crate) async fn repair(
         require_turn(client, keys.mode).await?;
     }
     act_as_worker(client, Some(agent.id)).await?;
-    let mut ran = Ran::default();
-    run(client, &plan.doors, &mut ran).await?;
-    run(client, &plan.parts, &mut ran).await?;
-    let (remade, plan) =
-        remake(client, agent, &built, &drift, (force, confirmed.is_some()), plan).await?;
-    run(client, &plan.steps, &mut ran).await?;
-    let mut mended = remade || ran.any;
+    let how = (force, confirmed.is_some());
+    let (ran, plan) = carry_out(client, agent, &built, &drift, how, plan).await?;
+    let mut mended = ran.any;
     registry::register(client, &build_spec.expected_schema, agent, built.version).await?;
     if let Some(keys) = &plan.keys {
         lock(client, keys.mode, &keys.shared, &keys.own).await?;
@@ -112,6 +108,24 @@ fn require_confirmed(
         return Ok(());
     }
     Err(Error::PlanChanged(checksum, agent.prefix.clone()))
+}
+
+/// Runs a plan but for its keys to tables outside, and says which plan it was in the end.
+async fn carry_out(
+    client: &Client,
+    agent: &Agent,
+    built: &RegisteredAgent,
+    drift: &[Difference],
+    how: (bool, bool),
+    plan: RepairPlan,
+) -> Result<(Ran, RepairPlan), Error> {
+    let mut ran = Ran::default();
+    run(client, &plan.doors, &mut ran).await?;
+    run(client, &plan.parts, &mut ran).await?;
+    let (remade, plan) = remake(client, agent, built, drift, how, plan).await?;
+    run(client, &plan.steps, &mut ran).await?;
+    ran.any |= remade;
+    Ok((ran, plan))
 }
 
 /// Puts right what was just made again: it has what the database grants by default, and what a table that it was made like

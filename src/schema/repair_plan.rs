@@ -214,10 +214,7 @@ pub(crate) fn plan_repair(
             None => plan.left.push(entry.clone()),
         }
     }
-    // What the database grants by default on a new table is not what the templates grant.
-    let take = |fact: &Fact| Some(Step::of(fact, vec![fact.drop()?]));
-    let surplus: Vec<Step> = plan.remake.surplus.iter().filter_map(take).collect();
-    plan.steps.splice(0..0, surplus);
+    plan.steps.splice(0..0, surplus(&plan.remake));
     if !keys.statements.is_empty() {
         keys.mode = mode(drift, force);
         plan.keys = Some(keys);
@@ -240,6 +237,12 @@ fn put_copies_together(remake: &mut Remake, drift: &[Difference], prefix: &Prefi
         statement.sql = from_facts(&statement.made, prefix);
         statement.public_path = false;
     }
+}
+
+/// Takes away what the database grants by default on a new table, and the templates do not grant.
+fn surplus(remake: &Remake) -> Vec<Step> {
+    let take = |fact: &Fact| Some(Step::of(fact, vec![fact.drop()?]));
+    remake.surplus.iter().filter_map(take).collect()
 }
 
 /// What a statement made, put together from the catalog.
