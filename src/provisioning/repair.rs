@@ -13,7 +13,7 @@ use crate::agent::{Agent, Prefix};
 use crate::postgres::{lock, query, require_turn};
 use crate::queue::{Outcome, PrefixOwner, RetryPolicy, retry_policy};
 use crate::schema::{
-    Change, Difference, Fact, Kind, Recorded, Remake, RepairPlan, Step, headlines, is_unchecked,
+    Change, Difference, Fact, Kind, Remake, RepairPlan, Step, headlines, is_unchecked,
     missing_homes, plan_repair, refers_to, take_from_new,
 };
 use crate::telemetry::ErrorReport;
@@ -253,10 +253,21 @@ async fn run_own(
 ) -> Result<(), templates::Error> {
     apply(client, &Script::of(remake.lift("no force").join(";\n"))).await?;
     let before = templates::state(client, &built.tables, &built.types).await?;
-    for Recorded { sql, public_path, .. } in &remake.statements {
-        let script = Script::of(sql.as_str()).with_public_path(*public_path);
+    for statement in &remake.statements {
+        let script = Script::of(statement.sql.as_str()).with_public_path(statement.public_path);
         lock_referenced(client, &script, &agent.prefix).await?;
-        apply(client, &script).await?;
+        if !statement.is_about_parts() {
+            apply(client, &script).await?;
+            continue;
+        }
+        // A part of it may be gone in the end, by a statement about a parent that stands. The rest is made one by one.
+        match apply_or_take_back(client, &script).await? {
+            Err(error) if !is_final(&error) => return Err(error),
+            Err(error) => {
+                tracing::info!(error = %ErrorReport(&error), "a statement of the template is passed over");
+            }
+            Ok(()) => {}
+        }
     }
     if templates::state(client, &built.tables, &built.types).await? == before {
         return apply(client, &Script::of(remake.lift("force").join(";\n"))).await;

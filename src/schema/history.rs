@@ -59,6 +59,24 @@ impl Recorded {
         sql
     }
 
+    /// Whether all that it made is something that nothing else rests on.
+    pub(crate) fn is_about_parts(&self) -> bool {
+        let is_part = |fact: &Fact| {
+            matches!(
+                fact.kind,
+                Kind::ColumnStorage
+                    | Kind::ColumnCompression
+                    | Kind::ColumnStatistics
+                    | Kind::ColumnOptions
+                    | Kind::Policy
+                    | Kind::Grant
+                    | Kind::ColumnGrant
+                    | Kind::Comment
+            )
+        };
+        self.facts_only && !self.made.is_empty() && self.made.iter().all(is_part)
+    }
+
     /// Whether it makes a table like another one (`like`) and no child. Run once more it would make it like what that one is
     /// by now.
     pub(super) fn copies(&self) -> bool {
