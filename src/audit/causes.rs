@@ -108,7 +108,9 @@ impl<'a> Faults<'a> {
 
 /// Whether it says that the file does not run.
 fn is_of(finding: &Finding, file: &SqlFile) -> bool {
+    let at = finding.place.as_ref().map(|at| &at.file);
     finding.kind == "file_never_ran" && finding.object == file.name
+        || finding.kind == "conflicting_base" && at == Some(&file.name)
 }
 
 /// What is not checked of a finding that a file may end.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::bases::Contested;
 use super::definition::Definition;
 use super::files::SqlFile;
 use super::finding::{Finding, Place, Severity};
@@ -11,16 +12,17 @@ use super::rollback::Outcome;
 use super::run::Failure;
 use crate::sql_text::{Reader, Statement};
 
-/// Findings about the files themselves. `conflicts` are tables that are told elsewhere, by their names.
+/// Findings about the files themselves, without what is told of `contested` tables.
 pub(super) fn findings(
     files: &[SqlFile],
     replay: &Replay,
     ledger: &Ledger,
-    conflicts: &[String],
+    contested: &[Contested],
 ) -> Vec<Finding> {
-    let mut findings = never_ran(files, replay, conflicts);
+    let conflicts: Vec<String> = contested.iter().map(|it| it.name.clone()).collect();
+    let mut findings = never_ran(files, replay, contested);
     findings.extend(numbers(files));
-    findings.extend(repeated(files, replay, ledger, conflicts));
+    findings.extend(repeated(files, replay, ledger, &conflicts));
     findings.extend(recorded(files, ledger));
     findings.extend(rollbacks(files, replay));
     findings
@@ -30,12 +32,14 @@ fn place(file: &SqlFile, line: usize) -> Place {
     Place { file: file.name.clone(), line }
 }
 
-fn never_ran(files: &[SqlFile], replay: &Replay, conflicts: &[String]) -> Vec<Finding> {
+fn never_ran(files: &[SqlFile], replay: &Replay, contested: &[Contested]) -> Vec<Finding> {
     // The other definition of a table is told with the table.
-    let is_told = |failure: &Failure| {
+    let is_told = |index: usize, failure: &Failure| {
         let there = |name: &str| format!("relation \"{name}\" already exists");
-        let mut names = conflicts.iter().filter_map(|name| name.rsplit('.').next());
-        names.any(|name| failure.message == there(name))
+        contested.iter().any(|it| {
+            let name = it.name.rsplit('.').next();
+            it.is_why(index) || name.is_some_and(|name| failure.message == there(name))
+        })
     };
     let finding = |(index, failure): &(usize, Failure)| {
         let file = files.get(*index)?;
@@ -51,7 +55,8 @@ fn never_ran(files: &[SqlFile], replay: &Replay, conflicts: &[String]) -> Vec<Fi
             ..finding.at(place(file, failure.line))
         })
     };
-    replay.failures.iter().filter(|(_, failure)| !is_told(failure)).filter_map(finding).collect()
+    let own = replay.failures.iter().filter(|(index, failure)| !is_told(*index, failure));
+    own.filter_map(finding).collect()
 }
 
 /// What the files that never ran say that they make.

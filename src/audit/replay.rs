@@ -36,7 +36,7 @@ pub(super) struct Replay {
     /// The database of the shadow in which the files ran.
     pub(super) database: String,
     /// How long a file may take.
-    limit: Duration,
+    pub(super) limit: Duration,
 }
 
 /// Runs files in this order; those that fail again after the others, until nothing moves. An order that had to be found is
