@@ -148,7 +148,7 @@ impl Comparison {
             "extra" => item.component.extra(),
             _ => item.component.different(),
         };
-        Finding::new(kind, Severity::Info, &item.object, String::new()).id
+        Finding::new(kind, Severity::Note, &item.object, String::new()).id
     }
 
     /// What was renamed needs nothing but its name, and that is a person's to give back.
@@ -353,7 +353,7 @@ fn cause(
 
 fn severity(component: Component, word: &str) -> Severity {
     match component {
-        Component::Comment | Component::Owner => Severity::Info,
+        Component::Comment | Component::Owner => Severity::Note,
         Component::Index => Severity::Warning,
         _ if word == "extra" => Severity::Warning,
         Component::Schema
@@ -410,7 +410,8 @@ fn impact(component: Component, word: &str) -> &'static str {
 fn fix(steps: &[&Step]) -> String {
     let mut lines: Vec<String> = Vec::new();
     for step in steps {
-        lines.extend(step.statements.iter().map(|statement| format!("{statement};")));
+        let own = step.first.iter().chain(&step.statements);
+        lines.extend(own.map(|statement| format!("{statement};")));
     }
     for step in steps {
         lines.extend(step.later.iter().map(|statement| format!("{statement};")));

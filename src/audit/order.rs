@@ -203,7 +203,7 @@ fn repetition(
     certain: bool,
     files: &[SqlFile],
 ) -> Finding {
-    let severity = if certain { Severity::Info } else { Severity::Warning };
+    let severity = if certain { Severity::Note } else { Severity::Warning };
     let name_of = |index: usize| files.get(index).map_or("", |file| file.name.as_str());
     let mut names: Vec<&str> = all.iter().map(|(index, _)| name_of(*index)).collect();
     names.dedup();

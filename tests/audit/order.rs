@@ -103,7 +103,7 @@ async fn two_files_that_make_one_object_are_both_shown() {
     let two = one.replace("select 1", "select 2");
     let numbered = files(&[("0001_a.sql", one), ("0002_b.sql", &two)]).await;
     numbered.is(&[("defined_twice", "function app.f()")]);
-    assert_eq!(numbered.text("defined_twice", "severity"), "info");
+    assert_eq!(numbered.text("defined_twice", "severity"), "note");
     let report = files(&[("a.sql", one), ("b.sql", &two)]).await;
     report.is(&[("defined_twice", "function app.f()")]);
     assert_eq!(report.text("defined_twice", "severity"), "warning");
