@@ -71,7 +71,8 @@ impl Contested {
     /// base of that kind.
     pub(super) fn find_undeployed(&mut self, makers: &Makers<'_>, known: &SchemaState) {
         let is_deployed = |file: &usize| {
-            let own = makers.of.iter().filter(|(key, by)| key.0 == Kind::Table && by.contains(file));
+            let own =
+                makers.of.iter().filter(|(key, by)| key.0 == Kind::Table && by.contains(file));
             own.into_iter().any(|(key, _)| {
                 key.1.replace('"', "") != self.name && known.facts.contains_key(key)
             })
@@ -207,9 +208,9 @@ async fn try_out(
 }
 
 fn of_table(facts: &BTreeMap<Key, Fact>, name: &str) -> BTreeMap<Key, Fact> {
-    let own = facts.iter().filter(|(key, fact)| {
-        DEFINED.contains(&key.0) && fact.home.replace('"', "") == name
-    });
+    let own = facts
+        .iter()
+        .filter(|(key, fact)| DEFINED.contains(&key.0) && fact.home.replace('"', "") == name);
     own.map(|(key, fact)| (key.clone(), fact.clone())).collect()
 }
 
@@ -220,7 +221,8 @@ async fn after(
     sql: &str,
 ) -> Result<Option<BTreeMap<Key, Fact>>, Error> {
     let doing = || query("try a definition of a table");
-    let set = "begin; set local statement_timeout = '60s'; set local search_path = public, extensions";
+    let set =
+        "begin; set local statement_timeout = '60s'; set local search_path = public, extensions";
     client.batch_execute(set).await.map_err(doing())?;
     let drop = |table: &&str| {
         let quoted: Vec<String> = table.split('.').map(in_quotes).collect();

@@ -300,7 +300,8 @@ impl Comparison {
     }
 }
 
-fn open(found: &SchemaState) -> BTreeSet<String> {
+/// Tables that callers of the API may use, without row security.
+pub(super) fn open(found: &SchemaState) -> BTreeSet<String> {
     let given = found.facts.values().filter(|fact| {
         fact.kind == Kind::Grant && ["anon", "authenticated"].contains(&fact.part.as_str())
     });

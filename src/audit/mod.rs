@@ -22,6 +22,7 @@ mod files;
 mod finding;
 mod finish;
 mod fix;
+mod foreign_ledger;
 mod identity;
 mod ignore;
 mod item;
@@ -410,7 +411,9 @@ impl Audit<'_> {
         }
         let nothing = ledger::Ledger::default();
         let ledger = self.live.as_ref().map_or(&nothing, |live| &live.ledger);
-        let mut findings = order::findings(self.files, replay, ledger, &self.contested);
+        let lacking = self.stand_ins.iter().map(|(name, _)| name.clone());
+        let lacking: Vec<String> = lacking.filter(|name| !extension::is_harmless(name)).collect();
+        let mut findings = order::findings(self.files, replay, ledger, &self.contested, &lacking);
         findings.extend(self.contested.iter().map(|it| it.finding.clone()));
         let unchecked = &mut self.report.unchecked;
         let mut traps = bases::wrong_users(&replay.state, makers);

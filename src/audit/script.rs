@@ -155,11 +155,8 @@ fn without_commands(text: &str) -> (String, Vec<usize>) {
             continue;
         }
         let rest = text.get(command.at..).unwrap_or_default();
-        let end = if rest.starts_with("\\;") {
-            1
-        } else {
-            rest.find(['\n', '\r']).unwrap_or(rest.len())
-        };
+        let end =
+            if rest.starts_with("\\;") { 1 } else { rest.find(['\n', '\r']).unwrap_or(rest.len()) };
         let name = rest.get(1..end).unwrap_or_default();
         let name = name.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
         let mut left = blank(rest.get(..end).unwrap_or_default());
@@ -248,14 +245,18 @@ mod tests {
     fn a_command_at_the_end_of_a_line_ends_its_statement_if_it_sends_it() {
         let cases = [
             ("select 1 as a \\gset\nselect 2", vec!["select 1 as a", "select 2"]),
-            ("select 'create table t()'\n\\gexec\nselect 2;", vec!["select 'create table t()'", "select 2"]),
+            (
+                "select 'create table t()'\n\\gexec\nselect 2;",
+                vec!["select 'create table t()'", "select 2"],
+            ),
             ("select 1 \\g (format=csv) 'file\nselect 2", vec!["select 1", "select 2"]),
             ("select 1; \\echo it's done\nselect 2", vec!["select 1", "select 2"]),
             ("select 1\\; select 2", vec!["select 1", "select 2"]),
         ];
         for (text, expected) in cases {
             let script = Script::of(text);
-            let found: Vec<&str> = statements(&script.sql).iter().map(|it| it.text.trim()).collect();
+            let found: Vec<&str> =
+                statements(&script.sql).iter().map(|it| it.text.trim()).collect();
             assert_eq!((found, script.sql.len()), (expected, text.len()), "{text}");
         }
     }

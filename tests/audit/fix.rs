@@ -73,6 +73,29 @@ async fn the_fix_leads_to_a_clean_second_audit() {
     }
 }
 
+/// Nothing uses a new label in the transaction that adds it.
+#[tokio::test]
+async fn a_new_label_is_committed_before_it_is_used() {
+    if !have(&["psql"]) {
+        return;
+    }
+    let before = "create type public.mood as enum ('a');
+        create table public.items (id int primary key, mood public.mood not null default 'a');
+        alter table public.items enable row level security;
+        create policy own on public.items for select using (id > 0);";
+    let after = "alter type public.mood add value 'b';";
+    let uses = "alter table public.items alter mood set default 'b';
+        drop policy own on public.items;
+        create policy own on public.items for select using (mood = 'b');";
+    let db = Project::database(&[("1.sql", before)]).await;
+    let project = Project::new(&[("1.sql", before), ("2.sql", after), ("3.sql", uses)]);
+    let file = project.path().join("fix.out");
+    let first = Report::of(&project.run(Some(&db), &["--fix", file.to_str().unwrap()]).await);
+    assert!(!first.found().is_empty());
+    psql(&file, &db).await;
+    project.audit(Some(&db)).await.is(&[]);
+}
+
 /// What somebody ran in the database, and the finding that only a person can end.
 const LOSSES: &[(&str, &str, &str)] = &[
     ("create table extra (id int primary key)", "extra_table", "public.extra"),

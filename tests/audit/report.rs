@@ -6,7 +6,7 @@ use std::process::Output;
 use agent_provisioner::dev_server::SUPERUSER;
 use serde_json::Value;
 
-use super::project::{CLEAN, Project};
+use super::project::{CLEAN, Project, Report};
 use crate::deploy::{path, read, yaml};
 use crate::support::{ADMIN, Database, expect, finish, json, provisioner, said};
 
@@ -32,6 +32,24 @@ fn project(code: &str) -> Project {
 
 fn kinds(report: &Value) -> Vec<&str> {
     report["findings"].as_array().unwrap().iter().map(|it| it["kind"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_finding_without_a_place_has_its_keys() {
+    let db = Project::database(&CLEAN).await;
+    db.admin()
+        .await
+        .run(
+            "create table extra (id int primary key); revoke all on extra from anon, authenticated",
+        )
+        .await;
+    let report = Project::new(&CLEAN).audit(Some(&db)).await;
+    report.is(&[("extra_table", "public.extra")]);
+    let finding = &report.list("findings")[0];
+    for key in ["file", "line"] {
+        assert!(finding.get(key).unwrap().is_null(), "{finding:#}");
+    }
+    assert_eq!(report.0["summary"]["notes"], 0);
 }
 
 #[tokio::test]

@@ -38,7 +38,9 @@ impl<'r> Checker<'r> {
         let of_client = use_.client.as_ref().and_then(|client| client.0.as_ref());
         if let Some(schema) = self.elsewhere(&use_.target, of_client) {
             let line = use_.line;
-            self.unchecked.push(format!("{file}:{line}: its client is for schema {schema}, which is not here"));
+            self.unchecked.push(format!(
+                "{file}:{line}: its client is for schema {schema}, which is not here"
+            ));
             return;
         }
         match &use_.target {

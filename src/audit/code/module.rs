@@ -317,9 +317,8 @@ impl<'a> Module<'a> {
         let inner = Context { parameters: &parameters, ..context };
         match body.map(|body| self.value(body, inner)) {
             Some(Value::Text(text)) => Value::Function(text),
-            Some(Value::Object(_) | Value::Function(_) | Value::Client(_) | Value::Unknown) | None => {
-                Value::Unknown
-            }
+            Some(Value::Object(_) | Value::Function(_) | Value::Client(_) | Value::Unknown)
+            | None => Value::Unknown,
         }
     }
 
