@@ -194,6 +194,17 @@ async fn what_comes_of_another_name_or_type_is_no_finding_of_its_own() {
         ),
         ("drop view totals cascade; drop table orders cascade", "missing_table", "public.orders"),
         ("alter table orders rename to sales", "missing_table", "public.orders"),
+        (
+            "alter table orders rename constraint orders_owner_fkey to other_fkey",
+            "missing_constraint",
+            "orders_owner_fkey on public.orders",
+        ),
+        (
+            "alter index orders_note_idx rename to other_idx",
+            "missing_index",
+            "public.orders_note_idx",
+        ),
+        ("alter function touch() rename to touched", "missing_function", "public.touch()"),
         ("alter table profiles rename to people", "missing_table", "public.profiles"),
     ] {
         let db = Project::database(&CLEAN).await;
