@@ -356,7 +356,13 @@ const USERS: &str = "public.users";
 
 /// Foreign keys to `public.users` whose column policies compare with the login's id, where the two have nothing to do with
 /// each other.
-pub(super) fn wrong_users(state: &SchemaState, makers: &Makers<'_>) -> Vec<Finding> {
+///
+/// `known` is what the database has, or what the files make.
+pub(super) fn wrong_users(
+    state: &SchemaState,
+    makers: &Makers<'_>,
+    known: &SchemaState,
+) -> Vec<Finding> {
     if !state.has(Kind::Table, USERS) || is_tied(state) {
         return Vec::new();
     }
@@ -384,14 +390,19 @@ pub(super) fn wrong_users(state: &SchemaState, makers: &Makers<'_>) -> Vec<Findi
                 policy.part
             );
             let fixed = refer_to_auth(definition);
+            let fix = if known.facts.contains_key(&fact.key()) {
+                format!(
+                    "alter table {relation} drop constraint {part}, add constraint {part} {fixed} not valid;\n\
+                     alter table {relation} validate constraint {part};"
+                )
+            } else {
+                "write auth.users in place of users in the file: the database has no such key".to_owned()
+            };
             Finding {
                 place: makers.place(fact),
                 evidence: format!("{definition}\n{} {}", policy.part, policy.definition),
                 impact: "No row can have an owner who may see it, unless both tables have the same ids by chance.",
-                fix: format!(
-                    "alter table {relation} drop constraint {part}, add constraint {part} {fixed} not valid;\n\
-                     alter table {relation} validate constraint {part};"
-                ),
+                fix,
                 ..Finding::new("foreign_key_to_wrong_users", Severity::Error, &object, message)
             }
         })

@@ -277,10 +277,13 @@ impl Comparison {
         let mut finding = Finding::new(kind, severity(component, word), object, message);
         let own: Vec<&Difference> =
             state.differences.iter().filter_map(|place| self.differences.get(*place)).collect();
-        let place = own
-            .iter()
-            .filter(|difference| difference.change != Change::Extra)
-            .find_map(|difference| makers.place(&difference.object));
+        let place = own.iter().filter(|difference| difference.change != Change::Extra).find_map(
+            |difference| match word {
+                // Later files only add to it.
+                "missing" if component == Component::Type => makers.origin(&difference.object),
+                _ => makers.place(&difference.object),
+            },
+        );
         let place = place.or_else(|| makers.place(state.made.as_ref()?));
         // The id does not depend on the file: the object may move to another one.
         finding.place = place;

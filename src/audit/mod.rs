@@ -416,14 +416,14 @@ impl Audit<'_> {
         let mut findings = order::findings(self.files, replay, ledger, &self.contested, &lacking);
         findings.extend(self.contested.iter().map(|it| it.finding.clone()));
         let unchecked = &mut self.report.unchecked;
-        let mut traps = bases::wrong_users(&replay.state, makers);
+        let mut traps = bases::wrong_users(&replay.state, makers, known);
         traps.extend(checks::check(&session, &root, &replay.state, makers, unchecked).await?);
         if let Some(faults) = faults {
             faults.fold_files(replay, &mut findings);
             let state = &faults.whole.state;
             let session = shadow.role_in(&faults.whole.database).await?;
             let root = shadow.root_in(&faults.whole.database).await?;
-            let mut with = bases::wrong_users(state, makers);
+            let mut with = bases::wrong_users(state, makers, known);
             with.extend(checks::check(&session, &root, state, makers, &mut Vec::new()).await?);
             let doubted = faults.without_consequences(&mut traps, &causes::ids(&with));
             unchecked.extend(doubted.iter().map(|(finding, file)| causes::unproven(finding, file)));

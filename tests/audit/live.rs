@@ -227,6 +227,18 @@ async fn what_comes_of_another_name_or_type_is_no_finding_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_type_is_missing_from_the_file_that_makes_it() {
+    let files = [
+        ("1.sql", "create type public.mood as enum ('a')"),
+        ("2.sql", "alter type public.mood add value 'b'"),
+    ];
+    let db = Project::empty_database().await;
+    let report = Project::new(&files).audit(Some(&db)).await;
+    report.is(&[("missing_type", "public.mood")]);
+    assert!(report.text("missing_type", "file").ends_with("1.sql"));
+}
+
+#[tokio::test]
 async fn a_table_that_was_moved_and_renamed_is_led_back() {
     let db = Project::database(&CLEAN).await;
     let admin = db.admin().await;

@@ -6,7 +6,7 @@ use std::process::Output;
 use agent_provisioner::dev_server::SUPERUSER;
 use serde_json::Value;
 
-use super::project::{CLEAN, Project, Report};
+use super::project::{CLEAN, Project};
 use crate::deploy::{path, read, yaml};
 use crate::support::{ADMIN, Database, expect, finish, json, provisioner, said};
 
