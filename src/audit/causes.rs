@@ -196,7 +196,9 @@ impl Object {
         };
         let there = by.object.replace('"', "");
         let bare = there.split('(').next().unwrap_or_default();
-        if there == self.whole || bare == self.whole {
+        let is_renamed = of.kind.starts_with("undocumented_")
+            && by.evidence.contains(&format!("\nalso {} has its ", of.object));
+        if is_renamed || there == self.whole || bare == self.whole {
             return 3;
         }
         if there == self.table {

@@ -69,7 +69,12 @@ pub(super) async fn rebuild(
                 None => run(&session, &not_concurrently(statement)).await?,
             };
             if let Some(said) = said {
-                left.push(format!("{} {}: {said}", step.item.component.as_str(), step.item.object));
+                // With a colon, what follows a name such as `secret` would look like one.
+                left.push(format!(
+                    "{} {} ({said})",
+                    step.item.component.as_str(),
+                    step.item.object
+                ));
                 break;
             }
         }

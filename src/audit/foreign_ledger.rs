@@ -7,7 +7,7 @@ use super::finding::{Finding, Severity};
 use super::schema_state::SchemaState;
 use crate::schema::{Fact, Kind, bare};
 
-/// Of dbmate and Rails, Prisma, goose, Flyway, Knex, sqlx, Alembic, node-pg-migrate, Diesel and TypeORM.
+/// Of dbmate and Rails, Prisma, goose, Flyway, Knex, sqlx, Alembic, node-pg-migrate, Diesel and `TypeORM`.
 const TABLES: [&str; 12] = [
     "schema_migrations",
     "_prisma_migrations",

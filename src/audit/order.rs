@@ -58,7 +58,8 @@ fn never_ran(
         let mut severity = Severity::Error;
         if let Some(extension) = needed(file, failure, lacking) {
             severity = Severity::Warning;
-            message += &format!("; extension {extension} may bring it, which the shadow lacks");
+            message =
+                format!("{message}; extension {extension} may bring it, which the shadow lacks");
         }
         let finding = Finding::new("file_never_ran", severity, &file.name, message);
         let statement = failure.statement.lines().take(20).collect::<Vec<_>>().join("\n");
