@@ -119,7 +119,7 @@ async fn a_base_that_fails_on_the_columns_of_the_other_is_the_conflict() {
 async fn what_only_the_losing_base_makes_is_told_with_the_conflict() {
     // Both run: without indexes and policies nothing fails.
     let tables = |sql: &str| {
-        let end = sql.find("create index").unwrap();
+        let (tables, _) = sql.split_once("create index").unwrap();
         let named = if sql.contains("profiles") { "profiles" } else { "users" };
         let policy = |table: &str| {
             format!(
@@ -127,7 +127,7 @@ async fn what_only_the_losing_base_makes_is_told_with_the_conflict() {
                  create policy p on public.{table} for select using (id is not null);"
             )
         };
-        sql[..end].to_owned() + &policy(named) + &policy("projects")
+        tables.to_owned() + &policy(named) + &policy("projects")
     };
     let (one, two) = (tables(BASES[0].1), tables(BASES[1].1));
     let files = [(BASES[0].0, one.as_str()), (BASES[1].0, two.as_str())];
