@@ -73,6 +73,8 @@ select 'publication options', quote_ident(pubname), quote_ident(pubname), '',
         case when pubinsert then 'insert' end, case when pubupdate then 'update' end,
         case when pubdelete then 'delete' end, case when pubtruncate then 'truncate' end)) || ')')
 from pg_catalog.pg_publication
+-- The platform makes it for itself.
+where pubname <> 'supabase_realtime_messages_publication'
 union all
 select 'grant', l.home, l.what, case when g.grantee = 0 then 'public' else g.grantee::regrole::text end,
     string_agg(lower(g.privilege_type collate "C") || case when g.is_grantable then ' with grant option' else '' end,

@@ -9,6 +9,7 @@ use super::causes::{self, Faults};
 use super::compare::Comparison;
 use super::error::Error;
 use super::fix::{self, Copy};
+use super::foreign_ledger;
 use super::item::Item;
 use super::makers::Makers;
 use super::order;
@@ -37,6 +38,8 @@ impl Audit<'_> {
             replay.base.facts.keys().filter(|key| !replay.state.facts.contains_key(*key));
         live.state.without_keys(&unchanged.cloned().collect::<HashSet<Key>>());
         live.lost_publications = lost;
+        let of_tools = foreign_ledger::take_out(&mut live.state, &replay.state);
+        self.report.findings.extend(of_tools);
         let mut copy = None;
         if live.version / 10_000 != shadow.version / 10_000 {
             let made = fix::rebuild(shadow, live, &replay.base, &self.stand_ins).await?;

@@ -1,6 +1,6 @@
 //! Tables that two files define differently, and keys to a table of users that is not the one of the logins.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use tokio_postgres::Client;
 
@@ -11,6 +11,7 @@ use super::makers::Makers;
 use super::order::{refer_to_auth, tables};
 use super::replay::Replay;
 use super::schema_state::SchemaState;
+use super::script::Script;
 use crate::postgres::{query, session_settings};
 use crate::schema::{Change, Difference, Fact, Key, Kind};
 use crate::sql_text::{Statement, in_quotes};
@@ -31,6 +32,14 @@ pub(super) struct Contested {
     pub(super) finding: Finding,
     /// Columns, defaults and constraints of the definition that is there.
     deployed: BTreeMap<Key, Fact>,
+    /// The file of that definition, by number.
+    holder: usize,
+    /// The files of the other definitions.
+    others: Vec<usize>,
+    /// Those of all these files that do not run for no other reason.
+    explained: Vec<usize>,
+    /// What only bases make that are not deployed.
+    undeployed: HashSet<Key>,
 }
 
 impl Contested {
@@ -38,6 +47,9 @@ impl Contested {
     /// no definition says anything of it.
     pub(super) fn explains(&self, difference: &Difference) -> Option<bool> {
         let Difference { object, change } = difference;
+        if *change == Change::Missing && self.undeployed.contains(&object.key()) {
+            return Some(true);
+        }
         if !DEFINED.contains(&object.kind) || object.home.replace('"', "") != self.name {
             return None;
         }
@@ -49,6 +61,53 @@ impl Contested {
             Change::Removed { .. } => false,
         })
     }
+
+    /// Whether a file does not run only since another one has made the table first.
+    pub(super) fn is_why(&self, file: usize) -> bool {
+        self.explained.contains(&file)
+    }
+
+    /// Takes what only its other files make for what their base would add. A file of which another table is deployed is no
+    /// base of that kind.
+    pub(super) fn find_undeployed(&mut self, makers: &Makers<'_>, known: &SchemaState) {
+        let is_deployed = |file: &usize| {
+            let own =
+                makers.of.iter().filter(|(key, by)| key.0 == Kind::Table && by.contains(file));
+            own.into_iter().any(|(key, _)| {
+                key.1.replace('"', "") != self.name && known.facts.contains_key(key)
+            })
+        };
+        let bases: Vec<usize> = self.others.iter().copied().filter(|it| !is_deployed(it)).collect();
+        let own = makers.of.iter().filter(|(_, by)| by.iter().all(|file| bases.contains(file)));
+        let missing = own.filter(|(key, _)| !known.facts.contains_key(*key));
+        self.undeployed = missing.map(|(key, _)| key.clone()).collect();
+        let mut tables: Vec<&Key> =
+            self.undeployed.iter().filter(|key| key.0 == Kind::Table).collect();
+        tables.sort();
+        for (_, table, _) in tables {
+            self.finding.also(&format!("the other base would add table {table}"));
+        }
+    }
+}
+
+/// The order in which the file of each deployed definition that does not run comes before those that keep it from that.
+/// `None` where there is no such file.
+pub(super) fn deployed_first(
+    contested: &[Contested],
+    replay: &Replay,
+    order: &[usize],
+) -> Option<Vec<usize>> {
+    let failed = |file: usize| replay.failures.iter().any(|(index, _)| *index == file);
+    let mut order = order.to_vec();
+    let mut is_changed = false;
+    for it in contested.iter().filter(|it| failed(it.holder) && it.is_why(it.holder)) {
+        let others: Vec<usize> =
+            order.extract_if(.., |file| it.others.contains(file) && *file != it.holder).collect();
+        let place = order.iter().position(|file| *file == it.holder)? + 1;
+        order.splice(place..place, others);
+        is_changed = true;
+    }
+    is_changed.then_some(order)
 }
 
 /// What a definition of a table says.
@@ -66,15 +125,20 @@ pub(super) async fn conflicts(
 ) -> Result<Vec<Contested>, Error> {
     let mut all = replay.order.clone();
     all.extend(replay.failures.iter().map(|(index, _)| *index));
-    let mut contested = Vec::new();
-    for (name, statements) in tables(files, &all) {
+    let mut by_table = tables(files, &all);
+    by_table.retain(|_, statements| {
         let several: BTreeSet<usize> = statements.iter().map(|(file, _)| *file).collect();
-        if several.len() < 2 {
-            continue;
-        }
+        several.len() > 1
+    });
+    let alone = alone(client, files, replay, &by_table).await?;
+    let mut contested = Vec::new();
+    for (name, statements) in by_table {
         let mut variants = Vec::new();
         for (file, statement) in statements {
-            let facts = try_out(client, &name, statement).await?;
+            let facts = match alone.get(&file) {
+                Some(facts) => of_table(facts, &name),
+                None => try_out(client, &name, statement).await?,
+            };
             variants.push(Variant { file, statement, facts });
         }
         let differ = variants.windows(2).any(|pair| match pair {
@@ -84,42 +148,102 @@ pub(super) async fn conflicts(
         if differ {
             let there = if is_live { "the database" } else { "the order of the files" };
             let conflict = Conflict { name: &name, variants: &variants, files, known, there };
-            let (finding, best) = (conflict.finding(), conflict.best());
-            let deployed = variants.get(best).map(|it| it.facts.clone()).unwrap_or_default();
-            contested.push(Contested { name, finding, deployed });
+            let (mut finding, best) = (conflict.finding(), conflict.best());
+            let Some(holder) = variants.get(best) else { continue };
+            let (holder, deployed) = (holder.file, holder.facts.clone());
+            let mut others: Vec<usize> = variants.iter().map(|it| it.file).collect();
+            let mut explained = others.clone();
+            others.retain(|file| *file != holder);
+            explained.retain(|file| alone.contains_key(file));
+            for (index, failure) in &replay.failures {
+                if let Some(file) = files.get(*index).filter(|_| explained.contains(index)) {
+                    let (name, line, said) = (&file.name, failure.line, &failure.message);
+                    finding.also(&format!("{name}:{line}, after the other file: {said}"));
+                }
+            }
+            let undeployed = HashSet::new();
+            contested.push(Contested {
+                name,
+                finding,
+                deployed,
+                holder,
+                others,
+                explained,
+                undeployed,
+            });
         }
     }
     Ok(contested)
 }
 
-/// The table as one statement alone makes it. Nothing of it stays.
+/// What each file that does not run makes where nobody has made its tables before; without those that do not run then,
+/// either.
+async fn alone(
+    client: &Client,
+    files: &[SqlFile],
+    replay: &Replay,
+    tables: &BTreeMap<String, Vec<(usize, Statement<'_>)>>,
+) -> Result<BTreeMap<usize, BTreeMap<Key, Fact>>, Error> {
+    let mut made = BTreeMap::new();
+    for (index, _) in replay.failures.iter().filter(|(_, failure)| !failure.is_final()) {
+        let own = tables.iter().filter(|(_, by)| by.iter().any(|(file, _)| file == index));
+        let names: Vec<&str> = own.map(|(name, _)| name.as_str()).collect();
+        let Some(file) = files.get(*index).filter(|_| !names.is_empty()) else { continue };
+        let sql = Script::of(&file.text).within_transaction();
+        if let Some(facts) = after(client, &names, &sql).await? {
+            made.insert(*index, facts);
+        }
+    }
+    Ok(made)
+}
+
+/// The table as one statement alone makes it.
 async fn try_out(
     client: &Client,
     name: &str,
     statement: Statement<'_>,
 ) -> Result<BTreeMap<Key, Fact>, Error> {
+    let facts = after(client, &[name], statement.text).await?;
+    Ok(facts.map(|facts| of_table(&facts, name)).unwrap_or_default())
+}
+
+fn of_table(facts: &BTreeMap<Key, Fact>, name: &str) -> BTreeMap<Key, Fact> {
+    let own = facts
+        .iter()
+        .filter(|(key, fact)| DEFINED.contains(&key.0) && fact.home.replace('"', "") == name);
+    own.map(|(key, fact)| (key.clone(), fact.clone())).collect()
+}
+
+/// What is there after these tables were dropped and this was run; `None` where it does not run. Nothing of it stays.
+async fn after(
+    client: &Client,
+    tables: &[&str],
+    sql: &str,
+) -> Result<Option<BTreeMap<Key, Fact>>, Error> {
     let doing = || query("try a definition of a table");
-    let quoted: Vec<String> = name.split('.').map(in_quotes).collect();
-    let quoted = quoted.join(".");
-    let set = "begin; set local search_path = public, extensions";
+    let set =
+        "begin; set local statement_timeout = '60s'; set local search_path = public, extensions";
     client.batch_execute(set).await.map_err(doing())?;
-    let drop = format!("drop table if exists {quoted} cascade");
+    let drop = |table: &&str| {
+        let quoted: Vec<String> = table.split('.').map(in_quotes).collect();
+        format!("drop table if exists {} cascade;", quoted.join("."))
+    };
+    let drop: String = tables.iter().map(drop).collect();
     let made = async {
         client.batch_execute(&drop).await?;
-        client.batch_execute(statement.text).await
+        client.batch_execute(sql).await
     };
-    let mut facts = BTreeMap::new();
+    let mut facts = None;
     if made.await.is_ok() {
         client.batch_execute(&session_settings::local()).await.map_err(doing())?;
-        facts = SchemaState::read_facts(client).await?;
-        facts.retain(|key, fact| DEFINED.contains(&key.0) && fact.home.replace('"', "") == name);
+        facts = Some(SchemaState::read_facts(client).await?);
     }
     client.batch_execute("rollback").await.map_err(doing())?;
     Ok(facts)
 }
 
 /// How many facts of a definition are there as it says, and how many it has.
-fn score(facts: &BTreeMap<Key, Fact>, known: &SchemaState) -> (usize, usize) {
+pub(super) fn score(facts: &BTreeMap<Key, Fact>, known: &SchemaState) -> (usize, usize) {
     let same = facts.iter().filter(|(key, fact)| {
         known.facts.get(*key).is_some_and(|found| fact.is(&found.definition))
     });
@@ -232,7 +356,13 @@ const USERS: &str = "public.users";
 
 /// Foreign keys to `public.users` whose column policies compare with the login's id, where the two have nothing to do with
 /// each other.
-pub(super) fn wrong_users(state: &SchemaState, makers: &Makers<'_>) -> Vec<Finding> {
+///
+/// `known` is what the database has, or what the files make.
+pub(super) fn wrong_users(
+    state: &SchemaState,
+    makers: &Makers<'_>,
+    known: &SchemaState,
+) -> Vec<Finding> {
     if !state.has(Kind::Table, USERS) || is_tied(state) {
         return Vec::new();
     }
@@ -260,14 +390,19 @@ pub(super) fn wrong_users(state: &SchemaState, makers: &Makers<'_>) -> Vec<Findi
                 policy.part
             );
             let fixed = refer_to_auth(definition);
+            let fix = if known.facts.contains_key(&fact.key()) {
+                format!(
+                    "alter table {relation} drop constraint {part}, add constraint {part} {fixed} not valid;\n\
+                     alter table {relation} validate constraint {part};"
+                )
+            } else {
+                "write auth.users in place of users in the file: the database has no such key".to_owned()
+            };
             Finding {
                 place: makers.place(fact),
                 evidence: format!("{definition}\n{} {}", policy.part, policy.definition),
                 impact: "No row can have an owner who may see it, unless both tables have the same ids by chance.",
-                fix: format!(
-                    "alter table {relation} drop constraint {part}, add constraint {part} {fixed} not valid;\n\
-                     alter table {relation} validate constraint {part};"
-                ),
+                fix,
                 ..Finding::new("foreign_key_to_wrong_users", Severity::Error, &object, message)
             }
         })

@@ -108,7 +108,9 @@ impl<'a> Faults<'a> {
 
 /// Whether it says that the file does not run.
 fn is_of(finding: &Finding, file: &SqlFile) -> bool {
+    let at = finding.place.as_ref().map(|at| &at.file);
     finding.kind == "file_never_ran" && finding.object == file.name
+        || finding.kind == "conflicting_base" && at == Some(&file.name)
 }
 
 /// What is not checked of a finding that a file may end.
@@ -194,7 +196,9 @@ impl Object {
         };
         let there = by.object.replace('"', "");
         let bare = there.split('(').next().unwrap_or_default();
-        if there == self.whole || bare == self.whole {
+        let is_renamed = of.kind.starts_with("undocumented_")
+            && by.evidence.contains(&format!("\nalso {} has its ", of.object));
+        if is_renamed || there == self.whole || bare == self.whole {
             return 3;
         }
         if there == self.table {

@@ -112,7 +112,7 @@ async fn policies(client: &Client, state: &SchemaState) -> Result<Vec<Found>, Er
         let Policy { command, roles, expressions } = Policy::of(fact);
         let mut values = Vec::new();
         for expression in expressions {
-            values.push(value(client, expression).await?);
+            values.push(outcome(client, expression, fact, state).await?);
         }
         let permissive = fact.definition.starts_with("as permissive");
         let open = ["public", "anon", "authenticated"].iter().any(|role| roles.contains(role));
@@ -178,6 +178,74 @@ impl<'a> Policy<'a> {
             expressions: using.into_iter().chain(check).collect(),
         }
     }
+}
+
+/// What an expression of a policy is for each row, where that can be told.
+async fn outcome(
+    client: &Client,
+    expression: &str,
+    policy: &Fact,
+    state: &SchemaState,
+) -> Result<Option<bool>, Error> {
+    let mut values = Vec::new();
+    let alternatives = alternatives(expression);
+    for alternative in &alternatives {
+        let is_true = is_itself(alternative, policy, state);
+        values.push(if is_true { Some(true) } else { value(client, alternative).await? });
+    }
+    if values.contains(&Some(true)) {
+        return Ok(Some(true));
+    }
+    Ok(values.iter().all(|value| *value == Some(false)).then_some(false))
+}
+
+/// What `or` joins; one expression where it joins none.
+fn alternatives(expression: &str) -> Vec<&str> {
+    let inner = without_brackets(expression);
+    let (mut parts, mut from, mut depth) = (Vec::new(), 0, 0_usize);
+    for token in sql_text::tokens(inner) {
+        if token.is_mark('(') {
+            depth += 1;
+        } else if token.is_mark(')') {
+            depth = depth.saturating_sub(1);
+        } else if depth == 0 && token.is("or") {
+            parts.extend(inner.get(from..token.at));
+            from = token.end();
+        }
+    }
+    parts.extend(inner.get(from..));
+    parts
+}
+
+/// Without the brackets around the whole.
+fn without_brackets(expression: &str) -> &str {
+    let mut inner = expression.trim();
+    while let Some(rest) = inner.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
+        let mut depth = 0_usize;
+        let is_whole = sql_text::tokens(rest).all(|token| {
+            if token.is_mark('(') {
+                depth += 1;
+            } else if token.is_mark(')') {
+                let Some(less) = depth.checked_sub(1) else { return false };
+                depth = less;
+            }
+            true
+        });
+        if !is_whole {
+            break;
+        }
+        inner = rest.trim();
+    }
+    inner
+}
+
+/// Whether it compares a column that is never null with itself.
+fn is_itself(expression: &str, policy: &Fact, state: &SchemaState) -> bool {
+    let Some((left, right)) = without_brackets(expression).split_once(" = ") else { return false };
+    let column = (Kind::Column, policy.relation.clone(), left.to_owned());
+    let never_null =
+        || state.facts.get(&column).is_some_and(|column| column.definition.ends_with(" not null"));
+    left == right && never_null()
 }
 
 /// What an expression is that names no column and calls nothing.

@@ -148,7 +148,7 @@ impl Comparison {
             "extra" => item.component.extra(),
             _ => item.component.different(),
         };
-        Finding::new(kind, Severity::Info, &item.object, String::new()).id
+        Finding::new(kind, Severity::Note, &item.object, String::new()).id
     }
 
     /// What was renamed needs nothing but its name, and that is a person's to give back.
@@ -277,10 +277,13 @@ impl Comparison {
         let mut finding = Finding::new(kind, severity(component, word), object, message);
         let own: Vec<&Difference> =
             state.differences.iter().filter_map(|place| self.differences.get(*place)).collect();
-        let place = own
-            .iter()
-            .filter(|difference| difference.change != Change::Extra)
-            .find_map(|difference| makers.place(&difference.object));
+        let place = own.iter().filter(|difference| difference.change != Change::Extra).find_map(
+            |difference| match word {
+                // Later files only add to it.
+                "missing" if component == Component::Type => makers.origin(&difference.object),
+                _ => makers.place(&difference.object),
+            },
+        );
         let place = place.or_else(|| makers.place(state.made.as_ref()?));
         // The id does not depend on the file: the object may move to another one.
         finding.place = place;
@@ -300,7 +303,8 @@ impl Comparison {
     }
 }
 
-fn open(found: &SchemaState) -> BTreeSet<String> {
+/// Tables that callers of the API may use, without row security.
+pub(super) fn open(found: &SchemaState) -> BTreeSet<String> {
     let given = found.facts.values().filter(|fact| {
         fact.kind == Kind::Grant && ["anon", "authenticated"].contains(&fact.part.as_str())
     });
@@ -353,7 +357,7 @@ fn cause(
 
 fn severity(component: Component, word: &str) -> Severity {
     match component {
-        Component::Comment | Component::Owner => Severity::Info,
+        Component::Comment | Component::Owner => Severity::Note,
         Component::Index => Severity::Warning,
         _ if word == "extra" => Severity::Warning,
         Component::Schema
@@ -410,7 +414,8 @@ fn impact(component: Component, word: &str) -> &'static str {
 fn fix(steps: &[&Step]) -> String {
     let mut lines: Vec<String> = Vec::new();
     for step in steps {
-        lines.extend(step.statements.iter().map(|statement| format!("{statement};")));
+        let own = step.first.iter().chain(&step.statements);
+        lines.extend(own.map(|statement| format!("{statement};")));
     }
     for step in steps {
         lines.extend(step.later.iter().map(|statement| format!("{statement};")));

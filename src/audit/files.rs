@@ -25,12 +25,14 @@ pub(super) struct SqlFile {
     pub(super) name: String,
     /// The directory that it is in: numbers count within it.
     pub(super) directory: String,
-    /// The digits that its name begins with.
+    /// The digits that its name begins with, unless letters follow, as in a hash.
     pub(super) version: Option<String>,
     /// What follows them in the name.
     pub(super) title: String,
     /// Whether it takes another file back.
     pub(super) takes_back: bool,
+    /// The digits as a number, whatever follows: they sort it among others.
+    place: Option<u128>,
     pub(super) text: String,
 }
 
@@ -47,13 +49,18 @@ impl SqlFile {
         let stem = stem.get(..stem.len().saturating_sub(4)).unwrap_or(stem);
         let (bare, takes_back) = direction(directory, stem);
         let digits = bare.find(|c: char| !c.is_ascii_digit()).unwrap_or(bare.len());
-        let (version, title) = bare.split_at_checked(digits).unwrap_or(("", bare));
+        let (mut version, mut title) = bare.split_at_checked(digits).unwrap_or(("", bare));
+        let place = version.parse().ok();
+        if title.starts_with(char::is_alphabetic) {
+            (version, title) = ("", bare);
+        }
         Self {
             name: name.to_owned(),
             directory: directory.to_owned(),
             version: (!version.is_empty()).then(|| version.to_owned()),
             title: title.trim_start_matches(['_', '-', '.', ' ']).to_owned(),
             takes_back,
+            place,
             text,
         }
     }
@@ -207,7 +214,7 @@ impl Found {
 }
 
 fn order(a: &SqlFile, b: &SqlFile) -> Ordering {
-    let key = |file: &SqlFile| (file.number().is_none(), file.number());
+    let key = |file: &SqlFile| (file.place.is_none(), file.place);
     a.directory.cmp(&b.directory).then(key(a).cmp(&key(b))).then(a.name.cmp(&b.name))
 }
 
@@ -232,6 +239,8 @@ mod tests {
             ("m", "V12__users.sql", Some("12"), "users", false),
             ("m", "U12__users.sql", Some("12"), "users", true),
             ("m", "users.sql", None, "users", false),
+            ("m", "9a9f9d_users.sql", None, "9a9f9d_users", false),
+            ("m", "001a_users.sql", None, "001a_users", false),
             ("m", "set_up.sql", None, "set_up", false),
         ];
         for (directory, name, version, title, takes_back) in cases {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::sql_text::checksum;
 
@@ -11,7 +11,7 @@ use crate::sql_text::checksum;
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Worth knowing; nothing has to change.
-    Info,
+    Note,
     /// It works today and is a trap.
     Warning,
     /// It does not work, or does something else than the files say.
@@ -39,7 +39,7 @@ pub struct Finding {
     /// What it is about, qualified and quoted: `public.users.email`.
     pub object: String,
     /// Where the files say it, if they do.
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "file_and_line")]
     pub place: Option<Place>,
     /// What is wrong, in one sentence.
     pub message: String,
@@ -113,6 +113,18 @@ pub(super) fn tell_apart(findings: &mut Vec<Finding>) {
         apart.push(finding);
     }
     *findings = apart;
+}
+
+/// Both are there in any case.
+#[expect(clippy::ref_option, reason = "serde calls it with that")]
+fn file_and_line<S: Serializer>(place: &Option<Place>, serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        file: Option<&'a str>,
+        line: Option<usize>,
+    }
+    let (file, line) = place.as_ref().map(|at| (at.file.as_str(), at.line)).unzip();
+    Shown { file, line }.serialize(serializer)
 }
 
 fn id(kind: &str, object: &str, file: &str) -> String {

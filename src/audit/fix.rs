@@ -63,13 +63,18 @@ pub(super) async fn rebuild(
     }
     run(&session, "set check_function_bodies = off").await?;
     for step in &steps {
-        for statement in step.statements.iter().chain(&step.later) {
+        for statement in step.all() {
             let said = match made_as_extension(&session, &root, step).await? {
                 Some(said) => said,
                 None => run(&session, &not_concurrently(statement)).await?,
             };
             if let Some(said) = said {
-                left.push(format!("{} {}: {said}", step.item.component.as_str(), step.item.object));
+                // With a colon, what follows a name such as `secret` would look like one.
+                left.push(format!(
+                    "{} {} ({said})",
+                    step.item.component.as_str(),
+                    step.item.object
+                ));
                 break;
             }
         }
@@ -131,25 +136,17 @@ pub(super) async fn prove(
         (shadow.role_in(&copy.database).await?, shadow.root_in(&copy.database).await?);
     session.begin_anew().await?;
     run(&session, "set check_function_bodies = off").await?;
+    let said = rehearse(&session, &root, steps).await?;
     let mut unproven = Vec::new();
-    let mut refused: HashSet<usize> = HashSet::new();
-    for (place, step) in steps.iter().enumerate() {
-        let all = step.statements.iter().chain(&step.later).map(|it| not_concurrently(it));
-        let sql = format!("begin; {}; commit", all.collect::<Vec<_>>().join("; "));
-        let said = match made_as_extension(&session, &root, step).await? {
-            Some(said) => said,
-            None => run(&session, &sql).await?,
-        };
-        if let Some(said) = said {
-            run(&session, "rollback").await?;
-            refused.insert(place);
-            unproven.push(format!(
-                "the fix of {} {} does not run on a copy of the schema: {said}",
-                step.item.component.as_str(),
-                step.item.object
-            ));
-        }
+    for (place, said) in &said {
+        let Some(step) = steps.get(*place) else { continue };
+        unproven.push(format!(
+            "the fix of {} {} does not run on a copy of the schema: {said}",
+            step.item.component.as_str(),
+            step.item.object
+        ));
     }
+    let refused: HashSet<usize> = said.into_keys().collect();
     session.begin_anew().await?;
     let mut after = state(&session.client).await?;
     after.without(base);
@@ -177,6 +174,57 @@ pub(super) async fn prove(
     Ok(Fix { sql: script(steps, &refused), unproven })
 }
 
+/// Runs the steps as the file does: what has to be committed first, then one transaction, then what runs in none. Returns
+/// the server's words on each step that it refuses.
+async fn rehearse(
+    session: &Session,
+    root: &Session,
+    steps: &[Step],
+) -> Result<BTreeMap<usize, String>, Error> {
+    let mut refused = BTreeMap::new();
+    for (place, step) in steps.iter().enumerate() {
+        for statement in &step.first {
+            if let Some(said) = run(session, statement).await? {
+                refused.insert(place, said);
+            }
+        }
+    }
+    run(session, "begin").await?;
+    for (place, step) in steps.iter().enumerate() {
+        if step.statements.is_empty() || refused.contains_key(&place) {
+            continue;
+        }
+        let is_extension = step.item.component == Component::Extension;
+        if is_extension {
+            // Its maker has to see what is there.
+            run(session, "commit").await?;
+        }
+        let said = if let Some(said) = made_as_extension(session, root, step).await? {
+            run(session, "begin").await?;
+            said
+        } else {
+            let all = step.statements.join("; ");
+            run(session, &format!("savepoint step; {all}; release savepoint step")).await?
+        };
+        if let Some(said) = said {
+            if !is_extension {
+                run(session, "rollback to savepoint step").await?;
+            }
+            refused.insert(place, said);
+        }
+    }
+    run(session, "commit").await?;
+    for (place, step) in steps.iter().enumerate() {
+        for statement in step.later.iter().filter(|_| !refused.contains_key(&place)) {
+            if let Some(said) = run(session, &not_concurrently(statement)).await? {
+                refused.insert(place, said);
+                break;
+            }
+        }
+    }
+    Ok(refused)
+}
+
 /// The text of the file, as psql runs it.
 fn script(steps: &[Step], refused: &HashSet<usize>) -> String {
     let mut sql =
@@ -187,6 +235,12 @@ fn script(steps: &[Step], refused: &HashSet<usize>) -> String {
     let good = || {
         steps.iter().enumerate().filter(|(place, _)| !refused.contains(place)).map(|(_, step)| step)
     };
+    if good().any(|step| !step.first.is_empty()) {
+        sql.push_str("\n-- These have to be committed before others can use them.\n");
+        for step in good().filter(|step| !step.first.is_empty()) {
+            add(&mut sql, step, &step.first, |statement| format!("{statement};"));
+        }
+    }
     if good().any(|step| !step.statements.is_empty()) {
         sql.push_str(
             "\nbegin;\nset local lock_timeout = '5s';\nset local check_function_bodies = off;\n",
@@ -208,7 +262,7 @@ fn script(steps: &[Step], refused: &HashSet<usize>) -> String {
     if refused().next().is_some() {
         sql.push_str("\n-- These do not run on the copy. See why before you use them.\n");
         for step in refused() {
-            let all: Vec<String> = step.statements.iter().chain(&step.later).cloned().collect();
+            let all: Vec<String> = step.all().cloned().collect();
             add(&mut sql, step, &all, commented);
         }
     }

@@ -71,7 +71,7 @@ impl Ignore {
         } else {
             return None;
         };
-        let mut fault = Finding::new(kind, Severity::Info, id, message).at(place.clone());
+        let mut fault = Finding::new(kind, Severity::Note, id, message).at(place.clone());
         fault.impact = impact;
         fault.fix = fix;
         Some(fault)

@@ -18,8 +18,16 @@ pub(super) struct Makers<'a> {
 impl Makers<'_> {
     /// Where a fact came to be as it is.
     pub(super) fn place(&self, fact: &Fact) -> Option<Place> {
-        let last = self.of.get(&fact.key())?.last()?;
-        let file = self.files.get(*last)?;
+        self.at(fact, *self.of.get(&fact.key())?.last()?)
+    }
+
+    /// Where a fact came to be.
+    pub(super) fn origin(&self, fact: &Fact) -> Option<Place> {
+        self.at(fact, *self.of.get(&fact.key())?.first()?)
+    }
+
+    fn at(&self, fact: &Fact, file: usize) -> Option<Place> {
+        let file = self.files.get(file)?;
         Some(Place { file: file.name.clone(), line: line_of(fact, file) })
     }
 }

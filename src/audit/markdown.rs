@@ -38,7 +38,7 @@ fn row(finding: &Finding) -> String {
     let mark = match severity {
         Severity::Error => "❌",
         Severity::Warning => "⚠️",
-        Severity::Info => "ℹ️",
+        Severity::Note => "ℹ️",
     };
     let place =
         place.as_ref().map(|at| code(&format!("{}:{}", at.file, at.line))).unwrap_or_default();

@@ -22,6 +22,7 @@ mod files;
 mod finding;
 mod finish;
 mod fix;
+mod foreign_ledger;
 mod identity;
 mod ignore;
 mod item;
@@ -231,9 +232,10 @@ impl Audit<'_> {
         }
         let mut stand_ins = StandIns::default();
         let limit = project.file_limit.unwrap_or(FILE_LIMIT);
-        let mut replay = replay(shadow, self.files, self.order(), &mut stand_ins, limit).await?;
         let files = self.files;
+        let mut replay = replay(shadow, files, self.order(), &mut stand_ins, limit).await?;
         if let Some(live) = &self.live {
+            self.run_deployed_base(shadow, live, &mut replay, &mut stand_ins).await?;
             find_beginning(shadow, files, live, &mut replay, &mut stand_ins).await?;
         }
         let mut faults = None;
@@ -267,6 +269,33 @@ impl Audit<'_> {
             {
                 self.report.unchecked.push(format!("whether {} leads back: {why}", file.name));
             }
+        }
+        Ok(())
+    }
+
+    /// Where a file does not run since another one has made its tables, and the database has its tables, runs that file
+    /// before the other one.
+    async fn run_deployed_base(
+        &self,
+        shadow: &mut Shadow,
+        live: &Live,
+        replay: &mut Replay,
+        stand_ins: &mut StandIns,
+    ) -> Result<(), Error> {
+        if replay.failures.is_empty() {
+            return Ok(());
+        }
+        let files = self.files;
+        let session = shadow.role_in(&replay.database).await?;
+        let contested = bases::conflicts(&session.client, files, replay, &live.state, true).await;
+        session.close().await;
+        let Some(order) = bases::deployed_first(&contested?, replay, &self.order()) else {
+            return Ok(());
+        };
+        let other = replay::replay(shadow, files, order, stand_ins, replay.limit).await?;
+        let score = |replay: &Replay| bases::score(&replay.state.facts, &live.state).0;
+        if score(&other) > score(replay) {
+            *replay = other;
         }
         Ok(())
     }
@@ -377,20 +406,24 @@ impl Audit<'_> {
         let is_live = self.live.is_some();
         self.contested =
             bases::conflicts(&session.client, self.files, replay, known, is_live).await?;
-        let names: Vec<String> = self.contested.iter().map(|it| it.name.clone()).collect();
+        for contested in &mut self.contested {
+            contested.find_undeployed(makers, known);
+        }
         let nothing = ledger::Ledger::default();
         let ledger = self.live.as_ref().map_or(&nothing, |live| &live.ledger);
-        let mut findings = order::findings(self.files, replay, ledger, &names);
+        let lacking = self.stand_ins.iter().map(|(name, _)| name.clone());
+        let lacking: Vec<String> = lacking.filter(|name| !extension::is_harmless(name)).collect();
+        let mut findings = order::findings(self.files, replay, ledger, &self.contested, &lacking);
         findings.extend(self.contested.iter().map(|it| it.finding.clone()));
         let unchecked = &mut self.report.unchecked;
-        let mut traps = bases::wrong_users(&replay.state, makers);
+        let mut traps = bases::wrong_users(&replay.state, makers, known);
         traps.extend(checks::check(&session, &root, &replay.state, makers, unchecked).await?);
         if let Some(faults) = faults {
             faults.fold_files(replay, &mut findings);
             let state = &faults.whole.state;
             let session = shadow.role_in(&faults.whole.database).await?;
             let root = shadow.root_in(&faults.whole.database).await?;
-            let mut with = bases::wrong_users(state, makers);
+            let mut with = bases::wrong_users(state, makers, known);
             with.extend(checks::check(&session, &root, state, makers, &mut Vec::new()).await?);
             let doubted = faults.without_consequences(&mut traps, &causes::ids(&with));
             unchecked.extend(doubted.iter().map(|(finding, file)| causes::unproven(finding, file)));

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use tokio_postgres::error::SqlState;
+
+use super::bases::Contested;
+use super::claims::Claims;
 use super::definition::Definition;
 use super::files::SqlFile;
 use super::finding::{Finding, Place, Severity};
@@ -9,18 +13,22 @@ use super::ledger::Ledger;
 use super::replay::Replay;
 use super::rollback::Outcome;
 use super::run::Failure;
+use super::script::Script;
 use crate::sql_text::{Reader, Statement};
 
-/// Findings about the files themselves. `conflicts` are tables that are told elsewhere, by their names.
+/// Findings about the files themselves, without what is told of `contested` tables.
 pub(super) fn findings(
     files: &[SqlFile],
     replay: &Replay,
     ledger: &Ledger,
-    conflicts: &[String],
+    contested: &[Contested],
+    lacking: &[String],
 ) -> Vec<Finding> {
-    let mut findings = never_ran(files, replay, conflicts);
+    let conflicts: Vec<String> = contested.iter().map(|it| it.name.clone()).collect();
+    let mut findings = never_ran(files, replay, contested, lacking);
+    findings.extend(too_early(files, replay));
     findings.extend(numbers(files));
-    findings.extend(repeated(files, replay, ledger, conflicts));
+    findings.extend(repeated(files, replay, ledger, &conflicts));
     findings.extend(recorded(files, ledger));
     findings.extend(rollbacks(files, replay));
     findings
@@ -30,17 +38,30 @@ fn place(file: &SqlFile, line: usize) -> Place {
     Place { file: file.name.clone(), line }
 }
 
-fn never_ran(files: &[SqlFile], replay: &Replay, conflicts: &[String]) -> Vec<Finding> {
+fn never_ran(
+    files: &[SqlFile],
+    replay: &Replay,
+    contested: &[Contested],
+    lacking: &[String],
+) -> Vec<Finding> {
     // The other definition of a table is told with the table.
-    let is_told = |failure: &Failure| {
+    let is_told = |index: usize, failure: &Failure| {
         let there = |name: &str| format!("relation \"{name}\" already exists");
-        let mut names = conflicts.iter().filter_map(|name| name.rsplit('.').next());
-        names.any(|name| failure.message == there(name))
+        contested.iter().any(|it| {
+            let name = it.name.rsplit('.').next();
+            it.is_why(index) || name.is_some_and(|name| failure.message == there(name))
+        })
     };
     let finding = |(index, failure): &(usize, Failure)| {
         let file = files.get(*index)?;
-        let message = format!("{} does not run: {}", file.name, failure.message);
-        let finding = Finding::new("file_never_ran", Severity::Error, &file.name, message);
+        let mut message = format!("{} does not run: {}", file.name, failure.message);
+        let mut severity = Severity::Error;
+        if let Some(extension) = needed(file, failure, lacking) {
+            severity = Severity::Warning;
+            message =
+                format!("{message}; extension {extension} may bring it, which the shadow lacks");
+        }
+        let finding = Finding::new("file_never_ran", severity, &file.name, message);
         let statement = failure.statement.lines().take(20).collect::<Vec<_>>().join("\n");
         Some(Finding {
             evidence: format!("SQLSTATE {}\n{statement}", failure.code),
@@ -51,7 +72,25 @@ fn never_ran(files: &[SqlFile], replay: &Replay, conflicts: &[String]) -> Vec<Fi
             ..finding.at(place(file, failure.line))
         })
     };
-    replay.failures.iter().filter(|(_, failure)| !is_told(failure)).filter_map(finding).collect()
+    let own = replay.failures.iter().filter(|(index, failure)| !is_told(*index, failure));
+    own.filter_map(finding).collect()
+}
+
+/// The extension, of those that the shadow lacks, that may have what a file misses.
+fn needed<'l>(file: &SqlFile, failure: &Failure, lacking: &'l [String]) -> Option<&'l String> {
+    // Types, functions and operators, schemas, and languages and access methods.
+    let codes = [
+        &SqlState::UNDEFINED_OBJECT,
+        &SqlState::UNDEFINED_FUNCTION,
+        &SqlState::INVALID_SCHEMA_NAME,
+        &SqlState::UNDEFINED_TABLE,
+    ];
+    if !codes.iter().any(|code| code.code() == failure.code) {
+        return None;
+    }
+    let makes = Script::of(&file.text).extensions;
+    let own = lacking.iter().find(|name| makes.iter().any(|it| it.name == **name));
+    own.or(lacking.first().filter(|_| failure.code != SqlState::UNDEFINED_TABLE.code()))
 }
 
 /// What the files that never ran say that they make.
@@ -96,6 +135,42 @@ pub(super) fn refer_to_auth(statement: &str) -> String {
     }
     fixed.push_str(statement.get(from..).unwrap_or_default());
     fixed
+}
+
+/// Numbered files that run only after one with a greater number, without those that wait for such a file themselves.
+fn too_early(files: &[SqlFile], replay: &Replay) -> Vec<Finding> {
+    let place_in_order = |index: usize| replay.order.iter().position(|it| *it == index);
+    let finding = |(index, failure): &(usize, Failure)| {
+        let file = files.get(*index)?;
+        let others = replay.waited.iter().filter(|(other, _)| other != index);
+        let mut others = others.filter_map(|(other, _)| files.get(*other));
+        if others.any(|other| Claims::of(&other.text).are_missed(&failure.message)) {
+            return None;
+        }
+        let before = replay.order.get(..place_in_order(*index)?)?;
+        let is_later = |other: &&SqlFile| {
+            other.directory == file.directory
+                && other.number().zip(file.number()).is_some_and(|(other, own)| other > own)
+        };
+        let mut later = before.iter().filter_map(|it| files.get(*it)).filter(is_later);
+        let later = later
+            .clone()
+            .find(|it| Claims::of(&it.text).are_missed(&failure.message))
+            .or_else(|| later.next())?;
+        let message =
+            format!("{} runs only after {}, which has a greater number", file.name, later.name);
+        let finding = Finding::new("runs_after_later_file", Severity::Error, &file.name, message);
+        Some(Finding {
+            evidence: format!(
+                "in the order of numbers: {}\n{}",
+                failure.message, failure.statement
+            ),
+            impact: "Tools run files by their numbers: a database that is built from the files fails here.",
+            fix: format!("give {} a number after that of {}", file.name, later.name),
+            ..finding.at(place(file, failure.line))
+        })
+    };
+    replay.waited.iter().filter_map(finding).collect()
 }
 
 /// Numbers that two files of a directory have.
@@ -198,7 +273,7 @@ fn repetition(
     certain: bool,
     files: &[SqlFile],
 ) -> Finding {
-    let severity = if certain { Severity::Info } else { Severity::Warning };
+    let severity = if certain { Severity::Note } else { Severity::Warning };
     let name_of = |index: usize| files.get(index).map_or("", |file| file.name.as_str());
     let mut names: Vec<&str> = all.iter().map(|(index, _)| name_of(*index)).collect();
     names.dedup();

@@ -200,6 +200,12 @@ impl Relations {
         self.tables.values()
     }
 
+    /// Whether there is anything in that schema. `public` is there in any case.
+    pub fn has_schema(&self, schema: &str) -> bool {
+        let mut names = self.tables.keys().chain(self.functions.keys());
+        schema == "public" || names.any(|name| name.schema == schema)
+    }
+
     /// All functions of that name.
     pub fn functions(&self, name: &Name) -> &[Function] {
         self.functions.get(name).map_or(&[], Vec::as_slice)

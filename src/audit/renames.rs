@@ -1,4 +1,4 @@
-//! Tables and columns that bear another name in the database than in the files: one difference, and not one for each object
+//! Tables, columns, constraints, indexes and functions that bear another name in the database than in the files: one difference, and not one for each object
 //! that names them.
 
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use crate::schema::{Change, Difference, Fact, Key, Kind, bare};
 /// Many tables have an id and nothing else: that one of these is gone and another one has come says little.
 const FEWEST_COLUMNS: usize = 2;
 
-/// A table or column that was most likely renamed.
+/// What was most likely renamed.
 #[derive(Debug)]
 pub(super) struct Renamed {
     /// As the files make it.
@@ -52,7 +52,39 @@ pub(super) fn find(
         (is_only && columns.len() >= FEWEST_COLUMNS)
             .then(|| Renamed { was: was.clone(), now: now.clone() })
     });
-    columns.chain(tables).collect()
+    let mut renamed: Vec<Renamed> = columns.chain(tables).collect();
+    for kind in [Kind::Constraint, Kind::Index, Kind::Function] {
+        for was in of(kind, Change::Missing) {
+            let mut others = of(kind, Change::Extra).filter(|now| bears(was, now));
+            let Some(now) = others.next() else { continue };
+            let mut twins = of(kind, Change::Missing).filter(|other| bears(other, now));
+            if others.next().is_none() && twins.nth(1).is_none() {
+                renamed.push(Renamed { was: was.clone(), now: now.clone() });
+            }
+        }
+    }
+    renamed
+}
+
+/// What a constraint, an index or a function is called, without its schema and its arguments.
+fn called(fact: &Fact) -> &str {
+    if fact.kind == Kind::Function {
+        bare(fact.relation.split('(').next().unwrap_or_default())
+    } else if fact.kind == Kind::Index {
+        bare(&fact.part)
+    } else {
+        &fact.part
+    }
+}
+
+/// Whether one is the other under another name.
+fn bears(was: &Fact, now: &Fact) -> bool {
+    let is_near = if was.kind == Kind::Function {
+        schema(&was.relation) == schema(&now.relation)
+    } else {
+        was.relation == now.relation && was.home == now.home
+    };
+    is_near && was.definition.replacen(called(was), called(now), 1) == now.definition
 }
 
 /// Which column of its table each is.
@@ -84,6 +116,8 @@ impl Renamed {
         let Self { was, now } = self;
         if was.kind == Kind::Table {
             format!("{} has its columns: most likely {} was renamed", now.relation, was.relation)
+        } else if was.kind != Kind::Column {
+            format!("{} is the same: most likely {} was renamed", called(now), called(was))
         } else {
             format!(
                 "{}.{} has its place and its type: most likely {} was renamed",
@@ -127,8 +161,16 @@ impl Renamed {
                 statements.push(format!("alter table {at} rename to {}", bare(new)));
             }
         } else {
-            let Fact { relation, part, .. } = was;
-            statements.push(format!("alter table {relation} rename column {} to {part}", now.part));
+            let Fact { kind, relation, .. } = was;
+            let (old, new) = (called(now), called(was));
+            statements.push(if *kind == Kind::Index {
+                format!("alter index {} rename to {new}", now.part)
+            } else if *kind == Kind::Function {
+                format!("alter routine {} rename to {new}", now.relation)
+            } else {
+                let what = if *kind == Kind::Constraint { "constraint" } else { "column" };
+                format!("alter table {relation} rename {what} {old} to {new}")
+            });
         }
         *step = Step::of(was);
         step.leave("What uses the name of today fails afterwards.", statements);

@@ -276,7 +276,7 @@ fn add_labels(fact: &Fact, found: &str, step: &mut Step) {
                 (None, Some(first)) => format!(" before {first}"),
                 (None, None) => String::new(),
             };
-            step.statements.push(format!("alter type {relation} add value {label}{place}"));
+            step.first.push(format!("alter type {relation} add value {label}{place}"));
         }
         last = Some(label);
     }

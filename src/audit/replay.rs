@@ -24,6 +24,8 @@ pub(super) struct Replay {
     pub(super) failures: Vec<(usize, Failure)>,
     /// Whether any file had to wait for a later one.
     pub(super) retried: bool,
+    /// The files that failed in the order that was given, and then ran, and why they failed.
+    pub(super) waited: Vec<(usize, Failure)>,
     /// Which files made or changed a fact, in their order.
     pub(super) makers: HashMap<Key, Vec<usize>>,
     /// What the server remarked, and of which file.
@@ -36,7 +38,7 @@ pub(super) struct Replay {
     /// The database of the shadow in which the files ran.
     pub(super) database: String,
     /// How long a file may take.
-    limit: Duration,
+    pub(super) limit: Duration,
 }
 
 /// Runs files in this order; those that fail again after the others, until nothing moves. An order that had to be found is
@@ -52,12 +54,14 @@ pub(super) async fn replay(
     if first.failures.is_empty() {
         return first.end().await;
     }
+    let mut waited = first.failures.clone();
     let (found, failures) = first.go_on().await?;
+    waited.retain(|(index, _)| found.contains(index));
     let retried = !is_subsequence(&found, &order);
     let mut proof = Pass::begin(shadow, files, stand_ins, limit).await?.run(&found, true).await?;
     proof.failures.extend(failures);
     let mut replay = proof.end().await?;
-    replay.retried = retried;
+    (replay.retried, replay.waited) = (retried, waited);
     Ok(replay)
 }
 
@@ -250,6 +254,7 @@ impl<'a> Pass<'a> {
             order: self.order,
             failures: self.failures,
             retried: false,
+            waited: Vec::new(),
             makers: self.makers,
             notices: self.notices,
             rollbacks: self.rollbacks,

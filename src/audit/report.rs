@@ -45,8 +45,8 @@ pub struct Summary {
     pub errors: usize,
     /// [`Severity::Warning`].
     pub warnings: usize,
-    /// [`Severity::Info`].
-    pub infos: usize,
+    /// [`Severity::Note`].
+    pub notes: usize,
 }
 
 impl fmt::Display for Summary {
@@ -55,7 +55,7 @@ impl fmt::Display for Summary {
             format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
         };
         let (errors, warnings) = (count(self.errors, "error"), count(self.warnings, "warning"));
-        write!(f, "{errors}, {warnings}, {}", count(self.infos, "note"))
+        write!(f, "{errors}, {warnings}, {}", count(self.notes, "note"))
     }
 }
 
@@ -73,7 +73,7 @@ impl Report {
         Summary {
             errors: count(Severity::Error),
             warnings: count(Severity::Warning),
-            infos: count(Severity::Info),
+            notes: count(Severity::Note),
         }
     }
 

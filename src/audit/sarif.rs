@@ -95,7 +95,7 @@ fn physical(Place { file, line }: &Place) -> Value {
 
 fn level(severity: Severity) -> &'static str {
     match severity {
-        Severity::Info => "note",
+        Severity::Note => "note",
         Severity::Warning => "warning",
         Severity::Error => "error",
     }
@@ -113,7 +113,7 @@ mod tests {
                 .at(at("./a b.ts", 3)),
             Finding::new("unknown_table", Severity::Warning, "public.b", "No.".to_owned())
                 .at(at("/x/b.ts", 0)),
-            Finding::new("extra_table", Severity::Info, "public.c", "Yes.".to_owned()),
+            Finding::new("extra_table", Severity::Note, "public.c", "Yes.".to_owned()),
         ];
         let id = findings[0].id.clone();
         let unchecked = vec!["c.ts: not read".to_owned()];

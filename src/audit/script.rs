@@ -141,22 +141,33 @@ fn without_rows(text: &str) -> String {
     sql
 }
 
-/// Lines that begin with a backslash outside of strings and comments.
+/// These send what stands before them, as a semicolon does.
+const SENDING: [&str; 8] = ["g", "gx", "gset", "gexec", "gdesc", "crosstabview", "watch", "bind"];
+
+/// Without what begins with a backslash outside of strings and comments, up to the end of its line. Commands that send the
+/// statement before them end it.
 fn without_commands(text: &str) -> (String, Vec<usize>) {
     let mut sql = text.to_owned();
     let mut lines = Vec::new();
-    let commands = sql_text::tokens(text).filter(|token| {
-        let before = text.get(..token.at).unwrap_or_default();
-        token.is_mark('\\') && (before.is_empty() || before.ends_with(['\n', '\r']))
-    });
-    for command in commands {
+    let mut done = 0;
+    for command in sql_text::tokens(text).filter(|token| token.is_mark('\\')) {
+        if command.at < done {
+            continue;
+        }
         let rest = text.get(command.at..).unwrap_or_default();
-        let end = rest.find(['\n', '\r']).unwrap_or(rest.len());
-        lines.push(command.line);
-        sql.replace_range(
-            command.at..command.at + end,
-            &blank(rest.get(..end).unwrap_or_default()),
-        );
+        let end =
+            if rest.starts_with("\\;") { 1 } else { rest.find(['\n', '\r']).unwrap_or(rest.len()) };
+        let name = rest.get(1..end).unwrap_or_default();
+        let name = name.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+        let mut left = blank(rest.get(..end).unwrap_or_default());
+        if SENDING.contains(&name) {
+            left.replace_range(..1, ";");
+        }
+        if end > 1 {
+            lines.push(command.line);
+        }
+        done = command.at + end;
+        sql.replace_range(command.at..done, &left);
     }
     (sql, lines)
 }
@@ -228,6 +239,26 @@ mod tests {
             line: 3,
         };
         assert_eq!((script.extensions, script.psql), (vec![extension], vec![1]));
+    }
+
+    #[test]
+    fn a_command_at_the_end_of_a_line_ends_its_statement_if_it_sends_it() {
+        let cases = [
+            ("select 1 as a \\gset\nselect 2", vec!["select 1 as a", "select 2"]),
+            (
+                "select 'create table t()'\n\\gexec\nselect 2;",
+                vec!["select 'create table t()'", "select 2"],
+            ),
+            ("select 1 \\g (format=csv) 'file\nselect 2", vec!["select 1", "select 2"]),
+            ("select 1; \\echo it's done\nselect 2", vec!["select 1", "select 2"]),
+            ("select 1\\; select 2", vec!["select 1", "select 2"]),
+        ];
+        for (text, expected) in cases {
+            let script = Script::of(text);
+            let found: Vec<&str> =
+                statements(&script.sql).iter().map(|it| it.text.trim()).collect();
+            assert_eq!((found, script.sql.len()), (expected, text.len()), "{text}");
+        }
     }
 
     #[test]

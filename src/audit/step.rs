@@ -8,6 +8,8 @@ use crate::schema::{Fact, NOT_VALID, is_foreign_key};
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) item: Item,
+    /// These have to be committed before others can use what they make.
+    pub(super) first: Vec<String>,
     /// Each without its semicolon; comments may come before it. They may run in a transaction.
     pub(super) statements: Vec<String>,
     /// These come later and outside of transactions: then they lock nobody out for long.
@@ -27,8 +29,8 @@ pub(super) struct Manual {
 impl Step {
     /// A step about this fact without any statement yet.
     pub(super) fn of(fact: &Fact) -> Self {
-        let (statements, later, by_hand) = (Vec::new(), Vec::new(), Vec::new());
-        Self { item: Item::of(fact), statements, later, by_hand }
+        let (first, statements, later) = (Vec::new(), Vec::new(), Vec::new());
+        Self { item: Item::of(fact), first, statements, later, by_hand: Vec::new() }
     }
 
     /// Leaves statements to a person, for a reason.
@@ -41,7 +43,8 @@ impl Step {
 
     /// Leaves all of it to a person.
     pub(super) fn leave_all(&mut self, why: &str) {
-        let mut statements = std::mem::take(&mut self.statements);
+        let mut statements: Vec<String> = std::mem::take(&mut self.first);
+        statements.append(&mut self.statements);
         statements.append(&mut self.later);
         let rest = std::mem::take(&mut self.by_hand);
         self.leave(
@@ -50,9 +53,14 @@ impl Step {
         );
     }
 
+    /// All statements that are not left to a person, in their order.
+    pub(super) fn all(&self) -> impl Iterator<Item = &String> {
+        self.first.iter().chain(&self.statements).chain(&self.later)
+    }
+
     /// Whether there is any statement.
     pub(super) fn says(&self) -> bool {
-        !(self.statements.is_empty() && self.later.is_empty() && self.by_hand.is_empty())
+        self.all().next().is_some() || !self.by_hand.is_empty()
     }
 }
 

@@ -62,7 +62,7 @@ fn print_finding(finding: &Finding, out: &mut impl Write) -> io::Result<()> {
     let mark = match severity {
         Severity::Error => "ERROR",
         Severity::Warning => "WARN ",
-        Severity::Info => "NOTE ",
+        Severity::Note => "NOTE ",
     };
     let place = or_dash(place.as_ref().map(|at| format!("{}:{}", at.file, at.line)));
     writeln!(out, "{mark}  {kind}  {}  {}  [{id}]", clean(object), clean(&place))?;

@@ -59,6 +59,89 @@ async fn a_base_that_fails_on_the_other_is_the_same_fault() {
     audit(PLATFORM, &files).await.is(&[("conflicting_base", "public.users")]);
 }
 
+/// Each base has its own projects, with an index and a policy on a column that the other one lacks.
+const BASES: [(&str, &str); 2] = [
+    (
+        "001_own.sql",
+        "create table if not exists public.users (id uuid primary key default gen_random_uuid(), email text unique not null);
+         create table if not exists public.projects (
+             id uuid primary key default gen_random_uuid(), user_id uuid references public.users (id), title text not null
+         );
+         create index if not exists projects_user_idx on public.projects (user_id);
+         alter table public.users enable row level security; alter table public.projects enable row level security;
+         create policy users_self on public.users for select using (id = auth.uid());
+         create policy projects_own on public.projects for select using (user_id = auth.uid());",
+    ),
+    (
+        "002_platform.sql",
+        "create table if not exists public.profiles (id uuid primary key references auth.users (id), full_name text);
+         create table if not exists public.projects (
+             id uuid primary key default gen_random_uuid(), owner_id uuid not null references public.profiles (id),
+             name text not null, status text default 'active'
+         );
+         create index if not exists projects_owner_idx on public.projects (owner_id);
+         alter table public.profiles enable row level security; alter table public.projects enable row level security;
+         create policy profiles_self on public.profiles for select using (id = auth.uid());
+         create policy projects_owner on public.projects for select using (owner_id = auth.uid());",
+    ),
+];
+
+#[tokio::test]
+async fn a_base_that_fails_on_the_columns_of_the_other_is_the_conflict() {
+    for (deployed, other) in [(1, 0), (0, 1)] {
+        let db = Project::database(&BASES[deployed..=deployed]).await;
+        let project = Project::new(&BASES);
+        let fix = project.path().join("fix.out");
+        let output = project.run(Some(&db), &["--fix", fix.to_str().unwrap()]).await;
+        let report = Report::of(&output);
+        // The other one has a fault of its own.
+        let conflict = ("conflicting_base", "public.projects");
+        let wrong_users =
+            ("foreign_key_to_wrong_users", "projects_user_id_fkey on public.projects");
+        report.is(&[conflict, wrong_users][..2 - deployed]);
+        let message = report.text("conflicting_base", "message");
+        let place = |file: usize| message.find(BASES[file].0).unwrap();
+        assert!(place(deployed) < place(other), "{message}");
+        assert!(report.text("conflicting_base", "file").ends_with(BASES[other].0));
+        let fix = std::fs::read_to_string(fix).unwrap();
+        let runs: Vec<&str> =
+            fix.lines().filter(|line| !line.is_empty() && !line.starts_with("--")).collect();
+        assert_eq!(runs, [""; 0], "{fix}");
+    }
+    // Without a database the first one holds.
+    Project::new(&BASES).audit(None).await.is(&[
+        ("conflicting_base", "public.projects"),
+        ("foreign_key_to_wrong_users", "projects_user_id_fkey on public.projects"),
+    ]);
+}
+
+#[tokio::test]
+async fn what_only_the_losing_base_makes_is_told_with_the_conflict() {
+    // Both run: without indexes and policies nothing fails.
+    let tables = |sql: &str| {
+        let (tables, _) = sql.split_once("create index").unwrap();
+        let named = if sql.contains("profiles") { "profiles" } else { "users" };
+        let policy = |table: &str| {
+            format!(
+                "alter table public.{table} enable row level security; drop policy if exists p on public.{table}; \
+                 create policy p on public.{table} for select using (id is not null);"
+            )
+        };
+        tables.to_owned() + &policy(named) + &policy("projects")
+    };
+    let (one, two) = (tables(BASES[0].1), tables(BASES[1].1));
+    let files = [(BASES[0].0, one.as_str()), (BASES[1].0, two.as_str())];
+    let db = Project::database(&files[1..]).await;
+    let project = Project::new(&files);
+    let fix = project.path().join("fix.out");
+    let output = project.run(Some(&db), &["--fix", fix.to_str().unwrap()]).await;
+    let found = Report::of(&output).found();
+    assert!(!found.iter().any(|(kind, _)| kind == "missing_table"), "{found:?}");
+    let fix = std::fs::read_to_string(fix).unwrap();
+    assert!(fix.contains("-- create table public.users"), "{fix}");
+    assert!(!fix.contains("\ncreate table public.users"), "{fix}");
+}
+
 const ORDERS: &str = "create table public.orders (
     id bigint primary key,
     user_id uuid not null references users (id)
@@ -77,6 +160,10 @@ async fn a_key_to_users_of_ones_own_is_told_where_policies_mean_logins() {
     let db = Project::database(&files).await;
     db.connect(ADMIN).await.batch_execute(&fix).await.unwrap();
     assert!(fix.contains("REFERENCES auth.users(id)"), "{fix}");
+    // Where the database lacks the key, there is none to change.
+    let db = Project::database(&files[..1]).await;
+    let report = Project::new(&files).audit(Some(&db)).await;
+    assert!(!report.text("foreign_key_to_wrong_users", "fix").contains("alter table"));
     // The ids of users are those of logins.
     Project::new(&[("0001_users.sql", PLATFORM), ("0002_orders.sql", ORDERS)])
         .audit(None)

@@ -226,6 +226,12 @@ async fn what_code_and_documents_tell_again_is_evidence() {
             1,
         ),
         ("alter table orders add column more text", "extra_column", "public.orders.more", 1),
+        (
+            "alter table orders rename column note to remark",
+            "missing_column",
+            "public.orders.note",
+            3,
+        ),
     ];
     for (sql, kind, object, others) in cases {
         let db = Project::database(&CLEAN).await;

@@ -35,6 +35,16 @@ async fn each_trap_gives_one_finding() {
             "policy_always_true",
             "all_of_it on public.orders",
         ),
+        (
+            "create policy all_of_it on public.orders for delete to anon using (auth.role() = 'x' or true)",
+            "policy_always_true",
+            "all_of_it on public.orders",
+        ),
+        (
+            "create policy all_of_it on public.orders for delete to anon using (id = id)",
+            "policy_always_true",
+            "all_of_it on public.orders",
+        ),
         // As of a form on a website.
         (
             "create table public.contact (id int primary key, msg text); \
@@ -70,6 +80,9 @@ async fn what_only_looks_like_a_trap_is_none() {
         // A table that is public to readers, by intent.
         "create policy everybody on public.orders for select to anon using (true)",
         "create policy service on public.orders for all to service_role using (true)",
+        // The column may be null, and so is in doubt.
+        "create policy own on public.orders for delete to anon using (note = note)",
+        "create policy own on public.orders for delete to anon using (note = 'true' or (auth.role() = 'x' and true))",
         // Nobody from outside may use it.
         "create table public.inner_table (id int primary key); revoke all on public.inner_table from anon, authenticated",
         "create schema app; create table app.t (id int primary key)",

@@ -241,6 +241,48 @@ async fn what_is_right_is_passed_over_in_silence() {
 }
 
 #[tokio::test]
+async fn embedded_rows_may_be_asked_for_null() {
+    let from = "supabase.from('people').select('id, teams!teams_owner_id_fkey(id, tickets(id)), t:teams!created_by(id)')";
+    for filter in [
+        ".not('teams', 'is', null)",
+        ".is('t', null)",
+        ".filter('teams', 'not.is', null)",
+        ".or('email.eq.a,teams.not.is.null')",
+        ".not('teams.tickets', 'is', null)",
+    ] {
+        assert_eq!(found_in(&format!("{from}{filter}")).await, [""; 0], "{filter}");
+    }
+    for filter in [".eq('teams', 1)", ".or('teams.eq.1')", ".not('tickets', 'is', null)"] {
+        let found = found_in(&format!("{from}{filter}")).await;
+        assert!(
+            found.len() == 1 && found[0].starts_with("error unknown_column"),
+            "{filter} {found:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_client_for_a_schema_that_is_elsewhere_is_not_checked() {
+    let text = "import { createClient } from '@supabase/supabase-js'
+        const far = createClient('u', 'k', { db: { schema: 'analytics' } })
+        export const app = createClient('u', 'k', { db: { schema: 'app' } })
+        far.from('events').select('id')
+        far.rpc('refresh')
+        app.from('audit_log').select('line')
+        app.from('people').select('id')
+        far.schema('public').from('pepole').select('id')";
+    let files = Files::new(&[
+        ("a.ts", text),
+        ("b.ts", "import { app } from './a'\napp.from('pepole').select()"),
+    ]);
+    let outcome = audit(&files).await;
+    let found: Vec<&str> = outcome.findings.iter().map(|it| it.object.as_str()).collect();
+    assert_eq!(found, ["app.people", "public.pepole", "app.pepole"]);
+    assert_eq!(outcome.unchecked.len(), 2, "{:?}", outcome.unchecked);
+    assert!(outcome.unchecked.iter().all(|it| it.contains("analytics")), "{:?}", outcome.unchecked);
+}
+
+#[tokio::test]
 async fn constants_are_followed_within_a_file() {
     let cases = [
         "const t = 'pepole'; supabase.from(t).select()",
@@ -392,6 +434,13 @@ async fn what_is_nested_too_deep_is_unchecked() {
 
 #[tokio::test]
 async fn what_is_called_from_and_is_no_client_gives_no_error() {
+    for code in [
+        "class Foo { from(x) { return this } select(x) { return this } }\nnew Foo().from('pepole').select('x')",
+        "class Foo {}\nconst foo = new Foo(); foo.from('pepole').select('x')",
+        "const qb = { from(t) { return { select: (s) => s } } }\nqb.from('pepole').select('x')",
+    ] {
+        assert_eq!(found_in(code).await, [""; 0], "{code}");
+    }
     let others = [
         "import knex from 'knex'; const k = knex({}); k.from('pepole').select('x')",
         "import knex from 'knex'; knex({}).from('pepole').select()",

@@ -47,6 +47,18 @@ async fn the_products_own_document_is_right() {
     assert_eq!(shown(&outcome), [""; 0]);
 }
 
+#[tokio::test]
+async fn a_document_that_is_not_utf_8_is_not_checked() {
+    let (relations, agents) = known().await;
+    let files = Files::new(&[]);
+    let document = format!("{}/a.md", files.path());
+    std::fs::write(&document, b"# \xff").unwrap();
+    let outcome = documents::audit(&[document.clone().into()], relations, agents, &BTreeSet::new());
+    let outcome = outcome.unwrap();
+    assert_eq!(shown(&outcome), [""; 0]);
+    assert!(outcome.unchecked.len() == 1 && outcome.unchecked[0].contains(&document));
+}
+
 /// The line of a text, from 1.
 fn line_of(text: &str, part: &str) -> usize {
     text.lines().position(|line| line.contains(part)).unwrap() + 1

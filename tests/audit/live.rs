@@ -1,5 +1,7 @@
 //! A database against what the files make.
 
+use agent_provisioner::dev_server::SUPERUSER;
+
 use super::project::{CLEAN, Project, Report};
 use crate::support::{ADMIN, Database, expect, finish, provisioner, said};
 
@@ -192,6 +194,17 @@ async fn what_comes_of_another_name_or_type_is_no_finding_of_its_own() {
         ),
         ("drop view totals cascade; drop table orders cascade", "missing_table", "public.orders"),
         ("alter table orders rename to sales", "missing_table", "public.orders"),
+        (
+            "alter table orders rename constraint orders_owner_fkey to other_fkey",
+            "missing_constraint",
+            "orders_owner_fkey on public.orders",
+        ),
+        (
+            "alter index orders_note_idx rename to other_idx",
+            "missing_index",
+            "public.orders_note_idx",
+        ),
+        ("alter function touch() rename to touched", "missing_function", "public.touch()"),
         ("alter table profiles rename to people", "missing_table", "public.profiles"),
     ] {
         let db = Project::database(&CLEAN).await;
@@ -211,6 +224,18 @@ async fn what_comes_of_another_name_or_type_is_no_finding_of_its_own() {
             project.audit(Some(&db)).await.is(&[]);
         }
     }
+}
+
+#[tokio::test]
+async fn a_type_is_missing_from_the_file_that_makes_it() {
+    let files = [
+        ("1.sql", "create type public.mood as enum ('a')"),
+        ("2.sql", "alter type public.mood add value 'b'"),
+    ];
+    let db = Project::empty_database().await;
+    let report = Project::new(&files).audit(Some(&db)).await;
+    report.is(&[("missing_type", "public.mood")]);
+    assert!(report.text("missing_type", "file").ends_with("1.sql"));
 }
 
 #[tokio::test]
@@ -318,11 +343,45 @@ async fn default_privileges_make_no_difference() {
         let project = Project::new(&[("1.sql", files[0]), ("2.sql", files[1])]);
         project.audit(Some(&db)).await.is(&[]);
     }
+    // Somebody has changed them after the files ran.
+    let files = [("1.sql", one.as_str()), ("2.sql", two.as_str())];
+    let db = Project::database(&files).await;
+    db.admin().await.run(anon).await;
+    Project::new(&files).audit(Some(&db)).await.is(&[]);
     // What is granted beside them is told.
     let db = Project::database(&[("database", &files_change)]).await;
     db.admin().await.run("grant select on public.two to anon").await;
     let project = Project::new(&[("1.sql", &files_change)]);
     project.audit(Some(&db)).await.is(&[("extra_grant", "public.two to anon")]);
+}
+
+#[tokio::test]
+async fn the_records_of_other_tools_are_not_the_project_s() {
+    let db = Project::database(&CLEAN).await;
+    let admin = db.admin().await;
+    admin
+        .run(
+            "create table schema_migrations (version text primary key); \
+             create table _prisma_migrations (id text primary key, n serial); \
+             create table goose_db_version (id serial primary key, version_id bigint not null); \
+             alter table goose_db_version enable row level security; \
+             revoke all on _prisma_migrations from anon, authenticated; \
+             create schema drizzle; create table drizzle.__drizzle_migrations (id serial primary key, hash text)",
+        )
+        .await;
+    let sql = "create publication supabase_realtime_messages_publication";
+    db.connect(SUPERUSER).await.batch_execute(sql).await.unwrap();
+    let report = Project::new(&CLEAN).audit(Some(&db)).await;
+    report.is(&[("table_without_row_security", "public.schema_migrations")]);
+    assert_eq!(report.text("table_without_row_security", "severity"), "warning");
+    assert!(!report.text("table_without_row_security", "fix").contains("drop"));
+    // What files make is theirs.
+    let made = [(
+        "1.sql",
+        "create table schema_migrations (version text primary key); alter table schema_migrations enable row level security; create policy p on schema_migrations for select using (version > 'a')",
+    )];
+    let db = Project::empty_database().await;
+    Project::new(&made).audit(Some(&db)).await.is(&[("missing_table", "public.schema_migrations")]);
 }
 
 /// No file makes it, and whoever has the public key may use it.

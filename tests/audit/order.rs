@@ -84,6 +84,18 @@ async fn a_key_to_users_where_none_are_is_led_to_auth() {
 }
 
 #[tokio::test]
+async fn a_file_that_runs_only_after_a_later_one_is_named() {
+    let (one, two, three) = (table("one", "three"), table("two", "one"), table("three", ""));
+    let report =
+        files(&[("001_one.sql", &one), ("002_two.sql", &two), ("003_three.sql", &three)]).await;
+    // The second waits for the first, and so is no fault of its own.
+    report.is(&[("runs_after_later_file", "001_one.sql")]);
+    assert!(report.text("runs_after_later_file", "message").contains("003_three.sql"));
+    assert_eq!(report.order(), ["003_three.sql", "001_one.sql", "002_two.sql"]);
+    files(&[("a.sql", &table("one", "two")), ("b.sql", &table("two", ""))]).await.is(&[]);
+}
+
+#[tokio::test]
 async fn a_number_is_used_twice() {
     let report =
         files(&[("0001_a.sql", "create schema one;"), ("0001_b.sql", "create schema two;")]).await;
@@ -97,13 +109,28 @@ async fn a_number_is_used_twice() {
 }
 
 #[tokio::test]
+async fn a_name_that_begins_with_a_hash_has_no_number() {
+    files(&[("9a9f9d_a.sql", "create schema one;"), ("9b0000_b.sql", "create schema two;")])
+        .await
+        .is(&[]);
+}
+
+#[tokio::test]
+async fn commands_at_the_end_of_a_line_are_left_out() {
+    let sql = "select 1 as a \\gset\nselect 'create schema never' \\gexec\ncreate schema one; \\echo it's done\n";
+    let report = files(&[("1.sql", sql), ("2.sql", "create schema one;")]).await;
+    report.is(&[("file_never_ran", "2.sql")]);
+    assert_eq!(report.order(), ["1.sql"]);
+}
+
+#[tokio::test]
 async fn two_files_that_make_one_object_are_both_shown() {
     let one = "create schema if not exists app;\n\
                create or replace function app.f() returns integer language sql as 'select 1';";
     let two = one.replace("select 1", "select 2");
     let numbered = files(&[("0001_a.sql", one), ("0002_b.sql", &two)]).await;
     numbered.is(&[("defined_twice", "function app.f()")]);
-    assert_eq!(numbered.text("defined_twice", "severity"), "info");
+    assert_eq!(numbered.text("defined_twice", "severity"), "note");
     let report = files(&[("a.sql", one), ("b.sql", &two)]).await;
     report.is(&[("defined_twice", "function app.f()")]);
     assert_eq!(report.text("defined_twice", "severity"), "warning");
@@ -177,6 +204,25 @@ async fn what_the_platform_would_bring_has_stand_ins_and_is_told() {
     for name in ["pg_cron", "plv8", "reporting"] {
         assert!(unchecked.iter().any(|text| text.contains(name)), "{unchecked:?}");
     }
+}
+
+#[tokio::test]
+async fn a_file_that_needs_an_extension_which_is_not_here_is_a_warning() {
+    let needs = "create extension plv8;\ncreate table t (a plv8_thing);";
+    let project = Project::new(&[("1.sql", needs), ("2.sql", "create extension plcoffee;")]);
+    let output = project.run(None, &[]).await;
+    expect(&output, 0, &[]);
+    let report = Report::of(&output);
+    report.is(&[("file_never_ran", "1.sql")]);
+    assert_eq!(report.text("file_never_ran", "severity"), "warning");
+    assert!(report.text("file_never_ran", "message").contains("plv8"));
+    let unchecked = report.list("unchecked");
+    for name in ["plv8", "plcoffee"] {
+        assert!(unchecked.iter().any(|it| it.as_str().unwrap().contains(name)), "{unchecked:?}");
+    }
+    // What is no SQL is a fault whatever is missing.
+    let project = Project::new(&[("1.sql", "create extension plv8;\ncreate tabel t ();")]);
+    assert_eq!(project.audit(None).await.text("file_never_ran", "severity"), "error");
 }
 
 /// The clean project, and what a ledger as Supabase's says of it.

@@ -114,7 +114,7 @@ impl Report {
         let mut of_kind = self.list("findings").iter().filter(|it| it["kind"] == kind);
         let finding = of_kind.next().unwrap();
         assert!(of_kind.next().is_none(), "{:#}", self.0);
-        finding.get(key).map(|text| text.as_str().unwrap().to_owned()).unwrap_or_default()
+        finding.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
     /// The status of an object.

@@ -35,6 +35,24 @@ fn kinds(report: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
+async fn a_finding_without_a_place_has_its_keys() {
+    let db = Project::database(&CLEAN).await;
+    db.admin()
+        .await
+        .run(
+            "create table extra (id int primary key); revoke all on extra from anon, authenticated",
+        )
+        .await;
+    let report = Project::new(&CLEAN).audit(Some(&db)).await;
+    report.is(&[("extra_table", "public.extra")]);
+    let finding = &report.list("findings")[0];
+    for key in ["file", "line"] {
+        assert!(finding.get(key).unwrap().is_null(), "{finding:#}");
+    }
+    assert_eq!(report.0["summary"]["notes"], 0);
+}
+
+#[tokio::test]
 async fn the_same_finding_is_in_each_format() {
     let project = project(CODE);
     let found = run(&project, &["--format", "json"]).await;

@@ -91,16 +91,16 @@ async fn a_script_of_an_extension_meets_nothing_that_files_have_made() {
 async fn a_file_makes_a_schema_and_an_extension_in_it() {
     let report = Project::new(&[
         (
-            "1.sql",
+            "a.sql",
             "create schema tools; create extension pg_trgm with schema tools; \
              create table tools.t (id int primary key references app.later (id)); select tools.similarity('a', 'b')",
         ),
-        ("2.sql", "create schema app; create table app.later (id int primary key)"),
+        ("b.sql", "create schema app; create table app.later (id int primary key)"),
     ])
     .audit(None)
     .await;
     report.is(&[]);
-    assert_eq!(report.order(), ["2.sql", "1.sql"]);
+    assert_eq!(report.order(), ["b.sql", "a.sql"]);
     let again = [("1.sql", "create schema a; create extension pg_trgm schema a; create schema a")];
     let report = Project::new(&again).audit(None).await;
     report.is(&[("file_never_ran", "1.sql")]);

@@ -4,7 +4,7 @@ use super::findings::{
     AMBIGUOUS_RELATIONSHIP, Findings, GENERATED_COLUMN, INVALID_SELECT, NO_UNIQUE_KEY, Site,
     UNKNOWN_BUCKET, UNKNOWN_COLUMN, UNKNOWN_RELATIONSHIP, UNKNOWN_TABLE, UNPUBLISHED_TABLE,
 };
-use super::grammar::{self, Embed, Item, OPEN, Unreadable};
+use super::grammar::{self, Condition, Embed, Item, OPEN, Unreadable};
 use super::lookup::{Found, Lookup};
 use super::relationship::Fault;
 use super::text::{Text, shown};
@@ -30,15 +30,29 @@ pub(super) struct Checker<'r> {
 impl<'r> Checker<'r> {
     /// Checks one use in a file.
     pub(super) fn check(&mut self, file: &str, use_: &Use) {
-        let site = Site { file, line: use_.line, is_certain: use_.is_certain };
+        let mut site = Site { file, line: use_.line, is_certain: use_.is_certain };
+        // A client that nothing is known of may be that of a schema that is elsewhere.
+        let may_be_elsewhere = use_.client.is_none()
+            && self.schemas.iter().any(|schema| !self.lookup.relations.has_schema(schema));
+        site.is_certain &= !may_be_elsewhere;
+        let of_client = use_.client.as_ref().and_then(|client| client.0.as_ref());
+        if let Some(schema) = self.elsewhere(&use_.target, of_client) {
+            let line = use_.line;
+            self.unchecked.push(format!(
+                "{file}:{line}: its client is for schema {schema}, which is not here"
+            ));
+            return;
+        }
         match &use_.target {
             Target::Table { schema, name } => {
-                if let Some(found) = self.table(site, schema.as_ref(), name, "from") {
+                let schema = schema.as_ref().or(of_client);
+                if let Some(found) = self.table(site, schema, name, "from") {
                     self.steps(site, &found, &use_.steps);
                 }
             }
             Target::Function { schema, name, arguments } => {
-                let Some(schemas) = self.schemas_of(site, schema.as_ref()) else { return };
+                let schema = schema.as_ref().or(of_client);
+                let Some(schemas) = self.schemas_of(site, schema) else { return };
                 match name.literal() {
                     Some(name) => {
                         let rows = self.function(site, &schemas, name, arguments);
@@ -54,6 +68,16 @@ impl<'r> Checker<'r> {
                 self.changes(site, schema.as_ref(), table, filter.as_ref());
             }
         }
+    }
+
+    /// The schema of the client, where a call names no other one and the schema is not in this database.
+    fn elsewhere<'t>(&self, target: &Target, of_client: Option<&'t Text>) -> Option<&'t str> {
+        let names_none = match target {
+            Target::Table { schema, .. } | Target::Function { schema, .. } => schema.is_none(),
+            Target::Bucket(_) | Target::Changes { .. } => false,
+        };
+        let schema = of_client.filter(|_| names_none)?.literal()?;
+        (!self.lookup.relations.has_schema(schema)).then_some(schema)
     }
 
     pub(super) fn cannot_tell(&mut self, site: Site<'_>, what: &str) {
@@ -194,10 +218,13 @@ impl<'r> Checker<'r> {
                 Operation::Insert(keys) => self.keys(site, found, keys, "insert"),
                 Operation::Update(keys) => self.keys(site, found, keys, "update"),
                 Operation::OnConflict(columns) => self.on_conflict(site, found, columns),
-                Operation::Column { name, of } => {
+                Operation::Column { name, of, is_null_test } => {
                     let Some(path) = grammar::column(&name.marked()) else { continue };
                     let mut way = path.embeds;
                     way.extend(of.as_ref().map(Text::marked));
+                    if *is_null_test && is_embedded(&embeds, &way, &path.column) {
+                        continue;
+                    }
                     if let Some(target) = self.reached(found, &embeds, &way) {
                         self.column(site, &target, &path.column, &format!("'{}'", name.shown()));
                     }
@@ -206,7 +233,10 @@ impl<'r> Checker<'r> {
                     let Some(columns) = grammar::conditions(&text.marked()) else { continue };
                     let way: Vec<String> = of.as_ref().map(Text::marked).into_iter().collect();
                     let Some(target) = self.reached(found, &embeds, &way) else { continue };
-                    for column in columns {
+                    for Condition { column, is_null_test } in columns {
+                        if is_null_test && is_embedded(&embeds, &way, &column) {
+                            continue;
+                        }
                         self.column(site, &target, &column, &format!(".or('{}…')", shown(&column)));
                     }
                 }
@@ -310,10 +340,7 @@ impl<'r> Checker<'r> {
     /// The table that a filter on embedded rows means. `None` where that is not known.
     fn reached(&self, found: &Found<'r>, embeds: &[Item], way: &[String]) -> Option<Found<'r>> {
         let Some((name, rest)) = way.split_first() else { return Some(found.clone()) };
-        let embed = embeds.iter().find_map(|item| match item {
-            Item::Embed(embed) => Some(embed).filter(|embed| embed.is_called(name)),
-            Item::All | Item::Count | Item::Column(_) => None,
-        })?;
+        let embed = embed_of(embeds, name)?;
         let target = self.lookup.embedded(found, embed).ok().flatten()?;
         self.reached(&target, &embed.items, rest)
     }
@@ -389,6 +416,24 @@ impl<'r> Checker<'r> {
             )
         };
         self.findings.add(NO_UNIQUE_KEY, site, &object, (message, call, fix));
+    }
+}
+
+/// What `select` embeds by that name.
+fn embed_of<'i>(items: &'i [Item], name: &str) -> Option<&'i Embed> {
+    items.iter().find_map(|item| match item {
+        Item::Embed(embed) => Some(embed).filter(|embed| embed.is_called(name)),
+        Item::All | Item::Count | Item::Column(_) => None,
+    })
+}
+
+/// Whether a name at the end of a way is that of embedded rows.
+fn is_embedded(items: &[Item], way: &[String], name: &str) -> bool {
+    match way.split_first() {
+        Some((first, rest)) => {
+            embed_of(items, first).is_some_and(|embed| is_embedded(&embed.items, rest, name))
+        }
+        None => embed_of(items, name).is_some(),
     }
 }
 

@@ -78,8 +78,16 @@ pub(super) fn column(text: &str) -> Option<Path> {
     reader.is_at_end().then_some(Path { embeds, column })
 }
 
+/// A column in a condition of `or`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Condition {
+    pub(super) column: String,
+    /// Whether it asks for `null`, as embedded rows may be asked for, too.
+    pub(super) is_null_test: bool,
+}
+
 /// The columns in the conditions of `or`: `a.eq.1,and(b.gt.2,c.not.is.null)`.
-pub(super) fn conditions(text: &str) -> Option<Vec<String>> {
+pub(super) fn conditions(text: &str) -> Option<Vec<Condition>> {
     let mut reader = Reader::new(text);
     let mut columns = Vec::new();
     reader.conditions(&mut columns)?;
@@ -239,7 +247,7 @@ impl Reader {
         (known && self.take("()")).then_some(())
     }
 
-    fn conditions(&mut self, columns: &mut Vec<String>) -> Option<()> {
+    fn conditions(&mut self, columns: &mut Vec<Condition>) -> Option<()> {
         loop {
             self.condition(columns)?;
             if !self.take(",") {
@@ -248,7 +256,7 @@ impl Reader {
         }
     }
 
-    fn condition(&mut self, columns: &mut Vec<String>) -> Option<()> {
+    fn condition(&mut self, columns: &mut Vec<Condition>) -> Option<()> {
         self.take("not.");
         if self.take("and(") || self.take("or(") {
             self.nested(|reader| reader.conditions(columns))?;
@@ -259,7 +267,8 @@ impl Reader {
         if !self.take(".") && column != OPEN.to_string() {
             return None;
         }
-        columns.push(column);
+        let is_null_test = self.next_is("is.null") || self.next_is("not.is.null");
+        columns.push(Condition { column, is_null_test });
         self.value();
         Some(())
     }
@@ -403,10 +412,13 @@ mod tests {
             ("a", None),
             ("a.eq.1)", None),
         ];
+        let null = conditions("a.is.null,b.not.is.null,c.is.true,d.eq.is").unwrap_or_default();
+        let null: Vec<bool> = null.iter().map(|it| it.is_null_test).collect();
+        assert_eq!(null, [true, true, false, false]);
         for (text, expected) in cases {
             let found = conditions(text);
             let found: Option<Vec<&str>> =
-                found.as_ref().map(|columns| columns.iter().map(String::as_str).collect());
+                found.as_ref().map(|columns| columns.iter().map(|it| it.column.as_str()).collect());
             assert_eq!(found.as_deref(), expected, "{text}");
         }
     }

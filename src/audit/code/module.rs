@@ -245,8 +245,23 @@ impl<'a> Module<'a> {
                 });
                 Value::Text(text.call(&given.collect::<Vec<_>>()))
             }
-            _ if is_client_call(self, callee) => Value::Client,
-            Value::Text(_) | Value::Object(_) | Value::Client | Value::Unknown => Value::Unknown,
+            _ if is_client_call(self, callee) => {
+                Value::Client(self.client_schema(arguments, context))
+            }
+            Value::Text(_) | Value::Object(_) | Value::Client(_) | Value::Unknown => Value::Unknown,
+        }
+    }
+
+    /// The schema of `createClient(url, key, { db: { schema: 'x' } })`.
+    pub(super) fn client_schema(
+        &self,
+        arguments: &[Argument<'a>],
+        context: Context<'_, '_>,
+    ) -> Option<Text> {
+        let options = arguments.get(2)?.as_expression()?;
+        match self.value(options, context).property("db").property("schema") {
+            Value::Text(schema) => Some(schema),
+            Value::Object(_) | Value::Function(_) | Value::Client(_) | Value::Unknown => None,
         }
     }
 
@@ -302,9 +317,8 @@ impl<'a> Module<'a> {
         let inner = Context { parameters: &parameters, ..context };
         match body.map(|body| self.value(body, inner)) {
             Some(Value::Text(text)) => Value::Function(text),
-            Some(Value::Object(_) | Value::Function(_) | Value::Client | Value::Unknown) | None => {
-                Value::Unknown
-            }
+            Some(Value::Object(_) | Value::Function(_) | Value::Client(_) | Value::Unknown)
+            | None => Value::Unknown,
         }
     }
 

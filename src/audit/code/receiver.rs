@@ -52,6 +52,8 @@ impl<'m, 'a, 'c, 'p> Receivers<'m, 'a, 'c, 'p> {
         }
         let name = if let Expression::CallExpression(call) = object {
             return self.returned(object, &call.callee, call.callee_name());
+        } else if matches!(object, Expression::ObjectExpression(_)) || self.is_own_class(object) {
+            return Receiver::Other;
         } else if let Expression::StaticMemberExpression(member) = object {
             member.property.name.as_str()
         } else if let Expression::Identifier(name) = object {
@@ -65,7 +67,7 @@ impl<'m, 'a, 'c, 'p> Receivers<'m, 'a, 'c, 'p> {
         }
         let is_variable = matches!(object, Expression::Identifier(_));
         if self.is_typed(name)
-            || is_variable && matches!(self.module.value(object, self.context), Value::Client)
+            || is_variable && matches!(self.module.value(object, self.context), Value::Client(_))
         {
             return Receiver::Client;
         }
@@ -77,6 +79,15 @@ impl<'m, 'a, 'c, 'p> Receivers<'m, 'a, 'c, 'p> {
             Some(_) | None if self.knows_client && is_likely(name) => Receiver::Likely,
             Some(_) | None => Receiver::Unknown,
         }
+    }
+
+    /// Whether it is made of a class of this file.
+    fn is_own_class(&self, object: &Expression<'a>) -> bool {
+        let Expression::NewExpression(new) = object else { return false };
+        let symbol = self.module.symbol_of(&new.callee);
+        symbol.is_some_and(|symbol| {
+            self.module.semantic.symbol_declaration(symbol).kind().as_class().is_some()
+        })
     }
 
     /// What a call returns.

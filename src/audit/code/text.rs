@@ -25,8 +25,8 @@ pub(super) enum Value {
     Object(BTreeMap<String, Value>),
     /// Of a function that does nothing but put a text together.
     Function(Text),
-    /// Of a call that makes a client of Supabase.
-    Client,
+    /// Of a call that makes a client of Supabase, for a schema if it names one.
+    Client(Option<Text>),
     #[default]
     Unknown,
 }
@@ -138,7 +138,7 @@ impl Value {
     pub(super) fn into_text(self) -> Text {
         match self {
             Self::Text(text) => text,
-            Self::Object(_) | Self::Function(_) | Self::Client | Self::Unknown => Text::open(),
+            Self::Object(_) | Self::Function(_) | Self::Client(_) | Self::Unknown => Text::open(),
         }
     }
 
@@ -146,7 +146,7 @@ impl Value {
     pub(super) fn property(&self, name: &str) -> Self {
         match self {
             Self::Object(properties) => properties.get(name).cloned().unwrap_or_default(),
-            Self::Text(_) | Self::Function(_) | Self::Client | Self::Unknown => Self::Unknown,
+            Self::Text(_) | Self::Function(_) | Self::Client(_) | Self::Unknown => Self::Unknown,
         }
     }
 }

@@ -18,9 +18,15 @@ pub(super) struct Use {
     pub(super) line: usize,
     /// Whether it is a client's call for sure.
     pub(super) is_certain: bool,
+    /// What the call says that makes its client, where that call is known.
+    pub(super) client: Option<ClientSchema>,
     pub(super) target: Target,
     pub(super) steps: Vec<Step>,
 }
+
+/// The schema of a client; `None`: that of the API.
+#[derive(Debug)]
+pub(super) struct ClientSchema(pub(super) Option<Text>);
 
 /// What a call is about. Without a schema it is one of the API's.
 #[derive(Debug)]
@@ -52,6 +58,8 @@ pub(super) enum Operation {
     Column {
         name: Text,
         of: Option<Text>,
+        /// Whether it asks for `null`, as embedded rows may be asked for, too.
+        is_null_test: bool,
     },
     /// The conditions of `or`.
     Conditions {
@@ -131,12 +139,11 @@ pub(super) fn find(module: &Module<'_>, context: Context<'_, '_>) -> Vec<Use> {
         .collect()
 }
 
-/// The schemas that clients are made for: `createClient(url, key, { db: { schema: 'x' } })`.
+/// The schemas that clients are made for.
 pub(super) fn client_schemas(module: &Module<'_>, context: Context<'_, '_>) -> BTreeSet<String> {
     let of_call = |call: &CallExpression<'_>| {
         let makes_client = call.callee_name().is_some_and(makes_client);
-        let options = call.arguments.get(2).filter(|_| makes_client)?.as_expression()?;
-        let schema = module.value(options, context).property("db").property("schema").into_text();
+        let schema = module.client_schema(&call.arguments, context).filter(|_| makes_client)?;
         schema.literal().map(ToOwned::to_owned)
     };
     module
@@ -201,9 +208,14 @@ impl<'a> Finder<'_, 'a, '_, '_> {
             }
             _ => return self.changes(call, first),
         };
+        let client = match self.module.value(object, self.context) {
+            Value::Client(schema) => Some(ClientSchema(schema)),
+            Value::Text(_) | Value::Object(_) | Value::Function(_) | Value::Unknown => None,
+        };
         let mut steps = Vec::new();
         self.add_steps(call.node_id.get(), &mut steps, 0);
-        Some(Use { line: self.line(call), is_certain: receiver.is_certain(), target, steps })
+        let (line, is_certain) = (self.line(call), receiver.is_certain());
+        Some(Use { line, is_certain, client, target, steps })
     }
 
     /// A table's changes, by Realtime.
@@ -220,7 +232,8 @@ impl<'a> Finder<'_, 'a, '_, '_> {
         let schema = options.remove("schema").map(Value::into_text);
         let filter = options.remove("filter").map(Value::into_text);
         let target = Target::Changes { schema, table, filter };
-        Some(Use { line: self.line(call), is_certain: true, target, steps: Vec::new() })
+        let line = self.line(call);
+        Some(Use { line, is_certain: true, client: None, target, steps: Vec::new() })
     }
 
     fn line(&self, of: &CallExpression<'a>) -> usize {
@@ -303,7 +316,7 @@ impl<'a> Finder<'_, 'a, '_, '_> {
             let options = self.module.value(argument(index)?, self.context);
             names.iter().find_map(|name| match options.property(name) {
                 Value::Text(text) => Some(text),
-                Value::Object(_) | Value::Function(_) | Value::Client | Value::Unknown => None,
+                Value::Object(_) | Value::Function(_) | Value::Client(_) | Value::Unknown => None,
             })
         };
         let referenced = ["referencedTable", "foreignTable"];
@@ -320,11 +333,25 @@ impl<'a> Finder<'_, 'a, '_, '_> {
             "or" => add(Operation::Conditions { text: text(first), of: option(1, &referenced) }),
             "match" => {
                 for (key, _) in self.keys(first, 0).names {
-                    add(Operation::Column { name: Text::known(&key), of: None });
+                    let name = Text::known(&key);
+                    add(Operation::Column { name, of: None, is_null_test: false });
                 }
             }
-            "order" => add(Operation::Column { name: text(first), of: option(1, &referenced) }),
-            _ if FILTERS.contains(&name) => add(Operation::Column { name: text(first), of: None }),
+            "order" => {
+                let of = option(1, &referenced);
+                add(Operation::Column { name: text(first), of, is_null_test: false });
+            }
+            _ if FILTERS.contains(&name) => {
+                let operator = argument(1).map(text).unwrap_or_default();
+                let operator = operator.literal();
+                let is_null_test = match name {
+                    "is" => true,
+                    "not" => operator == Some("is"),
+                    "filter" => matches!(operator, Some("is" | "not.is")),
+                    _ => false,
+                };
+                add(Operation::Column { name: text(first), of: None, is_null_test });
+            }
             _ => {}
         }
     }

@@ -76,7 +76,11 @@ pub fn audit(
         if !fs::metadata(path).map_err(failed)?.is_file() {
             return Err(failed(io::Error::other("it is no regular file")));
         }
-        let text = fs::read_to_string(path).map_err(failed)?;
+        let bytes = fs::read(path).map_err(failed)?;
+        let Ok(text) = String::from_utf8(bytes) else {
+            outcome.unchecked.push(format!("{}: is not UTF-8, and was not read", path.display()));
+            continue;
+        };
         let file = path.to_string_lossy().replace('\\', "/");
         outcome.ignores.read(&file, markdown::comments(&text));
         auditor.document(&file, &markdown::read(&text));
@@ -268,7 +272,7 @@ impl<'r> Auditor<'r> {
                     let message = format!("No document names {object}.");
                     let fix = "Describe the table in a document.".to_owned();
                     let mistake = Mistake { kind: "undocumented_table", object, message, fix };
-                    self.add(Severity::Info, INCOMPLETE, None, mistake);
+                    self.add(Severity::Note, INCOMPLETE, None, mistake);
                 }
             }
         }
