@@ -154,7 +154,7 @@ async fn people_write_tables_in_many_ways() {
          create table public.pets (id bigserial primary key, owner uuid references public.people, tags text[])",
     )
     .await;
-    let fine = "# Database tables\n\n- `people`: who we know\n- **pets**\n- `users`, `agents`, `whatsapp_configuration`, `businesses`, `user_businesses`, `business_invitations`, `meta_apps`, `whatsapp_numbers` and others\n\n\
+    let fine = "# Database tables\n\n- `people`: who we know\n- **pets**\n- `users`, `agents`, `agent_states`, `whatsapp_configuration`, `businesses`, `user_businesses`, `business_invitations`, `meta_apps`, `whatsapp_numbers` and others\n\n\
         ## Table: people\n\n| Field | Type | Nullable | Default | Constraints |\n|---|---|---|---|---|\n\
         | id | UUID | NO | - | PRIMARY KEY |\n| mail | VARCHAR(80) | YES | - | UNIQUE |\n\
         | age | INT NOT NULL | no | 3 | |\n| at | timestamptz | yes | NOW() | |\n\n\
