@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use crate::support::{Admin, Database, Server, WORKER, ask, expect, sound};
 
 const KEYS: &str = "select count(*) from pg_constraint where contype = 'f' and confrelid = 'public.agents'::regclass
-    and conrelid <> 'public.whatsapp_numbers'::regclass";
+    and conrelid <> all ('{public.whatsapp_numbers,public.agent_states}'::regclass[])";
 
 const AGENTS: i64 = 12;
 
