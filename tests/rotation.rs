@@ -50,10 +50,10 @@ impl Rotated {
 
     /// Waits until nobody opens a connection: one that is under way has the old password.
     async fn rests(&self) {
-        // Four workers and the listener.
+        // The listener and a worker at least: the others connect when there is something to do.
         self.root
             .holds(
-                "select count(*) >= 5 and bool_and(state_change < clock_timestamp() - interval '1 s')
+                "select count(*) >= 2 and bool_and(state_change < clock_timestamp() - interval '1 s')
                  from pg_stat_activity where datname = current_database()
                  and application_name ^@ 'agent-provisioner'",
             )
