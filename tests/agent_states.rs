@@ -171,6 +171,20 @@ async fn agents_that_no_trigger_saw_get_their_row_by_reconcile() {
     assert_eq!(row(&admin, 1).await, ["pending|-|The tables are being built."]);
 }
 
+/// Without the limit the change would wait for the end of the DELETE.
+#[tokio::test]
+async fn an_open_delete_of_an_agent_holds_up_no_change_of_its_state() {
+    let db = Database::new().await;
+    let (admin, holder) = (db.admin().await, db.admin().await);
+    let id = admin.create("agt_a").await;
+    holder.run("begin; delete from public.agents").await;
+    admin.run("update provisioning.jobs set state = 'dead', finished_at = now()").await;
+    holder.run("rollback").await;
+    assert_eq!(state(&admin, id).await, ["pending"]);
+    admin.run("select from provisioning.reconcile()").await;
+    assert_eq!(state(&admin, id).await, ["failed"]);
+}
+
 #[tokio::test]
 async fn an_agent_out_of_the_trash_is_ready() {
     let db = Database::new().await;

@@ -153,15 +153,27 @@ begin
 end $$;
 
 -- Writes the rows of agents whose state is another by now. They are locked first: what whoever had them has changed is to be
--- seen then, and a transaction of many agents locks them in one order.
+-- seen then, and a transaction of many agents locks them in one order. Whoever writes them has them for an instant. An open
+-- DELETE of an agent has its row for long, and nobody is to wait for that: if it is taken back, reconcile writes the row.
 create or replace function provisioning.note_agent_states(ids bigint[]) returns void
     language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
     set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
-    held bigint[];
+    before constant text := current_setting('lock_timeout');
+    held   bigint[];
 begin
     held := array(
-        select s.agent_id from public.agent_states s where s.agent_id = any (ids) order by s.agent_id for no key update);
+        select s.agent_id from public.agent_states s where s.agent_id = any (ids) order by s.agent_id for no key update skip locked);
+    if cardinality(held) < (select count(*) from public.agent_states s where s.agent_id = any (ids)) then
+        begin
+            perform set_config('lock_timeout', '250ms', true);
+            held := array(
+                select s.agent_id from public.agent_states s where s.agent_id = any (ids) order by s.agent_id for no key update);
+        exception when lock_not_available then
+            null;
+        end;
+        perform set_config('lock_timeout', before, true);
+    end if;
     update public.agent_states s
     set state = d.state, template_version = d.template_version, message = d.message, changed_at = clock_timestamp()
     from provisioning.lasting_states(held) d
@@ -169,7 +181,8 @@ begin
       and (s.state, s.template_version, s.message) is distinct from (d.state, d.template_version, d.message);
 end $$;
 
--- Writes the rows that agents lack: those that came in while the trigger was off, or before there was one.
+-- Writes the rows that agents lack: those that came in while the trigger was off, or before there was one. Looks again at
+-- those that say that something is under way or wrong.
 create or replace function provisioning.add_agent_states() returns void
     language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -182,6 +195,7 @@ begin
     insert into public.agent_states (agent_id, state, template_version, message)
     select d.agent_id, d.state, d.template_version, d.message from provisioning.lasting_states(missing) d
     on conflict (agent_id) do nothing;
+    perform provisioning.note_agent_states(array(select s.agent_id from public.agent_states s where s.state <> 'ready'));
 end $$;
 
 -- Of a job that builds or deletes, or of a registration: the agent's state may be another.
