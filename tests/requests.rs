@@ -56,7 +56,7 @@ async fn an_owner_still_sees_that_a_deleted_agent_is_gone() {
 }
 
 async fn delete(admin: &Admin) -> String {
-    let call = format!("{}; select * from public.delete_agent(1); commit", ADA.begin());
+    let call = format!("{}; select success, message from public.delete_agent(1); commit", ADA.begin());
     admin.rows(&call).await.join("")
 }
 
@@ -107,7 +107,7 @@ async fn two_who_ask_at_once_both_get_an_answer() {
                 .await;
             one.run("commit").await;
         },
-        two.rows("select * from public.delete_agent(1)"),
+        two.rows("select success, message from public.delete_agent(1)"),
     );
     assert_eq!(answer, ["t|The deletion of agent agt_ada is already under way."]);
     let jobs = "select count(*) from provisioning.jobs where kind = 'deprovision'";

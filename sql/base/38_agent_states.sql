@@ -32,6 +32,15 @@ begin
     end;
 end $$;
 
+-- The agents that the user owns, and those of his businesses. The policy of agent_states asks once per query, as (select …).
+create or replace function provisioning.my_agents() returns bigint[]
+    language plpgsql stable parallel safe security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    return array(
+        select a.id from public.agents a
+        where a.user_id = auth.uid() or a.business_id = any (provisioning.my_businesses('staff')));
+end $$;
+
 -- The words for the states that are kept. No server error is in them: they may be shown to whoever may see the agent.
 create or replace function provisioning.agent_state_message(
     state text, deletion_state text, deletion bigint, build_state text, build bigint

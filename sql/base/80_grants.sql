@@ -138,6 +138,7 @@ declare
         'function provisioning.lock_shared(text,text[],text[])',
         'function provisioning.made_here(regclass,oid)',
         'function provisioning.make_key(jsonb)',
+        'function provisioning.my_agents()',
         'function provisioning.my_businesses(text)',
         'function provisioning.next_due(text[],integer)',
         'function provisioning.next_id(bigint,regclass,name)',
@@ -316,6 +317,7 @@ begin
             ('routine provisioning.is_admin()', 'execute', 'authenticated'),
             ('routine provisioning.owned_agent(bigint)', 'execute', 'authenticated'),
             ('routine provisioning.staffed_agent(bigint)', 'execute', 'authenticated'),
+            ('routine provisioning.my_agents()', 'execute', 'authenticated'),
             ('routine provisioning.my_businesses(text)', 'execute', 'authenticated'),
             ('routine provisioning.confirmed_email()', 'execute', 'authenticated'),
             -- The defaults of serial columns call it.

@@ -178,10 +178,4 @@ create policy whatsapp_numbers_delete on public.whatsapp_numbers for delete to a
 -- agent_states: whoever may call agent_status. Functions write.
 drop policy if exists agent_states_select on public.agent_states;
 create policy agent_states_select on public.agent_states for select to authenticated
-    using (
-        agent_id in (
-            select a.id from public.agents a
-            where a.user_id = (select auth.uid())
-               or a.business_id = any ((select provisioning.my_businesses('staff'))::uuid[]))
-        or (select provisioning.is_admin())
-    );
+    using (agent_id = any ((select provisioning.my_agents())::bigint[]) or (select provisioning.is_admin()));
