@@ -56,7 +56,8 @@ async fn an_owner_still_sees_that_a_deleted_agent_is_gone() {
 }
 
 async fn delete(admin: &Admin) -> String {
-    let call = format!("{}; select success, message from public.delete_agent(1); commit", ADA.begin());
+    let call =
+        format!("{}; select success, message from public.delete_agent(1); commit", ADA.begin());
     admin.rows(&call).await.join("")
 }
 
