@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use tokio_postgres::Client;
 
+use super::auth_users::refer_to_auth;
+use super::definition::Definition;
 use super::error::Error;
 use super::files::SqlFile;
 use super::finding::{Finding, Place, Severity};
 use super::makers::Makers;
-use super::order::{refer_to_auth, tables};
 use super::replay::Replay;
 use super::schema_state::SchemaState;
 use super::script::Script;
@@ -441,4 +442,20 @@ fn compares(policy: &str, column: &str) -> bool {
         ]
         .iter()
         .any(|text| policy.contains(text))
+}
+
+/// The statements of all files that ran and make a table, by its name.
+fn tables<'a>(
+    files: &'a [SqlFile],
+    order: &[usize],
+) -> BTreeMap<String, Vec<(usize, Statement<'a>)>> {
+    let mut tables: BTreeMap<String, Vec<(usize, Statement<'a>)>> = BTreeMap::new();
+    for index in order {
+        for statement in files.get(*index).map(SqlFile::statements).unwrap_or_default() {
+            if let Some(definition) = Definition::of(&statement).filter(|it| it.what == "table") {
+                tables.entry(definition.name).or_default().push((*index, statement));
+            }
+        }
+    }
+    tables
 }

@@ -5,6 +5,7 @@
 
 mod against_database;
 mod agent_tables;
+mod auth_users;
 pub mod baseline;
 mod bases;
 mod beginning;

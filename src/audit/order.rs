@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tokio_postgres::error::SqlState;
 
+use super::auth_users::refer_to_auth;
 use super::bases::Contested;
 use super::claims::Claims;
 use super::definition::Definition;
@@ -14,7 +15,6 @@ use super::replay::Replay;
 use super::rollback::Outcome;
 use super::run::Failure;
 use super::script::Script;
-use crate::sql_text::{Reader, Statement};
 
 /// Findings about the files themselves, without what is told of `contested` tables.
 pub(super) fn findings(
@@ -109,32 +109,6 @@ fn corrected(failure: &Failure, replay: &Replay) -> Option<String> {
     }
     let fixed = refer_to_auth(&failure.statement);
     (fixed != failure.statement).then(|| format!("{fixed};"))
-}
-
-/// The statement with its keys to `users` leading to `auth.users`.
-pub(super) fn refer_to_auth(statement: &str) -> String {
-    let mut fixed = String::with_capacity(statement.len() + 16);
-    let mut from = 0;
-    let tokens: Vec<_> = crate::sql_text::tokens(statement).collect();
-    for token in tokens.iter().filter(|token| token.is("references")) {
-        let mut rest = Reader::new(statement.get(token.end()..).unwrap_or_default());
-        let before = rest.clone().next().map_or(0, |first| first.at);
-        let is_users = rest.qualified().is_some_and(|name| {
-            name == ["users"] || name == ["public".to_owned(), "users".to_owned()]
-        });
-        if !is_users {
-            continue;
-        }
-        let after = rest.peek().map_or(statement.len() - token.end(), |next| next.at);
-        let name = statement.get(token.end() + before..token.end() + after).unwrap_or_default();
-        let blanks = name.get(name.trim_end().len()..).unwrap_or_default();
-        fixed.push_str(statement.get(from..token.end() + before).unwrap_or_default());
-        fixed.push_str("auth.users");
-        fixed.push_str(blanks);
-        from = token.end() + after;
-    }
-    fixed.push_str(statement.get(from..).unwrap_or_default());
-    fixed
 }
 
 /// Numbered files that run only after one with a greater number, without those that wait for such a file themselves.
@@ -389,45 +363,4 @@ fn rollbacks(files: &[SqlFile], replay: &Replay) -> Vec<Finding> {
         });
     }
     findings
-}
-
-/// The statements of all files that ran and make a table, by its name.
-pub(super) fn tables<'a>(
-    files: &'a [SqlFile],
-    order: &[usize],
-) -> BTreeMap<String, Vec<(usize, Statement<'a>)>> {
-    let mut tables: BTreeMap<String, Vec<(usize, Statement<'a>)>> = BTreeMap::new();
-    for index in order {
-        for statement in files.get(*index).map(SqlFile::statements).unwrap_or_default() {
-            if let Some(definition) = Definition::of(&statement).filter(|it| it.what == "table") {
-                tables.entry(definition.name).or_default().push((*index, statement));
-            }
-        }
-    }
-    tables
-}
-
-#[cfg(test)]
-mod tests {
-    use super::refer_to_auth;
-
-    #[test]
-    fn a_key_to_users_is_led_to_auth() {
-        let cases = [
-            (
-                "a uuid references users (id) on delete cascade",
-                "a uuid references auth.users (id) on delete cascade",
-            ),
-            (
-                "a uuid references public.users(id), b int",
-                "a uuid references auth.users(id), b int",
-            ),
-            ("a uuid references users", "a uuid references auth.users"),
-            ("a uuid references other.users (id)", "a uuid references other.users (id)"),
-            ("a uuid references auth.users (id)", "a uuid references auth.users (id)"),
-        ];
-        for (sql, expected) in cases {
-            assert_eq!(refer_to_auth(sql), expected);
-        }
-    }
 }

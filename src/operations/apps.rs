@@ -2,10 +2,10 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::actor::Actor;
+use super::businesses::find_business;
 use super::error::Error;
 use super::meta_id::MetaId;
 use super::numbers::Added;
@@ -77,18 +77,4 @@ pub(crate) async fn add(
     let rows = client.query_typed(sql, &parameters).await.map_err(doing())?;
     let row = rows.first().ok_or_else(|| Error::AppTaken(app_id.to_string()))?;
     Ok(Added { id: row.try_get(0).map_err(doing())? })
-}
-
-/// The id of a business as the database writes it; none where none is named.
-pub(super) async fn find_business(
-    client: &Client,
-    named: Option<&str>,
-) -> Result<Option<String>, Error> {
-    let doing = || query("look for the business");
-    let Some(named) = named else { return Ok(None) };
-    let sql =
-        "select b.id::text from public.businesses b where b.id::text = lower($1 collate \"C\")";
-    let rows = client.query_typed(sql, &[(&named, Type::TEXT)]).await.map_err(doing())?;
-    let row = rows.first().ok_or_else(|| Error::NoBusiness(named.to_owned()))?;
-    Ok(Some(row.try_get(0).map_err(doing())?))
 }

@@ -1,7 +1,7 @@
 //! Businesses with their members and numbers, without anything secret.
 
-use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row};
 
 use super::error::Error;
 use crate::postgres::query;
@@ -116,4 +116,18 @@ async fn read<T>(
     let doing = || query("read the businesses");
     let rows = client.query_typed(sql, asked).await.map_err(doing())?;
     Ok(rows.iter().map(one).collect::<Result<_, _>>().map_err(doing())?)
+}
+
+/// The id of a business as the database writes it; none where none is named.
+pub(super) async fn find_business(
+    client: &Client,
+    named: Option<&str>,
+) -> Result<Option<String>, Error> {
+    let doing = || query("look for the business");
+    let Some(named) = named else { return Ok(None) };
+    let sql =
+        "select b.id::text from public.businesses b where b.id::text = lower($1 collate \"C\")";
+    let rows = client.query_typed(sql, &[(&named, Type::TEXT)]).await.map_err(doing())?;
+    let row = rows.first().ok_or_else(|| Error::NoBusiness(named.to_owned()))?;
+    Ok(Some(row.try_get(0).map_err(doing())?))
 }

@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::actor::Actor;
-use super::apps::find_business;
+use super::businesses::find_business;
 use super::error::Error;
 use super::meta_id::MetaId;
 use super::requested_job::{accepted, require_owner};
