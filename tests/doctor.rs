@@ -111,6 +111,24 @@ async fn what_only_hampers_it_is_a_warning() {
     }
 }
 
+/// The console takes connections of two roles.
+#[tokio::test]
+async fn the_connections_of_a_console_are_counted() {
+    let db = Database::new().await;
+    let taken = |settings: &[(&str, &str)]| {
+        let (said, _) = doctor(&db.url(WORKER), settings);
+        let (_, number) = said.split_once("1 service takes up to ").unwrap();
+        number.split_once(' ').unwrap().0.parse::<u32>().unwrap()
+    };
+    let console = db.url("agent_console");
+    let without = taken(&[]);
+    let with = taken(&[
+        ("PROVISIONER_CONSOLE__LISTEN", "127.0.0.1:9188"),
+        ("PROVISIONER_CONSOLE__DATABASE_URL", &console),
+    ]);
+    assert_eq!(with, without + 7);
+}
+
 /// The findings of this name that are not `ok`, as severity and fix.
 async fn findings(url: &str, what: &str) -> Vec<[String; 2]> {
     let said = ask(url, &["doctor", "--json"]).await;

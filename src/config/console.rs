@@ -73,6 +73,12 @@ impl Default for Console {
 }
 
 impl Console {
+    /// Most connections at a time with the console's own role.
+    pub const CONNECTIONS: usize = 4;
+    /// Most connections with the service's role, beside the service's own. One look at a time takes no more: agents are compared
+    /// by two while one learns the templates.
+    pub const SERVICE_CONNECTIONS: usize = 3;
+
     /// The database as the console reaches it: with its own role, and less patience.
     pub fn database(&self, of_service: &Database) -> Result<Database, Error> {
         let key = "console.database_url";

@@ -1,4 +1,4 @@
-//! One stream of events for each page that is open: the parts of the overview, and the states of the jobs that the page shows.
+//! One stream of events for each page that is open: the parts of it that change, and the states of the jobs that it shows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -11,10 +11,12 @@ use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
+use maud::Markup;
 use serde::Serialize;
 
+use super::Shared;
 use super::authentication::Known;
-use super::pages::overview;
+use super::pages::{drift, overview, rollouts};
 use super::snapshot::{KEPT, Showing, Snapshot};
 use super::visit::Visit;
 
@@ -27,6 +29,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// What a stream is for.
 struct Page {
     visit: Visit,
+    /// What it shows of that which changes, by `data-part`.
+    parts: BTreeSet<String>,
     jobs: BTreeSet<i64>,
     /// As long as it is open, the looks include its jobs.
     #[expect(dead_code, reason = "ends with the stream")]
@@ -54,6 +58,7 @@ pub(super) async fn follow(
         visit.query.all("job").filter_map(|id| id.parse().ok()).take(MOST_JOBS).collect();
     let page = Page {
         showing: visit.shared.snapshots.show(jobs.iter().copied().collect()),
+        parts: visit.query.all("part").map(str::to_owned).collect(),
         visit,
         jobs,
         peer: peer.ip(),
@@ -68,10 +73,7 @@ pub(super) async fn follow(
                 return None;
             };
         }
-        let event = match &*visit.shared.snapshots.latest(&visit.shared.instance).await {
-            Ok(snapshot) => Ok(update(snapshot, &page)),
-            Err(error) => Err(error.clone()),
-        };
+        let event = look(&page).await;
         let sent = if last.as_ref() == Some(&event) { None } else { Some(encode(&event)) };
         Some((sent, (page, Some(event))))
     });
@@ -89,8 +91,23 @@ fn encode(event: &Result<String, String>) -> Event {
     }
 }
 
-fn update(snapshot: &Snapshot, page: &Page) -> String {
-    let parts = overview::parts(snapshot, &page.visit.root);
+/// What the page shows now, or why that cannot be told.
+async fn look(page: &Page) -> Result<String, String> {
+    let Shared { snapshots, instance, .. } = &*page.visit.shared;
+    let seen = snapshots.latest(instance).await;
+    let snapshot = seen.as_ref().as_ref().map_err(Clone::clone)?;
+    let mut parts: BTreeMap<_, _> = overview::parts(snapshot, &page.visit.root).into();
+    parts.insert(drift::PART, drift::differing(&snapshot.status.queue));
+    if page.parts.contains("rollouts") {
+        let seen = snapshots.rollouts(instance).await;
+        let rollouts = seen.as_ref().as_ref().map_err(Clone::clone)?;
+        parts.extend(rollouts::parts(rollouts, &page.visit));
+    }
+    parts.retain(|name, _| page.parts.contains(*name));
+    Ok(update(snapshot, page, parts))
+}
+
+fn update(snapshot: &Snapshot, page: &Page, parts: BTreeMap<&'static str, Markup>) -> String {
     let parts = parts.into_iter().map(|(name, markup)| (name, markup.into_string())).collect();
     let running = |id| snapshot.status.queue.running.iter().any(|job| job.id == id);
     let shown = snapshot.recent.jobs.iter().filter(|job| page.jobs.contains(&job.id));

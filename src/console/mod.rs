@@ -43,8 +43,6 @@ use snapshot::Snapshots;
 pub use router::ROUTES;
 pub use tokens::Error as TokensError;
 
-/// Most connections to the database at a time.
-const CONNECTIONS: usize = 4;
 /// An event stream ends then, and the browser takes it up again.
 const CONNECTION_TAKES: Duration = Duration::from_mins(10);
 
@@ -113,7 +111,8 @@ impl Console {
         let authentication = Authentication::new(&config.console)?;
         let database = config.console.database(&config.database)?;
         let of_console = Config { database, ..Config::default() };
-        let instance = Instance::new(of_console, CONNECTIONS).map_err(Error::Database)?;
+        let instance = Instance::new(of_console, config::Console::CONNECTIONS);
+        let instance = instance.map_err(Error::Database)?;
         let service = ServiceSide::new(config).map_err(Error::Database)?;
         let failed = |source| Error::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;

@@ -6,11 +6,8 @@ use std::future::Future;
 
 use tokio::sync::Mutex;
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::service::{Instance, InstanceError};
-
-/// One look at a time takes no more: agents are compared by two while one learns the templates.
-const CONNECTIONS: usize = 3;
 
 /// The service's settings and its role, beside its own connections.
 #[derive(Debug)]
@@ -21,7 +18,10 @@ pub(super) struct ServiceSide {
 
 impl ServiceSide {
     pub(super) fn new(config: &Config) -> Result<Self, InstanceError> {
-        Ok(Self { instance: Instance::new(config.clone(), CONNECTIONS)?, turn: Mutex::new(()) })
+        Ok(Self {
+            instance: Instance::new(config.clone(), config::Console::SERVICE_CONNECTIONS)?,
+            turn: Mutex::new(()),
+        })
     }
 
     /// Looks with it. Those who ask meanwhile wait: however many they are, the service's work goes on beside one look.

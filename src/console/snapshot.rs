@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
+use super::pages::rollouts::Rollouts;
 use super::service_side::ServiceSide;
 use crate::operations;
 use crate::operations::agents::{self, Agent};
@@ -59,6 +60,7 @@ pub(super) struct Snapshots {
     shown: Shown,
     present: Kept<Snapshot>,
     agents: Kept<Vec<Agent>>,
+    rollouts: Kept<Rollouts>,
     findings: Kept<Findings>,
 }
 
@@ -79,6 +81,11 @@ impl Snapshots {
     /// All agents, at most five seconds old.
     pub(super) async fn agents(&self, instance: &Instance) -> Seen<Vec<Agent>> {
         self.agents.seen(AGENTS_KEPT, agents::list(instance)).await
+    }
+
+    /// The newest rollouts, at most a second old.
+    pub(super) async fn rollouts(&self, instance: &Instance) -> Seen<Rollouts> {
+        self.rollouts.seen(KEPT, Rollouts::read(instance)).await
     }
 
     /// What doctor finds with the service's role, at most a minute old.

@@ -1,8 +1,8 @@
 //! What a person does in a browser.
 
-use super::Site;
 use super::actions::dead;
-use super::drift::drifted;
+use super::drift::{compared, drifted};
+use super::{Site, field};
 use crate::rollouts::{PATIENT, fleet};
 use crate::support::{Browser, Database, axe, have};
 
@@ -64,6 +64,55 @@ async fn a_dead_job_is_replayed_to_its_end_and_the_pages_follow() {
         admin.rows("select replay_reason from provisioning.jobs where id = 1").await,
         ["the table is gone"]
     );
+}
+
+/// Nobody loads the page again: a rollout begins, is paused and ends.
+#[tokio::test]
+async fn the_page_of_rollouts_follows_what_others_do() {
+    if !have(&TOOLS) {
+        return;
+    }
+    let (db, _admin, files) = fleet(&["agt_a", "agt_b"]).await;
+    let holder = db.admin().await;
+    holder.run("begin; lock table public.agt_a_customers in access share mode").await;
+    let settings = [PATIENT, ("WORKER__CONCURRENCY", "1"), ("TEMPLATES", files.path())];
+    let site = Site::new(&db, &settings).await;
+    let browser = Browser::new().await;
+    browser.go(&format!("http://{}/rollouts", site.address)).await;
+    browser.shows("[data-part=rollouts]", "No rollouts").await;
+    browser.shows("[data-part=start]", "Start a rollout").await;
+    browser.shows("[data-live]", "Live").await;
+    let shown = site.get("/rollouts/act?action=start&canary=1").body;
+    let start = format!("action=start&canary=1&reason=x&shown={}", field(&shown, "shown"));
+    assert_eq!(site.post("/rollouts/act", &start).status, 200);
+    browser.shows("[data-part=rollout]", "0 of 2 done, 0 failed, 2 left").await;
+    browser.shows("[data-part=rollouts]", "running").await;
+    let pause = "action=pause&id=1&reason=x";
+    assert_eq!(site.post("/rollouts/act", pause).status, 200);
+    browser.shows("[data-part=rollout]", "Resume").await;
+    assert_eq!(site.post("/rollouts/act", &pause.replace("pause", "resume")).status, 200);
+    holder.run("commit").await;
+    browser.shows("[data-part=rollout]", "2 of 2 done").await;
+}
+
+#[tokio::test]
+async fn the_page_of_drift_tells_that_its_number_has_changed() {
+    if !have(&TOOLS) {
+        return;
+    }
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let site = Site::new(&db, &[]).await;
+    admin.create("agt_a").await;
+    admin.settled().await;
+    let browser = Browser::new().await;
+    browser.go(&format!("http://{}/drift", site.address)).await;
+    browser.shows("[data-part=drifted]", "0 agents").await;
+    browser.shows("[data-live]", "Live").await;
+    admin.run("drop index public.agt_a_customers_phone_idx").await;
+    compared(&db).await;
+    browser.shows("[data-part=drifted]", "1 agent differed").await;
+    browser.shows("[data-changed]", "Load the page again").await;
 }
 
 /// Also of an old job on a late page, and what changed while nobody followed.

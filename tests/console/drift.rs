@@ -17,7 +17,7 @@ pub async fn drifted(settings: &[(&str, &str)]) -> (Database, Admin, Site) {
 }
 
 /// As the service does it from time to time.
-async fn compared(db: &Database) {
+pub async fn compared(db: &Database) {
     assert_eq!(ask(&db.url(WORKER), &["agents", "verify"]).await.status.code(), Some(1));
 }
 

@@ -14,19 +14,26 @@
 
   const busy = (part) => part.querySelector("form, details[open]") || part.contains(document.activeElement);
 
+  // What else the page says may be old from now on.
+  const changed = () => {
+    const note = document.querySelector("[data-changed]");
+    if (note) note.hidden = false;
+  };
+
   const update = (event) => {
     const { parts, jobs } = JSON.parse(event.data);
     for (const [name, markup] of Object.entries(parts)) {
       const part = document.querySelector(`[data-part="${name}"]`);
-      if (part && !busy(part) && part.innerHTML !== markup) part.innerHTML = markup;
+      if (!part || busy(part) || part.innerHTML === markup) continue;
+      part.innerHTML = markup;
+      changed();
     }
     for (const cell of document.querySelectorAll("[data-job]")) {
       const state = jobs[cell.dataset.job];
       if (!state || state === cell.textContent) continue;
       cell.textContent = state;
       cell.className = `state state-${state}`;
-      const note = document.querySelector("[data-changed]");
-      if (note) note.hidden = false;
+      changed();
     }
     show(`Live, ${new Date().toISOString().slice(11, 19)} UTC`);
   };
@@ -34,8 +41,9 @@
   const close = () => { if (stream) stream.close(); stream = null; };
   const open = () => {
     if (stream || paused || document.hidden) return;
-    const jobs = new Set([...document.querySelectorAll("[data-job]")].map((cell) => `job=${cell.dataset.job}`));
-    stream = new EventSource(`${root}events?${[...jobs].join("&")}`);
+    const names = (name) => [...document.querySelectorAll(`[data-${name}]`)].map((cell) => `${name}=${cell.dataset[name]}`);
+    const followed = new Set([...names("part"), ...names("job")]);
+    stream = new EventSource(`${root}events?${[...followed].join("&")}`);
     stream.onmessage = update;
     stream.addEventListener("problem", (event) => show(event.data));
     stream.onerror = () => show("Not live: trying again");

@@ -11,6 +11,10 @@ use crate::console::snapshot::Snapshot;
 use crate::console::visit::Visit;
 use crate::operations;
 use crate::operations::drift::{self, GROUPS, Group};
+use crate::operations::status::Queue;
+
+/// The part of the page that follows what goes on.
+pub(in crate::console) const PART: &str = "drifted";
 
 pub(in crate::console) async fn show(Extension(visit): Extension<Visit>) -> Response {
     let seen = visit.shared.snapshots.latest(&visit.shared.instance).await;
@@ -29,8 +33,9 @@ async fn page(visit: &Visit, snapshot: &Snapshot) -> Result<Markup, operations::
     let queue = &snapshot.status.queue;
     Ok(html! {
         h1 { "Drift" }
+        p data-part=(PART) { (differing(queue)) }
+        p.note data-changed hidden role="status" { "That number has changed. " a href="" { "Load the page again" } }
         p {
-            @if queue.drifted == 1 { "1 agent" } @else { (queue.drifted) " agents" } " differed when they were last compared. "
             "Agents that were repaired since then are left out below. "
             @match queue.verify_age {
                 Some(age) => { "The service began to compare all agents " (old(Some(age))) " ago." }
@@ -50,6 +55,13 @@ async fn page(visit: &Visit, snapshot: &Snapshot) -> Result<Markup, operations::
         (behind(snapshot, visit))
         p { "A command that compares agents now:" } pre { "agent-provisioner agents verify" }
     })
+}
+
+/// What the script replaces while it goes on.
+pub(in crate::console) fn differing(queue: &Queue) -> Markup {
+    html! {
+        @if queue.drifted == 1 { "1 agent" } @else { (queue.drifted) " agents" } " differed when they were last compared."
+    }
 }
 
 /// What is different, and the agents of which that is so.

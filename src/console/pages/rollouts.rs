@@ -10,6 +10,7 @@ use crate::console::visit::Visit;
 use crate::operations;
 use crate::operations::jobs::Followed;
 use crate::operations::rollouts::{self, RolloutView};
+use crate::service::Instance;
 
 /// Rollouts that are shown.
 const SHOWN: i64 = 50;
@@ -17,33 +18,64 @@ const SHOWN: i64 = 50;
 /// Failed jobs that are named.
 const FAILURES: usize = 50;
 
+/// The newest first.
+#[derive(Debug)]
+pub(in crate::console) struct Rollouts {
+    all: Vec<RolloutView>,
+    /// Jobs of the first one.
+    failed: Vec<Followed>,
+}
+
+impl Rollouts {
+    pub(in crate::console) async fn read(instance: &Instance) -> Result<Self, operations::Error> {
+        let all = rollouts::list(instance, SHOWN).await?;
+        let failed = match all.first() {
+            Some(latest) if latest.failed > 0 => rollouts::failures(instance, latest.id).await?,
+            Some(_) | None => Vec::new(),
+        };
+        Ok(Self { all, failed })
+    }
+}
+
 pub(in crate::console) async fn show(Extension(visit): Extension<Visit>) -> Response {
-    let page = page(&visit).await;
+    let page = Rollouts::read(&visit.shared.instance).await.map(|rollouts| page(&rollouts, &visit));
     visit.show("Rollouts", page)
 }
 
-async fn page(visit: &Visit) -> Result<Markup, operations::Error> {
-    let instance = &visit.shared.instance;
-    let all = rollouts::list(instance, SHOWN).await?;
-    let failed = match all.first() {
-        Some(latest) if latest.failed > 0 => rollouts::failures(instance, latest.id).await?,
-        Some(_) | None => Vec::new(),
-    };
-    Ok(html! {
+fn page(rollouts: &Rollouts, visit: &Visit) -> Markup {
+    html! {
         h1 { "Rollouts" }
         p { "A rollout brings agents to the templates of the service, some of them first. There is one at a time." }
-        @if let Some(latest) = all.first() { (newest(latest, &failed, visit)) }
-        @if all.first().is_none_or(RolloutView::has_ended) && visit.viewer.may_act() { (start()) }
+        @for (name, part) in parts(rollouts, visit) {
+            section data-part=(name) { (part) }
+        }
+        p { "A command that shows the same:" } pre { "agent-provisioner rollouts list" }
+    }
+}
+
+/// What the script replaces while it goes on, but for a form that is there already.
+pub(in crate::console) fn parts(rollouts: &Rollouts, visit: &Visit) -> [(&'static str, Markup); 3] {
+    let Rollouts { all, failed } = rollouts;
+    let latest = all.first();
+    let may_start = visit.viewer.may_act() && latest.is_none_or(RolloutView::has_ended);
+    [
+        ("rollout", html! { @if let Some(latest) = latest { (newest(latest, failed, visit)) } }),
+        ("start", html! { @if may_start { (start()) } }),
+        ("rollouts", table(all)),
+    ]
+}
+
+fn table(all: &[RolloutView]) -> Markup {
+    html! {
         @if all.is_empty() { p { "No rollouts." } } @else {
             h2 { "All" }
             div.scroll { table {
                 thead { tr { th.number { "Rollout" } th { "State" } th.number { "Templates" } th.number { "Done" } th.number { "Failed" }
                     th.number { "Left" } th { "Started" } th { "By" } th { "Why" } } }
-                tbody { @for rollout in &all { (row(rollout)) } }
+                tbody { @for rollout in all { (row(rollout)) } }
             } }
         }
-        p { "A command that shows the same:" } pre { "agent-provisioner rollouts list" }
-    })
+    }
 }
 
 fn newest(rollout: &RolloutView, failed: &[Followed], visit: &Visit) -> Markup {

@@ -3,7 +3,7 @@
 use tokio_postgres::{Client, Row};
 
 use super::finding::{Finding, failure, number, ok, warning};
-use crate::config::Config;
+use crate::config::{Config, Console};
 use crate::telemetry::ErrorReport;
 
 const WHAT: &str = "workers";
@@ -75,11 +75,15 @@ fn connections(row: &Row, config: &Config) -> Finding {
     const WHAT: &str = "connections";
     let (there, limit): (i32, i32) = (row.get("connections"), row.get("connection_limit"));
     let instances = usize::try_from(row.get::<_, i64>("running")).unwrap_or_default().max(1);
-    let taken = i32::try_from((config.database.pool_size + 1) * instances).unwrap_or(i32::MAX);
+    let with_console = |connections| if config.console.listen.is_some() { connections } else { 0 };
+    let of_role = config.database.pool_size + 1 + with_console(Console::SERVICE_CONNECTIONS);
+    let of_all = of_role + with_console(Console::CONNECTIONS);
+    let number = |each: usize| i32::try_from(each * instances).unwrap_or(i32::MAX);
+    let (of_role, taken) = (number(of_role), number(of_all));
     let services = if instances == 1 { "1 service takes" } else { "the services take" };
     let found = format!("{services} up to {taken} of {there} connections");
-    if limit >= 0 && taken > limit {
-        let found = format!("{found}, and the role may have {limit}");
+    if limit >= 0 && of_role > limit {
+        let found = format!("{found}; {of_role} of them are the worker's, which may have {limit}");
         let fix = "raise the role's limit: alter role agent_provisioner connection limit …; or lower \
                    worker.concurrency and database.pool_size";
         return warning(WHAT, found, fix);
