@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args as Clap, Subcommand};
 
-use super::table::{Table, clean, or_dash, print_json};
+use super::table::{Table, clean, or_dash, print_json, size};
 use super::{
     By, Error, adopt, convert, create, delete, purge, repair, restore, trash, upgrade, verify,
 };
@@ -165,16 +165,10 @@ fn show(out: &mut impl Write, shown: &Shown) -> io::Result<()> {
     for table in tables {
         let size = match &table.displacement {
             Some(displacement) => displacement.clone(),
-            None if table.present => size(table.bytes),
+            None if table.present => table.bytes.map_or_else(|| "locked just now".to_owned(), size),
             None => "missing".to_owned(),
         };
         list.row([table.name.clone(), size, or_dash(table.rows)]);
     }
     list.print(out, 2)
-}
-
-fn size(bytes: Option<i64>) -> String {
-    let Some(bytes) = bytes else { return "locked just now".to_owned() };
-    let kib = bytes / 1024;
-    if kib < 10_240 { format!("{kib} kB") } else { format!("{} MB", kib / 1024) }
 }

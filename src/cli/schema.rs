@@ -26,7 +26,7 @@ type Command = (&'static str, fn() -> Schema);
 
 /// Which command prints what with `--json`. Where an option makes it another thing, the option is named.
 const COMMANDS: [Command; 48] = [
-    ("status", of::<status::Status>),
+    ("status", of::<status::StatusReport>),
     ("doctor", of::<Vec<doctor::Finding>>),
     ("doctor accept", of::<doctor::Acceptance>),
     ("doctor accepted", of::<Vec<doctor::Acceptance>>),

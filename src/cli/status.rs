@@ -7,9 +7,12 @@ use clap::Args as Clap;
 
 use super::Error;
 use super::age::age;
-use super::table::{Table, clean, counted, or_dash, print_json};
+use super::table::{Table, clean, counted, or_dash, print_json, size};
 use super::watch::watch;
-use crate::operations::status::{self, Connected, LastHour, Queue, RunningJob, Status};
+use crate::operations::limits::{LargeAgent, Room};
+use crate::operations::status::{
+    self, Connected, LastHour, Queue, RunningJob, Status, StatusReport,
+};
 use crate::service::Instance;
 
 #[derive(Debug, Clap)]
@@ -30,13 +33,13 @@ pub(super) async fn main(args: &Args, instance: &Instance) -> Result<ExitCode, E
 }
 
 async fn look(args: &Args, instance: &Instance, out: &mut impl Write) -> Result<(), Error> {
-    let status = status::read(instance).await?;
-    let printed = if args.json { print_json(out, &status) } else { print(out, &status) };
+    let report = status::report(instance).await?;
+    let printed = if args.json { print_json(out, &report) } else { print(out, &report) };
     Ok(printed?)
 }
 
-fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
-    let Status { database, queue, lock_holders } = status;
+fn print(out: &mut impl Write, report: &StatusReport) -> io::Result<()> {
+    let Status { database, queue, lock_holders } = &report.status;
     let mut facts = Table::facts();
     facts.fact("database", Some(format!("{database}, as {}", queue.role)));
     let schema = queue.schema_version.map_or_else(|| "none".to_owned(), |v| v.to_string());
@@ -51,6 +54,8 @@ fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
     facts.fact("templates", Some(templates(queue)));
     facts.fact("drift", Some(drift(queue)));
     facts.fact("trash", Some(trash(queue)));
+    facts.fact("room", room(&report.room));
+    facts.fact("largest", largest(&report.room));
     facts.print(out, 0)?;
 
     writeln!(out)?;
@@ -96,6 +101,19 @@ fn print(out: &mut impl Write, status: &Status) -> io::Result<()> {
         writeln!(out, "\nJobs are held up by {holder}.\n  To end it: {}", clean(&holder.way_out))?;
     }
     Ok(())
+}
+
+/// What is reached first.
+fn room(room: &Room) -> Option<String> {
+    let first = room.limits.first()?;
+    let more = first.agents.max(0);
+    Some(format!("for about {}: beyond, {}", counted(more, "agent"), first.then))
+}
+
+fn largest(room: &Room) -> Option<String> {
+    let named = |agent: &LargeAgent| format!("{} {}", agent.prefix, size(agent.bytes));
+    let named: Vec<_> = room.largest.iter().map(named).collect();
+    (!named.is_empty()).then(|| named.join(", "))
 }
 
 fn last_hour(hour: &LastHour) -> String {

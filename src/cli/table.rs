@@ -127,6 +127,12 @@ pub(super) fn counted(number: impl TryInto<i64>, noun: &str) -> String {
 }
 
 /// A dash where there is nothing.
+/// Of something on disk.
+pub(super) fn size(bytes: i64) -> String {
+    let kib = bytes / 1024;
+    if kib < 10_240 { format!("{kib} kB") } else { format!("{} MB", kib / 1024) }
+}
+
 pub(super) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }

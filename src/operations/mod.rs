@@ -21,6 +21,7 @@ pub(crate) mod drift;
 mod error;
 pub(crate) mod jobs;
 pub(crate) mod keys;
+pub(crate) mod limits;
 mod meta_id;
 pub(crate) mod migrate;
 pub(crate) mod numbers;

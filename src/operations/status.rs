@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
+use super::limits::{self, Room};
 use crate::postgres::query;
 use crate::queue::{LockHolder, distinct, visible_lock_holders};
 use crate::service::Instance;
@@ -17,6 +18,14 @@ pub(crate) struct Status {
     pub queue: Queue,
     /// Who holds up jobs, as far as this role may ask.
     pub lock_holders: Vec<LockHolder>,
+}
+
+/// The same, and what there is room for.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct StatusReport {
+    #[serde(flatten)]
+    pub status: Status,
+    pub room: Room,
 }
 
 /// The answer of `sql/operations/status.sql`.
@@ -128,4 +137,11 @@ pub(crate) async fn read(instance: &Instance) -> Result<Status, Error> {
     let lock_holders =
         distinct(visible_lock_holders(&client).await.map_err(query("look for locks"))?);
     Ok(Status { database: instance.db.place().to_string(), queue, lock_holders })
+}
+
+/// What goes on now, and what there is room for. That is a look at the whole catalog.
+pub(crate) async fn report(instance: &Instance) -> Result<StatusReport, Error> {
+    let status = read(instance).await?;
+    let client = instance.current().await?;
+    Ok(StatusReport { status, room: limits::read(&client).await? })
 }

@@ -31,6 +31,9 @@ pub(crate) async fn cancel_earlier(
 /// server crashes in that moment it has lost tables and record together, and the job is done again.
 /// A synchronous commit of anybody's flushes them, too (PostgreSQL manual, Asynchronous Commit). That
 /// an agent is gone nobody hears before it is flushed.
+///
+/// Citus commits on other servers right after this one's commit: were that lost in a crash, they would keep the tables. So
+/// with Citus each commit is flushed.
 pub(crate) async fn succeed(
     client: &Client,
     job: &Job,
@@ -51,7 +54,9 @@ pub(crate) async fn succeed(
                   provisioning.notify('agent_provisioned', json_build_object(\
                   'agent_id', $4, 'state', $5)::text), \
                   case when $6 then provisioning.notify('pgrst', 'reload schema') end, \
-                  case when $5 = 'ready' then set_config('synchronous_commit', 'off', true) end";
+                  case when $5 = 'ready' and not exists (\
+                      select from pg_catalog.pg_extension e where e.extname = 'citus') \
+                  then set_config('synchronous_commit', 'off', true) end";
     let state = match outcome {
         Outcome::Provisioned
         | Outcome::Unchanged
@@ -101,7 +106,8 @@ fn has_news(job: &Job, outcome: Outcome) -> bool {
 
 /// Commits the first part of a job that stays in the queue, in one round trip: a deletion has `agents` locked.
 async fn leave(client: &Client, job: &Job) -> Result<(), tokio_postgres::Error> {
-    let end = "set local synchronous_commit = off; commit";
+    let end = "select set_config('synchronous_commit', 'off', true) where not exists (\
+                   select from pg_catalog.pg_extension e where e.extname = 'citus'); commit";
     let note = match job.kind() {
         Kind::Deprovision => "select provisioning.begin_deletion($1)",
         Kind::Repair if job.plan.is_some() => "select provisioning.begin_repair($1)",

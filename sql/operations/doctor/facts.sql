@@ -107,8 +107,6 @@ select
            + current_setting('max_prepared_transactions')::int) as lock_slots,
     (select extract(epoch from s.setting::int * interval '1 ms') * 1000
      from pg_catalog.pg_settings s where s.name = 'deadlock_timeout')::float8 as deadlock_timeout_ms,
-    (select count(*) from pg_catalog.pg_class c where c.relkind in ('r', 'p', 'S', 'v', 'm'))
-        as relations,
     (select count(*) from provisioning.agents a where a.reference = 'foreign_key') as keyed_agents,
     (select count(*) from provisioning.jobs j where j.state = 'dead') as dead_jobs,
     (select count(*) from provisioning.jobs j where j.state = 'pending' and j.last_sqlstate = '53100') as disk_full_jobs,

@@ -4,7 +4,7 @@ use super::facts::Facts;
 use super::finding::{Finding, failure, ok, warning};
 use super::{
     absence, accepted, base_schema, connection, console, instances, keys, locks, ownership,
-    public_schema, sequences, snapshots, templates, trash, workers,
+    public_schema, room, sequences, snapshots, templates, trash, workers,
 };
 use crate::config::Config;
 use crate::operations::Error;
@@ -60,6 +60,7 @@ async fn look(config: &Config, db: &Db, listener: &Listener) -> Vec<Finding> {
             "run deploy/roles.sql as postgres and log in as agent_provisioner",
         )),
     }
+    findings.push(room::check(&client).await);
     findings.push(secrets(config));
     findings.extend(keys::check(&client, config).await);
     findings.push(console::check(config).await);

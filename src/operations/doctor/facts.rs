@@ -69,7 +69,6 @@ impl Facts {
             self.old_triggers(),
             self.old_functions(),
             self.locks(config),
-            self.dump(),
             self.reference(),
             self.timeouts(config),
             self.disk(),
@@ -204,19 +203,6 @@ impl Facts {
         }
         let found = format!("{found}, which all sessions share: more than an eighth");
         warning("lock slots", found, "lower worker.concurrency, or raise max_locks_per_transaction")
-    }
-
-    fn dump(&self) -> Finding {
-        let (slots, relations) = (self.count("lock_slots"), self.count("relations"));
-        if relations <= slots {
-            return ok("pg_dump", format!("{relations} relations fit in {slots} lock slots"));
-        }
-        let found = format!(
-            "{relations} relations need more than the {slots} lock slots there are: \
-                             pg_dump fails with \"out of shared memory\""
-        );
-        let fix = format!("raise max_locks_per_transaction to {}", 64 * (1 + relations / slots));
-        warning("pg_dump", found, &fix)
     }
 
     fn reference(&self) -> Finding {

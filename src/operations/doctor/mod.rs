@@ -14,6 +14,7 @@ mod keys;
 mod locks;
 mod ownership;
 mod public_schema;
+mod room;
 mod sequences;
 mod snapshots;
 mod templates;

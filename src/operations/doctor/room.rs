@@ -1,0 +1,28 @@
+//! Whether the database soon has as many agents as it can have.
+
+use tokio_postgres::Client;
+
+use super::finding::{Finding, failure, ok, warning};
+use crate::operations::limits;
+use crate::telemetry::ErrorReport;
+
+const WHAT: &str = "room";
+
+pub(super) async fn check(client: &Client) -> Finding {
+    let room = match limits::read(client).await {
+        Ok(room) => room,
+        Err(error) => {
+            return failure(WHAT, ErrorReport(&error).to_string(), "see the server's log");
+        }
+    };
+    let words = |limit: &limits::Limit| {
+        format!("for about {} agents: beyond, {}", limit.agents, limit.then)
+    };
+    match room.limits.iter().find(|limit| limit.is_near()) {
+        Some(near) => {
+            let used = format!("{} of {} {} are used", near.used, near.most, near.unit);
+            warning(WHAT, format!("{}; {used}", words(near)), &near.doubled_by).about(&near.what)
+        }
+        None => ok(WHAT, room.limits.first().map(words).unwrap_or_default()),
+    }
+}
