@@ -75,6 +75,19 @@ want_axe() {
     touch "$dir/complete-$version"
 }
 
+# The compiler of what `agent-provisioner types` writes, and what that needs, from npm, where tests/support/tools.rs looks for them.
+want_typescript() {
+    local typescript=7.0.2 supabase=2.119.1 dir
+    dir=$(scratch typescript)
+    [[ ! -e $dir/complete-$typescript-$supabase ]] || return 0
+    ! may_miss TypeScript || return 0
+    need npm npm
+    echo "Fetching TypeScript $typescript and supabase-js $supabase" >&2
+    npm install --prefix "$dir" --no-save --ignore-scripts --no-audit --no-fund --loglevel=error \
+        "typescript@$typescript" "@supabase/supabase-js@$supabase" >&2
+    touch "$dir/complete-$typescript-$supabase"
+}
+
 need_cargo() {
     PATH=$PATH:${CARGO_HOME:-${HOME:-}/.cargo}/bin
     command -v cargo >/dev/null || fail "Missing: cargo. Please install Rust: https://rustup.rs"

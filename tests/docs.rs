@@ -98,6 +98,14 @@ pub fn codes() -> BTreeSet<String> {
     rows.iter().flatten().step_by(2).map(|code| code.trim_matches('`').to_owned()).collect()
 }
 
+/// The sample of TypeScript in docs/api.md.
+pub fn typescript() -> String {
+    let text = read("docs/api.md");
+    let section = text.split("\n## TypeScript\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let lines = code(section).into_iter().filter(|line| !line.starts_with("agent-provisioner "));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// The key and the default of each row of a table.
 fn rows(text: &str) -> Vec<(&str, &str)> {
     text.lines()

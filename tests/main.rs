@@ -100,6 +100,7 @@ mod troubles_of_locks;
 mod troubles_of_names;
 mod troubles_of_the_database;
 mod troubles_of_the_server;
+mod types;
 mod undo;
 mod upgrade;
 mod verify;

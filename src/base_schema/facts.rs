@@ -35,6 +35,13 @@ pub(super) fn expected() -> Result<Vec<Fact>, Error> {
     FACTS.lines().enumerate().map(fact).collect()
 }
 
+/// The functions of the API, with the types of their arguments.
+pub(crate) fn api_functions() -> Result<Vec<String>, Error> {
+    let is_api = |fact: &Fact| fact.kind == Kind::Function && fact.relation.starts_with("public.");
+    let functions = expected()?.into_iter().filter(is_api);
+    Ok(functions.map(|function| function.relation).collect())
+}
+
 /// To whom the base schema has to belong.
 #[derive(Debug)]
 pub(super) struct Owner {

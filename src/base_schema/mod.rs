@@ -14,5 +14,6 @@ mod repair;
 pub use compare::verify;
 pub use difference::{BaseDifference, NOT_COMPARED};
 pub use error::Error;
+pub(crate) use facts::api_functions;
 pub use facts::{FACTS, read_as_text};
 pub use repair::{Baseline, Repaired, baseline, repair};

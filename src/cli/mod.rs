@@ -37,6 +37,7 @@ mod shell;
 mod status;
 mod table;
 mod trash;
+mod types;
 mod upgrade;
 mod usage;
 mod verify;
@@ -105,6 +106,8 @@ enum Command {
     Rollouts(rollouts::Args),
     /// Print the SQL that builds one agent
     Render(render::Args),
+    /// Write TypeScript types for agents' tables and for the functions of the API
+    Types(types::Args),
     /// Show workers, jobs, drift and trash on one screen
     Status(status::Args),
     /// Check the set-up, and print a fix for each problem
@@ -167,6 +170,12 @@ enum Error {
         #[source]
         source: io::Error,
     },
+    #[error("cannot write {file}")]
+    File {
+        file: String,
+        #[source]
+        source: io::Error,
+    },
     #[error("cannot write the output")]
     Output(#[from] io::Error),
     /// Of `audit`, whose exit code 1 means findings.
@@ -184,6 +193,7 @@ impl Error {
             | Self::Telemetry(_)
             | Self::Baseline(_)
             | Self::Secret { .. }
+            | Self::File { .. }
             | Self::NoSchema
             | Self::NoAudit(_) => true,
             Self::Instance(error) => error.is_configuration(),
@@ -273,6 +283,7 @@ fn without_settings(command: &Command) -> Option<Result<ExitCode, Error>> {
         | Command::Keys(_)
         | Command::Rollouts(_)
         | Command::Render(_)
+        | Command::Types(_)
         | Command::Status(_)
         | Command::Doctor(_)
         | Command::Healthcheck(_)
@@ -313,10 +324,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
                 audited.map_err(|error| Error::NoAudit(Box::new(error)))
             }
             Command::Migrate(args) => migrate::main(args, &instance(config)?).await,
+            Command::Types(args) => types::main(&args, &instance(config)?).await,
             Command::Status(args) => status::main(&args, &instance(config)?).await,
             Command::Doctor(args) => {
-                let actor = args.by.actor();
-                doctor::main(&args, &actor, &instance(config)?).await
+                doctor::main(&args, &args.by.actor(), &instance(config)?).await
             }
             Command::Jobs(args) => {
                 let actor = args.by.actor();

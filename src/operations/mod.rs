@@ -38,6 +38,7 @@ pub(crate) mod secrets;
 pub(crate) mod shown_jobs;
 pub(crate) mod status;
 pub(crate) mod trash;
+pub(crate) mod types;
 pub(crate) mod upgrade;
 pub(crate) mod verify;
 mod wait;

