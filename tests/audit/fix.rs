@@ -346,7 +346,7 @@ async fn rows_without_a_value_hold_up_nothing_else() {
         let open = project.audit(Some(&db)).await;
         let columns = open.found().into_iter().filter(|(kind, _)| kind == "different_column");
         assert_eq!(columns.count(), left, "{:#}", open.0);
-        assert_eq!(open.found().iter().any(|(kind, _)| kind.contains("policy")), false);
+        assert!(!open.found().iter().any(|(kind, _)| kind.contains("policy")));
         // A person gives the rows values, and runs the file again.
         admin.run("update things set id = gen_random_uuid(), name = 'x', code = ctid::text").await;
         let second = project.run(Some(&db), &["--fix", fix.to_str().unwrap()]).await;
