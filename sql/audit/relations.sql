@@ -13,10 +13,22 @@ with schemas as materialized (
     from pg_catalog.pg_class c
     join schemas n on n.oid = c.relnamespace
     where c.relkind in ('r', 'p', 'f', 'v', 'm')
+), enums as materialized (
+    -- Also behind a domain.
+    select y.oid, json_build_object(
+        'name', json_build_object('schema', n.nspname, 'name', e.typname),
+        'labels', coalesce((
+            select json_agg(l.enumlabel order by l.enumsortorder) from pg_catalog.pg_enum l where l.enumtypid = e.oid
+        ), '[]')) as entry
+    from pg_catalog.pg_type y
+    join pg_catalog.pg_type e on e.oid = case y.typtype when 'd' then y.typbasetype else y.oid end
+    join pg_catalog.pg_namespace n on n.oid = e.typnamespace
+    where e.typtype = 'e'
 ), columns as (
     select a.attrelid, json_agg(json_build_object(
         'name', a.attname,
         'type', format_type(a.atttypid, a.atttypmod),
+        'enum', e.entry,
         'not_null', a.attnotnull,
         'default', case when a.attgenerated = '' then pg_get_expr(d.adbin, d.adrelid) end,
         'generated', case when a.attgenerated <> '' then pg_get_expr(d.adbin, d.adrelid) end,
@@ -24,6 +36,7 @@ with schemas as materialized (
     from relations r
     join pg_catalog.pg_attribute a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
     left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+    left join enums e on e.oid = a.atttypid
     group by a.attrelid
 ), indexes as (
     -- Only columns, and of all rows: what ON CONFLICT finds and what a document calls indexed.
@@ -69,6 +82,7 @@ with schemas as materialized (
     select f.oid, json_agg(json_build_object(
         'name', coalesce(f.proargnames[a.place], ''),
         'type', format_type(a.type, null),
+        'enum', e.entry,
         'has_default', a.rank > f.required,
         -- A function of a table's row is a column or a relationship of that table to a request.
         'row_of', (
@@ -83,6 +97,7 @@ with schemas as materialized (
         from unnest(f.types) with ordinality t (type, place)
         where f.proargmodes is null or f.proargmodes[t.place] in ('i', 'b', 'v')
     ) a
+    left join enums e on e.oid = a.type
     group by f.oid
 )
 select json_build_object('what', 'table', 'table', json_build_object(

@@ -59,7 +59,7 @@ impl Audit<'_> {
         let comparison = Comparison::of(&replay.state, &live.state);
         let states = [&replay.state, &live.state];
         let mut steps = plan(&comparison.differences, states, &live.default_privileges.grants);
-        comparison.without_renames(&mut steps);
+        comparison.without_what_comes_along(&mut steps);
         let claimed = [order::claimed(self.files, replay), self.left_out.clone()].concat();
         self.report.status = comparison.status();
         let contested = &self.contested;
@@ -74,6 +74,7 @@ impl Audit<'_> {
             }
         }
         self.report.findings.extend(findings);
+        self.consequences = comparison.consequences(makers);
         let steps = comparison.only_what_is_told(steps, &claimed, &doubted, contested);
         self.fix(shadow, replay, project, copy, &comparison, &steps).await
     }

@@ -85,6 +85,9 @@ fn open(table: &Table, prefix: &str) -> Table {
         }
     };
     open(&mut table.name.name);
+    for known in table.columns.iter_mut().filter_map(|column| column.r#enum.as_mut()) {
+        open(&mut known.name.name);
+    }
     for key in &mut table.foreign_keys {
         open(&mut key.name);
         open(&mut key.target.name);

@@ -91,24 +91,32 @@ impl Contested {
     }
 }
 
-/// The order in which the file of each deployed definition that does not run comes before those that keep it from that.
+/// Files of deployed definitions that do not run, and those that keep them from that.
+#[derive(Debug, Default)]
+pub(super) struct Deployed {
+    /// With each of them before those that keep it from running.
+    pub(super) order: Vec<usize>,
+    pub(super) holders: Vec<usize>,
+    pub(super) others: Vec<usize>,
+}
+
 /// `None` where there is no such file.
 pub(super) fn deployed_first(
     contested: &[Contested],
     replay: &Replay,
     order: &[usize],
-) -> Option<Vec<usize>> {
-    let failed = |file: usize| replay.failures.iter().any(|(index, _)| *index == file);
-    let mut order = order.to_vec();
-    let mut is_changed = false;
-    for it in contested.iter().filter(|it| failed(it.holder) && it.is_why(it.holder)) {
-        let others: Vec<usize> =
-            order.extract_if(.., |file| it.others.contains(file) && *file != it.holder).collect();
-        let place = order.iter().position(|file| *file == it.holder)? + 1;
-        order.splice(place..place, others);
-        is_changed = true;
+) -> Option<Deployed> {
+    let mut found = Deployed { order: order.to_vec(), ..Deployed::default() };
+    let fails = |it: &&Contested| replay.has_failed(it.holder) && it.is_why(it.holder);
+    for it in contested.iter().filter(fails) {
+        let is_other = |file: &mut usize| it.others.contains(file) && *file != it.holder;
+        let others: Vec<usize> = found.order.extract_if(.., is_other).collect();
+        let place = found.order.iter().position(|file| *file == it.holder)? + 1;
+        found.order.splice(place..place, others.iter().copied());
+        found.holders.push(it.holder);
+        found.others.extend(others);
     }
-    is_changed.then_some(order)
+    (!found.holders.is_empty()).then_some(found)
 }
 
 /// What a definition of a table says.
@@ -358,13 +366,16 @@ const USERS: &str = "public.users";
 /// Foreign keys to `public.users` whose column policies compare with the login's id, where the two have nothing to do with
 /// each other.
 ///
-/// `known` is what the database has, or what the files make.
+/// `known` is what the database has, or what the files make. Where files define these users differently, its definition
+/// counts.
 pub(super) fn wrong_users(
     state: &SchemaState,
     makers: &Makers<'_>,
     known: &SchemaState,
+    contested: &[Contested],
 ) -> Vec<Finding> {
-    if !state.has(Kind::Table, USERS) || is_tied(state) {
+    let is_contested = contested.iter().any(|it| it.name == USERS);
+    if !state.has(Kind::Table, USERS) || is_tied(state) || is_contested && is_tied(known) {
         return Vec::new();
     }
     let keys = state.facts.values().filter(|fact| fact.kind == Kind::Constraint);

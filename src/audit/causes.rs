@@ -125,23 +125,33 @@ pub(super) fn unproven(finding: &Finding, file: &SqlFile) -> String {
     format!("{place}{about}: {} may make it otherwise, and did not run", file.name)
 }
 
+/// A difference that is no finding, as it would be told by itself.
+#[derive(Debug)]
+pub(super) struct Consequence {
+    pub(super) finding: Finding,
+    /// The id of the finding that it is told with.
+    pub(super) of: String,
+}
+
 /// The ids of these findings, to see which of them another audit finds, too.
 pub(super) fn ids(findings: &[Finding]) -> HashSet<String> {
     findings.iter().map(|finding| finding.id.clone()).collect()
 }
 
 /// Adds what code and documents say, `told`, to the findings. What is not so against the files, of which the ids are
-/// `against_files`, comes of a difference between them and the database: it is evidence of that finding.
+/// `against_files`, comes of a difference between them and the database: it is evidence of that finding, or of the one that
+/// the difference is told with.
 pub(super) fn fold(
     findings: &mut Vec<Finding>,
     told: Vec<Finding>,
     against_files: &HashSet<String>,
+    consequences: &[Consequence],
     faults: Option<&Faults<'_>>,
 ) {
     let mut own = Vec::new();
     for finding in told {
-        let cause =
-            (!against_files.contains(&finding.id)).then(|| cause(findings, &finding, faults));
+        let cause = (!against_files.contains(&finding.id))
+            .then(|| cause(findings, consequences, &finding, faults));
         match cause.flatten().and_then(|cause| findings.get_mut(cause)) {
             Some(cause) => {
                 let place = finding.place.as_ref().map(|at| format!("{}:{}: ", at.file, at.line));
@@ -154,9 +164,20 @@ pub(super) fn fold(
 }
 
 /// The finding that tells why the other one is found.
-fn cause(findings: &[Finding], of: &Finding, faults: Option<&Faults<'_>>) -> Option<usize> {
+fn cause(
+    findings: &[Finding],
+    consequences: &[Consequence],
+    of: &Finding,
+    faults: Option<&Faults<'_>>,
+) -> Option<usize> {
     let object = Object::of(&of.object);
-    let scored = findings.iter().enumerate().map(|(place, it)| (object.is_caused(of, it), place));
+    let own = findings.iter().enumerate().map(|(place, it)| (object.is_caused(of, it), place));
+    let theirs = consequences.iter().filter_map(|it| {
+        let score = object.is_caused(of, &it.finding);
+        let place = (score > 0).then(|| findings.iter().position(|cause| cause.id == it.of));
+        Some((score, place.flatten()?))
+    });
+    let scored = own.chain(theirs);
     let best = scored.filter(|(score, _)| *score > 0).max_by_key(|(score, _)| *score);
     best.map(|(_, place)| place).or_else(|| {
         let file = faults?.claimed_by(of)?;
@@ -202,7 +223,7 @@ impl Object {
             return 3;
         }
         if there == self.table {
-            return 2 * u8::from(what == "table" || what == "view");
+            return 2 * u8::from(["table", "view", "type"].contains(&what));
         }
         let is_on = |table: &String| {
             there.ends_with(&format!(" on {table}"))
@@ -215,6 +236,7 @@ impl Object {
             columns.iter().all(|column| named.contains(column))
         };
         u8::from(match of.kind {
+            "unknown_enum_value" => what == "column" && of.evidence.starts_with(&by.object),
             "unpublished_table" => what == "publication" && is_on(&self.table),
             "no_unique_key" | "document_constraint" => {
                 ["constraint", "index"].contains(&what)

@@ -139,6 +139,7 @@ impl Claims {
                 let table = path.join(".");
                 has(&self.views, &table) || self.columns.contains(&(table, column))
             }
+            "unknown_enum_value" => path.pop().is_some_and(|value| self.strings.contains(&value)),
             "unknown_relationship" => {
                 let list = rest.list().unwrap_or_default();
                 let (own, other) = (path.join("."), public(list));
@@ -332,6 +333,8 @@ mod tests {
             ("unknown_bucket", "bucket avatars", true),
             ("unknown_bucket", "bucket other", false),
             ("generated_column", "public.toys.id", false),
+            ("unknown_enum_value", "public.mood.avatars", true),
+            ("unknown_enum_value", "public.mood.other", false),
         ];
         for (kind, object, expected) in cases {
             let finding = Finding::new(kind, Severity::Error, object, String::new());

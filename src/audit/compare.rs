@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::bases::Contested;
+use super::causes::Consequence;
 use super::definition::Definition;
 use super::finding::{Finding, Severity};
 use super::item::{Component, Item};
 use super::makers::Makers;
+use super::partitions;
 use super::renames::{self, Renamed};
 use super::report::Status;
 use super::schema_state::SchemaState;
@@ -22,6 +24,8 @@ pub(super) struct Comparison {
     /// Tables of the database that callers of the API may use, without row security.
     open: BTreeSet<String>,
     renamed: Vec<Renamed>,
+    /// What a partition has of its parent, where it was attached or detached.
+    moved: HashSet<Item>,
 }
 
 #[derive(Debug, Default)]
@@ -73,7 +77,8 @@ impl Comparison {
             state.differences.push(place);
         }
         let renamed = renames::find(&differences, expected, found);
-        let mut comparison = Self { differences, items, open: open(found), renamed };
+        let moved = HashSet::new();
+        let mut comparison = Self { differences, items, open: open(found), renamed, moved };
         comparison.follow(expected, found);
         comparison
     }
@@ -89,8 +94,19 @@ impl Comparison {
             let heads = items.iter().filter(|item| item.component.is_head());
             heads.map(|item| (item.object.clone(), item.clone())).collect()
         };
-        let (gone_heads, added_heads) = (heads(&gone), heads(&added));
-        let mut follows = Vec::new();
+        let whole = |items: HashSet<Item>, change: Change| {
+            let heads = heads(&items);
+            let facts = self.differences.iter().filter(|it| it.change == change);
+            // A column may get or lose a sequence, and stay.
+            let is_whole = |fact: &&Fact| {
+                matches!(fact.kind, Kind::Sequence | Kind::Identity)
+                    || items.contains(&Item::of(fact))
+            };
+            let facts = facts.map(|it| &it.object).filter(is_whole);
+            Causes { heads, facts: facts.collect(), items }
+        };
+        let (gone, added) = (whole(gone, Change::Missing), whole(added, Change::Extra));
+        let (mut follows, mut moved) = (Vec::new(), HashSet::new());
         for (item, state) in self.items.iter().filter(|(_, state)| !state.differences.is_empty()) {
             let own = || state.differences.iter().filter_map(|place| self.differences.get(*place));
             let renamed = self.renamed.iter().find(|it| it.explains(item, own(), expected, found));
@@ -98,20 +114,23 @@ impl Comparison {
                 follows.push((item.clone(), renamed.item()));
                 continue;
             }
+            let with = |it| partitions::moved_with(it, &self.differences, [expected, found]);
+            if let Some(parted) = own().map(with).collect::<Option<Vec<Item>>>() {
+                follows.extend(parted.into_iter().next().map(|parted| (item.clone(), parted)));
+                moved.insert(item.clone());
+                continue;
+            }
             let causes: Vec<Option<Item>> = state
                 .differences
                 .iter()
                 .filter_map(|place| self.differences.get(*place))
-                .map(|difference| {
-                    let (items, heads, needs) = match difference.change {
-                        // As the files make it, what differs cannot be there either.
-                        Change::Missing | Change::Differs { .. } => {
-                            (&gone, &gone_heads, &expected.needs)
-                        }
-                        Change::Extra => (&added, &added_heads, &found.needs),
-                        Change::Removed { .. } => return None,
-                    };
-                    cause(&difference.object, item, items, heads, needs)
+                .map(|difference| match difference.change {
+                    // As the files make it, what differs cannot be there either.
+                    Change::Missing | Change::Differs { .. } => {
+                        gone.of(&difference.object, item, &expected.needs)
+                    }
+                    Change::Extra => added.of(&difference.object, item, &found.needs),
+                    Change::Removed { .. } => None,
                 })
                 .collect();
             // Of something that is there otherwise, each difference has to have one.
@@ -121,6 +140,7 @@ impl Comparison {
                 follows.extend(cause.map(|cause| (item.clone(), cause)));
             }
         }
+        self.moved = moved;
         for (item, cause) in follows {
             if let Some(state) = self.items.get_mut(&item) {
                 state.follows = Some(cause);
@@ -151,8 +171,10 @@ impl Comparison {
         Finding::new(kind, Severity::Note, &item.object, String::new()).id
     }
 
-    /// What was renamed needs nothing but its name, and that is a person's to give back.
-    pub(super) fn without_renames(&self, steps: &mut Vec<Step>) {
+    /// What was renamed needs nothing but its name, and that is a person's to give back. What a partition has of its parent
+    /// comes and goes with that.
+    pub(super) fn without_what_comes_along(&self, steps: &mut Vec<Step>) {
+        steps.retain(|step| !self.moved.contains(&step.item));
         for renamed in &self.renamed {
             let own = renamed.item();
             steps.retain(|step| step.item == own || self.headline(&step.item) != own);
@@ -255,6 +277,18 @@ impl Comparison {
         .collect()
     }
 
+    /// What is told with something else.
+    pub(super) fn consequences(&self, makers: &Makers<'_>) -> Vec<Consequence> {
+        let differing = self.items.iter().filter(|(_, state)| !state.differences.is_empty());
+        let with = differing.map(|(item, state)| (item, state, self.headline(item)));
+        with.filter(|(item, _, headline)| headline != *item)
+            .map(|(item, state, headline)| Consequence {
+                finding: self.finding(item, state, makers, &[]),
+                of: self.id_of(&headline),
+            })
+            .collect()
+    }
+
     fn finding(&self, item: &Item, state: &State, makers: &Makers<'_>, steps: &[&Step]) -> Finding {
         let component = item.component;
         let word = state.word();
@@ -329,30 +363,42 @@ fn is_claimed(item: &Item, claimed: &[Definition]) -> bool {
     })
 }
 
-/// What is missing, or extra, that a fact cannot be there without.
-fn cause(
-    fact: &Fact,
-    own: &Item,
-    items: &HashSet<Item>,
-    heads: &HashMap<String, Item>,
-    needs: &HashMap<Key, Vec<Key>>,
-) -> Option<Item> {
-    let home = heads.get(&fact.home).filter(|head| *head != own);
-    if let Some(home) = home {
-        return Some(home.clone());
+/// What is missing, or extra, as a whole.
+struct Causes<'a> {
+    items: HashSet<Item>,
+    /// Those to which others can belong, by name.
+    heads: HashMap<String, Item>,
+    facts: Vec<&'a Fact>,
+}
+
+impl Causes<'_> {
+    /// What a fact cannot be there without.
+    fn of(&self, fact: &Fact, own: &Item, needs: &HashMap<Key, Vec<Key>>) -> Option<Item> {
+        let Self { items, heads, facts } = self;
+        let home = heads.get(&fact.home).filter(|head| *head != own);
+        if let Some(home) = home {
+            return Some(home.clone());
+        }
+        if own.component == Component::Comment {
+            let target = own.object.trim_start_matches("materialized ");
+            let target = target.split_once(' ').map(|(_, target)| target);
+            let named = items.iter().find(|item| Some(item.object.as_str()) == target);
+            if let Some(named) = named {
+                return Some(named.clone());
+            }
+        }
+        let needed = needs.get(&fact.key()).into_iter().flatten();
+        let item = |key: &Key| {
+            let (kind, relation, part) = key.clone();
+            let (home, definition) = (String::new(), String::new());
+            Item::of(&Fact { kind, home, relation, part, definition, echo: None })
+        };
+        let is_other = |item: &Item| item != own;
+        needed.map(item).find(|item| is_other(item) && items.contains(item)).or_else(|| {
+            let with = facts.iter().filter(|other| fact.goes_with(other));
+            with.map(|other| Item::of(other)).find(is_other)
+        })
     }
-    if own.component == Component::Comment {
-        let target = own.object.trim_start_matches("materialized ");
-        let target = target.split_once(' ').map(|(_, target)| target);
-        return items.iter().find(|item| Some(item.object.as_str()) == target).cloned();
-    }
-    let needed = needs.get(&fact.key()).into_iter().flatten();
-    let item = |key: &Key| {
-        let (kind, relation, part) = key.clone();
-        let (home, definition) = (String::new(), String::new());
-        Item::of(&Fact { kind, home, relation, part, definition, echo: None })
-    };
-    needed.map(item).find(|item| item != own && items.contains(item))
 }
 
 fn severity(component: Component, word: &str) -> Severity {

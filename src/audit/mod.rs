@@ -35,6 +35,7 @@ mod markdown;
 mod mask;
 mod neutral;
 mod order;
+mod partitions;
 mod plan;
 mod plan_order;
 mod platform;
@@ -78,7 +79,7 @@ use crate::sql_text;
 use crate::templates::Templates;
 use bases::Contested;
 use beginning::find_beginning;
-use causes::Faults;
+use causes::{Consequence, Faults};
 use definition::Definition;
 use files::SqlFile;
 use live::Live;
@@ -174,9 +175,16 @@ async fn run(
     let shadow = shadow.insert(started);
     shadow.prepare().await?;
     let report = Report { unchecked, ..Report::default() };
-    let (contested, left_out, stand_ins) = (Vec::new(), Vec::new(), Vec::new());
-    let mut audit =
-        Audit { files: &files, live, relations, contested, left_out, stand_ins, report };
+    let mut audit = Audit {
+        files: &files,
+        live,
+        relations,
+        contested: Vec::new(),
+        left_out: Vec::new(),
+        stand_ins: Vec::new(),
+        consequences: Vec::new(),
+        report,
+    };
     audit.run(shadow, project).await?;
     if let Some(session) = session {
         live::end(&session.client).await?;
@@ -213,6 +221,8 @@ struct Audit<'a> {
     left_out: Vec<Definition>,
     /// Extensions that the shadow lacks, and the schemas that files make them in.
     stand_ins: Vec<(String, Option<String>)>,
+    /// Differences that are told with others.
+    consequences: Vec<Consequence>,
     report: Report,
 }
 
@@ -234,7 +244,8 @@ impl Audit<'_> {
         let mut stand_ins = StandIns::default();
         let limit = project.file_limit.unwrap_or(FILE_LIMIT);
         let files = self.files;
-        let mut replay = replay(shadow, files, self.order(), &mut stand_ins, limit).await?;
+        let order = self.order();
+        let mut replay = replay(shadow, files, order, &[], &mut stand_ins, limit).await?;
         if let Some(live) = &self.live {
             self.run_deployed_base(shadow, live, &mut replay, &mut stand_ins).await?;
             find_beginning(shadow, files, live, &mut replay, &mut stand_ins).await?;
@@ -290,10 +301,17 @@ impl Audit<'_> {
         let session = shadow.role_in(&replay.database).await?;
         let contested = bases::conflicts(&session.client, files, replay, &live.state, true).await;
         session.close().await;
-        let Some(order) = bases::deployed_first(&contested?, replay, &self.order()) else {
+        let order = self.order();
+        let Some(deployed) = bases::deployed_first(&contested?, replay, &order) else {
             return Ok(());
         };
-        let other = replay::replay(shadow, files, order, stand_ins, replay.limit).await?;
+        let bases::Deployed { order: first, holders, others } = deployed;
+        let limit = replay.limit;
+        let mut other = replay::replay(shadow, files, first, &[], stand_ins, limit).await?;
+        // A file that waits for others still comes too late.
+        if holders.iter().any(|holder| other.has_failed(*holder)) {
+            other = replay::replay(shadow, files, order, &others, stand_ins, limit).await?;
+        }
         let score = |replay: &Replay| bases::score(&replay.state.facts, &live.state).0;
         if score(&other) > score(replay) {
             *replay = other;
@@ -389,7 +407,9 @@ impl Audit<'_> {
         let has_base = self.live.as_ref().is_some_and(|live| live.ledger.has_base_schema);
         let tables = replay.base.facts.keys().filter(|key| key.0 == Kind::Table);
         let ours = tables.map(|key| key.1.clone()).collect();
-        let known = sources::Known { relations, of_files, is_live, has_base, ours, faults };
+        let consequences = &self.consequences;
+        let known =
+            sources::Known { relations, of_files, is_live, has_base, ours, consequences, faults };
         sources::audit(project, &known, shadow, &mut self.report).await
     }
 
@@ -417,14 +437,15 @@ impl Audit<'_> {
         let mut findings = order::findings(self.files, replay, ledger, &self.contested, &lacking);
         findings.extend(self.contested.iter().map(|it| it.finding.clone()));
         let unchecked = &mut self.report.unchecked;
-        let mut traps = bases::wrong_users(&replay.state, makers, known);
+        let contested = &self.contested;
+        let mut traps = bases::wrong_users(&replay.state, makers, known, contested);
         traps.extend(checks::check(&session, &root, &replay.state, makers, unchecked).await?);
         if let Some(faults) = faults {
             faults.fold_files(replay, &mut findings);
             let state = &faults.whole.state;
             let session = shadow.role_in(&faults.whole.database).await?;
             let root = shadow.root_in(&faults.whole.database).await?;
-            let mut with = bases::wrong_users(state, makers, known);
+            let mut with = bases::wrong_users(state, makers, known, contested);
             with.extend(checks::check(&session, &root, state, makers, &mut Vec::new()).await?);
             let doubted = faults.without_consequences(&mut traps, &causes::ids(&with));
             unchecked.extend(doubted.iter().map(|(finding, file)| causes::unproven(finding, file)));

@@ -7,8 +7,8 @@ use super::plan_order::sorted;
 use super::replace::{self, DROPS, Replacement};
 use super::schema_state::SchemaState;
 use super::step::{Step, add_constraint, concurrently, publish};
-use super::violations;
-use crate::schema::{self, Change, Difference, Fact, Key, Kind, make_column, make_table};
+use super::violations::{self, guarded};
+use crate::schema::{Change, Difference, Fact, Key, Kind, make_column, make_table};
 
 const REWRITES: &str = "It rewrites the table, and values may not fit.";
 const LOOSER: &str =
@@ -99,7 +99,10 @@ impl Planner<'_> {
             Kind::Sequence => self.sequence(fact, step),
             Kind::Identity if is_plain(&fact.definition) => {}
             Kind::Index if !has_new_home => step.later.push(concurrently(fact)),
-            Kind::Constraint if !has_new_home => add_constraint(fact, step),
+            Kind::Constraint if !has_new_home || self.may_lack_key(fact) => {
+                add_constraint(fact, self.may_lack_key(fact), step);
+            }
+            Kind::Parent if !has_new_home => step.statements.push(guarded(&fact.create())),
             Kind::Publication => step.statements.push(publish(fact)),
             Kind::OwnerRights if !has_new_home => {
                 step.leave("It takes rights from the owner.", [fact.create()]);
@@ -141,6 +144,32 @@ impl Planner<'_> {
             | Kind::Position => step.statements.push(fact.create()),
         }
         step.statements.extend(self.revoke(fact));
+        if self.waits_for_index(fact) {
+            step.later.splice(0..0, std::mem::take(&mut step.statements));
+        }
+    }
+
+    /// Whether rows may keep the key from being made that a foreign key refers to.
+    fn may_lack_key(&self, constraint: &Fact) -> bool {
+        self.needs_missing(constraint, Kind::Constraint)
+    }
+
+    /// Whether it needs an index that is made after the transaction.
+    fn waits_for_index(&self, fact: &Fact) -> bool {
+        self.needs_missing(fact, Kind::Index)
+    }
+
+    /// Whether something of a kind is missing that it needs, of a table that stands.
+    fn needs_missing(&self, fact: &Fact, kind: Kind) -> bool {
+        let needed = self.expected.needs.get(&fact.key()).into_iter().flatten();
+        let is_missing = |key: &Key| {
+            let of_kind = key.0 == kind && !self.new.contains(key.1.as_str());
+            of_kind
+                && self.missing.iter().any(|missing| {
+                    (missing.kind, &missing.relation, &missing.part) == (key.0, &key.1, &key.2)
+                })
+        };
+        needed.into_iter().any(is_missing)
     }
 
     /// Without a default, rows that are there have nothing to put there.
@@ -166,12 +195,13 @@ impl Planner<'_> {
             (definition.trim_end_matches(NOT_NULL), found.trim_end_matches(NOT_NULL));
         let computed = " generated always as (";
         if identity::is_changed(definition, found) {
+            let mut numbers = Numbers::of(column, self.differences).statements(column, found);
             // Only a column without nulls can number its rows.
             if definition.ends_with(NOT_NULL) && !found.ends_with(NOT_NULL) {
-                let set = format!("{alter} set not null");
-                step.statements.push(violations::before_not_null(column, &set));
+                step.statements.push(not_null(column));
+                let alters = numbers.iter_mut().filter(|it| it.starts_with(&alter));
+                alters.for_each(|statement| *statement = guarded(statement));
             }
-            let numbers = Numbers::of(column, self.differences).statements(column, found);
             if numbers.iter().any(|statement| statement.contains("drop ")) {
                 step.leave(NUMBERS, numbers);
             } else {
@@ -255,7 +285,9 @@ impl Planner<'_> {
 }
 
 fn not_null(column: &Fact) -> String {
-    violations::before_not_null(column, &schema::not_null(column))
+    let Fact { relation, part, .. } = column;
+    let set = format!("alter table {relation} alter column {part} set not null");
+    violations::before_not_null(column, &set)
 }
 
 /// As a sequence of an identity column is by itself.

@@ -75,6 +75,8 @@ pub struct Column {
     pub name: String,
     /// As the server spells it, such as `character varying(20)`.
     pub r#type: String,
+    /// Of a column of an enum.
+    pub r#enum: Option<Enum>,
     /// Null is refused by the column itself.
     pub not_null: bool,
     /// In the server's words.
@@ -83,6 +85,15 @@ pub struct Column {
     pub generated: Option<String>,
     /// `always` or `by default`.
     pub identity: Option<String>,
+}
+
+/// An enum, itself or behind a domain.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Enum {
+    /// Of the type.
+    pub name: Name,
+    /// The values that it has, in its order.
+    pub labels: Vec<String>,
 }
 
 /// An index on columns, for all rows.
@@ -131,6 +142,8 @@ pub struct Argument {
     pub name: String,
     /// As the server spells it.
     pub r#type: String,
+    /// Where it is an enum's value.
+    pub r#enum: Option<Enum>,
     /// It may be left out.
     pub has_default: bool,
     /// The table whose row it is.

@@ -1,7 +1,8 @@
 //! What is there and is not as the files make it: changed where that loses nothing, else for a person.
 
 use super::schema_state::SchemaState;
-use super::step::{Step, add_constraint, concurrently, publish, validate};
+use super::step::{Step, adding, concurrently, publish, validate};
+use super::violations;
 use crate::schema::{Change, Difference, Fact, Kind, is_unchecked, sequence_options};
 use crate::sql_text;
 
@@ -96,10 +97,11 @@ impl Replacement<'_> {
                 self.again(fact, [drop, concurrently(fact)], step);
             }
             Kind::Constraint => {
-                let mut add = Step::of(fact);
-                add_constraint(fact, &mut add);
+                let (add, check) = adding(fact);
+                let add = violations::before_unique(fact, add);
+                let check = check.map(|check| violations::before_validation(fact, &check));
                 let drop = format!("alter table {} drop constraint {}", fact.relation, fact.part);
-                self.again(fact, [vec![drop], add.statements, add.later].concat(), step);
+                self.again(fact, [drop, add].into_iter().chain(check), step);
             }
             Kind::View => {
                 let is_stored = found.starts_with("CREATE MATERIALIZED ");

@@ -41,22 +41,31 @@ pub(super) struct Replay {
     pub(super) limit: Duration,
 }
 
-/// Runs files in this order; those that fail again after the others, until nothing moves. An order that had to be found is
-/// proven by a second run on another database.
+impl Replay {
+    pub(super) fn has_failed(&self, file: usize) -> bool {
+        self.failures.iter().any(|(index, _)| *index == file)
+    }
+}
+
+/// Runs files in this order; those that fail again after the others, until nothing moves. Then come those that are to run
+/// `last`, and what waits for these. An order that had to be found is proven by a second run on another database.
 pub(super) async fn replay(
     shadow: &mut Shadow,
     files: &[SqlFile],
-    order: Vec<usize>,
+    mut order: Vec<usize>,
+    last: &[usize],
     stand_ins: &mut StandIns,
     limit: Duration,
 ) -> Result<Replay, Error> {
+    order.retain(|file| !last.contains(file));
     let first = Pass::begin(shadow, files, stand_ins, limit).await?.run(&order, true).await?;
-    if first.failures.is_empty() {
+    if first.failures.is_empty() && last.is_empty() {
         return first.end().await;
     }
     let mut waited = first.failures.clone();
-    let (found, failures) = first.go_on().await?;
+    let (found, failures) = first.go_on(last.to_vec()).await?;
     waited.retain(|(index, _)| found.contains(index));
+    order.extend_from_slice(last);
     let retried = !is_subsequence(&found, &order);
     let mut proof = Pass::begin(shadow, files, stand_ins, limit).await?.run(&found, true).await?;
     proof.failures.extend(failures);
@@ -227,16 +236,24 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Tries again what failed, as long as that helps: the order that was found, and what is left.
-    async fn go_on(mut self) -> Result<(Vec<usize>, Vec<(usize, Failure)>), Error> {
+    /// Tries again what failed, as long as that helps, without and then with those that are to run last: the order that was
+    /// found, and what is left.
+    async fn go_on(
+        mut self,
+        mut last: Vec<usize>,
+    ) -> Result<(Vec<usize>, Vec<(usize, Failure)>), Error> {
         let mut given_up = Vec::new();
         loop {
             given_up.extend(self.failures.extract_if(.., |(_, failure)| failure.is_final()));
             let left: Vec<usize> = self.failures.drain(..).map(|(index, _)| index).collect();
             let count = left.len();
             self = self.run(&left, false).await?;
-            if self.failures.is_empty() || self.failures.len() == count {
+            let is_stuck = self.failures.is_empty() || self.failures.len() == count;
+            if is_stuck && last.is_empty() {
                 break;
+            }
+            if is_stuck {
+                self = self.run(&std::mem::take(&mut last), false).await?;
             }
         }
         let Self { order, mut failures, sessions, .. } = self;

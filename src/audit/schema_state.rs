@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 
 use super::error::Error;
 use super::platform::{PLATFORM, ask};
-use crate::schema::{self, Fact, Key, Kind};
+use crate::schema::{self, Fact, Key, Kind, bare};
 
 const READ: &str = "read the catalog";
 
@@ -193,15 +193,41 @@ async fn needs(
             needs.entry(own).or_default().push(other);
         }
     }
-    // What the catalog says elsewhere.
-    let sequences: HashMap<&str, &Key> = facts
-        .keys()
-        .filter(|key| key.0 == Kind::Sequence)
-        .map(|key| (key.1.as_str(), key))
-        .collect();
-    for key in facts.keys().filter(|key| matches!(key.0, Kind::Grant | Kind::OwnerRights)) {
-        let sequence = key.1.strip_prefix("sequence ").and_then(|name| sequences.get(name));
-        needs.entry(key.clone()).or_default().extend(sequence.map(|key| (*key).clone()));
-    }
+    add_needs(facts, &mut needs);
     Ok(needs)
+}
+
+/// What the catalog does not say as a dependency: of a sequence, and of an index.
+fn add_needs(facts: &BTreeMap<Key, Fact>, needs: &mut HashMap<Key, Vec<Key>>) {
+    let is_sequence = |key: &&Key| matches!(key.0, Kind::Sequence | Kind::Identity);
+    let sequences: HashMap<&str, &Key> =
+        facts.keys().filter(is_sequence).map(|key| (key.1.as_str(), key)).collect();
+    let mut indexes: HashMap<(&str, &str), &Key> = HashMap::new();
+    for (key, fact) in facts {
+        if key.0 == Kind::Index {
+            indexes.insert((&fact.relation, bare(&fact.part)), key);
+        } else if key.0 == Kind::Constraint {
+            indexes.insert((&fact.relation, &fact.part), key);
+        }
+    }
+    for (key, fact) in facts {
+        let sequence = |named: &str| sequences.get(named.strip_prefix("sequence ")?).copied();
+        let index = |table: &str, index: &str| indexes.get(&(table, index)).copied();
+        let needed = if [Kind::Grant, Kind::OwnerRights, Kind::Owner].contains(&key.0) {
+            sequence(&fact.relation)
+        } else if key.0 == Kind::Comment {
+            sequence(&fact.part)
+        } else if key.0 == Kind::Cluster {
+            index(&fact.relation, &fact.definition)
+        } else if key.0 == Kind::ReplicaIdentity {
+            index(&fact.relation, fact.definition.trim_start_matches("using index "))
+        } else if key.0 == Kind::IndexParameter {
+            index(&fact.home, bare(&fact.relation))
+        } else {
+            None
+        };
+        if let Some(needed) = needed {
+            needs.entry(key.clone()).or_default().push(needed.clone());
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::agent_tables::{AgentTables, Error as AgentTablesError};
-use super::causes::{self, Faults};
+use super::causes::{self, Consequence, Faults};
 use super::error::Error;
 use super::relations::{Name, Relations};
 use super::report::Report;
@@ -22,6 +22,8 @@ pub(super) struct Known<'a> {
     pub(super) has_base: bool,
     /// Tables of this program's base schema, and of the platform.
     pub(super) ours: BTreeSet<String>,
+    /// Differences that are told with others.
+    pub(super) consequences: &'a [Consequence],
     pub(super) faults: Option<&'a Faults<'a>>,
 }
 
@@ -59,7 +61,8 @@ pub(super) async fn audit(
         let documents = documents.findings;
         let against_files = causes::ids(&[code, documents].concat());
         if known.is_live {
-            causes::fold(&mut report.findings, told, &against_files, known.faults);
+            let Known { consequences, faults, .. } = known;
+            causes::fold(&mut report.findings, told, &against_files, consequences, *faults);
             told = Vec::new();
         } else if let Some(faults) = known.faults {
             let doubted = faults.without_consequences(&mut told, &against_files);

@@ -64,23 +64,34 @@ impl Step {
     }
 }
 
-/// A constraint on a table that stands: what its rows are checked for comes later.
-pub(super) fn add_constraint(fact: &Fact, step: &mut Step) {
-    let add = violations::before_unique(fact, fact.create());
+/// A constraint on a table that stands: what its rows are checked for comes later. `may_lack_key`: what it refers to may be
+/// left out.
+pub(super) fn add_constraint(fact: &Fact, may_lack_key: bool, step: &mut Step) {
+    let (mut add, mut check) = adding(fact);
+    if violations::is_unique(fact) || may_lack_key {
+        (add, check) = (violations::guarded(&add), check.map(|check| violations::guarded(&check)));
+    }
+    step.statements.push(violations::before_unique(fact, add));
+    step.later.extend(check.map(|check| violations::before_validation(fact, &check)));
+}
+
+/// The statement that adds a constraint, and the one that checks the rows that are there.
+pub(super) fn adding(fact: &Fact) -> (String, Option<String>) {
+    let add = fact.create();
     let checked_later = is_foreign_key(fact) || fact.definition.starts_with("CHECK ");
     if !checked_later || fact.definition.ends_with(NOT_VALID) {
-        step.statements.push(add);
-        return;
+        return (add, None);
     }
-    step.statements.push(add + " not valid");
-    step.later.push(validate(fact));
+    (add + " not valid", Some(validation(fact)))
 }
 
 /// The check of the rows that are there.
 pub(super) fn validate(fact: &Fact) -> String {
-    let Fact { relation, part, .. } = fact;
-    let statement = format!("alter table {relation} validate constraint {part}");
-    violations::before_validation(fact, &statement)
+    violations::before_validation(fact, &validation(fact))
+}
+
+fn validation(Fact { relation, part, .. }: &Fact) -> String {
+    format!("alter table {relation} validate constraint {part}")
 }
 
 /// An index on a table that stands.

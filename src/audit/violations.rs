@@ -4,29 +4,50 @@
 use crate::schema::Fact;
 use crate::sql_text::{Reader, Token, tokens};
 
-/// A statement that forbids nulls in a column, after a comment.
+/// A statement that forbids nulls in a column, after a comment. It changes nothing while rows have some.
 pub(super) fn before_not_null(column: &Fact, statement: &str) -> String {
+    const WHY: &str =
+        "Left out, with a warning, while rows have no value. Give them one and run it again.";
     let Fact { relation, part, .. } = column;
     let query = format!("select * from {relation} where {part} is null");
-    commented("The column allows nulls as long as rows have some.", Some(&query), statement)
+    commented(WHY, Some(&query), &guarded(statement))
+}
+
+/// A statement that changes nothing, and warns, where rows stand in the way, or where what it needs was left out for that.
+/// Else one such row would take back the whole transaction.
+pub(super) fn guarded(statement: &str) -> String {
+    if statement.contains("$fix$") {
+        return statement.to_owned();
+    }
+    format!(
+        "do $fix$ begin\n  {statement};\nexception when integrity_constraint_violation or invalid_foreign_key \
+         or undefined_object or object_not_in_prerequisite_state then\n  raise warning '%', sqlerrm;\nend $fix$"
+    )
 }
 
 /// A statement that makes a unique constraint or index, after a comment; any other as it is.
 pub(super) fn before_unique(fact: &Fact, statement: String) -> String {
-    const WHY: &str = "It fails while rows have the same values, or a null in a primary key.";
+    const WHY: &str = "Not possible while rows have the same values, or a null in a primary key.";
     let definition = fact.definition.as_str();
     let starts = |word: &str| definition.starts_with(word);
     if starts("CREATE UNIQUE INDEX ") {
         let why = format!(
-            "{WHY} Then it leaves an invalid index; before the next try: drop index {};",
+            "{WHY} A try leaves an invalid index; before the next one: drop index {};",
             fact.part
         );
         return commented(&why, duplicates(fact).as_deref(), &statement);
     }
-    if starts("UNIQUE ") || starts("PRIMARY KEY ") || starts("EXCLUDE ") {
+    if is_unique(fact) {
         return commented(WHY, duplicates(fact).as_deref(), &statement);
     }
     statement
+}
+
+/// Whether a constraint compares rows with each other.
+pub(super) fn is_unique(constraint: &Fact) -> bool {
+    ["UNIQUE ", "PRIMARY KEY ", "EXCLUDE "]
+        .iter()
+        .any(|word| constraint.definition.starts_with(word))
 }
 
 /// A statement that checks the rows that are there, after a comment.

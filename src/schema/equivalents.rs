@@ -107,7 +107,7 @@ pub(crate) fn is_unchecked(key: &Fact, found: &str) -> bool {
 }
 
 /// Forbids nulls in a column, unless it has some.
-pub(crate) fn not_null(column: &Fact) -> String {
+pub(super) fn not_null(column: &Fact) -> String {
     let Fact { relation, part, .. } = column;
     format!(
         "do $fix$ begin alter table {relation} alter column {part} set not null; \

@@ -99,7 +99,7 @@ impl Fact {
                     | Kind::ColumnOptions
             )
         };
-        other.kind == Kind::Sequence && self.needs(other)
+        matches!(other.kind, Kind::Sequence | Kind::Identity) && self.needs(other)
             || other.kind == Kind::Column && of_column() && same_part()
             || self.kind == Kind::Identity && other.is_filled_by(self)
             || self.kind == Kind::IndexStatistics

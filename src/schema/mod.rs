@@ -20,9 +20,7 @@ pub(crate) use agents_key::{AgentsKey, rewrite};
 pub(crate) use catalog::{by_index, read, read_fact};
 pub(crate) use difference::{Change, Difference, headlines};
 pub(crate) use difference::{add_removed, compare};
-pub(crate) use equivalents::{
-    is_foreign_key, is_unchecked, not_null, stand_in, take_from_new, unchecked,
-};
+pub(crate) use equivalents::{is_foreign_key, is_unchecked, stand_in, take_from_new, unchecked};
 pub(crate) use error::Error;
 pub(crate) use fact::{Fact, Key, NOT_VALID};
 pub(crate) use history::{Home, Recorded, Remake, missing_homes};

@@ -151,6 +151,61 @@ alter table public.orders enable row level security;
 create policy own on public.orders for select to authenticated using (user_id = (select auth.uid()));
 ";
 
+/// The deployed base has to wait for a file, and the other one has not.
+#[tokio::test]
+async fn a_deployed_base_that_waits_for_others_runs_before_the_other() {
+    let rules = |name: &str| {
+        format!(
+            "alter table public.{name} enable row level security; \
+             create policy p on public.{name} for select using (id > 0);"
+        )
+    };
+    let teams = format!("create table public.teams (id int primary key); {}", rules("teams"));
+    let deployed = format!(
+        "create table public.rooms (id int generated always as identity primary key, \
+         team int references public.teams (id)); create index on public.rooms (team); {}",
+        rules("rooms")
+    );
+    let doors = format!(
+        "create table public.doors (id int primary key, team int, room int references public.rooms (id)); \
+         create index on public.doors (room); \
+         create view public.ways with (security_invoker = true) as select d.id, r.team from public.doors d \
+         join public.rooms r on r.id = d.room; {}",
+        rules("doors")
+    );
+    let other = "create table public.rooms (id bigint primary key, size int);";
+    let live = [("1", teams.as_str()), ("2", deployed.as_str()), ("3", doors.as_str())];
+    let db = Project::database(&live).await;
+    let files =
+        [("a.sql", deployed.as_str()), ("b.sql", other), ("c.sql", &doors), ("d.sql", &teams)];
+    Project::new(&files).audit(Some(&db)).await.is(&[("conflicting_base", "public.rooms")]);
+}
+
+/// The deployed definition of users is tied to logins, and the files make the other one.
+#[tokio::test]
+async fn a_key_to_users_that_are_tied_in_the_database_is_none_of_its_own() {
+    let users = |rest: &str| {
+        format!(
+            "create table if not exists public.users (id uuid primary key {rest}); \
+             alter table public.users enable row level security; \
+             drop policy if exists p on public.users; \
+             create policy p on public.users for select using (id = auth.uid());"
+        )
+    };
+    let (custom, tied) =
+        (users("default gen_random_uuid()"), users("references auth.users (id), name text"));
+    let posts = "create table public.posts (id int primary key, author uuid references public.users (id)); \
+                 create index on public.posts (author); alter table public.posts enable row level security; \
+                 create policy p on public.posts for select using (author = auth.uid());";
+    let files = [("a/1.sql", custom.as_str()), ("b/1.sql", tied.as_str()), ("b/2.sql", posts)];
+    for (deployed, is_wrong) in [(&tied, false), (&custom, true)] {
+        let db = Project::database(&[("1", deployed), ("2", posts)]).await;
+        let found = Project::new(&files).audit(Some(&db)).await.found();
+        let wrong = found.iter().any(|(kind, _)| kind == "foreign_key_to_wrong_users");
+        assert_eq!((wrong, found.len()), (is_wrong, 1 + usize::from(is_wrong)), "{found:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_key_to_users_of_ones_own_is_told_where_policies_mean_logins() {
     let files = [("0001_users.sql", OWN), ("0002_orders.sql", ORDERS)];

@@ -186,6 +186,63 @@ async fn a_document_that_names_the_wrong_users_is_told() {
     }
 }
 
+/// A type, a view, functions, a key and policies that hang on a table.
+const HANGING: (&str, &str) = (
+    "0003_hanging.sql",
+    "create type public.state as enum ('new', 'done');
+     create table public.jobs (id int primary key, owner uuid references public.profiles (id), state public.state);
+     create index on public.jobs (owner);
+     create table public.job_steps (id int primary key, job int references public.jobs (id));
+     create index on public.job_steps (job);
+     create view public.open_jobs with (security_invoker = true) as select id, owner, state from public.jobs;
+     create view public.first_jobs with (security_invoker = true) as select min(id) as id from public.open_jobs;
+     create function public.jobs_of(who uuid) returns setof public.jobs language sql stable
+         as $$ select * from public.jobs where owner = who $$;
+     create function public.title(public.jobs) returns text language sql stable as $$ select 'x' $$;
+     alter table public.jobs enable row level security; alter table public.job_steps enable row level security;
+     create policy own on public.jobs for select to authenticated using ((select auth.uid()) = owner);
+     create policy own on public.job_steps for select to authenticated
+         using (exists (select from public.open_jobs j where j.id = job));
+     alter publication supabase_realtime add table public.jobs;",
+);
+const USES: &str = "supabase.from('jobs').select('id, title')\n\
+    supabase.from('open_jobs').select('id, state').eq('state', 'new')\n\
+    supabase.from('first_jobs').select('id')\n\
+    supabase.rpc('jobs_of', { who: 1 })\n\
+    supabase.from('job_steps').select('id, jobs(id, owner)')\n\
+    supabase.from('profiles').select('id, open_jobs(id)')\n\
+    supabase.channel('x').on('postgres_changes', { event: '*', schema: 'public', table: 'jobs' }, f)\n";
+const JOBS: &str = "## Tables\n\n- `jobs`\n- `open_jobs`\n\n## jobs\n\n| Column | Type | Constraints |\n|---|---|---|\n\
+    | id | integer | PRIMARY KEY |\n| owner | uuid | REFERENCES profiles(id) |\n| state | state | |\n\n\
+    ## job_steps\n\n| Column | Type | Constraints |\n|---|---|---|\n| id | integer | |\n\
+    | job | integer | REFERENCES jobs(id) |\n";
+
+/// What hangs on something that is gone is gone, too, and so are its uses: one finding.
+#[tokio::test]
+async fn uses_of_what_hangs_on_something_missing_are_evidence() {
+    let files = [CLEAN[0], CLEAN[1], HANGING];
+    let (project, options) = project(&files, USES, JOBS);
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let db = Project::database(&files).await;
+    Report::of(&project.run(Some(&db), &options).await).is(&[]);
+    for (sql, kind, object, others) in [
+        ("drop table jobs cascade", "missing_table", "public.jobs", 7),
+        ("drop view open_jobs cascade", "missing_view", "public.open_jobs", 3),
+        ("drop type state cascade", "missing_type", "public.state", 2),
+        ("alter table jobs drop column owner cascade", "missing_column", "public.jobs.owner", 3),
+        ("alter table jobs rename to tasks", "missing_table", "public.jobs", 4),
+        ("alter type state rename value 'new' to 'fresh'", "different_type", "public.state", 1),
+    ] {
+        let db = Project::database(&files).await;
+        db.admin().await.run(sql).await;
+        let report = Report::of(&project.run(Some(&db), &options).await);
+        assert_eq!(report.found(), [(kind.to_owned(), object.to_owned())], "{sql}\n{:#}", report.0);
+        let evidence = report.text(kind, "evidence");
+        let also = evidence.lines().filter(|line| line.starts_with("also ")).count();
+        assert!(also >= others, "{sql}: {evidence}");
+    }
+}
+
 const ALL: &str = "supabase.from('orders').select('id, note, owner(email)')\n\
     supabase.rpc('is_admin')\n\
     supabase.from('profiles').upsert({ email: 'a' }, { onConflict: 'email' })\n\

@@ -34,6 +34,10 @@ const SCHEMA: &str = "
     create function public.notes(body json) returns int language sql as 'select 1';
     create function public.echo(json) returns json language sql as 'select $1';
     alter publication supabase_realtime add table public.tickets;
+    create type public.mood as enum ('open', 'in progress', 'closed');
+    create domain public.any_mood as public.mood;
+    create table public.items (id int primary key, mood public.mood, other public.any_mood, moods public.mood[]);
+    create function public.set_mood(to_mood public.mood) returns int language sql as 'select 1';
     create schema app;
     create table app.audit_log (id int primary key, line text);
     create table public.log_2025 (id int primary key, line text);
@@ -75,6 +79,53 @@ async fn found(files: &Files) -> Vec<String> {
 async fn found_in(text: &str) -> Vec<String> {
     let text = format!("import {{ supabase }} from './supabase'\n{text}");
     found(&Files::new(&[("a.ts", &text)])).await
+}
+
+/// What gives a column or an argument of an enum a value that it lacks.
+const VALUES: [&str; 19] = [
+    "supabase.from('items').select().eq('mood', 'opne')",
+    "supabase.from('items').select().neq('other', 'opne')",
+    "supabase.from('items').select().in('mood', ['open', 'opne'])",
+    "const list = ['opne'] as const; supabase.from('items').select().in('mood', list)",
+    "supabase.from('items').select().match({ id: 1, mood: 'opne' })",
+    "supabase.from('items').select().not('mood', 'eq', 'opne')",
+    "supabase.from('items').select().not('mood', 'in', '(open,opne)')",
+    "supabase.from('items').select().filter('mood', 'not.eq', 'opne')",
+    "supabase.from('items').select().or('mood.eq.in progress,and(id.gt.1,mood.in.(open,opne))')",
+    "supabase.from('items').insert({ id: 1, mood: 'opne' })",
+    "supabase.from('items').insert([{ mood: 'open' }, { mood: 'opne' }])",
+    "supabase.from('items').insert(rows.map((it) => ({ id: it.id, mood: 'opne' })))",
+    "supabase.from('items').update({ mood: it.done ? 'closed' : 'opne' }).eq('id', 1)",
+    "supabase.from('items').update({ mood: it.mood ?? 'opne' }).eq('id', 1)",
+    "const row = { mood: 'opne' }; supabase.from('items').upsert(row)",
+    "enum Mood { Open = 'opne' } supabase.from('items').update({ mood: Mood.Open }).eq('id', 1)",
+    "const MOOD = { open: 'opne' } as const; supabase.from('items').select().eq('mood', MOOD.open)",
+    "supabase.rpc('set_mood', { to_mood: 'opne' })",
+    "supabase.channel('x').on('postgres_changes', { event: '*', schema: 'public', table: 'items', filter: 'mood=eq.opne' }, f)",
+];
+
+#[tokio::test]
+async fn a_value_that_an_enum_lacks_is_one_finding() {
+    for code in VALUES {
+        let found = found_in(code).await;
+        let found: Vec<_> = found.iter().filter(|it| !it.contains("unpublished_table")).collect();
+        assert_eq!(found, ["error unknown_enum_value public.mood.opne a.ts:2"], "{code}");
+    }
+    let files = Files::new(&[("a.ts", &format!("supabase\n{}", VALUES[0]))]);
+    assert!(audit(&files).await.findings[0].fix.contains("`open`"));
+    // What is not known, or may be another value, is not told.
+    for code in [
+        "supabase.from('items').select().eq('mood', mood).in('mood', moods).is('mood', null)",
+        "supabase.from('items').select().eq('mood', `${a}ed`).or(`mood.eq.${mood}`)",
+        "const row = { mood: '' }; row.mood = given; supabase.from('items').insert(row)",
+        "let mood = ''; mood = given; supabase.from('items').insert({ mood })",
+        "supabase.from('items').insert({ mood: null, moods: ['opne'] })",
+        "supabase.from('items').select().eq('mood', 'in progress').or('mood.eq.in progress')",
+    ] {
+        assert_eq!(found_in(code).await, [""; 0], "{code}");
+    }
+    let templated = "supabase.from(`${p}ems`).select().eq('mood', 'opne')";
+    assert_eq!(found_in(templated).await, ["warning unknown_enum_value public.mood.opne a.ts:2"]);
 }
 
 /// Code, and what is found in it.

@@ -307,6 +307,55 @@ async fn rows_in_the_way_are_found_by_the_query_beside_the_statement() {
     }
 }
 
+/// A table that has rows: what they have no value for stays open, and all else is done.
+#[tokio::test]
+async fn rows_without_a_value_hold_up_nothing_else() {
+    if !have(&["psql"]) {
+        return;
+    }
+    let rules = "alter table {t} enable row level security; \
+                 create policy p on {t} using (id is not null and size > 0);";
+    let sql = "create table public.things (id uuid primary key, name text not null, size int not null default 1, \
+               code text not null unique); \
+               create table public.parts (id int primary key, size int, thing uuid references public.things (id)); \
+               create index on public.parts (thing);";
+    let files = format!("{sql}{}{}", rules.replace("{t}", "things"), rules.replace("{t}", "parts"));
+    let files = [("1.sql", files.as_str())];
+    for (has_rows, left) in [(false, 0), (true, 3)] {
+        let db = Project::database(&files).await;
+        let admin = db.admin().await;
+        admin
+            .run(
+                "alter table things drop column id cascade, drop column name, drop column size cascade, \
+                 drop column code; drop policy if exists p on parts",
+            )
+            .await;
+        if has_rows {
+            admin.run("insert into things select from generate_series(1, 2)").await;
+            admin.run("insert into parts (id) values (1)").await;
+        }
+        let project = Project::new(&files);
+        let fix = project.path().join("fix.out");
+        let run = project.run(Some(&db), &["--fix", fix.to_str().unwrap()]).await;
+        let first = Report::of(&run);
+        assert!(!first.found().is_empty());
+        // No constraint can be proven that the copy, which has no rows, has not.
+        let unchecked = first.list("unchecked").iter().map(|it| it.as_str().unwrap());
+        assert_eq!(unchecked.filter(|it| it.contains("fix")).count(), 0, "{:#}", first.0);
+        psql(&fix, &db).await;
+        let open = project.audit(Some(&db)).await;
+        let columns = open.found().into_iter().filter(|(kind, _)| kind == "different_column");
+        assert_eq!(columns.count(), left, "{:#}", open.0);
+        assert!(!open.found().iter().any(|(kind, _)| kind.contains("policy")));
+        // A person gives the rows values, and runs the file again.
+        admin.run("update things set id = gen_random_uuid(), name = 'x', code = ctid::text").await;
+        let second = project.run(Some(&db), &["--fix", fix.to_str().unwrap()]).await;
+        drop(Report::of(&second));
+        psql(&fix, &db).await;
+        project.audit(Some(&db)).await.is(&[]);
+    }
+}
+
 /// How a table numbers its rows. `audit` calls it a part of the column.
 const NUMBERED: [&str; 4] = [
     "id bigserial primary key",

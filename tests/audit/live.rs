@@ -1,6 +1,9 @@
 //! A database against what the files make.
 
+use std::fs;
+
 use agent_provisioner::dev_server::SUPERUSER;
+use agent_provisioner::sql_text::split;
 
 use super::project::{CLEAN, Project, Report};
 use crate::support::{ADMIN, Database, expect, finish, provisioner, said};
@@ -223,6 +226,84 @@ async fn what_comes_of_another_name_or_type_is_no_finding_of_its_own() {
             admin.run("comment on column orders.note is null").await;
             project.audit(Some(&db)).await.is(&[]);
         }
+    }
+}
+
+/// Something that other things belong to in ways that the clean project has not.
+const HELD: (&str, &str) = (
+    "0003_held.sql",
+    "create table public.held (
+         id bigint generated always as identity, note text, at date, kind int,
+         constraint held_key unique (note) with (fillfactor = 70)
+     );
+     comment on sequence public.held_id_seq is 'Numbers.';
+     comment on column public.held.note is 'A note.';
+     grant select (note) on public.held to anon;
+     create unique index held_kind_idx on public.held (kind);
+     alter table public.held cluster on held_kind_idx;
+     alter table public.held alter column kind set not null, replica identity using index held_kind_idx;
+     create table public.refers (kind int references public.held (kind));
+     create index on public.refers (kind);
+     create table public.logs (id int not null, at date not null, kind text, primary key (id, at),
+         owner uuid references public.profiles (id)) partition by range (at);
+     create index logs_owner_idx on public.logs (owner);
+     create unique index logs_kind_idx on public.logs (kind, at);
+     create table public.logs_2024 partition of public.logs for values from ('2024-01-01') to ('2025-01-01');
+     create table public.logs_2025 partition of public.logs for values from ('2025-01-01') to ('2026-01-01');
+     create table public.logs_2026 (like public.logs including all,
+         constraint logs_2026_owner_fkey foreign key (owner) references public.profiles (id));
+     create trigger touch before update on public.logs for each row execute function public.touch();
+     do $$ declare t text; begin
+         foreach t in array array['held', 'refers', 'logs', 'logs_2024', 'logs_2025', 'logs_2026'] loop
+             execute format('alter table public.%I enable row level security', t);
+             execute format('create policy p on public.%I for select to authenticated using (kind is not null)', t);
+         end loop;
+     end $$;",
+);
+
+/// What belongs to something goes with it, and so does what a partition has of its parent. The fix leads back.
+#[tokio::test]
+async fn what_goes_with_something_is_no_finding_of_its_own() {
+    let files = [CLEAN[0], CLEAN[1], HELD];
+    for (sql, kind, object) in [
+        ("alter table held drop column id", "missing_column", "public.held.id"),
+        ("alter table held drop column note", "missing_column", "public.held.note"),
+        (
+            "alter table refers alter column kind set not null, alter column kind add generated always as identity",
+            "different_column",
+            "public.refers.kind",
+        ),
+        (
+            "alter table held drop constraint held_key",
+            "missing_constraint",
+            "held_key on public.held",
+        ),
+        ("drop index held_kind_idx cascade", "missing_index", "public.held_kind_idx"),
+        ("alter table logs detach partition logs_2024", "different_table", "public.logs_2024"),
+        (
+            "alter table logs attach partition logs_2026 for values from ('2026-01-01') to ('2027-01-01')",
+            "different_table",
+            "public.logs_2026",
+        ),
+        ("drop table logs_2024", "missing_table", "public.logs_2024"),
+        ("drop table logs", "missing_table", "public.logs"),
+    ] {
+        let db = Project::database(&files).await;
+        let admin = db.admin().await;
+        admin.run(sql).await;
+        let project = Project::new(&files);
+        let fix = project.path().join("fix.out");
+        let report = Report::of(&project.run(Some(&db), &["--fix", fix.to_str().unwrap()]).await);
+        assert_eq!(report.found(), [(kind.to_owned(), object.to_owned())], "{sql}\n{:#}", report.0);
+        let text = fs::read_to_string(&fix).unwrap();
+        for statement in split(&text) {
+            admin.run(statement.text).await;
+        }
+        for statement in text.lines().filter_map(|line| line.strip_prefix("-- alter ")) {
+            admin.run(&format!("alter {statement}")).await;
+        }
+        let again = project.audit(Some(&db)).await;
+        assert_eq!(again.found(), [], "{sql}\n{text}\n{:#}", again.0);
     }
 }
 

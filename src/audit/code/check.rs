@@ -8,7 +8,7 @@ use super::grammar::{self, Condition, Embed, Item, OPEN, Unreadable};
 use super::lookup::{Found, Lookup};
 use super::relationship::Fault;
 use super::text::{Text, shown};
-use super::uses::{Keys, Operation, Step, Target, Use};
+use super::uses::{Key, Keys, Operation, Step, Target, Use};
 use crate::audit::platform::PLATFORM;
 use crate::audit::relations::{Name, PREFIX, Table};
 use crate::audit::similar::nearest;
@@ -183,6 +183,9 @@ impl<'r> Checker<'r> {
         let column = filter.as_ref().and_then(|filter| Some(filter.split_once('=')?.0));
         if let Some(column) = column {
             self.column(site, &found, column, &format!("filter: '{column}=…'"));
+            let condition = filter.as_ref().and_then(|filter| Some(filter.split_once('=')?.1));
+            let values = grammar::operands(condition.unwrap_or_default());
+            self.values(site, &found, column, &values);
         }
         let relations = self.lookup.relations;
         let published = |table: &&Table| relations.publishes(REALTIME, &table.name);
@@ -218,7 +221,7 @@ impl<'r> Checker<'r> {
                 Operation::Insert(keys) => self.keys(site, found, keys, "insert"),
                 Operation::Update(keys) => self.keys(site, found, keys, "update"),
                 Operation::OnConflict(columns) => self.on_conflict(site, found, columns),
-                Operation::Column { name, of, is_null_test } => {
+                Operation::Column { name, of, is_null_test, values } => {
                     let Some(path) = grammar::column(&name.marked()) else { continue };
                     let mut way = path.embeds;
                     way.extend(of.as_ref().map(Text::marked));
@@ -227,17 +230,19 @@ impl<'r> Checker<'r> {
                     }
                     if let Some(target) = self.reached(found, &embeds, &way) {
                         self.column(site, &target, &path.column, &format!("'{}'", name.shown()));
+                        self.values(site, &target, &path.column, values);
                     }
                 }
                 Operation::Conditions { text, of } => {
                     let Some(columns) = grammar::conditions(&text.marked()) else { continue };
                     let way: Vec<String> = of.as_ref().map(Text::marked).into_iter().collect();
                     let Some(target) = self.reached(found, &embeds, &way) else { continue };
-                    for Condition { column, is_null_test } in columns {
+                    for Condition { column, is_null_test, operands } in columns {
                         if is_null_test && is_embedded(&embeds, &way, &column) {
                             continue;
                         }
                         self.column(site, &target, &column, &format!(".or('{}…')", shown(&column)));
+                        self.values(site, &target, &column, &operands);
                     }
                 }
             }
@@ -362,10 +367,11 @@ impl<'r> Checker<'r> {
     }
 
     fn keys(&mut self, site: Site<'_>, found: &Found<'r>, keys: &Keys, verb: &str) {
-        for (key, line) in &keys.names {
+        for Key { name: key, line, values } in &keys.list {
             let site = Site { line: *line, ..site };
             let call = format!(".{verb}({{ {key} }})");
             self.column(site, found, key, &call);
+            self.values(site, found, key, values);
             let Some(table) = found.table() else { return };
             let column = table.columns.iter().find(|it| it.name == *key);
             let is_made = column.is_some_and(|it| {

@@ -31,6 +31,10 @@ pub(super) const UNKNOWN_COLUMN: Fault = fault(
     "unknown_column",
     "Each of these requests fails: there is no such column (42703 or PGRST204).",
 );
+pub(super) const UNKNOWN_ENUM_VALUE: Fault = fault(
+    "unknown_enum_value",
+    "Each of these requests fails: the enum has no such value (22P02).",
+);
 pub(super) const GENERATED_COLUMN: Fault = fault(
     "generated_column",
     "Each of these writes fails: the server alone gives the value (428C9).",

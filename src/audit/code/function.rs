@@ -52,8 +52,8 @@ impl<'r> Checker<'r> {
                     format!("Did you mean `{near}`? The function is {}.", signatures.join(" or "))
                 },
             );
-            let line = arguments.names.iter().find(|(key, _)| key == argument);
-            let site = Site { line: line.map_or(site.line, |(_, line)| *line), ..site };
+            let key = arguments.list.iter().find(|key| key.name == argument);
+            let site = Site { line: key.map_or(site.line, |key| key.line), ..site };
             let message = format!("The function {function} has no argument `{argument}`.");
             let object = format!("{function}({argument})");
             self.findings.add(UNKNOWN_ARGUMENT, site, &object, (message, evidence(argument), fix));
@@ -64,6 +64,7 @@ impl<'r> Checker<'r> {
             let object = format!("{function}({argument})");
             self.findings.add(MISSING_ARGUMENT, site, &object, (message, evidence("…"), fix));
         }
+        self.arguments(site, &functions, arguments);
         let rows = functions.iter().find_map(|function| function.returns_row_of.as_ref())?;
         let table = lookup.named(rows)?;
         lookup.certain(slice::from_ref(&table.name.schema), &table.name.name)
@@ -98,8 +99,8 @@ fn mismatch<'f>(function: &'f Function, given: &'f Keys) -> Mismatch<'f> {
         return Mismatch::default();
     }
     let has = |name: &str| function.arguments.iter().any(|it| it.name == name);
-    let is_given = |name: &str| given.names.iter().any(|(key, _)| key == name);
-    let unknown = given.names.iter().map(|(key, _)| key.as_str()).filter(|key| !has(key));
+    let is_given = |name: &str| given.list.iter().any(|key| key.name == name);
+    let unknown = given.list.iter().map(|key| key.name.as_str()).filter(|key| !has(key));
     let needed = function.arguments.iter().filter(|it| !it.has_default && given.complete);
     let missing = needed.map(|it| it.name.as_str()).filter(|name| !is_given(name));
     let mut mismatch = Mismatch { unknown: unknown.collect(), missing: missing.collect() };

@@ -84,6 +84,33 @@ pub(super) struct Condition {
     pub(super) column: String,
     /// Whether it asks for `null`, as embedded rows may be asked for, too.
     pub(super) is_null_test: bool,
+    /// What the column is compared with: see [`operands`].
+    pub(super) operands: Vec<String>,
+}
+
+/// Operators that take a value of the column's type.
+const COMPARISONS: [&str; 7] = ["eq", "neq", "gt", "gte", "lt", "lte", "isdistinct"];
+
+/// The values of the column's type in the condition of a filter: `eq.a`, `not.in.(a,"b c")`. None of other operators.
+pub(super) fn operands(condition: &str) -> Vec<String> {
+    let condition = condition.strip_prefix("not.").unwrap_or(condition);
+    let Some((operator, value)) = condition.split_once('.') else { return Vec::new() };
+    if COMPARISONS.contains(&operator) {
+        return vec![unquoted(value)];
+    }
+    let list = value.strip_prefix('(').and_then(|list| list.strip_suffix(')'));
+    let Some(list) = list.filter(|_| operator == "in") else { return Vec::new() };
+    let mut quoted = false;
+    let elements = list.split(|c| {
+        quoted ^= c == '"';
+        c == ',' && !quoted
+    });
+    elements.map(unquoted).collect()
+}
+
+fn unquoted(value: &str) -> String {
+    let inner = value.strip_prefix('"').and_then(|inner| inner.strip_suffix('"'));
+    inner.unwrap_or(value).to_owned()
 }
 
 /// The columns in the conditions of `or`: `a.eq.1,and(b.gt.2,c.not.is.null)`.
@@ -268,25 +295,26 @@ impl Reader {
             return None;
         }
         let is_null_test = self.next_is("is.null") || self.next_is("not.is.null");
-        columns.push(Condition { column, is_null_test });
-        self.value();
+        let condition = self.value();
+        columns.push(Condition { column, is_null_test, operands: operands(&condition) });
         Some(())
     }
 
     /// The operator and its value: up to the next comma or parenthesis that is not the value's own.
-    fn value(&mut self) {
-        let (mut depth, mut quoted) = (0_u32, false);
+    fn value(&mut self) -> String {
+        let (mut depth, mut quoted, from) = (0_u32, false, self.at);
         while let Some(c) = self.peek(0) {
             match c {
                 '\\' if quoted => self.at += 1,
                 '"' => quoted = !quoted,
                 '(' | '{' | '[' if !quoted => depth += 1,
-                ',' | ')' if !quoted && depth == 0 => return,
+                ',' | ')' if !quoted && depth == 0 => break,
                 ')' | '}' | ']' if !quoted => depth = depth.saturating_sub(1),
                 _ => {}
             }
             self.at += 1;
         }
+        self.text.iter().take(self.at).skip(from).collect()
     }
 }
 
@@ -421,6 +449,26 @@ mod tests {
                 found.as_ref().map(|columns| columns.iter().map(|it| it.column.as_str()).collect());
             assert_eq!(found.as_deref(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn values_of_the_column_s_type_are_found_in_conditions() {
+        let cases: [(&str, &[&str]); 8] = [
+            ("eq.a", &["a"]),
+            ("not.neq.a.b", &["a.b"]),
+            ("eq.\"a,b\"", &["a,b"]),
+            ("in.(a,\"b,c\",\u{fffc})", &["a", "b,c", "\u{fffc}"]),
+            ("not.in.(a)", &["a"]),
+            ("is.null", &[]),
+            ("ilike.a%", &[]),
+            ("eq", &[]),
+        ];
+        for (condition, expected) in cases {
+            assert_eq!(operands(condition), expected, "{condition}");
+        }
+        let all = conditions("a.eq.x,and(b.not.in.(y,\"z,(\"),c.is.null)").unwrap_or_default();
+        let all: Vec<Vec<String>> = all.into_iter().map(|it| it.operands).collect();
+        assert_eq!(all, [vec!["x"], vec!["y", "z,("], vec![]]);
     }
 
     proptest::proptest! {

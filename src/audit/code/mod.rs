@@ -5,6 +5,7 @@
 
 mod check;
 mod component;
+mod enum_values;
 mod error;
 mod files;
 mod findings;

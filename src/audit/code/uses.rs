@@ -8,6 +8,8 @@ use oxc_span::GetSpan;
 use oxc_syntax::node::NodeId;
 use oxc_syntax::symbol::SymbolId;
 
+use super::enum_values::literals;
+use super::grammar;
 use super::module::{Context, Module, makes_client};
 use super::receiver::{Receiver, Receivers};
 use super::text::{Text, Value};
@@ -60,6 +62,8 @@ pub(super) enum Operation {
         of: Option<Text>,
         /// Whether it asks for `null`, as embedded rows may be asked for, too.
         is_null_test: bool,
+        /// What it is compared with, as far as that is known.
+        values: Vec<String>,
     },
     /// The conditions of `or`.
     Conditions {
@@ -71,10 +75,17 @@ pub(super) enum Operation {
 /// The keys of an object.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    /// Each with its line.
-    pub(super) names: Vec<(String, usize)>,
+    pub(super) list: Vec<Key>,
     /// Whether these are all.
     pub(super) complete: bool,
+}
+
+/// A key of an object, and the texts that it may have.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: String,
+    pub(super) line: usize,
+    pub(super) values: Vec<String>,
 }
 
 const TABLE_STEPS: [&str; 5] = ["select", "insert", "upsert", "update", "delete"];
@@ -125,6 +136,8 @@ const FILTERS: [&str; 30] = [
     "filter",
     "order",
 ];
+/// Filters that compare with values of the column's type.
+const COMPARISONS: [&str; 9] = ["eq", "neq", "gt", "gte", "lt", "lte", "isDistinct", "in", "notIn"];
 /// Variables that hold a request in a row.
 const DEEPEST: usize = 8;
 
@@ -332,14 +345,15 @@ impl<'a> Finder<'_, 'a, '_, '_> {
             }
             "or" => add(Operation::Conditions { text: text(first), of: option(1, &referenced) }),
             "match" => {
-                for (key, _) in self.keys(first, 0).names {
-                    let name = Text::known(&key);
-                    add(Operation::Column { name, of: None, is_null_test: false });
+                for Key { name, values, .. } in self.keys(first, 0).list {
+                    let name = Text::known(&name);
+                    add(Operation::Column { name, of: None, is_null_test: false, values });
                 }
             }
             "order" => {
                 let of = option(1, &referenced);
-                add(Operation::Column { name: text(first), of, is_null_test: false });
+                let (name, values) = (text(first), Vec::new());
+                add(Operation::Column { name, of, is_null_test: false, values });
             }
             _ if FILTERS.contains(&name) => {
                 let operator = argument(1).map(text).unwrap_or_default();
@@ -350,7 +364,18 @@ impl<'a> Finder<'_, 'a, '_, '_> {
                     "filter" => matches!(operator, Some("is" | "not.is")),
                     _ => false,
                 };
-                add(Operation::Column { name: text(first), of: None, is_null_test });
+                let values = match name {
+                    "not" | "filter" => {
+                        let value = argument(2).map_or_else(Text::open, text).marked();
+                        grammar::operands(&format!("{}.{value}", operator.unwrap_or_default()))
+                    }
+                    _ if COMPARISONS.contains(&name) => {
+                        let given = argument(1);
+                        given.map(|it| literals(self.module, it, self.context)).unwrap_or_default()
+                    }
+                    _ => Vec::new(),
+                };
+                add(Operation::Column { name: text(first), of: None, is_null_test, values });
             }
             _ => {}
         }
@@ -382,8 +407,9 @@ impl<'a> Finder<'_, 'a, '_, '_> {
         let is_fixed = !self.module.semantic.scoping().symbol_is_mutated(symbol);
         let init = variable.filter(|_| is_fixed).and_then(|variable| variable.init.as_ref());
         let keys = init.map(|init| self.keys(init, depth + 1)).unwrap_or_default();
-        // Somebody may add to an object that has a name.
-        Keys { complete: false, ..keys }
+        // Somebody may add to an object that has a name, or give it other values.
+        let is_used_once = self.module.semantic.symbol_references(symbol).count() == 1;
+        keys.of_variable(is_used_once)
     }
 
     fn keys_of(&self, object: &ObjectExpression<'a>, depth: usize) -> Keys {
@@ -391,9 +417,11 @@ impl<'a> Finder<'_, 'a, '_, '_> {
         for property in &object.properties {
             match property {
                 ObjectPropertyKind::ObjectProperty(property) => match property.key.static_name() {
-                    Some(name) => {
-                        keys.names.push((name.into_owned(), self.module.line(property.span.start)));
-                    }
+                    Some(name) => keys.list.push(Key {
+                        name: name.into_owned(),
+                        line: self.module.line(property.span.start),
+                        values: literals(self.module, &property.value, self.context),
+                    }),
                     None => keys.complete = false,
                 },
                 ObjectPropertyKind::SpreadProperty(spread) => {
@@ -421,7 +449,15 @@ impl<'a> Finder<'_, 'a, '_, '_> {
 impl Keys {
     fn add(&mut self, more: Self) {
         self.complete &= more.complete;
-        self.names.extend(more.names);
+        self.list.extend(more.list);
+    }
+
+    fn of_variable(mut self, is_used_once: bool) -> Self {
+        self.complete = false;
+        for key in self.list.iter_mut().filter(|_| !is_used_once) {
+            key.values.clear();
+        }
+        self
     }
 }
 
