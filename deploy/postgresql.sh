@@ -63,15 +63,15 @@ want_promtool() {
     (cd "$dir" && apt-get -qq download prometheus && dpkg -x prometheus_*.deb .) >&2
 }
 
-# What finds barriers in the console's pages, from npm, where tests/console/browser.rs looks for it.
-want_axe() {
-    local version=4.14.1 dir
-    dir=$(scratch axe)
+# want_npm PACKAGE@VERSION : from npm, where tests/support/tools.rs looks for it.
+want_npm() {
+    local name=${1%@*} version=${1##*@} dir
+    dir=$(scratch "${name##*/}")
     [[ ! -e $dir/complete-$version ]] || return 0
-    ! may_miss axe-core || return 0
+    ! may_miss "$name" || return 0
     need npm npm
-    echo "Fetching axe-core $version" >&2
-    npm install --prefix "$dir" --no-save --ignore-scripts --no-audit --no-fund --loglevel=error "axe-core@$version" >&2
+    echo "Fetching $name $version" >&2
+    npm install --prefix "$dir" --no-save --ignore-scripts --no-audit --no-fund --loglevel=error "$1" >&2
     touch "$dir/complete-$version"
 }
 

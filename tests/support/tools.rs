@@ -47,16 +47,27 @@ pub async fn have_plpgsql_check(admin: &Admin) -> bool {
     admin.one::<bool>(sql).await || other || skip("plpgsql_check is not installed")
 }
 
-/// What finds barriers in a page, as deploy/test fetches it: a script for the page.
-pub fn axe() -> Option<String> {
+/// A file of a package of npm, as deploy/test fetches it.
+pub fn npm(package: &str, file: &str) -> Option<String> {
     let target = concat!(env!("CARGO_MANIFEST_DIR"), "/target");
+    let name = package.rsplit('/').next().unwrap();
+    let file = |place| format!("{place}/{name}/node_modules/{package}/{file}");
     let places = ["/var/cache/agent-provisioner", target];
-    let file = |place| format!("{place}/axe/node_modules/axe-core/axe.min.js");
     let found = places.into_iter().find_map(|place| std::fs::read_to_string(file(place)).ok());
     if found.is_none() {
-        skip("axe-core is not there: deploy/test fetches it");
+        skip(&format!("{package} is not there"));
     }
     found
+}
+
+/// What finds barriers in a page: a script for the page.
+pub fn axe() -> Option<String> {
+    npm("axe-core", "axe.min.js")
+}
+
+/// supabase-js, as a script that a page loads.
+pub fn supabase_js() -> Option<String> {
+    npm("@supabase/supabase-js", "dist/umd/supabase.js")
 }
 
 /// The programs of a server of another major release than this one's, as deploy/test fetches them.
