@@ -76,7 +76,7 @@ fn told((topic, tables): &Channel, change: &Value) -> Option<Value> {
         let row = row.cloned().unwrap_or_default();
         let fits = text(table, "filter").is_none_or(|filter| {
             let (column, value) = filter.split_once("=eq.").unwrap();
-            row.get(column).is_some_and(|found| found.to_string() == value)
+            row.get(column).map(Value::to_string).as_deref() == Some(value)
         });
         event && fits && text(table, "table") == text(change, "table")
     };

@@ -86,13 +86,7 @@ impl Request<'_> {
             ("*".to_owned(), "true".to_owned(), String::new());
         for (key, value) in form_urlencoded::parse(self.query.as_bytes()) {
             match &*key {
-                "select" => {
-                    columns =
-                        list(
-                            &value,
-                            |column| if column == "*" { "*".to_owned() } else { name(column) },
-                        )
-                }
+                "select" => columns = list(&value, selected),
                 "order" => write!(rest, " order by {}", list(&value, order)).unwrap(),
                 "limit" => write!(rest, " limit {}", literal(&value)).unwrap(),
                 "columns" => {}
@@ -137,22 +131,22 @@ impl Request<'_> {
     fn call(&self, function: &str, schema: &Value) -> Result<String, Refusal> {
         let arguments = self.object()?;
         let types = schema.get("functions").and_then(|functions| functions.get(function));
-        let typed = |key: &String| Some(format!("{} {}", name(key), types?.get(key)?.as_str()?));
-        let record: Option<Vec<String>> = arguments.keys().map(typed).collect();
-        let Some(record) = record.filter(|_| types.is_some()) else {
+        let declared = |key: &String| Some(format!("{} {}", name(key), types?.get(key)?.as_str()?));
+        let columns: Option<Vec<String>> = arguments.keys().map(declared).collect();
+        let Some(columns) = columns.filter(|_| types.is_some()) else {
             let message =
                 format!("Could not find the function public.{function} in the schema cache");
             return Err(Refusal::new(404, "PGRST202", &message));
         };
         let function = name(function);
-        if record.is_empty() {
+        if columns.is_empty() {
             return Ok(format!("select * from public.{function}()"));
         }
         let given = arguments.keys().map(|key| format!("{0} => a.{0}", name(key)));
         Ok(format!(
             "select f.* from json_to_record({}) a ({}), lateral public.{function}({}) f",
             literal(&Value::Object(arguments.clone()).to_string()),
-            record.join(", "),
+            columns.join(", "),
             given.collect::<Vec<_>>().join(", ")
         ))
     }
@@ -161,8 +155,8 @@ impl Request<'_> {
         if self.body.is_empty() {
             return Ok(Map::new());
         }
-        let parsed = serde_json::from_slice(self.body);
-        parsed.map_err(|_| Refusal::new(400, "PGRST102", "the body is no JSON object"))
+        let parsed = serde_json::from_slice(self.body).ok();
+        parsed.ok_or_else(|| Refusal::new(400, "PGRST102", "the body is no JSON object"))
     }
 
     fn response(&self, row: Option<(&str, &str)>) -> Result<Response, Refusal> {
@@ -200,6 +194,10 @@ fn literal(text: &str) -> String {
 /// What is separated by commas, each made into SQL.
 fn list(text: &str, each: impl Fn(&str) -> String) -> String {
     text.split(',').map(|item| each(item.trim().trim_matches('"'))).collect::<Vec<_>>().join(", ")
+}
+
+fn selected(column: &str) -> String {
+    if column == "*" { column.to_owned() } else { name(column) }
 }
 
 fn order(item: &str) -> String {
