@@ -63,29 +63,16 @@ want_promtool() {
     (cd "$dir" && apt-get -qq download prometheus && dpkg -x prometheus_*.deb .) >&2
 }
 
-# What finds barriers in the console's pages, from npm, where tests/console/browser.rs looks for it.
-want_axe() {
-    local version=4.14.1 dir
-    dir=$(scratch axe)
-    [[ ! -e $dir/complete-$version ]] || return 0
-    ! may_miss axe-core || return 0
+# want_npm FOLDER PACKAGE@VERSION... : from npm, where tests/support/tools.rs looks for them.
+want_npm() {
+    local dir packages="${*:2}"
+    dir=$(scratch "$1")
+    [[ ! -e $dir/complete-${packages//[ \/]/+} ]] || return 0
+    ! may_miss "$packages" || return 0
     need npm npm
-    echo "Fetching axe-core $version" >&2
-    npm install --prefix "$dir" --no-save --ignore-scripts --no-audit --no-fund --loglevel=error "axe-core@$version" >&2
-    touch "$dir/complete-$version"
-}
-
-# The compiler of what `agent-provisioner types` writes, and what that needs, from npm, where tests/support/tools.rs looks for them.
-want_typescript() {
-    local typescript=7.0.2 supabase=2.119.1 dir
-    dir=$(scratch typescript)
-    [[ ! -e $dir/complete-$typescript-$supabase ]] || return 0
-    ! may_miss TypeScript || return 0
-    need npm npm
-    echo "Fetching TypeScript $typescript and supabase-js $supabase" >&2
-    npm install --prefix "$dir" --no-save --ignore-scripts --no-audit --no-fund --loglevel=error \
-        "typescript@$typescript" "@supabase/supabase-js@$supabase" >&2
-    touch "$dir/complete-$typescript-$supabase"
+    echo "Fetching $packages" >&2
+    npm install --prefix "$dir" --no-save --ignore-scripts --no-audit --no-fund --loglevel=error "${@:2}" >&2
+    touch "$dir/complete-${packages//[ \/]/+}"
 }
 
 need_cargo() {

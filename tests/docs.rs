@@ -2,6 +2,7 @@
 //!
 //! Each check is a function from a text to the faults in it, and is tried on a text with a fault first.
 
+mod api;
 mod commands;
 mod database;
 mod markdown;
@@ -14,12 +15,16 @@ use std::path::Path;
 
 use agent_provisioner::config;
 
+pub use api::codes_of;
+
 use crate::deploy::{known, path, read};
 use markdown::{anchors, code, links, spans};
 
 /// Every document that people read, by its path from the top.
 fn documents() -> BTreeMap<String, String> {
-    let top = ["README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(str::to_owned);
+    let top =
+        ["README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/example/README.md"];
+    let top = top.map(str::to_owned);
     let inner = fs::read_dir(path("docs"))
         .unwrap()
         .map(|entry| format!("docs/{}", entry.unwrap().file_name().into_string().unwrap()));

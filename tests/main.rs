@@ -36,6 +36,7 @@ mod docs;
 mod doctor;
 mod doctor_accept;
 mod drift;
+mod example;
 mod failover;
 mod faults;
 mod filters;

@@ -9,7 +9,7 @@ use crate::support::{Database, WORKER, ask};
 async fn room(db: &Database) -> Value {
     let said = ask(&db.url(WORKER), &["status", "--json"]).await;
     let status: Value = serde_json::from_slice(&said.stdout).unwrap();
-    status["room"].clone()
+    status.get("room").unwrap().clone()
 }
 
 fn limit<'a>(room: &'a Value, what: &str) -> &'a Value {
@@ -100,8 +100,8 @@ async fn the_largest_agents_are_named() {
     )
     .await
     .unwrap();
-    let room = room(&db).await;
+    let seen = room(&db).await;
     let named: Vec<&Value> =
-        room["largest"].as_array().unwrap().iter().map(|of| &of["prefix"]).collect();
+        seen["largest"].as_array().unwrap().iter().map(|of| &of["prefix"]).collect();
     assert_eq!(named, ["agt_large", "agt_small"]);
 }

@@ -50,7 +50,16 @@ pub fn statements(text: &str) -> Vec<String> {
     };
     found.extend(spans(text).into_iter().filter(whole));
     let fill = |sql: String| {
-        let placeholders = ["<id>", "<user>", "<admin>", "<another user's id>"];
+        let placeholders = [
+            "<id>",
+            "<user>",
+            "<member>",
+            "<admin>",
+            "<another user's id>",
+            "<business>",
+            "<app>",
+            "<invitation>",
+        ];
         let sql = placeholders.iter().fold(sql, |sql, name| sql.replace(name, SOMEBODY));
         sql.replace("{prefix}", "agt_6f78").replace("{agent_id}", "1")
     };

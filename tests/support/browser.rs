@@ -123,6 +123,30 @@ impl Browser {
         self.window.execute_async(script, Vec::new()).await.unwrap()
     }
 
+    /// Barriers of the page that are serious or critical, by axe-core.
+    pub async fn barriers(&self, axe: &str) -> serde_json::Value {
+        let look = "const done = arguments[arguments.length - 1];
+             axe.run({ resultTypes: ['violations'] }).then(found => done(found.violations
+                 .filter(it => ['serious', 'critical'].includes(it.impact))
+                 .map(it => it.id + ': ' + it.nodes.map(node => node.html + ' ' + node.failureSummary).join('; '))))";
+        self.answer(&format!("{axe}; {look}")).await
+    }
+
+    /// How much wider than its window the page is.
+    pub async fn overhang(&self) -> i64 {
+        let wide = self.value("document.documentElement.scrollWidth - innerWidth").await;
+        wide.as_i64().unwrap()
+    }
+
+    /// How many things one may click or fill say neither to whom nor what for.
+    pub async fn nameless(&self) -> serde_json::Value {
+        self.value(
+            "[...document.querySelectorAll('a, button, input:not([type=hidden]), select, textarea')]
+                .filter(e => !(e.textContent.trim() || e.ariaLabel || e.labels?.length)).length",
+        )
+        .await
+    }
+
     /// What an expression of JavaScript comes to.
     pub async fn value(&self, expression: &str) -> serde_json::Value {
         self.window.execute(&format!("return {expression}"), Vec::new()).await.unwrap()

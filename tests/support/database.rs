@@ -20,6 +20,8 @@ pub const ADMIN: &str = "postgres";
 pub const WORKER: &str = "agent_provisioner";
 /// The console's, of the same file.
 pub const CONSOLE: &str = "agent_console";
+/// As which Supabase's API logs in.
+pub const AUTHENTICATOR: &str = "authenticator";
 
 /// A server with the platform's roles and a migrated database to copy.
 pub struct Server {
@@ -49,6 +51,7 @@ impl Server {
         server.migrate(TEMPLATE).await;
         server.set_password(&root, WORKER).await;
         server.set_password(&root, CONSOLE).await;
+        server.set_password(&root, AUTHENTICATOR).await;
         server
     }
 

@@ -15,6 +15,7 @@ mod portrait;
 mod proxy;
 mod service;
 mod standby;
+mod supabase;
 mod tools;
 mod wait;
 mod watchdog;
@@ -26,7 +27,7 @@ pub use browser::Browser;
 pub use caller::{ADA, Answer, BEN, BOSS, CALLERS, CAT, Caller, DAN, begin, user};
 pub use clock::Clock;
 pub use command::{ask, expect, findings, finish, json, sound, statement};
-pub use database::{ADMIN, CONSOLE, Database, ROLES, Server, WORKER};
+pub use database::{ADMIN, AUTHENTICATOR, CONSOLE, Database, ROLES, Server, WORKER};
 pub use disk::{FULL_DISK, SmallDisk};
 pub use files::Files;
 pub use impostor::Impostor;
@@ -35,8 +36,10 @@ pub use portrait::{Order, distinct_ids, portraits};
 pub use proxy::Proxy;
 pub use service::{Service, get, on_terminal, provisioner, said};
 pub use standby::{Standby, make_standby};
+pub use supabase::{PASSWORD, PUBLISHABLE, Page, SECRET, Supabase};
 pub use tools::{
-    SWITCH, axe, have, have_plpgsql_check, other_release, pg_dump_can, restored, skip, typescript,
+    SWITCH, axe, have, have_plpgsql_check, other_release, pg_dump_can, restored, skip, supabase_js,
+    typescript,
 };
 pub use wait::until;
 pub use watchdog::temp_dir;

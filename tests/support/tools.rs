@@ -6,7 +6,7 @@
 use std::io::{Write, stderr};
 use std::path::PathBuf;
 use std::process::Command;
-use std::{env, thread};
+use std::{env, fs, thread};
 
 use agent_provisioner::dev_server::SUPERUSER;
 
@@ -51,29 +51,31 @@ pub async fn have_plpgsql_check(admin: &Admin) -> bool {
 const FETCHED: [&str; 2] =
     ["/var/cache/agent-provisioner", concat!(env!("CARGO_MANIFEST_DIR"), "/target")];
 
-/// What finds barriers in a page, as deploy/test fetches it: a script for the page.
-pub fn axe() -> Option<String> {
-    let file = |place| format!("{place}/axe/node_modules/axe-core/axe.min.js");
-    let found = FETCHED.into_iter().find_map(|place| std::fs::read_to_string(file(place)).ok());
+/// What npm has put into one of its folders.
+fn npm(folder: &str, file: &str) -> Option<PathBuf> {
+    let path = |place| PathBuf::from(format!("{place}/{folder}/node_modules/{file}"));
+    let found = FETCHED.into_iter().map(path).find(|path| path.exists());
     if found.is_none() {
-        skip("axe-core is not there: deploy/test fetches it");
+        skip(&format!("{file} of npm is not there"));
     }
     found
 }
 
-/// TypeScript and supabase-js, as deploy/test fetches them: their `node_modules`.
+/// What finds barriers in a page: a script for the page.
+pub fn axe() -> Option<String> {
+    npm("axe-core", "axe-core/axe.min.js").map(|file| fs::read_to_string(file).unwrap())
+}
+
+/// supabase-js, as a script that a page loads.
+pub fn supabase_js() -> Option<String> {
+    let file = npm("supabase-js", "@supabase/supabase-js/dist/umd/supabase.js");
+    file.map(|file| fs::read_to_string(file).unwrap())
+}
+
+/// TypeScript, which supabase-js lies beside: their `node_modules`.
 pub fn typescript() -> Option<PathBuf> {
-    let place = |place| PathBuf::from(format!("{place}/typescript/node_modules"));
-    let is_there = |modules: &PathBuf| {
-        ["typescript/bin/tsc", "@supabase/supabase-js"]
-            .iter()
-            .all(|file| modules.join(file).exists())
-    };
-    let found = FETCHED.into_iter().map(place).find(is_there);
-    if found.is_none() {
-        skip("TypeScript is not there: deploy/test fetches it");
-    }
-    found.filter(|_| have(&["node"]))
+    npm("supabase-js", "typescript/bin/tsc")?;
+    npm("supabase-js", "").filter(|_| have(&["node"]))
 }
 
 /// The programs of a server of another major release than this one's, as deploy/test fetches them.
@@ -83,7 +85,7 @@ pub async fn other_release(admin: &Admin) -> Option<PathBuf> {
     for release in [18, 15].into_iter().filter(|release| *release != own) {
         for scratch in FETCHED {
             let dir = format!("{scratch}/postgresql-{release}/{packages}");
-            let builds = std::fs::read_dir(dir).into_iter().flatten().flatten();
+            let builds = fs::read_dir(dir).into_iter().flatten().flatten();
             let mut programs = builds.map(|build| build.path().join("native/bin"));
             if let Some(found) = programs.find(|dir| dir.join("postgres").is_file()) {
                 return Some(found);
