@@ -89,12 +89,12 @@ async fn customers(admin: &Admin) -> i64 {
 
 #[tokio::test]
 async fn where_the_foreign_key_makes_deletions_impossible_the_check_allows_them() {
-    const FLEET: i64 = 220;
-    // About the smallest lock table there is: 220 agents are to it what thousands are to a common one.
+    const FLEET: i64 = 320;
+    // About the smallest lock table that the migrations run with: 320 agents are to it what thousands are to a common one.
     let server: &'static Server = Box::leak(Box::new(
         Server::start(&[
             ("max_connections", "14"),
-            ("max_locks_per_transaction", "10"),
+            ("max_locks_per_transaction", "14"),
             ("max_wal_senders", "0"),
             ("max_worker_processes", "1"),
             ("autovacuum_max_workers", "1"),
@@ -125,7 +125,7 @@ async fn where_the_foreign_key_makes_deletions_impossible_the_check_allows_them(
         select count(*) from pg_locks l join provisioning.agent_tables t on t.relation = l.relation
         where l.pid = pg_backend_pid(); rollback";
     assert_eq!(admin.rows(locked).await, ["0"]);
-    for prefix in ["agt_1", "agt_7", "agt_220"] {
+    for prefix in ["agt_1", "agt_7", "agt_320"] {
         admin.run(&delete.replace("agt_7", prefix)).await;
         admin.settled().await;
         assert_eq!(admin.tables(prefix).await, [""; 0]);
