@@ -185,6 +185,31 @@ async fn an_open_delete_of_an_agent_holds_up_no_change_of_its_state() {
     assert_eq!(state(&admin, id).await, ["failed"]);
 }
 
+/// As after a DELETE that was open while the state changed, and was taken back.
+#[tokio::test]
+async fn a_row_that_missed_a_change_is_written_by_reconcile_whatever_it_says() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let service = db.service_with(&[("DEPROVISION__MAX_PER_HOUR", "0")]).await;
+    let (paused, upgraded) = (admin.create("agt_a").await, admin.create("agt_b").await);
+    comes_to(&admin, upgraded, "ready").await;
+    admin.run(&format!("select public.delete_agent({paused})")).await;
+    comes_to(&admin, paused, "paused").await;
+    service.stop().await;
+    let root = Admin(db.connect(SUPERUSER).await);
+    root.run("update public.agent_states set state = 'ready', template_version = 1, message = 'The tables are ready.'")
+        .await;
+    root.run(&format!(
+        "update provisioning.agents set template_version = 2 where agent_id = {upgraded}"
+    ))
+    .await;
+    root.run("update public.agent_states set template_version = 1").await;
+    assert_eq!(state(&admin, paused).await, ["ready"]);
+    admin.run("select from provisioning.reconcile()").await;
+    assert_eq!(state(&admin, paused).await, ["paused"]);
+    assert_eq!(row(&admin, upgraded).await, ["ready|2|The tables are ready."]);
+}
+
 #[tokio::test]
 async fn an_agent_out_of_the_trash_is_ready() {
     let db = Database::new().await;

@@ -201,3 +201,37 @@ async fn what_no_repair_changes_is_printed_with_the_statement_that_ends_it() {
         expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
     }
 }
+
+/// A key to a table that a later file renames, from a table that has a child.
+const RENAMED_LATER: &str = "create table public.{prefix}_a (id int primary key);
+    create table public.{prefix}_b (id int primary key, a int);
+    create table public.{prefix}_heir (n int) inherits (public.{prefix}_b);
+    alter table public.{prefix}_a enable row level security;
+    alter table public.{prefix}_b enable row level security;
+    alter table public.{prefix}_heir enable row level security;
+    alter table public.{prefix}_b add foreign key (a) references public.{prefix}_a (id);";
+
+/// The key's own statement names a table that has another name by now. That is no reason to put its table together from the
+/// catalog: a child would own all of its columns.
+#[tokio::test]
+async fn a_table_whose_key_refers_to_one_that_was_renamed_later_is_made_by_its_statements() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let rename = "alter table public.{prefix}_a rename to {prefix}_c;";
+    let files = Files::new(&[("0001_key.sql", RENAMED_LATER), ("0002_name.sql", rename)]);
+    let _service = files.service(&db, &[]).await;
+    admin.create("agt_x").await;
+    admin.settled().await;
+    let state = "select a.attname || ' ' || a.attislocal from pg_attribute a
+                 where a.attrelid = 'public.agt_x_heir'::regclass and a.attnum > 0
+                 union all
+                 select c.conname || ' ' || pg_get_constraintdef(c.oid) || c.convalidated from pg_constraint c
+                 where c.conrelid = 'public.agt_x_b'::regclass and c.contype = 'f'
+                 order by 1";
+    let built = admin.rows(state).await;
+    assert_eq!(built.len(), 4, "{built:?}");
+    admin.run("drop table public.agt_x_b cascade").await;
+    expect(&files.ask(&db, &["agents", "repair", "--wait"]).await, 0, &[]);
+    assert_eq!(admin.rows(state).await, built);
+    expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
+}

@@ -191,7 +191,7 @@ begin
 end $$;
 
 -- Writes the rows that agents lack: those that came in while the trigger was off, or before there was one. Looks again at
--- those that say that something is under way or wrong.
+-- those that say that something is under way or wrong, and at those that may have missed that.
 create or replace function provisioning.add_agent_states() returns void
     language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -204,7 +204,15 @@ begin
     insert into public.agent_states (agent_id, state, template_version, message)
     select d.agent_id, d.state, d.template_version, d.message from provisioning.lasting_states(missing) d
     on conflict (agent_id) do nothing;
-    perform provisioning.note_agent_states(array(select s.agent_id from public.agent_states s where s.state <> 'ready'));
+    perform provisioning.note_agent_states(array(
+        select s.agent_id from public.agent_states s
+        where s.state <> 'ready'
+           or not exists (
+               select from provisioning.agents b
+               where b.agent_id = s.agent_id and b.template_version is not distinct from s.template_version)
+           or s.agent_id in (
+               select j.agent_id from provisioning.jobs j
+               where j.kind = 'deprovision' and j.state in ('pending', 'dead', 'paused'))));
 end $$;
 
 -- Of a job that builds or deletes, or of a registration: the agent's state may be another.

@@ -260,7 +260,8 @@ async fn run_own(
             apply(client, &script).await?;
             continue;
         }
-        // A part of it may be gone in the end, by a statement about a parent that stands. The rest is made one by one.
+        // A part of it may be gone in the end, by a statement about a parent that stands, or have another name by now, as what a
+        // key refers to. The rest is made one by one, and what is still missing is put together from the catalog.
         match apply_or_take_back(client, &script).await? {
             Err(error) if !is_final(&error) => return Err(error),
             Err(error) => {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::agents_key::rewrite;
 use super::difference::{Change, Difference};
+use super::equivalents::is_foreign_key;
 use super::fact::{Fact, Key};
 use super::kind::Kind;
 use super::sql::bare;
@@ -72,7 +73,7 @@ impl Recorded {
                     | Kind::Grant
                     | Kind::ColumnGrant
                     | Kind::Comment
-            )
+            ) || is_foreign_key(fact)
         };
         self.facts_only && !self.made.is_empty() && self.made.iter().all(is_part)
     }

@@ -244,7 +244,7 @@ const HELD: (&str, &str) = (
      alter table public.held alter column kind set not null, replica identity using index held_kind_idx;
      create table public.refers (kind int references public.held (kind));
      create index on public.refers (kind);
-     create table public.logs (id int not null, at date not null, kind text, primary key (id, at),
+     create table public.logs (id int not null, at date not null, kind text, note text, primary key (id, at),
          owner uuid references public.profiles (id)) partition by range (at);
      create index logs_owner_idx on public.logs (owner);
      create unique index logs_kind_idx on public.logs (kind, at);

@@ -44,3 +44,9 @@ create table public.{prefix}_bare (note text);
 create table public.{prefix}_parts (detail_id bigint references public.{prefix}_details (odd_id), day date not null)
     partition by range (day);
 create table public.{prefix}_parts_2026 partition of public.{prefix}_parts for values from ('2026-01-01') to ('2027-01-01');
+
+alter table public."{prefix}_Odd Ones" enable row level security;
+alter table public.{prefix}_details enable row level security;
+alter table public.{prefix}_bare enable row level security;
+alter table public.{prefix}_parts enable row level security;
+alter table public.{prefix}_parts_2026 enable row level security;

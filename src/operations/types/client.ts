@@ -122,7 +122,7 @@ function canSendAgain(input: RequestInfo | URL, init?: RequestInit): boolean {
 /** A HEAD gets no body that would say it. */
 async function isUnknownTable(response: Response, init?: RequestInit): Promise<boolean> {
   if (response.status !== 404) return false
-  if (init?.method === "HEAD") return true
+  if (init?.method?.toUpperCase() === "HEAD") return true
   const body: unknown = await response.clone().json().catch(() => null)
   return typeof body === "object" && body !== null && "code" in body && body.code === "PGRST205"
 }
