@@ -28,6 +28,9 @@ async fn a_replay_is_shown_first_and_recorded_with_who_and_why() {
     let id: i64 = admin.one("select id from provisioning.jobs").await;
     let job = site.get(&format!("/jobs/{id}"));
     assert!(job.body.contains("relation_in_the_way"), "{}", job.body);
+    // The same statement that the command prints.
+    let way_out = "alter table public.agt_1_orders rename to agt_1_orders_old;";
+    assert!(job.body.contains(way_out), "{}", job.body);
     assert!(job.body.contains("act?action=replay&amp;id=1"), "{}", job.body);
     let shown = site.get(&format!("/jobs/act?action=replay&id={id}"));
     assert!(

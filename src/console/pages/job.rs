@@ -7,10 +7,11 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::parts::{encoded, fact, job_state, time};
+use crate::console::Shared;
 use crate::console::actions::Action;
 use crate::console::visit::Visit;
 use crate::operations;
-use crate::operations::jobs::{self, Attempt, Cause, JobView, Shown};
+use crate::operations::jobs::{self, Attempt, Cause, JobView, Shown, State};
 use crate::telemetry::Printable;
 
 pub(in crate::console) async fn show(
@@ -25,7 +26,7 @@ pub(in crate::console) async fn show(
 }
 
 async fn page(visit: &Visit, id: i64) -> Result<Markup, operations::Error> {
-    let Shown { job, history, next } = jobs::show(&visit.shared.instance, id).await?;
+    let Shown { job, history, next } = look(visit, id).await?;
     Ok(html! {
         h1 { "Job " (id) ": " (job.kind) " of " (job.agent_prefix) ", " (job_state(id, job.state.as_str())) }
         p.note data-changed hidden role="status" { "It has changed. " a href="" { "Load the page again" } }
@@ -44,6 +45,16 @@ async fn page(visit: &Visit, id: i64) -> Result<Markup, operations::Error> {
         (facts(&job, &visit.root))
         p { "A command that shows the same:" } pre { "agent-provisioner jobs show " (id) }
     })
+}
+
+/// What stands in the way of a dead job only the service's role can see: without it there is no statement that ends it.
+async fn look(visit: &Visit, id: i64) -> Result<Shown, operations::Error> {
+    let Shared { instance, service, .. } = &*visit.shared;
+    let own = jobs::show(instance, id).await?;
+    if own.job.state != State::Dead {
+        return Ok(own);
+    }
+    Ok(service.look(|service| jobs::show(service, id)).await.unwrap_or(own))
 }
 
 /// The last failure in its parts.
