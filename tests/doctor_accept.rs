@@ -40,6 +40,7 @@ async fn an_accepted_finding_is_no_failure_until_its_day_is_over_or_it_is_withdr
         (&["doctor", "accept", FIRST][..], 2),
         (&["doctor", "accept", FIRST, "--reason", ""], 2),
         (&["doctor", "accept", FIRST, "--reason", "x", "--until", "2999-02-30"], 2),
+        (&["doctor", "accept", FIRST, "--reason", "x", "--until", "2020-01-01"], 2),
         (&["doctor", "accept", "base-schema/nothing", "--reason", "x"], 1),
         (&["doctor", "accept", "schema", "--reason", "it is as it should be"], 1),
         (&["doctor", "withdraw", FIRST], 1),

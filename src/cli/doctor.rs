@@ -59,9 +59,9 @@ enum Verb {
 }
 
 fn day(text: &str) -> Result<String, String> {
-    doctor::is_day(text)
+    doctor::is_open_day(text)
         .then(|| text.to_owned())
-        .ok_or_else(|| "not a day such as 2027-03-31".to_owned())
+        .ok_or_else(|| "not a day that is to come, such as 2027-03-31".to_owned())
 }
 
 pub(super) async fn main(

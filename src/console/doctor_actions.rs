@@ -100,8 +100,9 @@ pub(super) async fn carry_out(Extension(visit): Extension<Visit>, body: Bytes) -
         return visit.error(StatusCode::BAD_REQUEST, UNKNOWN);
     };
     let until = fields.get("until");
-    if until.is_some_and(|day| !doctor::is_day(day)) {
-        return visit.error(StatusCode::BAD_REQUEST, "A day is such as 2027-03-31.");
+    if until.is_some_and(|day| !doctor::is_open_day(day)) {
+        return visit
+            .error(StatusCode::BAD_REQUEST, "Give a day that is not over, such as 2027-03-31.");
     }
     let reason = match reason::read(&fields) {
         Ok(reason) => reason,

@@ -68,7 +68,7 @@ fn agent(Shown { agent, tables }: &Shown, may_act: bool) -> Markup {
                 @if agent.drifted_since.is_some() {
                     a.button href={ "../drift/act?action=repair&prefix=" (encoded(&agent.prefix)) } { "Repair" }
                 }
-                @if agent.alive {
+                @if agent.alive && agent.template_version.is_some() {
                     a.button href={ "../rollouts/act?action=start&prefix=" (encoded(&agent.prefix)) } { "Upgrade" }
                 }
             }

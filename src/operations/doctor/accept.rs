@@ -1,5 +1,7 @@
 //! Accepting a finding, and taking that back.
 
+use std::time::SystemTime;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::types::{ToSql, Type};
@@ -55,9 +57,10 @@ pub(crate) async fn accept_found(
     Ok(Acceptance::read(row).map_err(doing())?)
 }
 
-/// Whether the server reads this as a day, whatever its settings.
-pub(crate) fn is_day(text: &str) -> bool {
-    text.len() == 10 && humantime::parse_rfc3339(&format!("{text}T00:00:00Z")).is_ok()
+/// Whether the server reads this as a day, whatever its settings, and the day is not over in UTC.
+pub(crate) fn is_open_day(text: &str) -> bool {
+    let end = humantime::parse_rfc3339(&format!("{text}T23:59:59Z"));
+    text.len() == 10 && end.is_ok_and(|end| end > SystemTime::now())
 }
 
 /// What is accepted no more.

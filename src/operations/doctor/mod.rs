@@ -21,7 +21,7 @@ mod templates;
 mod trash;
 mod workers;
 
-pub(crate) use accept::{Withdrawn, accept, accept_found, is_day, withdraw, withdraw_for};
+pub(crate) use accept::{Withdrawn, accept, accept_found, is_open_day, withdraw, withdraw_for};
 pub(crate) use accepted::list as accepted;
 pub(crate) use examine::examine;
 pub(crate) use finding::{Acceptance, Finding, Severity};
