@@ -99,3 +99,18 @@ async fn a_confirmed_repair_goes_on_with_what_it_finds_after_the_first_part() {
     let plans = "select agent_prefix, plan is null from provisioning.jobs where kind = 'repair' order by id";
     assert_eq!(admin.rows(plans).await, ["agt_a|f", "agt_b|t"]);
 }
+
+/// What was confirmed is a plan without force: with it the plan would be another one, each time.
+#[tokio::test]
+async fn a_confirmed_repair_takes_the_place_of_a_forced_one() {
+    let (db, admin) = drifted().await;
+    let url = db.url(WORKER);
+    admin.run("grant select on public.agt_a_orders to anon").await;
+    expect(&ask(&url, &["agents", "repair", "agt_a", "--force"]).await, 0, &["queued 1 job"]);
+    let shown = plans(&url, &["agt_a"]).await;
+    let confirm = ["agents", "repair", "agt_a", "--plan", checksum(&shown[0])];
+    expect(&ask(&url, &confirm).await, 0, &["queued 1 job"]);
+    let _service = db.service().await;
+    admin.settled().await;
+    assert_eq!(admin.rows(REPAIRS).await, ["agt_a|succeeded|drifted|-|0|t|f"]);
+}

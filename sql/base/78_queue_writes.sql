@@ -267,7 +267,8 @@ begin
         for update of j skip locked
     ), revived as (
         update provisioning.jobs j
-        set force = j.force or coalesce(queue_jobs.force, false),
+        -- A plan that was shown is one with force, or one without.
+        set force = j.force and plans is null or coalesce(queue_jobs.force, false),
             template_version = coalesce(queue_jobs.template_version, j.template_version),
             reference = coalesce(queue_jobs.reference, j.reference),
             plan = plans[array_position(queue_jobs.agents, j.agent_id)], plan_begun = false,
