@@ -2,8 +2,10 @@
 
 mod codes;
 mod page;
+mod panel;
 mod path;
 mod refusals;
+mod sessions;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -58,10 +60,22 @@ impl Example {
     }
 
     async fn choose(&self, prefix: &str) {
+        self.pick(prefix).await;
+        self.browser.shows("#prefix", prefix).await;
+    }
+
+    /// Chooses it, and does not wait until it is shown.
+    async fn pick(&self, prefix: &str) {
         self.browser.shows("#agents", prefix).await;
         let option = format!("//select[@id='agents']/option[starts-with(., '{prefix}')]");
         self.browser.window.find(Locator::XPath(&option)).await.unwrap().click().await.unwrap();
-        self.browser.shows("#prefix", prefix).await;
+    }
+
+    /// Five minutes pass: the slow looks are over.
+    async fn pass(&self) {
+        let later =
+            "(window.before = Date.now, Date.now = () => before.call(Date) + 5 * 60000, true)";
+        self.browser.value(later).await;
     }
 
     async fn delete(&self) {

@@ -25,6 +25,9 @@ export const advice = {
     unexpected: 'Please tell an operator.',
     user_has_agent: 'A user has one agent at most.',
     wrong_user: 'Please sign in again.',
+    42501: 'You may not. If you should, please sign in again.',
+    PGRST301: 'Please sign in again.',
+    PGRST303: 'Please sign in again.',
     PGRST205: 'The API does not know the table yet. Please try again.',
 };
 
@@ -69,6 +72,15 @@ async function known(query) {
 
 export const signIn = (client, email, password) => answer(client.auth.signInWithPassword({ email, password }));
 
+/** Ends the session in this browser, even where Auth does not answer. */
+export async function signOut(client) {
+    const answered = await answer(client.auth.signOut({ scope: 'local' }));
+    if (answered.success) return { ...answered, message: 'You are signed out.' };
+    const { data } = await client.auth.getSession();
+    const where = data.session ? 'You are still signed in' : 'You are signed out here only';
+    return { ...answered, message: `${where}: ${answered.message}` };
+}
+
 export const businesses = (client) => answer(client.from('businesses').select('id, name').order('name').limit(100));
 
 /** For the user with this address. An empty prefix is drawn. */
@@ -106,14 +118,14 @@ export const status = (client, id) => answer(client.rpc('agent_status', { agent_
 export const user = (client, id) => answer(client.from('users').select('name').eq('id', id).maybeSingle());
 
 /**
- * Calls look at each change of a state that Realtime tells of, and once it listens: that shows what changed before.
+ * Calls look at each change of a state that Realtime tells of, and hear with whether it listens.
  * `wait` makes it say so only when it really does.
  */
-export const follow = (client, look) =>
+export const follow = (client, look, hear) =>
     client
         .channel('states', { config: { postgres_changes_options: { wait: true } } })
         .on('postgres_changes', { event: '*', schema: 'public', table: 'agent_states' }, () => look())
-        .subscribe((status) => status === 'SUBSCRIBED' && look());
+        .subscribe((status) => hear(status === 'SUBSCRIBED'));
 
 /** An agent's tables, with how many rows each has. */
 export const tables = (client, prefix) =>

@@ -5,9 +5,9 @@ import { key, url } from './config.js';
 
 const client = supabase.createClient(url, key); // supabase.js, before this file
 
-/** How often it looks where Realtime says nothing, in milliseconds, and for how many times after the user did something. */
+/** How often it looks by itself, and for how long after the user did something, in milliseconds. */
 const SLOW_LOOK = 5000;
-const LOOKS = 60;
+const ATTENTION = 5 * 60000;
 
 const at = (id) => document.getElementById(id);
 
@@ -32,6 +32,7 @@ function on(id, work) {
         put('notice', 'Please wait.');
         try {
             say(await work(Object.fromEntries(new FormData(form)), form));
+            if (signedIn !== null) attend();
         } finally {
             form.ariaBusy = 'false';
         }
@@ -40,76 +41,89 @@ function on(id, work) {
 
 /** The agent that the user has chosen. It stays when its row is gone. */
 let chosen = null;
+/** The agent that the panel shows. Its forms act on this one, never on one that is still to come. */
+let shown = null;
 /** The agent whose rows are shown. */
 let filled = null;
 
 function choose(agent) {
     chosen = agent;
+    shown = null;
     filled = null;
+    at('agent').hidden = true;
+    at('customer').reset();
+    at('delete').querySelector('details').open = false;
     at('tables').replaceChildren();
     at('customers').replaceChildren();
-    put('user', '');
-    return attend();
+    attend();
 }
 
 // One look at a time. What changes meanwhile is seen by another one.
 let looking = false;
 let wanted = false;
-let left = 0;
-let timer;
 
 async function look() {
     wanted = true;
-    if (looking) return;
+    if (looking || leaving) return;
     looking = true;
-    clearTimeout(timer);
-    let settled = false;
     while (wanted) {
         wanted = false;
-        settled = await refresh();
+        await refresh();
     }
     looking = false;
-    left -= 1;
-    if (!settled && left > 0) timer = setTimeout(look, SLOW_LOOK);
-    at('again').hidden = settled || left > 0;
 }
 
-/** Follows what is under way, for a while from now on. */
+/** Whether Realtime tells of changes. */
+let told = false;
+/** When the slow looks end. */
+let attentive = 0;
+
+function hear(listens) {
+    told = listens;
+    if (listens) look();
+}
+
+/** The user did something. */
 function attend() {
-    left = LOOKS;
-    return look();
+    attentive = Date.now() + ATTENTION;
+    at('again').hidden = true;
+    look();
 }
 
-/** Shows what there is; whether nothing is under way. */
+/** Realtime does not tell of everything, nor everywhere. */
+function lookSlowly() {
+    if (document.hidden) return;
+    if (Date.now() < attentive) look();
+    else at('again').hidden = told;
+}
+
+/** Shows what there is. */
 async function refresh() {
     const found = await agents.list(client);
-    if (!found.success) {
-        say(found);
-        return false;
-    }
-    listAgents(found.data);
-    const settled = found.data.every(({ state }) => state === undefined || state === 'ready');
-    return (chosen === null || (await showAgent(chosen))) && settled;
+    if (found.success) listAgents(found.data);
+    else say(found);
+    if (chosen !== null) await showAgent(chosen);
 }
 
 /** Lists the agents. A list that stays is left alone: it may be open. */
 function listAgents(found) {
-    const labels = found.map(({ agent_prefix, state }) => (state ? `${agent_prefix}: ${state}` : agent_prefix));
+    const label = ({ agent_prefix, state }) => (state ? `${agent_prefix}: ${state}` : agent_prefix);
+    const options = found.map((agent) => element('option', label(agent), { value: agent.id }));
+    const key = (all) => [...all].map(({ value, text }) => `${value} ${text}`).join();
     const list = at('agents');
-    if (labels.join() !== [...list.options].map(({ text }) => text).join()) {
-        list.replaceChildren(...found.map(({ id }, nth) => element('option', labels[nth], { value: id })));
-    }
+    if (key(options) !== key(list.options)) list.replaceChildren(...options);
     list.onchange = () => choose(found[list.selectedIndex]);
     list.value = chosen?.id ?? '';
 }
 
-/** Shows how far an agent is; whether that is all there will be. */
+/** Shows an agent, and how far it is. Nothing waits between the heading and the agent that the forms act on. */
 async function showAgent(agent) {
     const { agent_prefix: prefix, id, user_id } = agent;
     const [status, user] = await Promise.all([agents.status(client, id), agents.user(client, user_id)]);
-    if (agent !== chosen) return false;
+    if (agent !== chosen) return;
     const state = status.data?.state ?? '';
     const command = agents.operator[state]?.(prefix) ?? '';
+    shown = agent;
     put('prefix', prefix);
     put('user', user.data ? `It belongs to ${user.data.name}.` : '');
     put('state', state);
@@ -121,34 +135,30 @@ async function showAgent(agent) {
     at('agent').hidden = false;
     if (state !== 'ready') filled = null;
     else if (filled !== id) fill(agent);
-    return state === 'ready';
 }
 
-/** Shows the rows of an agent, whenever the API has them. */
+/** Shows the rows of the agent that is shown, whenever the API has them. */
 async function fill(agent) {
     filled = agent.id;
     const prefix = agent.agent_prefix;
     const [tables, customers] = await Promise.all([agents.tables(client, prefix), agents.customers(client, prefix)]);
-    if (agent !== chosen) return;
+    if (agent !== shown) return;
     const rows = (table) => (table.success ? `${table.count} rows` : agents.explain(table));
     at('tables').replaceChildren(...tables.map((table) => element('li', `${table.table}: ${rows(table)}`)));
     const people = customers.data ?? [];
     at('customers').replaceChildren(...people.map(({ name, phone }) => element('li', `${name}, ${phone}`)));
 }
 
-on('sign-in', async ({ email, password }, form) => {
+on('sign-in', async ({ email, password }) => {
     const answered = await agents.signIn(client, email, password);
-    if (!answered.success) return answered;
-    form.reset();
-    enter(answered.data.user);
-    return { ...answered, message: 'You are signed in.' };
+    return answered.success ? { ...answered, message: 'You are signed in.' } : answered;
 });
 
-// What one user has seen the next one does not find.
 on('sign-out', async () => {
-    await client.auth.signOut();
-    location.reload();
-    return { code: 'ok', message: 'You are signed out.' };
+    hide();
+    const answered = await agents.signOut(client);
+    leave(agents.explain(answered));
+    return answered;
 });
 
 on('create', async (fields, form) => {
@@ -161,34 +171,53 @@ on('create', async (fields, form) => {
 });
 
 on('customer', async (fields, form) => {
-    const agent = chosen;
+    const agent = shown;
     const answered = await agents.addCustomer(client, agent.agent_prefix, fields);
     if (!answered.success) return answered;
-    form.reset();
-    fill(agent);
+    if (agent === shown) {
+        form.reset();
+        fill(agent);
+    }
     return { ...answered, message: `${fields.name} is added.` };
 });
 
 on('delete', async (_, form) => {
-    const answered = await agents.remove(client, chosen.id);
+    const answered = await agents.remove(client, shown.id);
     form.querySelector('details').open = false;
-    attend();
     return answered;
 });
 
-on('again', async () => {
-    attend();
-    return { code: 'ok', message: '' };
-});
+on('again', async () => ({ code: 'ok', message: '' }));
+
+/** The user that the page is for. */
+let signedIn = null;
+/** The page is about to be loaded again: nobody signs in here any more. */
+let leaving = false;
 
 function enter(user) {
+    signedIn = user.id;
     put('who', user.email);
+    at('sign-in').reset();
     at('sign-in').hidden = true;
     at('sign-out').hidden = false;
     at('signed-in').hidden = false;
     offerBusinesses();
-    agents.follow(client, look);
+    agents.follow(client, look, hear);
     attend();
+    setInterval(lookSlowly, SLOW_LOOK);
+    document.addEventListener('visibilitychange', lookSlowly);
+}
+
+function hide() {
+    leaving = true;
+    at('signed-in').hidden = true;
+}
+
+/** What one user has seen the next one does not find. Only the notice stays. */
+function leave(notice) {
+    hide();
+    history.replaceState(notice, '');
+    location.reload();
 }
 
 /** Where there are several. The server knows which one it is if the user owns or administers just one. */
@@ -202,5 +231,15 @@ async function offerBusinesses() {
     }
 }
 
-const { data } = await client.auth.getSession();
-if (data.session) enter(data.session.user);
+put('notice', history.state ?? '');
+history.replaceState(null, '');
+
+// Also tells of what another tab does: all tabs of a browser share one session.
+client.auth.onAuthStateChange((_, session) => {
+    if (leaving) return;
+    if (signedIn === null) {
+        if (session) enter(session.user);
+    } else if (session?.user.id !== signedIn) {
+        leave(session ? 'Another user has signed in.' : 'Your session has ended. Please sign in again.');
+    }
+});

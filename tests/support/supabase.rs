@@ -81,6 +81,10 @@ struct Project {
     unknown: Mutex<Vec<String>>,
     changes: broadcast::Sender<Value>,
     mute: AtomicBool,
+    /// Requests for this path wait.
+    stopped: watch::Sender<&'static str>,
+    /// Requests for this path fail.
+    failing: Mutex<&'static str>,
     /// Every transaction is rolled back, as with `db-tx-end = rollback`.
     rollback: bool,
 }
@@ -116,6 +120,8 @@ impl Supabase {
             unknown: Mutex::default(),
             changes: broadcast::Sender::new(100),
             mute: AtomicBool::new(false),
+            stopped: watch::Sender::new(""),
+            failing: Mutex::default(),
             rollback,
         });
         let (client, connection) =
@@ -151,6 +157,16 @@ impl Supabase {
     pub fn mute(&self) {
         self.project.mute.store(true, Ordering::SeqCst);
     }
+
+    /// From now on requests for this path wait, until another one is named.
+    pub fn stop(&self, path: &'static str) {
+        self.project.stopped.send_replace(path);
+    }
+
+    /// From now on requests for this path fail, until another one is named.
+    pub fn fail(&self, path: &'static str) {
+        *self.project.failing.lock().unwrap() = path;
+    }
 }
 
 async fn listen(
@@ -180,7 +196,11 @@ async fn answer(State(project): State<Arc<Project>>, request: Request) -> Respon
     let body = to_bytes(body, 1 << 20).await.unwrap_or_default();
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or_default();
-    let answered = if let Some(path) = path.strip_prefix("/auth/v1/") {
+    project.stopped.subscribe().wait_for(|stopped| *stopped != path).await.ok(); // it outlives this
+    let fails = *project.failing.lock().unwrap() == path;
+    let answered = if fails {
+        Err(Refusal::new(500, "unexpected_failure", "out of order"))
+    } else if let Some(path) = path.strip_prefix("/auth/v1/") {
         auth::answer(&project, path, &parts.headers, &body).await
     } else if let Some(path) = path.strip_prefix("/rest/v1/") {
         let request = rest::Request {
