@@ -11,6 +11,7 @@
 -- $8 in which order: null as above, else newest, age, prefix or failures
 -- $9 a text in the last error; null is any
 -- $10 only ids below it; null is any
+-- `wanted` is asked for twice, each time by an index of its own: once for all it would be every job there is.
 with worker as materialized (
     select distinct on (a.application_name)
         a.application_name as name,
@@ -22,7 +23,7 @@ with worker as materialized (
     where a.datname = current_database() and a.application_name ^@ 'agent-provisioner job '
       and provisioning.is_own_session(a.usesysid, a.application_name)
     order by a.application_name, a.xact_start desc nulls last
-), wanted as (
+), wanted as not materialized (
     select j.* from provisioning.jobs j
     where ($1::bigint[] is null or j.id = any ($1)) and ($3 is null or j.agent_prefix like $3)
       and ($4::text[] is null or j.kind = any ($4)) and ($6 is null or j.last_sqlstate like $6)
