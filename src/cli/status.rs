@@ -106,8 +106,7 @@ fn print(out: &mut impl Write, report: &StatusReport) -> io::Result<()> {
 /// What is reached first.
 fn room(room: &Room) -> Option<String> {
     let first = room.limits.first()?;
-    let more = first.agents.max(0);
-    Some(format!("for about {}: beyond, {}", counted(more, "agent"), first.then))
+    Some(format!("for about {}: beyond, {}", counted(first.agents, "agent"), first.then))
 }
 
 fn largest(room: &Room) -> Option<String> {

@@ -126,13 +126,13 @@ pub(super) fn counted(number: impl TryInto<i64>, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A dash where there is nothing.
 /// Of something on disk.
 pub(super) fn size(bytes: i64) -> String {
     let kib = bytes / 1024;
     if kib < 10_240 { format!("{kib} kB") } else { format!("{} MB", kib / 1024) }
 }
 
+/// A dash where there is nothing.
 pub(super) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }

@@ -11,6 +11,7 @@ mod files;
 mod findings;
 mod function;
 mod grammar;
+mod literals;
 mod lookup;
 mod module;
 mod nesting;

@@ -8,8 +8,8 @@ use oxc_span::GetSpan;
 use oxc_syntax::node::NodeId;
 use oxc_syntax::symbol::SymbolId;
 
-use super::enum_values::literals;
 use super::grammar;
+use super::literals::literals;
 use super::module::{Context, Module, makes_client};
 use super::receiver::{Receiver, Receivers};
 use super::text::{Text, Value};
