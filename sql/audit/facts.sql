@@ -19,7 +19,7 @@ with members as (
                       where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid and d.deptype = 'i')
       and (p.oid, 'pg_catalog.pg_proc'::regclass) not in (select objid, classid from members)
 ), relations as (
-    select c.oid, c.relkind, c.relowner, c.relacl, c.reloptions, format('%I.%I', n.nspname, c.relname) as relation
+    select c.oid, c.relkind, c.relpersistence, c.relowner, c.relacl, c.reloptions, format('%I.%I', n.nspname, c.relname) as relation
     from pg_catalog.pg_class c join spaces n on n.oid = c.relnamespace
     where c.relkind in ('v', 'm', 'S') and c.relpersistence <> 't'
       and (c.oid, 'pg_catalog.pg_class'::regclass) not in (select objid, classid from members)
@@ -56,7 +56,8 @@ select 'type', relation, relation, '',
 from types
 union all
 select 'sequence', r.relation, r.relation, '',
-    format('as %s start with %s increment by %s minvalue %s maxvalue %s cache %s%s',
+    case r.relpersistence when 'u' then 'unlogged ' else '' end
+    || format('as %s start with %s increment by %s minvalue %s maxvalue %s cache %s%s',
         format_type(q.seqtypid, null), q.seqstart, q.seqincrement, q.seqmin, q.seqmax, q.seqcache,
         case when q.seqcycle then ' cycle' end)
 from relations r join pg_catalog.pg_sequence q on q.seqrelid = r.oid

@@ -9,7 +9,7 @@ with tables as materialized (
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 ), sequences as materialized (
     -- Of serial columns (a) and of identity columns (i).
-    select t.oid as owner, t.relname as home, d.deptype, c.oid, c.relacl, c.relowner,
+    select t.oid as owner, t.relname as home, d.deptype, c.oid, c.relacl, c.relowner, c.relpersistence,
         format('%I.%I', n.nspname, c.relname) as relation,
         format('%s.%I', t.relation, a.attname) as owned_by
     from tables t
@@ -114,7 +114,9 @@ select oid as owner, typname::text as home, 'type' as kind, relation, '' as part
 from types
 union all
 select s.owner, s.home, case s.deptype when 'a' then 'sequence' else 'identity' end, s.relation, s.owned_by,
-    case s.deptype when 'a' then format('as %s ', format_type(q.seqtypid, null)) else '' end
+    -- That of an identity column is logged as its table is.
+    case s.deptype when 'a' then case s.relpersistence when 'u' then 'unlogged ' else '' end
+                             || format('as %s ', format_type(q.seqtypid, null)) else '' end
     || format('start with %s increment by %s minvalue %s maxvalue %s cache %s%s',
         q.seqstart, q.seqincrement, q.seqmin, q.seqmax, q.seqcache, case when q.seqcycle then ' cycle' end)
 from sequences s

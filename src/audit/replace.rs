@@ -3,7 +3,7 @@
 use super::schema_state::SchemaState;
 use super::step::{Step, adding, concurrently, publish, validate};
 use super::violations;
-use crate::schema::{Change, Difference, Fact, Kind, is_unchecked, sequence_options};
+use crate::schema::{Change, Difference, Fact, Kind, alter_sequence, is_unchecked};
 use crate::sql_text;
 
 /// Why statements are left to a person.
@@ -35,7 +35,7 @@ impl Replacement<'_> {
 
     /// The statements that lose nothing. `None` where there are none.
     fn in_place(&self, fact: &Fact, found: &str) -> Option<Vec<String>> {
-        let Fact { kind, relation, definition, .. } = fact;
+        let Fact { kind, definition, .. } = fact;
         let alone = match kind {
             // Other arguments or another result: that is another function.
             Kind::Function => (head(definition) == head(found)).then(|| definition.clone()),
@@ -45,9 +45,7 @@ impl Replacement<'_> {
                 let is_replaced = !is_of_constraint(&[definition, found]);
                 return is_replaced.then(|| replaced(fact, found));
             }
-            Kind::Sequence | Kind::Identity => {
-                Some(format!("alter sequence {relation} {}", sequence_options(definition)))
-            }
+            Kind::Sequence | Kind::Identity => Some(alter_sequence(fact, found)),
             Kind::RowSecurity => (found != "forced").then(|| fact.create()),
             Kind::Default
             | Kind::ColumnStorage

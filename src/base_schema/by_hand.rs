@@ -1,7 +1,9 @@
 //! What a person has to run where `migrate repair` changes nothing.
 
 use super::facts::Owner;
-use crate::schema::{Change, Difference, Fact, Kind, enable_constraint_triggers, sequence_options};
+use crate::schema::{
+    Change, Difference, Fact, Kind, alter_sequence, enable_constraint_triggers, sequence_options,
+};
 use crate::sql_text::pasteable;
 
 const ROLES: &str = "-- then run deploy/roles.sql";
@@ -64,7 +66,7 @@ fn differing(object: &Fact, found: &str) -> Option<String> {
     } else if *kind == Kind::Constraint && found.strip_suffix(" NOT VALID") == Some(definition) {
         Some(format!("alter table {relation} validate constraint {part};"))
     } else if *kind == Kind::Sequence {
-        Some(format!("alter sequence {relation} {};", sequence_options(definition)))
+        Some(format!("{};", alter_sequence(object, found)))
     } else {
         None
     }

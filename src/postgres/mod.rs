@@ -11,6 +11,7 @@ mod listener;
 mod lock_mode;
 pub(crate) mod migrate;
 mod migration;
+mod one_by_one;
 mod pool;
 mod presence;
 mod query_error;
@@ -35,6 +36,7 @@ pub use migrate::{
     require_current, schema_version, script, status,
 };
 pub use migration::Migration;
+pub(crate) use one_by_one::{one_by_one, run_each};
 pub use pool::Db;
 pub use presence::{Announcement, Difference, Presence, host};
 pub use query_error::{QueryError, query};

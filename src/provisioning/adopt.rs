@@ -9,6 +9,7 @@ use super::agent_row::hold;
 use super::error::{Error, query};
 use super::registry::RegisteredAgent;
 use crate::agent::{Agent, AgentId, Prefix, Reference};
+use crate::postgres::run_each;
 use crate::schema;
 use crate::templates::{ExpectedSchema, worker_role};
 
@@ -286,10 +287,9 @@ pub(crate) async fn take(
         )));
     }
     let role = worker_role(client).await?;
-    let owned = |Relation { kind, name, .. }: &_| format!("alter {kind} {name} owner to {role};\n");
-    let alter: String = candidate.taken.iter().map(owned).collect();
-    let altered = client.batch_execute(&alter).await;
-    altered.map_err(query("give the agent's tables to the worker's role"))?;
+    let owned = |Relation { kind, name, .. }: &_| format!("alter {kind} {name} owner to {role}");
+    let alter: Vec<String> = candidate.taken.iter().map(owned).collect();
+    run_each(client, &alter, "give the agent's tables to the worker's role").await?;
     register(client, &candidate).await
 }
 

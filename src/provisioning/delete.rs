@@ -11,7 +11,7 @@ use super::error::{Error, query};
 use super::registered_objects::RegisteredObjects;
 use super::{outside_keys, trash, unmanaged};
 use crate::agent::AgentId;
-use crate::postgres::LOCK_GATE;
+use crate::postgres::{LOCK_GATE, run_each};
 use crate::queue::Outcome;
 
 /// What nobody asked to delete can be restored for so long, also where deletions are final.
@@ -71,18 +71,23 @@ pub(crate) async fn delete(
     );
     locked?;
     detached?;
-    let (batch, item) = if keep {
+    let (mut statements, item) = if keep {
         let (item, moves) = trash::note(client, retention, id, &objects).await?;
         (moves, Some(item))
     } else {
         (objects.drop(), None)
     };
-    let rights = if alive { owner_rights(client).await? } else { String::new() };
+    if alive {
+        statements.extend(owner_rights(client).await?);
+    }
+    statements.push(LOCK_GATE.to_owned());
     // One round trip.
-    let batch = batch + &rights + LOCK_GATE;
-    let (taken, removed) =
-        tokio::join!(biased; client.batch_execute(&batch), Removed::of(client, leaving, item));
-    taken.map_err(query("take the agent's tables away"))?;
+    let (taken, removed) = tokio::join!(
+        biased;
+        run_each(client, &statements, "take the agent's tables away"),
+        Removed::of(client, leaving, item),
+    );
+    taken?;
     let removed = removed?;
     if removed.superseded {
         return Ok(Outcome::Superseded);
@@ -102,11 +107,11 @@ pub(crate) async fn delete(
 }
 
 /// The statements that give owners their own rights back where the end of the agent's row needs them.
-async fn owner_rights(client: &Client) -> Result<String, Error> {
+async fn owner_rights(client: &Client) -> Result<Vec<String>, Error> {
     let sql = include_str!("../../sql/provisioning/delete_owner_rights.sql");
     let rows = client.query_typed(sql, &[]).await;
     let rows = rows.map_err(query("look for tables whose owner has lost its rights"))?;
-    Ok(rows.iter().map(|row| row.get::<_, String>("statement") + ";\n").collect())
+    Ok(rows.iter().map(|row| row.get("statement")).collect())
 }
 
 /// How long the tables are kept; zero: not at all.

@@ -16,7 +16,7 @@ use tokio_postgres::{Client, Row};
 
 use super::error::{Error, query};
 use crate::agent::AgentId;
-use crate::postgres::{LockMode, lock, lock_patiently};
+use crate::postgres::{LockMode, lock, lock_patiently, run_each};
 use crate::schema::{Change, Difference, Fact, Kind, NOT_VALID};
 
 /// A lock that was not asked for at its turn may keep everybody waiting for so many milliseconds.
@@ -44,9 +44,9 @@ pub(crate) async fn read(client: &Client, id: AgentId) -> Result<Vec<Key>, Error
 pub(crate) async fn take_off(client: &Client, id: AgentId, keys: &[Key]) -> Result<bool, Error> {
     let Some(first) = keys.first() else { return Ok(false) };
     let keys: Vec<&Key> = keys.iter().filter(|key| key.refers_to == first.refers_to).collect();
-    let drops: Vec<String> = keys.iter().map(|key| key.drop()).collect();
     // A table that its owner keeps from us was not to be locked in advance: nobody waits behind us for long.
-    let drops = format!("set local lock_timeout = {UNASKED_MS};\n{}", drops.join(";\n"));
+    let mut drops = vec![format!("set local lock_timeout = {UNASKED_MS}")];
+    drops.extend(keys.iter().map(|key| key.drop()));
     let oids: Vec<u32> = keys.iter().map(|key| key.oid).collect();
     let own: Vec<String> = keys.iter().map(|key| key.relation.clone()).collect();
     // One round trip, since the table that the keys refer to is locked until the commit.
@@ -59,11 +59,11 @@ pub(crate) async fn take_off(client: &Client, id: AgentId, keys: &[Key]) -> Resu
         // First, and the agent's tables behind it: taken in the middle it would deadlock with who reads
         // agents and then uses a table.
         lock(client, LockMode::AccessExclusive, slice::from_ref(&first.refers_to), &own),
-        client.batch_execute(&drops),
+        run_each(client, &drops, "take the foreign keys off"),
     );
     let recorded = recorded.map_err(query("record the removed foreign keys"))?;
     locked?;
-    dropped.map_err(query("take the foreign keys off"))?;
+    dropped?;
     let recorded = recorded.first().is_some_and(|row| row.get(0));
     if recorded { Ok(true) } else { Err(Error::Swallowed("provisioning.agents")) }
 }

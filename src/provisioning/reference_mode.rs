@@ -8,7 +8,7 @@ use super::build_spec::BuildSpec;
 use super::error::{Error, Renamed, query, written};
 use super::registry::RegisteredAgent;
 use crate::agent::{Agent, AgentId, Reference};
-use crate::postgres::{LockMode, lock};
+use crate::postgres::{LockMode, lock, run_each};
 use crate::queue::Outcome;
 use crate::schema::{Fact, refers_to_agents, unchecked};
 use crate::sql_text::AGENTS;
@@ -107,7 +107,7 @@ async fn tie(
         Reference::Check => LockMode::AccessExclusive,
     };
     let record = "update provisioning.agents set reference = $2 where agent_id = $1";
-    let (agents, statements) = ([AGENTS.to_owned()], statements.join(";\n"));
+    let agents = [AGENTS.to_owned()];
     let (recorded, locked, alive, changed) = tokio::join!(
         biased;
         async {
@@ -115,13 +115,13 @@ async fn tie(
         },
         lock(client, mode, &agents, tables),
         is_alive(client, id),
-        client.batch_execute(&statements),
+        run_each(client, statements, "change the foreign keys"),
     );
     let recorded = recorded.map_err(query("record the reference"))?;
     locked?;
     let there = alive?;
     if there {
-        changed.map_err(query("change the foreign keys"))?;
+        changed?;
         written(recorded, "provisioning.agents")?;
     }
     Ok(there)

@@ -94,15 +94,14 @@ impl RegisteredObjects {
         client.batch_execute(&lock).await.map_err(query("lock the agent's tables"))
     }
 
-    /// Drops all of it, and nothing that somebody hung on it.
-    pub(crate) fn drop(&self) -> String {
-        let mut batch = String::new();
-        for (kind, holdings) in [("table", &self.tables), ("type", &self.types)] {
-            if !holdings.is_empty() {
-                let names: Vec<&str> = holdings.iter().map(|h| h.name.as_str()).collect();
-                batch.extend(["drop ", kind, " ", &names.join(", "), ";\n"]);
-            }
-        }
-        batch
+    /// The statements that drop all of it, and nothing that somebody hung on it.
+    pub(crate) fn drop(&self) -> Vec<String> {
+        let all = [("table", &self.tables), ("type", &self.types)];
+        let there = all.into_iter().filter(|(_, objects)| !objects.is_empty());
+        let drop = |(kind, objects): (&str, &Vec<RegisteredObject>)| {
+            let names: Vec<&str> = objects.iter().map(|object| object.name.as_str()).collect();
+            format!("drop {kind} {}", names.join(", "))
+        };
+        there.map(drop).collect()
     }
 }

@@ -10,6 +10,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use super::error::{Error, query};
+use crate::postgres::run_each;
 use crate::schema;
 
 /// A deleted agent that can still be restored.
@@ -127,8 +128,7 @@ pub(crate) async fn restore(client: &Client, trashed: &Trashed) -> Result<Option
     };
     let entries = RestoreAction::read(client, row.get("restore_actions")).await?;
     restored.statements.extend(row.get::<_, Vec<String>>("statements"));
-    let moved = client.batch_execute(&restored.statements.join(";\n")).await;
-    moved.map_err(query("move the agent's tables back"))?;
+    run_each(client, &restored.statements, "move the agent's tables back").await?;
     require_moved(client, row).await?;
     for entry in entries {
         restored.give_back(client, entry, &role).await?;

@@ -13,6 +13,7 @@ use super::error::{Error, query};
 use super::registered_objects::RegisteredObjects;
 use super::unmanaged::require_detached;
 use crate::agent::AgentId;
+use crate::postgres::run_each;
 
 /// Writes an agent down for the trash; its number there, and the statements that take privileges off its tables and move
 /// them. The server reads in the catalog what is to be given back.
@@ -24,12 +25,11 @@ pub(crate) async fn note(
     retention: Duration,
     id: AgentId,
     objects: &RegisteredObjects,
-) -> Result<(i64, String), Error> {
-    let trial = format!(
-        "savepoint trash;\n{}rollback to savepoint trash;\nrelease savepoint trash",
-        objects.drop()
-    );
-    client.batch_execute(&trial).await.map_err(query("take the agent's tables out of use"))?;
+) -> Result<(i64, Vec<String>), Error> {
+    let mut trial = vec!["savepoint trash".to_owned()];
+    trial.extend(objects.drop());
+    trial.extend(["rollback to savepoint trash", "release savepoint trash"].map(str::to_owned));
+    run_each(client, &trial, "take the agent's tables out of use").await?;
     let sql = "select * from provisioning.trash_agent($1, $2, $3)";
     let asked: [(&(dyn ToSql + Sync), Type); 3] = [
         (&id.0, Type::INT8),
@@ -45,8 +45,7 @@ pub(crate) async fn note(
         return Err(Error::Swallowed("provisioning.trash_relations"));
     }
     let statements = ["revokes", "moves"].map(|column| row.get::<_, Option<Vec<String>>>(column));
-    let statements = statements.into_iter().flatten().flatten();
-    Ok((row.get("item"), statements.map(|statement| statement + ";\n").collect()))
+    Ok((row.get("item"), statements.into_iter().flatten().flatten().collect()))
 }
 
 /// Seconds since 1970 by this machine's clock. The trash stores the difference to the database's clock.

@@ -3,7 +3,7 @@
 use super::difference::{Change, Difference};
 use super::fact::Fact;
 use super::kind::Kind;
-use super::sql::sequence_options;
+use super::sql::alter_sequence;
 
 impl Difference {
     /// What a person can run instead, where one line does it.
@@ -34,9 +34,7 @@ fn changed(object: &Fact, found: &str) -> Option<String> {
         return Some(object.create()).filter(|statement| !statement.is_empty());
     }
     if object.kind == Kind::Sequence {
-        let options =
-            || object.fill("alter sequence {relation} ") + &sequence_options(&object.definition);
-        return object.owned_again(found).or_else(|| Some(options()));
+        return object.owned_again(found).or_else(|| Some(alter_sequence(object, found)));
     }
     if object.kind == Kind::Column {
         return object.identity_again(found).or_else(|| column(object, found));

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::fact::Fact;
 use super::kind::Kind;
+use super::sql::sequence_options;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
@@ -94,14 +95,26 @@ pub(crate) fn headlines(drift: &[Difference]) -> Vec<&Difference> {
         them.map(|drift| &drift.object).collect::<Vec<&Fact>>()
     };
     let (gone, extra) = (of(Change::Missing), of(Change::Extra));
-    let follows = |drift: &&Difference| {
-        let Difference { object, change } = drift;
+    let follows = |entry: &&Difference| {
+        let Difference { object, change } = entry;
         gone.iter().any(|gone| object.goes_with(gone))
+            || drift.iter().any(|table| goes_unlogged_with(entry, table))
             || *change == Change::Extra
                 && (extra.iter().any(|extra| object.goes_with(extra))
                     || gone.iter().any(|gone| came_from(object, gone)))
     };
     drift.iter().filter(|drift| !follows(drift)).collect()
+}
+
+/// Whether a sequence differs in nothing but that it is logged or not: it follows its table, which differs.
+fn goes_unlogged_with(sequence: &Difference, table: &Difference) -> bool {
+    let Change::Differs { found } = &sequence.change else { return false };
+    let is_table =
+        table.object.kind == Kind::Table && matches!(table.change, Change::Differs { .. });
+    sequence.object.kind == Kind::Sequence
+        && sequence_options(&sequence.object.definition) == sequence_options(found)
+        && is_table
+        && table.object.home == sequence.object.home
 }
 
 /// Whether a detached partition has had it from its parent.

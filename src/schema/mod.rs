@@ -30,4 +30,4 @@ pub(crate) use renamed_sequences::take_back as take_sequence_names_back;
 pub(crate) use repair_plan::{RepairPlan, Step, plan_repair};
 pub(crate) use repair_plan::{column as make_column, table as make_table};
 pub(crate) use repair_plan::{refers_to, refers_to_agents};
-pub(crate) use sql::{bare, enable_constraint_triggers, sequence_options};
+pub(crate) use sql::{alter_sequence, bare, enable_constraint_triggers, sequence_options};

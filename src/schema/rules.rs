@@ -57,12 +57,7 @@ const RULES: [Rule; 39] = [
         ..TOLD
     },
     Rule { kind: Kind::Type, name: "type", make: sql::data_type, whole: true, ..TOLD },
-    Rule {
-        kind: Kind::Sequence,
-        name: "sequence",
-        make: |f| f.fill("create sequence {relation} {definition}"),
-        ..TOLD
-    },
+    Rule { kind: Kind::Sequence, name: "sequence", make: sql::sequence, ..TOLD },
     Rule { kind: Kind::Table, name: "table", make: sql::table, whole: true, ..TOLD },
     Rule {
         kind: Kind::Column,

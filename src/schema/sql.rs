@@ -185,10 +185,33 @@ pub(crate) fn bare(qualified: &str) -> &str {
     dot.and_then(|dot| qualified.get(dot + 1..)).unwrap_or(qualified)
 }
 
+pub(super) fn sequence(fact: &Fact) -> String {
+    let Fact { relation, definition, .. } = fact;
+    match definition.strip_prefix(UNLOGGED) {
+        Some(options) => format!("create unlogged sequence {relation} {options}"),
+        None => format!("create sequence {relation} {definition}"),
+    }
+}
+
+/// How the definition of a sequence begins, where a crash may lose its numbers.
+const UNLOGGED: &str = "unlogged ";
+
+/// Makes a sequence that is there as it should be.
+pub(crate) fn alter_sequence(fact: &Fact, found: &str) -> String {
+    let Fact { relation, definition, .. } = fact;
+    let alter = format!("alter sequence {relation} {}", sequence_options(definition));
+    match (definition.starts_with(UNLOGGED), found.starts_with(UNLOGGED)) {
+        (true, false) => format!("alter sequence {relation} set unlogged; {alter}"),
+        (false, true) => format!("alter sequence {relation} set logged; {alter}"),
+        (true, true) | (false, false) => alter,
+    }
+}
+
 /// What `alter sequence` takes: all options of a definition, and that it does not cycle where it says nothing of that.
 pub(crate) fn sequence_options(definition: &str) -> String {
-    let cycle = if definition.ends_with(" cycle") { "" } else { " no cycle" };
-    format!("{definition}{cycle}")
+    let options = definition.strip_prefix(UNLOGGED).unwrap_or(definition);
+    let cycle = if options.ends_with(" cycle") { "" } else { " no cycle" };
+    format!("{options}{cycle}")
 }
 
 /// Past the numbers that rows have. For a person: nobody else sees the rows.

@@ -1,47 +1,33 @@
 //! Running rendered templates in a transaction that the caller opened.
 
-use futures_util::TryStreamExt;
+use tokio_postgres::Client;
 use tokio_postgres::error::{DbError, ErrorPosition, SqlState};
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::enum_values::INSTEAD;
 use super::error::{Error, query};
 use super::script::{Script, SourceLocation};
 use crate::agent::Prefix;
-use crate::postgres::{LockMode, lock};
-use crate::schema::AgentsKey;
+use crate::postgres::{LockMode, lock, one_by_one};
+use crate::schema::{self, AgentsKey};
 use crate::sql_text::{AGENTS, Reader, outside, refers_to};
 
-/// Sends rendered templates as one message; an error names the statement that failed. What adds foreign keys to
-/// `agents` is sent as a call.
+/// Runs rendered templates; an error names the statement that failed. What adds foreign keys to `agents` is sent as a call.
 ///
 /// Schema public is in the path only while templates run that may have names without a schema.
 pub(crate) async fn apply(client: &Client, script: &Script) -> Result<(), Error> {
     if script.is_empty() {
         return Ok(());
     }
-    let all = script.with_paths();
-    let sent = all.with_agents_keys();
-    let mut done = 0;
-    let ran = async {
-        let messages = client.simple_query_raw(&sent.to_string()).await?;
-        messages
-            .try_for_each(|message| {
-                done += usize::from(matches!(message, SimpleQueryMessage::CommandComplete(_)));
-                std::future::ready(Ok(()))
-            })
-            .await
-    };
-    let ran: Result<(), tokio_postgres::Error> = ran.await;
-    ran.map_err(|source| {
-        let character = match source.as_db_error().and_then(DbError::position) {
-            Some(ErrorPosition::Original(character)) => usize::try_from(*character).ok(),
-            Some(ErrorPosition::Internal { .. }) | None => None,
+    let places = script.with_paths().places();
+    let sent: Vec<String> = places.iter().map(|place| schema::rewrite(&place.text)).collect();
+    one_by_one(client, &sent).await.map_err(|(number, source)| {
+        let place = places.into_iter().nth(number).unwrap_or_default();
+        let place = match source.as_db_error().and_then(DbError::position) {
+            Some(ErrorPosition::Original(character)) => place.at_character(*character),
+            Some(ErrorPosition::Internal { .. }) | None => place,
         };
-        let place =
-            character.map_or_else(|| all.locate(done, None), |_| sent.locate(done, character));
-        blame(place.unwrap_or_default(), source)
+        blame(place, source)
     })
 }
 

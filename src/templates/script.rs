@@ -1,9 +1,8 @@
-//! SQL to be sent as one message, which knows the files it comes from.
+//! SQL to be run, which knows the files it comes from.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::schema;
 use crate::sql_text::{self, Statement};
 
 /// Rendered files, in order.
@@ -97,15 +96,6 @@ impl Script {
         self.pieces.iter().all(|piece| piece.sql.is_empty())
     }
 
-    /// The same with foreign keys to `agents` as calls, see [`schema::rewrite`]; statements and lines stay.
-    pub(crate) fn with_agents_keys(&self) -> Self {
-        let mut script = self.clone();
-        for piece in &mut script.pieces {
-            piece.sql = schema::rewrite(&piece.sql);
-        }
-        script
-    }
-
     /// Every statement.
     pub(crate) fn places(&self) -> Vec<SourceLocation> {
         let of = |piece: &Piece| {
@@ -116,25 +106,17 @@ impl Script {
         };
         self.pieces.iter().flat_map(of).collect()
     }
+}
 
-    /// The statement that failed after `done` others, or, where the server has named a character
-    /// (from 1, of the whole), the one with that character. The server reads all of a message before
-    /// it runs any of it, so an error of syntax comes before the first statement is done.
-    pub(crate) fn locate(&self, done: usize, character: Option<usize>) -> Option<SourceLocation> {
-        let Some(mut left) = character else { return self.places().into_iter().nth(done) };
-        for piece in &self.pieces {
-            let length = piece.sql.chars().count() + 1; // and the line break between two
-            if left > length {
-                left -= length;
-                continue;
-            }
-            let before: String = piece.sql.chars().take(left.saturating_sub(1)).collect();
-            let line = 1 + sql_text::line_ends(&before);
-            let statements = sql_text::split(&piece.sql);
-            let statement = statements.iter().rfind(|statement| statement.at <= before.len());
-            return statement.or(statements.first()).map(|found| piece.place(found, line));
+impl SourceLocation {
+    /// The same with the line of a character, from 1, of the statement.
+    pub(crate) fn at_character(mut self, character: u32) -> Self {
+        let before = usize::try_from(character).map_or(0, |character| character.saturating_sub(1));
+        let before: String = self.text.chars().take(before).collect();
+        if let Some(at) = &mut self.at {
+            at.line += sql_text::line_ends(&before);
         }
-        None
+        self
     }
 }
 
@@ -188,26 +170,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_statement_is_found_by_its_number_or_by_a_character() {
-        let mut script = Script::of_file("0001_a.sql", "-- é\ncreate a\n  (b);\nx;".to_owned());
+    fn a_statement_is_known_by_its_file_and_line_and_an_error_by_that_of_its_character() {
+        let mut script = Script::of_file("0001_a.sql", "-- é\ncreate a\n  (é b);\nx;".to_owned());
         script.append(Script::of("y;"));
         script.append(Script::of_file("0002_b.sql", "\n\nz\n;".to_owned()));
-        let all = script.to_string();
-        let character = |text: &str| all.split(text).next().unwrap().chars().count() + 1;
-        let cases = [
-            (script.locate(0, None), Some(("0001_a.sql", 2)), "create a\n  (b)"),
-            (script.locate(1, None), Some(("0001_a.sql", 4)), "x"),
-            (script.locate(2, None), None, "y"),
-            (script.locate(3, None), Some(("0002_b.sql", 3)), "z"),
-            (script.locate(0, Some(character("b)"))), Some(("0001_a.sql", 3)), "create a\n  (b)"),
-            (script.locate(0, Some(character("z"))), Some(("0002_b.sql", 3)), "z"),
-            (script.locate(0, Some(1)), Some(("0001_a.sql", 1)), "create a\n  (b)"),
-        ];
-        for (found, at, text) in cases {
-            let at = at.map(|(file, line)| FileLine { file: file.to_owned(), line });
-            assert_eq!(found, Some(SourceLocation { at, text: text.to_owned() }));
-        }
-        assert_eq!(script.locate(4, None), None);
-        assert_eq!(script.locate(0, Some(1000)), None);
+        let at = |place: &SourceLocation| place.at.as_ref().map(ToString::to_string);
+        let places = script.places();
+        let lines: Vec<_> = places.iter().map(at).collect();
+        let at_2 = Some("0001_a.sql:2".to_owned());
+        let [x, z] = ["0001_a.sql:4", "0002_b.sql:3"].map(|line| Some(line.to_owned()));
+        assert_eq!(lines, [at_2.clone(), x, None, z]);
+        let texts: Vec<_> = places.iter().map(|place| place.text.as_str()).collect();
+        assert_eq!(texts, ["create a\n  (é b)", "x", "y", "z"]);
+        let create = places.first().unwrap();
+        assert_eq!(at(&create.clone().at_character(8)), at_2);
+        assert_eq!(at(&create.clone().at_character(14)), Some("0001_a.sql:3".to_owned()));
+        assert_eq!(at(&places.get(2).unwrap().clone().at_character(1)), None);
     }
 }

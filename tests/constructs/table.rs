@@ -334,7 +334,9 @@ pub const CONSTRUCTS: &[Construct] = &[
     Construct {
         name: "unlogged",
         base: "e int",
-        more: "alter table T set unlogged; alter table T add d int generated always as (e + 1) stored",
+        more: "alter table T set unlogged; alter table T add d int generated always as (e + 1) stored;
+             alter table T add n bigserial",
+        drop: "alter table T drop n",
         drift: "alter table T set logged",
         said: "differs table T",
         mends: Never,
