@@ -2,8 +2,9 @@
 //! for it.
 
 use agent_provisioner::dev_server::SUPERUSER;
+use serde_json::Value;
 
-use crate::support::Database;
+use crate::support::{ADA, BEN, BOSS, CAT, Database, Files, Server};
 
 /// Notes at each commit of a job that has succeeded whether the commit waits for the disk.
 const NOTES: &str = "
@@ -38,4 +39,55 @@ async fn with_citus_each_commit_is_on_disk_before_it_is_reported() {
     admin.settled().await;
     let flushed = admin.rows("select job, flushed from public.commits order by job").await;
     assert_eq!(flushed, ["1|off", "2|on"]);
+}
+
+/// What the templates call. Here it spreads nothing.
+const SPREADING: &str = "
+    set allow_system_table_mods = on;
+    create function pg_catalog.create_distributed_table(regclass, text, colocate_with text) returns void
+        language sql as $$ select $$;
+    reset allow_system_table_mods";
+
+/// The findings about Citus, as severity and key.
+async fn findings(files: &Files, db: &Database, settings: &[(&str, &str)]) -> Vec<String> {
+    let output = files.command(db, &["doctor", "--json"]).envs(settings.iter().copied()).output();
+    let told: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+    let of_citus = |found: &&Value| found["what"] == "citus";
+    let tell =
+        |found: &Value| ["severity", "key"].map(|name| found[name].as_str().unwrap()).join(" ");
+    told.as_array().unwrap().iter().filter(of_citus).map(tell).collect()
+}
+
+#[tokio::test]
+async fn doctor_says_what_tables_on_workers_need_and_the_templates_for_them_build_agents() {
+    let server = Box::leak(Box::new(Server::start(&[]).await));
+    let db = server.database().await;
+    let admin = db.admin().await;
+    let root = db.connect(SUPERUSER).await;
+    root.batch_execute(SPREADING).await.unwrap();
+    let spreading =
+        Files::new(&[("0001_crm.sql", include_str!("../deploy/citus/templates/0001_crm.sql"))]);
+    let local = Files::new(&[("0001_crm.sql", include_str!("../sql/agent/0001_crm.sql"))]);
+    let check = [("PROVISIONER_REFERENCE", "check")];
+    let unfit = [("PROVISIONER_REFERENCE", "foreign_key"), ("PROVISIONER_REALTIME", "orders")];
+    assert_eq!(findings(&spreading, &db, &check).await, [""; 0]);
+    root.batch_execute(INSTALLED).await.unwrap();
+    assert_eq!(findings(&local, &db, &unfit).await, ["ok citus"]);
+    let wanting = ["failure citus/roles", "warning citus/triggers"];
+    assert_eq!(findings(&spreading, &db, &check).await, wanting);
+    root.batch_execute(include_str!("../deploy/citus/setup.sql")).await.unwrap();
+    assert_eq!(findings(&spreading, &db, &check).await, ["ok citus"]);
+    let settings = ["failure citus/reference", "warning citus/realtime"];
+    assert_eq!(findings(&spreading, &db, &unfit).await, settings);
+    let _service = spreading.service(&db, &check).await;
+    admin.populate().await;
+    admin.settled().await;
+    admin.fill(&["agt_ada"]).await;
+    for (caller, rows) in [(ADA, "1"), (BEN, "0"), (CAT, "0"), (BOSS, "1")] {
+        let begin = format!("{}; select public.pre_request()", caller.begin());
+        let seen = admin.attempt(&begin, "select count(*) from public.agt_ada_customers").await;
+        assert_eq!(seen.unwrap().rows, [rows], "{}", caller.name);
+    }
+    let unasked = admin.ask(&ADA, "select count(*) from public.agt_ada_customers").await;
+    assert_eq!(unasked.unwrap().rows, ["0"]);
 }

@@ -547,14 +547,18 @@ begin
         select d.trash_name, trash_agent.item, d.kind, d.schema, d.name from named d
         returning trash_relations.trash_name
     )
-    select count(*) filter (where d.kind = 'table'), array_agg(concat(
-        -- Indexes and sequences go with their tables.
-        case when d.kind in ('table', 'statistics', 'type')
-             then format('alter %s %I.%I set schema provisioning_trash; ', d.kind, d.schema, d.name) end,
-        format('alter %s provisioning_trash.%I rename to %I', d.kind, d.name, d.trash_name))
-        order by d.with_table, d.kind <> 'table', d.number)
+    select count(*) filter (where d.kind = 'table' and s.step = 2),
+        array_agg(s.statement order by d.with_table, d.kind <> 'table', d.number, s.step)
     into tables, moves
-    from named d join noted n on n.trash_name = d.trash_name;
+    from named d
+    join noted n on n.trash_name = d.trash_name
+    cross join lateral (values
+        -- Indexes and sequences go with their tables.
+        (1, case when d.kind in ('table', 'statistics', 'type')
+                 then format('alter %s %I.%I set schema provisioning_trash', d.kind, d.schema, d.name) end),
+        (2, format('alter %s provisioning_trash.%I rename to %I', d.kind, d.name, d.trash_name))
+    ) s (step, statement)
+    where s.statement is not null;
 end $$;
 
 -- What the sweep may purge, a few at a time and in any order: neither the sweep nor the rest waits for those that

@@ -68,20 +68,22 @@ select
     array(select k.original_schema from kept k where k.kind = 'table' and k.oid is not null order by k.oid) as schemas,
     array(select k.name from kept k where k.kind = 'table' and k.oid is not null order by k.oid) as names,
     array(
-        select concat(
-            format('alter %s provisioning_trash.%I rename to %I', k.kind, k.trash_name, k.name),
-            case when k.kind in ('table', 'statistics', 'type')
-                 then format('; alter %s provisioning_trash.%I set schema %I', k.kind, k.name, k.original_schema)
-            end)
+        select s.statement
         from kept k
+        cross join lateral (values
+            (1, format('alter %s provisioning_trash.%I rename to %I', k.kind, k.trash_name, k.name)),
+            (2, case when k.kind in ('table', 'statistics', 'type')
+                     then format('alter %s provisioning_trash.%I set schema %I', k.kind, k.name, k.original_schema)
+                end)
+        ) s (step, statement)
         left join pg_catalog.pg_index x on k.kind = 'index' and x.indexrelid = k.oid
         left join pg_catalog.pg_depend d on k.kind = 'sequence' and d.classid = 'pg_catalog.pg_class'::regclass
             and d.objid = k.oid and d.deptype in ('a', 'i') and d.refclassid = 'pg_catalog.pg_class'::regclass
-        where k.oid is not null
+        where k.oid is not null and s.statement is not null
         order by
             case k.kind when 'table' then k.oid when 'index' then x.indrelid when 'sequence' then d.refobjid end
                 nulls first,
-            k.kind = 'table', k.oid
+            k.kind = 'table', k.oid, s.step
     ) as statements,
     array(select e.entry::text from jsonb_array_elements(i.restore_actions) with ordinality e (entry, place)
           where e.entry ->> 'what' <> 'key' order by e.place) as restore_actions

@@ -3,7 +3,7 @@
 use super::facts::Facts;
 use super::finding::{Finding, failure, ok, warning};
 use super::{
-    absence, accepted, base_schema, connection, console, instances, keys, locks, ownership,
+    absence, accepted, base_schema, citus, connection, console, instances, keys, locks, ownership,
     public_schema, room, sequences, snapshots, templates, trash, workers,
 };
 use crate::config::Config;
@@ -61,6 +61,7 @@ async fn look(config: &Config, db: &Db, listener: &Listener) -> Vec<Finding> {
         )),
     }
     findings.push(room::check(&client).await);
+    findings.extend(citus::check(&client, config).await);
     findings.push(secrets(config));
     findings.extend(keys::check(&client, config).await);
     findings.push(console::check(config).await);

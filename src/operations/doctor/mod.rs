@@ -4,6 +4,7 @@ mod absence;
 mod accept;
 mod accepted;
 mod base_schema;
+mod citus;
 mod connection;
 mod console;
 mod examine;
