@@ -6,7 +6,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::parts::{encoded, fact, job_heads, job_row, meaning, old, state, time};
-use crate::agent::AgentId;
+use crate::agent::{AgentId, Prefix};
 use crate::console::visit::Visit;
 use crate::operations;
 use crate::operations::agents::{self, Agent, Shown, Table};
@@ -130,7 +130,7 @@ pub(in crate::console) async fn sql(
 
 async fn script(visit: &Visit, prefix: &str) -> Result<Markup, operations::Error> {
     let none = || operations::Error::NoAgent(prefix.to_owned());
-    let parsed = prefix.parse().map_err(|_| none())?;
+    let Ok(parsed) = prefix.parse::<Prefix>() else { return Err(none()) };
     let shown = agents::show(&visit.shared.instance, prefix).await?;
     let shown = shown.first().ok_or_else(none)?;
     let id = AgentId(shown.agent.id);
