@@ -143,7 +143,8 @@ revoke all on function provisioning.unpublish(regclass) from agent_provisioner;
 grant select on provisioning.trash, provisioning.trash_relations, provisioning.purge_holds to agent_provisioner;
 grant execute on function provisioning.note_keys(bigint, oid[]),
     provisioning.trash_agent(bigint, double precision, double precision),
-    provisioning.purge_due(double precision), provisioning.purge_item(bigint, boolean) to agent_provisioner;
+    provisioning.purge_due(double precision), provisioning.purge_item(bigint, boolean),
+    provisioning.restore_item(bigint) to agent_provisioner;
 grant execute on function provisioning.objects_of_others(name),
     provisioning.agent_state(boolean, boolean, text, text, boolean, boolean),
     provisioning.no_worker(timestamptz) to agent_provisioner;
@@ -290,6 +291,7 @@ grant execute on function provisioning.living_agents(bigint[]),
     provisioning.change_rollout(bigint, text, text, text),
     provisioning.accept_finding(text, text, text, date, text), provisioning.withdraw_finding(text, text, text),
     provisioning.repair_as_shown(bigint[], text[], text, text),
+    provisioning.request_restore(bigint, text, text), provisioning.request_purge(bigint, text, text),
     provisioning.list_businesses(text, uuid, bigint), provisioning.list_members(uuid, bigint),
     provisioning.list_numbers(uuid, bigint) to agent_console;
 

@@ -3,6 +3,7 @@
 
 use serde_json::json as value;
 
+use crate::console::Site;
 use crate::http::metric;
 use crate::support::{ADMIN, Database, WORKER, ask, expect, get, json};
 
@@ -71,4 +72,41 @@ async fn what_is_kept_for_ever_is_listed_and_stays() {
     assert_eq!(times, [&value!("-infinity"), &value!("infinity")]);
     expect(&ask(&db.url(ADMIN), &["migrate", "status"]).await, 0, &["applied  -infinity"]);
     expect(&ask(&db.url(ADMIN), &["agents", "restore", "agt_a"]).await, 0, &["with 4 tables"]);
+}
+
+#[tokio::test]
+async fn the_console_shows_what_never_was_and_what_nobody_wrote() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let site = Site::new(&db, &[]).await;
+    admin.create("agt_a").await;
+    admin.settled().await;
+    admin
+        .run(
+            "insert into provisioning.rollouts (template_version, templates, canaries, requested_by, started_at)
+                 values (1, 'x', 0, 'x', 'infinity');
+             insert into provisioning.accepted_findings (key, severity, reason, accepted_by, accepted_at)
+                 values ('x', 'failure', 'x', 'x', '-infinity');
+             insert into provisioning.actions (done_by, action, done_at, jobs) values ('x', 'replay', 'infinity', '{1,null}');
+             insert into provisioning.attempts values (1, 9, 'failed', 1, '-infinity', 'infinity', '1s');
+             insert into provisioning.drifted_agents values (1, 1, '-infinity', '-infinity');
+             insert into provisioning.verify_turn values (true, '-infinity')
+                 on conflict (id) do update set taken_at = excluded.taken_at;
+             update provisioning.jobs set last_error = 'x', last_error_relations = '{null,a}' where id = 1",
+        )
+        .await;
+    for path in [
+        "/",
+        "/rollouts",
+        "/doctor",
+        "/activity",
+        "/drift",
+        "/jobs",
+        "/jobs/1",
+        "/agents",
+        "/agents/agt_a",
+    ] {
+        let page = site.get(path);
+        assert_eq!(page.status, 200, "{path}: {}", page.body);
+    }
 }

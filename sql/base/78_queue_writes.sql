@@ -337,6 +337,65 @@ begin
     return query select q.id from unnest(queued) q (id);
 end $$;
 
+-- Queues the restore of an item of the trash; its job. Where one of the agent is pending or dead already, that one does. An
+-- operator's: is_operator. Null: there is no such item, or a worker is on that job.
+create or replace function provisioning.request_restore(item bigint, reason text, who text) returns bigint
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+#variable_conflict use_column
+declare
+    kept   provisioning.trash;
+    queued bigint;
+begin
+    perform provisioning.require_operator();
+    select t.* into kept from provisioning.trash t where t.id = request_restore.item;
+    if not found then
+        return null;
+    end if;
+    if exists (select from provisioning.jobs j
+               where j.agent_id = kept.agent_id and j.kind = 'restore' and j.state in ('pending', 'dead')) then
+        update provisioning.jobs j
+        set trash_item = kept.id, requested_by = provisioning.requester(who), state = 'pending', finished_at = null,
+            run_at = now(), attempts = 0, due_at = case j.state when 'dead' then now() else j.due_at end
+        where j.id = (
+            select o.id from provisioning.jobs o
+            where o.agent_id = kept.agent_id and o.kind = 'restore' and o.state in ('pending', 'dead')
+            order by o.state desc, o.id limit 1 for update skip locked)
+        returning j.id into queued;
+    else
+        insert into provisioning.jobs (kind, agent_id, agent_prefix, user_id, trash_item, requested_by, priority)
+        values ('restore', kept.agent_id, kept.agent_prefix, kept.user_id, kept.id, provisioning.requester(who), 10)
+        on conflict (agent_id, kind) where state = 'pending' do nothing
+        returning jobs.id into queued;
+    end if;
+    if queued is not null then
+        perform provisioning.note_action('restore', who, reason, array[queued], null, null);
+        perform provisioning.notify('agent_provisioning');
+    end if;
+    return queued;
+end $$;
+
+-- Has the service purge an item of the trash at its next sweep; whether there is such an item. An operator's: is_operator. At
+-- most ten an hour, whoever asks: what has left the trash is gone.
+create or replace function provisioning.request_purge(item bigint, reason text, who text) returns boolean
+    language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off as $$
+begin
+    perform provisioning.require_operator();
+    -- One at a time: each sees what the last one has counted.
+    lock table provisioning.limit_gate in exclusive mode;
+    if (select count(*) from provisioning.actions a
+        where a.action = 'purge' and a.done_at > now() - interval '1 hour') >= 10 then
+        raise exception 'ten items of the trash were purged within the hour'
+            using errcode = 'configuration_limit_exceeded',
+                  hint = 'Wait, or as the owner of schema provisioning: agent-provisioner agents purge --item ITEM';
+    end if;
+    update provisioning.trash t set purge_at = now() where t.id = request_purge.item;
+    if found then
+        perform provisioning.note_action(
+            'purge', who, concat(format('item %s: ', request_purge.item), reason), null, null, null);
+    end if;
+    return found;
+end $$;
+
 -- Queues jobs for what no trigger reported: agents without tables, and tables without an agent. How many; no row
 -- while another sweep or an adoption is under way.
 -- A dead, paused or cancelled job is somebody's decision to take, so it counts as reported.
@@ -523,11 +582,11 @@ begin
             outcome = 'cancelled by ' || requester || coalesce(': ' || left(reason, 1000), '')
         from picked p
         where p.id = j.id and not dry_run
-        returning j.id, case p.state when 'paused' then 'refuse' else 'cancel' end as action
+        returning j.id
     ), noted as materialized (
-        select provisioning.note_action(c.action, who, reason, array_agg(c.id order by c.id), null, null)
+        select provisioning.note_action('cancel', who, reason, array_agg(c.id order by c.id), null, null)
         from cancelled c
-        group by c.action
+        having count(*) > 0
     ), told as materialized (
         select provisioning.notify('agent_provisioning') from (select from noted having count(*) > 0) c
     )

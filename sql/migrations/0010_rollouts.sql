@@ -44,6 +44,20 @@ alter table provisioning.jobs
     add column plan_begun boolean not null default false,       -- they have run; what the repair finds after them is its own
     add constraint jobs_plan_kind_check check (plan is null or kind = 'repair');
 
+-- A restore of a deleted agent.
+alter table provisioning.jobs
+    drop constraint jobs_kind_check,
+    add constraint jobs_kind_check check (kind in ('provision', 'deprovision', 'upgrade', 'repair', 'convert', 'restore')),
+    add column trash_item bigint,       -- no foreign key: it leaves the trash when it is restored
+    add constraint jobs_trash_item_check check ((kind = 'restore') = (trash_item is not null));
+
+-- What people look for in the past. A job enters these when it has ended, or failed, and not when it is queued.
+create index jobs_finished_prefix_idx on provisioning.jobs (agent_prefix text_pattern_ops, id)
+    where state in ('succeeded', 'cancelled');
+create index jobs_finished_kind_idx on provisioning.jobs (kind, id) where state in ('succeeded', 'cancelled');
+create index jobs_cancelled_idx on provisioning.jobs (id) where state = 'cancelled';
+create index jobs_error_idx on provisioning.jobs (id) where last_error is not null;
+
 -- Findings of doctor that a person has accepted.
 create table provisioning.accepted_findings (
     key         text primary key check (char_length(key) between 1 and 300),

@@ -1,5 +1,5 @@
--- In what agents differ, by kind of difference, as they were last compared. The most frequent first. An agent that was repaired
--- since then is left out.
+-- In what agents differ, by kind of difference, as they were last compared, by a comparison or by a repair. The most frequent
+-- first.
 -- $1 part of a prefix; null is any
 -- $2 most groups
 -- $3 most agents of a group
@@ -9,14 +9,11 @@ with shown as materialized (
     join provisioning.agents a on a.agent_id = d.agent_id
     left join lateral jsonb_to_recordset(d.found) f (change text, kind text, object text) on true
     where ($1::text is null or position($1 in a.agent_prefix) > 0)
-      and not exists (
-          select from provisioning.jobs j
-          where j.agent_id = d.agent_id and j.kind = 'repair' and j.state = 'succeeded' and j.finished_at > d.compared_at)
 )
 select s.change, s.kind, s.object, count(*) as agents,
     (array_agg(s.agent_prefix order by s.agent_prefix))[1:$3] as prefixes,
-    extract(epoch from clock_timestamp() - min(s.drifted_since))::float8 as since_age,
-    extract(epoch from clock_timestamp() - min(s.compared_at))::float8 as compared_age
+    extract(epoch from clock_timestamp() - min(s.drifted_since) filter (where isfinite(s.drifted_since)))::float8 as since_age,
+    extract(epoch from clock_timestamp() - min(s.compared_at) filter (where isfinite(s.compared_at)))::float8 as compared_age
 from shown s
 group by s.change, s.kind, s.object
 order by count(*) desc, s.kind, s.object, s.change

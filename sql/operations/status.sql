@@ -1,5 +1,6 @@
 -- What goes on in this database, as one JSON object. Ages are seconds.
 -- A session's name and role are everybody's to see; since when it is at a job, only those who have the worker's privileges see.
+-- $1 whether to look for tables that were renamed, in the whole catalog
 with live as materialized (
     select j.id, j.kind, j.agent_prefix, j.state, j.due_at, j.run_at
     from provisioning.jobs j
@@ -24,7 +25,7 @@ with live as materialized (
 ), blocked as (
     select l.id, l.kind, l.state, l.agent_prefix, count(*) as waiting
     from live l join provisioning.job_waits w on w.earlier = l.id
-    where l.state in ('dead', 'paused')
+    where l.state in ('dead', 'paused') and l.agent_prefix in (select p.agent_prefix from live p where p.state = 'pending')
     group by l.id, l.kind, l.state, l.agent_prefix
 )
 select jsonb_build_object(
@@ -76,9 +77,9 @@ select jsonb_build_object(
             'prefix', b.agent_prefix, 'job', b.id, 'kind', b.kind, 'state', b.state, 'waiting', b.waiting
         ) order by b.id), '[]')
         from blocked b),
-    'verify_age', (select extract(epoch from now() - v.taken_at) from provisioning.verify_turn v),
+    'verify_age', (select extract(epoch from now() - v.taken_at) from provisioning.verify_turn v where isfinite(v.taken_at)),
     'drifted', (select count(*) from provisioning.drifted_agents),
-    'displaced', (select count(distinct d.agent_id) from provisioning.displaced_tables d),
+    'displaced', (select count(distinct d.agent_id) from provisioning.displaced_tables d where $1),
     'trash', (
         select jsonb_build_object('agents', count(*), 'next_purge', extract(epoch from min(t.purge_at) filter (where isfinite(t.purge_at)) - now()),
             'held', exists (select from provisioning.purge_holds h where h.released_at is null))

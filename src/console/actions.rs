@@ -72,7 +72,7 @@ pub(super) const ACTIONS: [Action; 5] = [
     },
     Action {
         name: "refuse",
-        label: "Refuse deletion",
+        label: "Cancel deletion",
         about: "The paused deletions are cancelled. The agents' tables stay.",
         from: &[State::Paused],
         change: Change::Cancel,
@@ -151,7 +151,7 @@ pub(super) async fn preview(Extension(visit): Extension<Visit>) -> Response {
         return visit.error(StatusCode::BAD_REQUEST, &problem);
     }
     let page = confirm(&visit, action, &asked).await;
-    visit.show(action.label, page)
+    visit.show(action.label, page).await
 }
 
 /// Why nothing is done.
@@ -171,11 +171,11 @@ async fn confirm(
     asked: &Asked,
 ) -> Result<Markup, operations::Error> {
     let (instance, filter) = (&visit.shared.instance, &asked.filter);
-    let answers = jobs::preview(&visit.actor(), instance, action.change, filter).await?;
+    let (answers, shown) =
+        shown_jobs::preview(&visit.actor(), instance, action.change, filter).await?;
     let number = jobs::with(&answers, ResultKind::DryRun).count();
     let command = action.command(asked, &answers, "why");
-    let mut fields =
-        vec![("action", action.name.to_owned()), ("shown", shown_jobs::shown(&answers))];
+    let mut fields = vec![("action", action.name.to_owned()), ("shown", shown)];
     if filter.ids.is_empty() {
         fields.push(("all", "1".to_owned()));
     }
@@ -224,17 +224,26 @@ pub(super) async fn carry_out(Extension(visit): Extension<Visit>, body: Bytes) -
                 jobs = number,
                 "done in the console"
             );
-            let body = result(&visit, action, &answers, number);
+            let carried = shown_jobs::carried(shown);
+            let not_shown = |id: &&i64| carried.as_ref().is_some_and(|shown| !shown.contains(id));
+            let left: Vec<String> =
+                asked.filter.ids.iter().filter(not_shown).map(ToString::to_string).collect();
+            let body = result(&visit, action, &answers, &left);
             layout::page(&visit, StatusCode::OK, action.label, &body)
         }
-        Err(error) => visit.failed(&error),
+        Err(error) => visit.failed(&error).await,
     }
 }
 
-fn result(visit: &Visit, action: &Action, answers: &[JobResult], number: usize) -> Markup {
+/// `left`: jobs that were chosen, and that the page before did not offer.
+fn result(visit: &Visit, action: &Action, answers: &[JobResult], left: &[String]) -> Markup {
+    let number = jobs::with(answers, ResultKind::Done).count();
     html! {
         h1 { (action.label) ": " (number) " done" }
         (list(answers, &visit.root, "done"))
+        @if !left.is_empty() {
+            p.note { "Skipped: job " (left.join(", ")) " – it was not among those that were shown as to be done." }
+        }
         p { a href={ (visit.root) "jobs" } { "To the jobs" } }
     }
 }

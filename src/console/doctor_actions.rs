@@ -54,7 +54,7 @@ pub(super) async fn preview(Extension(visit): Extension<Visit>) -> Response {
         Action::Accept => accepting(&visit, key).await,
         Action::Withdraw => Ok(withdrawing(key)),
     };
-    visit.show("Doctor's finding", page)
+    visit.show("Doctor's finding", page).await
 }
 
 async fn accepting(visit: &Visit, key: &str) -> Result<Markup, operations::Error> {
@@ -113,7 +113,7 @@ pub(super) async fn carry_out(Extension(visit): Extension<Visit>, body: Bytes) -
         Action::Withdraw => withdraw(&visit, key, &reason).await,
     };
     visit.shared.snapshots.forget_findings().await;
-    visit.show("Doctor's finding", done)
+    visit.show("Doctor's finding", done).await
 }
 
 async fn accept(

@@ -10,18 +10,25 @@ use maud::{Markup, html};
 
 use super::confirm;
 use super::form::Fields;
+use super::pages::parts::{encoded, state};
 use super::reason;
 use super::visit::Visit;
 use crate::agent::Prefix;
 use crate::operations;
 use crate::operations::repair::{self, Plan};
+use crate::operations::verify;
 
 /// Agents whose repairs a page shows.
 pub(super) const MOST: usize = 20;
 
+const REPAIR: &str = "repair";
+
+/// Compares the agents again, which needs no reason: it changes nothing but what is known of them.
+const COMPARE: &str = "compare";
+
 /// The agents whose repair is asked for.
-fn agents(fields: &Fields) -> Result<Vec<Prefix>, String> {
-    if fields.get("action") != Some("repair") {
+fn agents(fields: &Fields, action: &str) -> Result<Vec<Prefix>, String> {
+    if fields.get("action") != Some(action) {
         return Err("There is no such action.".to_owned());
     }
     let mut prefixes: Vec<Prefix> = Vec::new();
@@ -40,29 +47,34 @@ fn agents(fields: &Fields) -> Result<Vec<Prefix>, String> {
 
 /// Shows what a repair would run, and asks for a reason.
 pub(super) async fn preview(Extension(visit): Extension<Visit>) -> Response {
-    let prefixes = match agents(&visit.query) {
+    let prefixes = match agents(&visit.query, REPAIR) {
         Ok(prefixes) => prefixes,
         Err(problem) => return visit.error(StatusCode::BAD_REQUEST, &problem),
     };
     let service = &visit.shared.service;
     let plans = service.look(|service| repair::plan(service, &prefixes, false)).await;
-    visit.show("Repair", plans.map(|plans| confirm(&plans)))
+    visit.show("Repair", plans.map(|plans| confirm(&plans))).await
 }
 
 fn confirm(plans: &[Plan]) -> Markup {
-    let number = plans.len();
+    let some = || plans.iter().filter(|plan| does_something(plan));
+    let number = some().count();
     let mut fields = vec![("action", "repair".to_owned())];
     let mut command = "agent-provisioner agents repair".to_owned();
-    for Plan { prefix, checksum, .. } in plans {
+    for Plan { prefix, checksum, .. } in some() {
         fields.extend([("prefix", prefix.clone()), ("plan", checksum.clone())]);
         let _whole = write!(command, " {prefix}");
     }
-    let checksums: Vec<&str> = plans.iter().map(|plan| plan.checksum.as_str()).collect();
+    let checksums: Vec<&str> = some().map(|plan| plan.checksum.as_str()).collect();
     let _whole = write!(command, " --plan {}", checksums.join(","));
     html! {
         h1 { "Repair: " (number) @if number == 1 { " agent" } @else { " agents" } }
-        @if number == 0 {
+        @if plans.is_empty() {
             p { "None of them differs any more." }
+        } @else if number == 0 {
+            p { "No repair takes away what differs here." }
+        }
+        @if number == 0 {
             p { a href="../drift" { "To the differences" } }
         } @else {
             p { "A worker runs exactly these statements, or fails where they would be others by then. What is extra or differs stays, where a repair has no safe statement for it." }
@@ -73,6 +85,10 @@ fn confirm(plans: &[Plan]) -> Markup {
             (confirm::command(Some(&command)))
         }
     }
+}
+
+fn does_something(plan: &Plan) -> bool {
+    !plan.statements.is_empty() || plan.looks_again
 }
 
 fn shown(plan: &Plan) -> Markup {
@@ -95,10 +111,14 @@ fn shown(plan: &Plan) -> Markup {
     }
 }
 
-/// Queues the repairs that were shown.
+/// Queues the repairs that were shown, or compares.
 pub(super) async fn carry_out(Extension(visit): Extension<Visit>, body: Bytes) -> Response {
     let fields = Fields::parse(&body);
-    let prefixes = match agents(&fields) {
+    if let Ok(prefixes) = agents(&fields, COMPARE) {
+        let compared = compare(&visit, &prefixes).await;
+        return visit.show("Compare", compared).await;
+    }
+    let prefixes = match agents(&fields, REPAIR) {
         Ok(prefixes) => prefixes,
         Err(problem) => return visit.error(StatusCode::BAD_REQUEST, &problem),
     };
@@ -111,7 +131,7 @@ pub(super) async fn carry_out(Extension(visit): Extension<Visit>, body: Bytes) -
         Err(problem) => return visit.error(StatusCode::BAD_REQUEST, &problem),
     };
     let done = queue(&visit, &prefixes, &shown, &reason).await;
-    visit.show("Repair", done)
+    visit.show("Repair", done).await
 }
 
 async fn queue(
@@ -136,5 +156,25 @@ async fn queue(
         }
         @if jobs.is_empty() && held_back.is_empty() { p { "None of them differs any more." } }
         p { a href="../drift" { "To the differences" } }
+    })
+}
+
+/// With the service's role, which records what it finds.
+async fn compare(visit: &Visit, prefixes: &[Prefix]) -> Result<Markup, operations::Error> {
+    let report =
+        visit.shared.service.look(|service| verify::verify(service, prefixes, false)).await?;
+    Ok(html! {
+        h1 { "Compared: " (report.compared) @if report.compared == 1 { " agent" } @else { " agents" } }
+        @if !report.differing_instances.is_empty() {
+            p.problem role="alert" { "Instances that run have other templates or settings: nothing was recorded. See the page of doctor." }
+        }
+        @if report.drifted.is_empty() { p { "No difference from the templates was found." } }
+        @for agent in &report.drifted {
+            h2 { a href={ "../agents/" (encoded(&agent.prefix)) } { (agent.prefix) } ": " (agent.differences.len()) " differences" }
+            ul {
+                @for found in &agent.differences { li { (state(found.change)) " " (found.kind) " " code { (found.object) } } }
+            }
+        }
+        p { @for prefix in prefixes { a href={ "../agents/" (encoded(prefix.as_str())) } { "To " (prefix) } " " } }
     })
 }

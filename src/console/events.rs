@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::ConnectInfo;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
@@ -19,6 +19,21 @@ use super::authentication::Known;
 use super::pages::{drift, overview, rollouts};
 use super::snapshot::{KEPT, Showing, Snapshot};
 use super::visit::Visit;
+
+/// What pages show of that which changes.
+const PARTS: [&str; 11] = [
+    "problems",
+    "tiles",
+    "throughput",
+    "running",
+    "blocked",
+    "workers",
+    "facts",
+    drift::PART,
+    "rollout",
+    "start",
+    "rollouts",
+];
 
 /// A page shows fewer jobs.
 const MOST_JOBS: usize = 300;
@@ -53,6 +68,9 @@ pub(super) async fn follow(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
 ) -> Response {
+    if visit.query.all("part").any(|part| !PARTS.contains(&part)) {
+        return visit.error(StatusCode::BAD_REQUEST, "No page has such a part.");
+    }
     let stop = visit.shared.stop.clone();
     let jobs: BTreeSet<i64> =
         visit.query.all("job").filter_map(|id| id.parse().ok()).take(MOST_JOBS).collect();
@@ -95,12 +113,12 @@ fn encode(event: &Result<String, String>) -> Event {
 async fn look(page: &Page) -> Result<String, String> {
     let Shared { snapshots, instance, .. } = &*page.visit.shared;
     let seen = snapshots.latest(instance).await;
-    let snapshot = seen.as_ref().as_ref().map_err(Clone::clone)?;
+    let snapshot = seen.as_ref().as_ref().map_err(|trouble| trouble.said.clone())?;
     let mut parts: BTreeMap<_, _> = overview::parts(snapshot, &page.visit.root).into();
     parts.insert(drift::PART, drift::differing(&snapshot.status.queue));
     if page.parts.contains("rollouts") {
         let seen = snapshots.rollouts(instance).await;
-        let rollouts = seen.as_ref().as_ref().map_err(Clone::clone)?;
+        let rollouts = seen.as_ref().as_ref().map_err(|trouble| trouble.said.clone())?;
         parts.extend(rollouts::parts(rollouts, &page.visit));
     }
     parts.retain(|name, _| page.parts.contains(*name));

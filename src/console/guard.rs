@@ -24,7 +24,8 @@ pub(super) const LOGIN: &str = "/login";
 /// Where the browser forgets it.
 pub(super) const LOGOUT: &str = "/logout";
 /// Where actions are shown and carried out.
-pub(super) const ACTS: [&str; 4] = ["/jobs/act", "/drift/act", "/rollouts/act", "/doctor/act"];
+pub(super) const ACTS: [&str; 5] =
+    ["/jobs/act", "/drift/act", "/rollouts/act", "/trash/act", "/doctor/act"];
 pub(super) const EVENTS: &str = "/events";
 /// What anybody may read: style and script.
 const ASSETS: &str = "/assets/";

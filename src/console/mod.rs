@@ -22,6 +22,7 @@ mod router;
 mod service_side;
 mod snapshot;
 mod tokens;
+mod trash_actions;
 mod viewer;
 mod visit;
 

@@ -167,12 +167,24 @@ impl Start {
 pub(super) async fn preview(Extension(visit): Extension<Visit>) -> Response {
     match Asked::read(&visit.query) {
         Err(problem) => visit.error(StatusCode::BAD_REQUEST, &problem),
-        Ok(Asked::Change(action, id)) => visit.show(action.label(), Ok(change(action, id))),
+        Ok(Asked::Change(action, id)) => {
+            let page = possible(&visit, action, id).await.map(|()| change(action, id));
+            visit.show(action.label(), page).await
+        }
         Ok(Asked::Start(start)) => {
             let page = start.plan(&visit).await.map(|plan| starting(&start, &plan));
-            visit.show("Start a rollout", page)
+            visit.show("Start a rollout", page).await
         }
     }
+}
+
+/// Refuses what cannot be done any more.
+async fn possible(visit: &Visit, action: Action, id: i64) -> Result<(), operations::Error> {
+    let rollout = rollouts::find(&visit.shared.instance, id).await?;
+    if Action::for_state(&rollout.state).any(|other| other == action) {
+        return Ok(());
+    }
+    Err(operations::Error::RolloutOver { id, state: rollout.state })
 }
 
 fn change(action: Action, id: i64) -> Markup {
@@ -239,7 +251,7 @@ pub(super) async fn carry_out(Extension(visit): Extension<Visit>, body: Bytes) -
         Asked::Start(start) => {
             let plan = match start.plan(&visit).await {
                 Ok(plan) => plan,
-                Err(error) => return visit.failed(&error),
+                Err(error) => return visit.failed(&error).await,
             };
             if fields.get("shown") != Some(plan.fingerprint().as_str()) {
                 let said = "Other agents or templates would be meant now than were shown: nothing was done. Look again.";
@@ -248,7 +260,7 @@ pub(super) async fn carry_out(Extension(visit): Extension<Visit>, body: Bytes) -
             start_it(&visit, &start, &plan, &reason).await
         }
     };
-    visit.show("Rollout", done)
+    visit.show("Rollout", done).await
 }
 
 async fn change_it(

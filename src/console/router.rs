@@ -14,10 +14,11 @@ use super::pages::{
 use super::visit::Visit;
 use super::{
     Shared, actions, assets, doctor_actions, drift_actions, events, login, rollout_actions,
+    trash_actions,
 };
 
 /// Methods and paths. A test walks them: without the right to act every `POST` is refused, but those to enter and leave.
-pub const ROUTES: [(&str, &str); 24] = [
+pub const ROUTES: [(&str, &str); 27] = [
     ("GET", "/"),
     ("GET", "/jobs"),
     ("GET", "/jobs/{id}"),
@@ -25,6 +26,7 @@ pub const ROUTES: [(&str, &str); 24] = [
     ("POST", "/jobs/act"),
     ("GET", "/agents"),
     ("GET", "/agents/{prefix}"),
+    ("GET", "/agents/{prefix}/sql"),
     ("GET", "/drift"),
     ("GET", "/drift/act"),
     ("POST", "/drift/act"),
@@ -32,6 +34,8 @@ pub const ROUTES: [(&str, &str); 24] = [
     ("GET", "/rollouts/act"),
     ("POST", "/rollouts/act"),
     ("GET", "/trash"),
+    ("GET", "/trash/act"),
+    ("POST", "/trash/act"),
     ("GET", "/businesses"),
     ("GET", "/businesses/{business}"),
     ("GET", "/activity"),
@@ -54,6 +58,7 @@ fn handler(method: &str, path: &str) -> MethodRouter {
         ("POST", "/jobs/act") => post(actions::carry_out),
         ("GET", "/agents") => get(agents::show),
         ("GET", "/agents/{prefix}") => get(agent::show),
+        ("GET", "/agents/{prefix}/sql") => get(agent::sql),
         ("GET", "/drift") => get(drift::show),
         ("GET", "/drift/act") => get(drift_actions::preview),
         ("POST", "/drift/act") => post(drift_actions::carry_out),
@@ -61,6 +66,8 @@ fn handler(method: &str, path: &str) -> MethodRouter {
         ("GET", "/rollouts/act") => get(rollout_actions::preview),
         ("POST", "/rollouts/act") => post(rollout_actions::carry_out),
         ("GET", "/trash") => get(trash::show),
+        ("GET", "/trash/act") => get(trash_actions::preview),
+        ("POST", "/trash/act") => post(trash_actions::carry_out),
         ("GET", "/businesses") => get(businesses::show),
         ("GET", "/businesses/{business}") => get(businesses::one),
         ("GET", "/activity") => get(activity::show),

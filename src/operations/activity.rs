@@ -10,9 +10,9 @@ use crate::postgres::query;
 use crate::service::Instance;
 
 /// What persons do, as `provisioning.actions` spells it.
-pub(crate) const ACTIONS: [&str; 14] = [
-    "replay", "retry", "approve", "cancel", "refuse", "repair", "upgrade", "convert", "start",
-    "pause", "resume", "abort", "accept", "withdraw",
+pub(crate) const ACTIONS: [&str; 15] = [
+    "replay", "retry", "approve", "cancel", "repair", "upgrade", "convert", "restore", "purge",
+    "start", "pause", "resume", "abort", "accept", "withdraw",
 ];
 
 /// Which actions are meant.
@@ -25,6 +25,8 @@ pub(crate) struct Filter {
     pub action: Option<String>,
     /// So long ago at the most.
     pub since: Option<Duration>,
+    /// Done to this job. Of an action on very many jobs not all are known.
+    pub job: Option<i64>,
 }
 
 /// Something that a person has done.
@@ -39,6 +41,8 @@ pub(crate) struct PersonsAction {
     pub reason: Option<String>,
     /// Some of the jobs that it was done to.
     pub jobs: Vec<i64>,
+    /// Those of the first of them that are still there.
+    pub present: Vec<i64>,
     pub job_count: i64,
     /// Of some of these jobs.
     pub prefixes: Option<String>,
@@ -57,12 +61,13 @@ pub(crate) async fn list(
     let doing = || query("read what persons have done");
     let sql = include_str!("../../sql/operations/activity.sql");
     let since = filter.since.map(|since| since.as_secs_f64());
-    let asked: [(&(dyn ToSql + Sync), Type); 5] = [
+    let asked: [(&(dyn ToSql + Sync), Type); 6] = [
         (&filter.before, Type::INT8),
         (&filter.by, Type::TEXT),
         (&filter.action, Type::TEXT),
         (&since, Type::FLOAT8),
         (&most, Type::INT8),
+        (&filter.job, Type::INT8),
     ];
     let rows = client.query_typed(sql, &asked).await.map_err(doing())?;
     Ok(rows.iter().map(done).collect::<Result<_, _>>().map_err(doing())?)
@@ -76,6 +81,7 @@ fn done(row: &Row) -> Result<PersonsAction, tokio_postgres::Error> {
         action: row.try_get("action")?,
         reason: row.try_get("reason")?,
         jobs: row.try_get("jobs")?,
+        present: row.try_get("present")?,
         job_count: row.try_get("job_count")?,
         prefixes: row.try_get("prefixes")?,
         rollout: row.try_get("rollout")?,

@@ -1,5 +1,7 @@
 //! Agents and their tables, as an operator sees them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -8,7 +10,7 @@ use crate::postgres::query;
 use crate::queue::admin;
 use crate::service::Instance;
 
-pub(crate) use crate::queue::admin::{Agent, Displaced, Table};
+pub(crate) use crate::queue::admin::{Agent, AgentDetail, Displaced, ListedAgent, Table};
 
 /// An agent with all that is known of it.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -22,6 +24,42 @@ pub(crate) struct Shown {
 pub(crate) async fn list(instance: &Instance) -> Result<Vec<Agent>, Error> {
     let client = instance.current().await?;
     Ok(admin::agents(&client, None).await.map_err(query("list the agents"))?)
+}
+
+/// The same of very many, with less of each. Of these agents a table was renamed or moved, see [`displaced`].
+pub(crate) async fn overview(
+    instance: &Instance,
+    displaced: &BTreeSet<i64>,
+) -> Result<Vec<ListedAgent>, Error> {
+    let client = instance.current().await?;
+    Ok(admin::agent_list(&client, displaced).await.map_err(query("list the agents"))?)
+}
+
+/// What a page of that list shows beside it, by agent.
+pub(crate) async fn details(
+    instance: &Instance,
+    agents: &[i64],
+) -> Result<BTreeMap<i64, AgentDetail>, Error> {
+    let client = instance.current().await?;
+    Ok(admin::agent_details(&client, agents).await.map_err(query("look at the agents"))?)
+}
+
+/// Agents of which a table was renamed or moved. A look at the whole catalog.
+pub(crate) async fn displaced(instance: &Instance) -> Result<BTreeSet<i64>, Error> {
+    let client = instance.current().await?;
+    Ok(admin::displaced(&client).await.map_err(query("look for tables that were renamed"))?)
+}
+
+/// Bytes by agent. A look at the whole catalog.
+pub(crate) async fn sizes(instance: &Instance) -> Result<BTreeMap<i64, i64>, Error> {
+    let client = instance.current().await?;
+    Ok(admin::agent_sizes(&client).await.map_err(query("look at the sizes of the agents"))?)
+}
+
+/// The last job of each agent that is registered.
+pub(crate) async fn last_jobs(instance: &Instance) -> Result<BTreeMap<i64, i64>, Error> {
+    let client = instance.current().await?;
+    Ok(admin::last_jobs(&client).await.map_err(query("look for the agents' last jobs"))?)
 }
 
 /// What stands for a prefix: two agents while the former one is being deleted.

@@ -1,5 +1,6 @@
 //! In what agents differ, as they were last compared: nothing is compared for that.
 
+use serde::Deserialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -23,9 +24,47 @@ pub(crate) struct Group {
     /// Some of them.
     pub prefixes: Vec<String>,
     /// In seconds, of the agent that differs for the longest time.
-    pub since_age: f64,
+    pub since_age: Option<f64>,
     /// In seconds, of the agent that was compared the longest time ago.
-    pub compared_age: f64,
+    pub compared_age: Option<f64>,
+}
+
+/// In what one agent differs.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// In so many ways.
+    pub differences: i32,
+    /// Some of them, as in [`Group`].
+    pub told: Vec<Told>,
+    /// In seconds, since it was found first.
+    pub since_age: Option<f64>,
+    /// In seconds, since it was found last.
+    pub compared_age: Option<f64>,
+}
+
+/// A difference, with `{prefix}` for the agent's own.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Told {
+    pub change: String,
+    pub kind: String,
+    pub object: String,
+}
+
+/// In what an agent differed when it was last compared; `None`: in nothing.
+pub(crate) async fn of_agent(instance: &Instance, agent: i64) -> Result<Option<Known>, Error> {
+    let client = instance.current().await?;
+    let doing = || query("look in what the agent differs");
+    let sql = include_str!("../../sql/operations/drift_of_agent.sql");
+    let rows = client.query_typed(sql, &[(&agent, Type::INT8)]).await.map_err(doing())?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let text: String = row.try_get("found").map_err(doing())?;
+    Ok(Some(Known {
+        differences: row.try_get("differences").map_err(doing())?,
+        // What no program of ours wrote is not told.
+        told: serde_json::from_str(&text).unwrap_or_default(),
+        since_age: row.try_get("since_age").map_err(doing())?,
+        compared_age: row.try_get("compared_age").map_err(doing())?,
+    }))
 }
 
 /// The most frequent first; of all agents, or of those with this in their prefix.

@@ -1,5 +1,7 @@
 //! Why an operation failed.
 
+use tokio_postgres::error::SqlState;
+
 use crate::queue::admin::ReplayError;
 use crate::worker::CompareError;
 use crate::{
@@ -33,9 +35,7 @@ pub(crate) enum Error {
     #[error("there is no job {0}")]
     NoJob(i64),
     /// What a filter had found is not so any more.
-    #[error(
-        "{left} of {shown} jobs are as they were shown: nothing was done; see what there is now"
-    )]
+    #[error("{}: nothing was done; see what there is now", changed(*shown, *left))]
     Changed { shown: usize, left: usize },
     #[error("no agent has the prefix {0:?}, and none has left anything under it outside the trash")]
     NoAgent(String),
@@ -146,6 +146,15 @@ pub(crate) enum Error {
     NoForeignKey,
 }
 
+/// As many may be others.
+fn changed(shown: usize, left: usize) -> String {
+    if left < shown {
+        format!("{left} of {shown} jobs are as they were shown")
+    } else {
+        format!("{shown} jobs were shown, and others match now, or some have changed")
+    }
+}
+
 impl From<CompareError> for Error {
     fn from(error: CompareError) -> Self {
         match error {
@@ -156,6 +165,19 @@ impl From<CompareError> for Error {
 }
 
 impl Error {
+    /// Whether somebody has locked what it takes.
+    pub(crate) fn is_lock(&self) -> bool {
+        let mut cause: Option<&dyn std::error::Error> = Some(self);
+        while let Some(error) = cause {
+            let code = error.downcast_ref::<tokio_postgres::Error>().and_then(|error| error.code());
+            if code == Some(&SqlState::LOCK_NOT_AVAILABLE) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+
     /// Whether the arguments, the settings or the template files have to change, and the database is not to blame.
     pub(crate) fn is_bad_input(&self) -> bool {
         match self {

@@ -54,20 +54,31 @@ pub(crate) struct Request {
 pub(crate) const COUNTED: i64 = 100_000;
 
 pub(crate) async fn list(instance: &Instance, filter: &Filter) -> Result<Listed, Error> {
-    list_capped(instance, filter, COUNTED).await
+    let (jobs, total) = list_capped(instance, filter, COUNTED).await?;
+    let client = instance.current().await?;
+    let blocked = admin::blocked(&client, filter.prefix.as_deref()).await;
+    Ok(Listed { jobs, total, blocked: blocked.map_err(query("look for blocked prefixes"))? })
 }
 
-/// The same, where at most so many jobs are counted.
+/// The jobs, and how many there are without the limit, where at most so many are counted.
 pub(crate) async fn list_capped(
     instance: &Instance,
     filter: &Filter,
     most: i64,
-) -> Result<Listed, Error> {
+) -> Result<(Vec<JobView>, i64), Error> {
     let client = instance.current().await?;
     let jobs = admin::list(&client, filter).await.map_err(query("list the jobs"))?;
     let total = admin::count(&client, filter, most).await.map_err(query("count the jobs"))?;
-    let blocked = admin::blocked(&client, filter.prefix.as_deref()).await;
-    Ok(Listed { jobs, total, blocked: blocked.map_err(query("look for blocked prefixes"))? })
+    Ok((jobs, total))
+}
+
+/// The jobs alone.
+pub(crate) async fn list_uncounted(
+    instance: &Instance,
+    filter: &Filter,
+) -> Result<Vec<JobView>, Error> {
+    let client = instance.current().await?;
+    Ok(admin::list(&client, filter).await.map_err(query("list the jobs"))?)
 }
 
 pub(crate) async fn show(instance: &Instance, id: i64) -> Result<Shown, Error> {

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use tokio_postgres::types::Type;
 
 use super::error::Error;
+use super::status::{self, Status};
 use crate::postgres::query;
 use crate::service::Instance;
 
@@ -29,12 +30,19 @@ pub(crate) struct JobState {
     pub state: String,
 }
 
-/// With the states of these jobs.
-pub(crate) async fn read(instance: &Instance, jobs: &[i64]) -> Result<Recent, Error> {
-    let client = instance.current().await?;
+/// What goes on now but for tables that were renamed, and what finished lately, with the states of these jobs.
+///
+/// Of a database whose schema was looked at lately, nobody has to ask again: `is_known`.
+pub(crate) async fn present(
+    instance: &Instance,
+    jobs: &[i64],
+    is_known: bool,
+) -> Result<(Status, Recent), Error> {
+    let client = if is_known { instance.db.get().await? } else { instance.current().await? };
+    let status = status::read_on(&client, instance, false).await?;
     let sql = include_str!("../../sql/operations/recent.sql");
     let rows = client.query_typed(sql, &[(&jobs, Type::INT8_ARRAY)]).await;
     let rows = rows.map_err(query("read what finished lately"))?;
     let text: &str = rows.first().map(|row| row.get("recent")).unwrap_or_default();
-    serde_json::from_str(text).map_err(Error::Status)
+    Ok((status, serde_json::from_str(text).map_err(Error::Status)?))
 }

@@ -97,6 +97,14 @@ pub(crate) async fn list(instance: &Instance, most: i64) -> Result<Vec<RolloutVi
     Ok(admin::rollouts(&client, None, most).await.map_err(query("list the rollouts"))?)
 }
 
+/// A rollout by its number.
+pub(crate) async fn find(instance: &Instance, id: i64) -> Result<RolloutView, Error> {
+    let client = instance.current().await?;
+    let found =
+        admin::rollouts(&client, Some(id), 1).await.map_err(query("look at the rollout"))?;
+    found.into_iter().next().ok_or(Error::NoRollout(id))
+}
+
 /// The jobs of a rollout that have failed.
 pub(crate) async fn failures(instance: &Instance, id: i64) -> Result<Vec<Followed>, Error> {
     let client = instance.current().await?;

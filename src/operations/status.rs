@@ -2,12 +2,15 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
 
 use super::error::Error;
 use super::limits::{self, Room};
 use crate::postgres::query;
 use crate::queue::{LockHolder, distinct, visible_lock_holders};
 use crate::service::Instance;
+use crate::telemetry::Printable;
 
 /// What goes on in a database. Ages are seconds.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -127,21 +130,49 @@ pub(crate) struct TemplateVersion {
     pub agents: i64,
 }
 
-/// What goes on now.
-pub(crate) async fn read(instance: &Instance) -> Result<Status, Error> {
-    let client = instance.current().await?;
+/// What goes on now, on a connection that there is.
+///
+/// Tables that were renamed are counted where the whole catalog is to be looked at, and are 0 otherwise.
+pub(super) async fn read_on(
+    client: &Client,
+    instance: &Instance,
+    at_catalog: bool,
+) -> Result<Status, Error> {
     let sql = include_str!("../../sql/operations/status.sql");
-    let rows = client.query_typed(sql, &[]).await.map_err(query("read the status"))?;
+    let rows = client.query_typed(sql, &[(&at_catalog, Type::BOOL)]).await;
+    let rows = rows.map_err(query("read the status"))?;
     let text: &str = rows.first().map(|row| row.get("status")).unwrap_or_default();
     let queue = serde_json::from_str(text).map_err(Error::Status)?;
     let lock_holders =
-        distinct(visible_lock_holders(&client).await.map_err(query("look for locks"))?);
+        distinct(visible_lock_holders(client).await.map_err(query("look for locks"))?);
     Ok(Status { database: instance.db.place().to_string(), queue, lock_holders })
 }
 
-/// What goes on now, and what there is room for. That is a look at the whole catalog.
+/// A session, or a prepared transaction, that keeps others from reading.
+#[derive(Debug)]
+pub(crate) struct ReaderLock {
+    /// Who it is, and what it has locked.
+    pub said: String,
+    /// The statement that ends it.
+    pub way_out: String,
+}
+
+/// Who keeps others from reading the tables of the CRM or of the queue.
+pub(crate) async fn reader_locks(instance: &Instance) -> Result<Vec<ReaderLock>, Error> {
+    let client = instance.db.get().await?;
+    let sql = include_str!("../../sql/operations/reader_locks.sql");
+    let rows = client.query_typed(sql, &[]).await.map_err(query("look for locks"))?;
+    let read = |row: &Row| ReaderLock {
+        // Names are somebody else's choice.
+        said: Printable(row.get::<_, &str>("said")).to_string(),
+        way_out: row.get("way_out"),
+    };
+    Ok(rows.iter().map(read).collect())
+}
+
+/// All that goes on now, and what there is room for. That is a look at the whole catalog.
 pub(crate) async fn report(instance: &Instance) -> Result<StatusReport, Error> {
-    let status = read(instance).await?;
     let client = instance.current().await?;
+    let status = read_on(&client, instance, true).await?;
     Ok(StatusReport { status, room: limits::read(&client).await? })
 }

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row};
 
+use super::actor::Actor;
 use super::error::Error;
 use crate::agent::Prefix;
+use crate::postgres::query;
 use crate::service::Instance;
 
 pub(crate) use crate::provisioning::Trashed;
@@ -13,6 +17,52 @@ pub(crate) use crate::provisioning::Trashed;
 /// Deleted agents that can be restored, by prefix, the latest first.
 pub(crate) async fn list(instance: &Instance) -> Result<Vec<Trashed>, Error> {
     Ok(Trashed::read(&*instance.current().await?).await?)
+}
+
+/// What is in the trash under this number.
+pub(crate) async fn find(instance: &Instance, item: i64) -> Result<Trashed, Error> {
+    let found = list(instance).await?.into_iter().find(|trashed| trashed.item == item);
+    found.ok_or(Error::NoItem(item))
+}
+
+/// Queues a job that brings an item back; its number.
+pub(crate) async fn request_restore(
+    actor: &Actor,
+    instance: &Instance,
+    item: i64,
+    reason: &str,
+) -> Result<i64, Error> {
+    let sql = "select provisioning.request_restore($1, $2, $3)";
+    let asked = ask(actor, instance, sql, item, reason).await?;
+    let job = asked.try_get::<_, Option<i64>>(0).map_err(query("queue the restore"))?;
+    job.ok_or(Error::NoItem(item))
+}
+
+/// Has the service purge an item at its next sweep.
+pub(crate) async fn request_purge(
+    actor: &Actor,
+    instance: &Instance,
+    item: i64,
+    reason: &str,
+) -> Result<(), Error> {
+    let sql = "select provisioning.request_purge($1, $2, $3)";
+    let asked = ask(actor, instance, sql, item, reason).await?;
+    let is_there: bool = asked.try_get(0).map_err(query("ask for the purge"))?;
+    if is_there { Ok(()) } else { Err(Error::NoItem(item)) }
+}
+
+async fn ask(
+    actor: &Actor,
+    instance: &Instance,
+    sql: &str,
+    item: i64,
+    reason: &str,
+) -> Result<Row, Error> {
+    let client = actor.client(instance).await?;
+    let asked: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&item, Type::INT8), (&reason, Type::TEXT), (&actor.name(), Type::TEXT)];
+    let rows = client.query_typed(sql, &asked).await.map_err(refused)?;
+    rows.into_iter().next().ok_or(Error::NoItem(item))
 }
 
 /// What the trash holds of these prefixes, or of all where none is named; of a prefix the latest first. A
@@ -35,4 +85,16 @@ pub(super) async fn choose(
         }
     }
     Ok(chosen)
+}
+
+/// So many an hour, in the server's words.
+fn refused(error: tokio_postgres::Error) -> Error {
+    let said =
+        error.as_db_error().filter(|said| *said.code() == SqlState::CONFIGURATION_LIMIT_EXCEEDED);
+    match said {
+        Some(said) => {
+            Error::Refused(format!("{}. {}", said.message(), said.hint().unwrap_or_default()))
+        }
+        None => query("ask for it")(error).into(),
+    }
 }

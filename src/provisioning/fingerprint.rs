@@ -15,8 +15,8 @@ use tokio_postgres::{Client, Row};
 use super::compare::positions;
 use super::error::{Error, query};
 use super::registry::RegisteredAgent;
-use crate::agent::AgentId;
-use crate::schema::by_index;
+use crate::agent::{Agent, AgentId};
+use crate::schema::{Difference, by_index, headlines};
 
 /// Relations or types that a statement looks at.
 const PAGE: i64 = 20_000;
@@ -65,6 +65,55 @@ pub(crate) struct FoundDrift {
     pub(crate) differences: i32,
     /// Some of them, as a JSON array.
     pub(crate) found: String,
+}
+
+/// Differences of an agent that are told: the rest is counted.
+const TOLD: usize = 20;
+
+impl FoundDrift {
+    /// The same words for the same difference of any agent.
+    pub(crate) fn of(agent: &Agent, drift: &[Difference]) -> Self {
+        let told = headlines(drift).into_iter().take(TOLD).map(|difference| {
+            let Difference { object, change } = difference;
+            let (kind, object) = (object.kind.as_str(), object.to_string());
+            let object = without_prefix(&object, agent.prefix.as_str());
+            serde_json::json!({ "change": change.name(), "kind": kind, "object": object })
+        });
+        Self {
+            agent: agent.id,
+            differences: i32::try_from(drift.len()).unwrap_or(i32::MAX),
+            found: told.collect::<serde_json::Value>().to_string(),
+        }
+    }
+}
+
+/// With `{prefix}` in place of an agent's own, where a name begins with it.
+fn without_prefix(text: &str, prefix: &str) -> String {
+    let (mut general, head) = (String::new(), format!("{prefix}_"));
+    let mut parts = text.split(&head);
+    general.extend(parts.next());
+    for part in parts {
+        let is_middle = general.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        general.push_str(if is_middle { prefix } else { "{prefix}" });
+        general.push('_');
+        general.push_str(part);
+    }
+    general
+}
+
+/// Records that an agent was compared by a job, which has changed it: what was known of it before is over.
+pub(crate) async fn record_drift(
+    client: &Client,
+    agent: &Agent,
+    left: &[Difference],
+) -> Result<(), Error> {
+    let none = Fingerprints::default();
+    if left.is_empty() {
+        none.record(client, &[agent.id], &[]).await?;
+    } else {
+        none.record(client, &[], &[FoundDrift::of(agent, left)]).await?;
+    }
+    Ok(())
 }
 
 /// An agent that was not known to differ.

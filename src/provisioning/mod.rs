@@ -36,7 +36,7 @@ pub(crate) use outside_keys::{KeyOff, keys_off};
 pub(crate) use reference_mode::{check_keys, convert};
 pub(crate) use registry::RegisteredAgent;
 pub(crate) use repair::{plan as plan_repair, repair};
-pub(crate) use restore::{Restored, Trashed, restore};
+pub(crate) use restore::{Restored, Trashed, restore, restore_job};
 pub(crate) use trash::{purge, service_clock};
 pub(crate) use upgrade::{Stage, require_own, upgrade};
 pub(crate) use way_out::way_out;

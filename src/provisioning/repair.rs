@@ -7,6 +7,7 @@ use tokio_postgres::types::Type;
 
 use super::build_spec::BuildSpec;
 use super::error::Error;
+use super::fingerprint::record_drift;
 use super::registry::{self, RegisteredAgent};
 use super::{compare, outside_keys};
 use crate::agent::{Agent, Prefix};
@@ -45,6 +46,7 @@ pub(crate) async fn repair(
     let (built, drift) = look(client, build_spec, agent).await?;
     if drift.is_empty() {
         outside_keys::forget(client, agent.id).await?;
+        record_drift(client, agent, &[]).await?;
         return Ok(Outcome::Unchanged);
     }
     let known = unchecked(&agent.prefix, &drift);
@@ -94,6 +96,7 @@ pub(crate) async fn repair(
         return Ok(Outcome::MoreToDo);
     }
     tell(agent, &left);
+    record_drift(client, agent, &left).await?;
     let mended = mended || trimmed;
     Ok(if left.is_empty() { Outcome::Repaired } else { Outcome::Drifted { mended } })
 }

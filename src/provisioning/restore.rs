@@ -1,6 +1,7 @@
 //! Bringing a deleted agent back from the trash, in a transaction that the caller opened.
 //!
-//! The caller is an operator who may write to `agents`; the tables are handled in their owner's role. No text of
+//! The caller is an operator who may write to `agents`, or a worker on a job that an operator has queued. The tables are
+//! handled in their owner's role. No text of
 //! the trash is run: the server puts each statement together, and quotes every name. Foreign keys come back
 //! afterwards, see [`super::outside_keys`].
 
@@ -11,7 +12,10 @@ use tokio_postgres::{Client, Row};
 
 use super::error::{Error, query};
 use crate::postgres::run_each;
+use crate::queue::Outcome;
 use crate::schema;
+use crate::telemetry::ErrorReport;
+use crate::templates::act_as_oneself;
 
 /// A deleted agent that can still be restored.
 #[derive(Clone, Debug, JsonSchema, Serialize)]
@@ -108,8 +112,32 @@ impl Trashed {
 /// Gives an agent its row, tables, registration and WhatsApp configuration back, without the foreign keys to tables
 /// that stayed: the registry has them as removed ones. `None`: it has left the trash.
 pub(crate) async fn restore(client: &Client, trashed: &Trashed) -> Result<Option<Restored>, Error> {
-    let sql = include_str!("../../sql/provisioning/restore.sql");
-    let rows = client.query_typed(sql, &[(&trashed.item, Type::INT8)]).await;
+    take(client, "select * from provisioning.take_from_trash($1)", trashed.item).await
+}
+
+/// The same for a job that an operator has queued, with the rights of a worker: the server enters the agent, and the worker
+/// moves its own tables.
+pub(crate) async fn restore_job(client: &Client, job: i64) -> Result<Outcome, Error> {
+    let restored = take(client, "select * from provisioning.restore_item($1)", job).await?;
+    act_as_oneself(client).await?;
+    let Restored { failed, by_hand, .. } = restored.unwrap_or_default();
+    for (statement, error) in &failed {
+        let error = ErrorReport(error);
+        tracing::warn!(job.id = job, statement, %error, "cannot give a restored agent what it had");
+    }
+    for statement in &by_hand {
+        tracing::warn!(
+            job.id = job,
+            statement,
+            "a person has to give a restored agent what it had"
+        );
+    }
+    Ok(Outcome::Restored { whole: failed.is_empty() && by_hand.is_empty() })
+}
+
+/// `sql` has the server take an agent out of the trash, by this number.
+async fn take(client: &Client, sql: &str, number: i64) -> Result<Option<Restored>, Error> {
+    let rows = client.query_typed(sql, &[(&number, Type::INT8)]).await;
     let rows = rows.map_err(query("restore the agent's row"))?;
     let Some(row) = rows.first() else { return Ok(None) };
     if !row.get::<_, bool>("complete") {

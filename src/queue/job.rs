@@ -104,6 +104,7 @@ impl Work {
             Kind::Upgrade => Self::Upgrade { to: row.try_get("wanted_version")? },
             Kind::Repair => Self::Repair { force: row.try_get("force")? },
             Kind::Convert => Self::Convert { to: reference(row.try_get("wanted_reference")?) },
+            Kind::Restore => Self::Restore,
         })
     }
 }

@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     Repair,
     /// Ties the agent to `agents` in another way.
     Convert,
+    /// Brings a deleted agent back from the trash.
+    Restore,
 }
 
 /// What holds for a kind wherever it is dealt with.
@@ -38,8 +40,14 @@ struct Traits {
 
 impl Kind {
     /// Every kind.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Provision, Self::Deprovision, Self::Upgrade, Self::Repair, Self::Convert];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Provision,
+        Self::Deprovision,
+        Self::Upgrade,
+        Self::Repair,
+        Self::Convert,
+        Self::Restore,
+    ];
 
     /// The table.
     const fn traits(self) -> Traits {
@@ -49,6 +57,7 @@ impl Kind {
             Self::Upgrade => ("upgrade", true, false),
             Self::Repair => ("repair", false, true),
             Self::Convert => ("convert", false, true),
+            Self::Restore => ("restore", false, false),
         };
         Traits { name, beside_transaction, compares }
     }
@@ -69,7 +78,7 @@ impl Kind {
     }
 
     /// The names of all kinds.
-    pub(crate) fn names() -> [&'static str; 5] {
+    pub(crate) fn names() -> [&'static str; 6] {
         Self::ALL.map(Self::as_str)
     }
 
@@ -131,6 +140,8 @@ pub(crate) enum Work {
     Convert {
         to: Reference,
     },
+    /// The job knows which item of the trash.
+    Restore,
 }
 
 impl Work {
@@ -141,6 +152,7 @@ impl Work {
             Self::Upgrade { .. } => Kind::Upgrade,
             Self::Repair { .. } => Kind::Repair,
             Self::Convert { .. } => Kind::Convert,
+            Self::Restore => Kind::Restore,
         }
     }
 }

@@ -24,6 +24,11 @@ pub(crate) enum Outcome {
     MoreToDo,
     /// It is tied to `agents` as was asked.
     Converted,
+    /// It is back from the trash.
+    Restored {
+        /// All that its tables had was given back, but for foreign keys, which a repair gives back.
+        whole: bool,
+    },
     /// Tables, registration and row are gone.
     Deprovisioned,
     /// The same, and for a while an operator can bring them back.
@@ -46,6 +51,8 @@ impl Outcome {
             Self::Upgraded => "upgraded",
             Self::MoreToDo => "unfinished",
             Self::Converted => "converted",
+            Self::Restored { whole: true } => "restored",
+            Self::Restored { whole: false } => "restored_in_part",
             Self::Deprovisioned => "deprovisioned",
             Self::Trashed => "trashed",
             Self::RowDeleted => "row_deleted",

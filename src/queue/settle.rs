@@ -64,7 +64,8 @@ pub(crate) async fn succeed(
         | Outcome::Drifted { .. }
         | Outcome::Upgraded
         | Outcome::MoreToDo
-        | Outcome::Converted => "ready",
+        | Outcome::Converted
+        | Outcome::Restored { .. } => "ready",
         // A deletion that nobody asked for, of an agent that exists after all.
         Outcome::Superseded if job.kind() == Kind::Deprovision => "ready",
         Outcome::Superseded
@@ -96,7 +97,9 @@ fn has_news(job: &Job, outcome: Outcome) -> bool {
         Outcome::Drifted { mended } => mended,
         // What is not registered is not dropped.
         Outcome::Deprovisioned | Outcome::Trashed => job.registered == PrefixOwner::This,
-        Outcome::Unchanged
+        // A restore tells it while it has the rights.
+        Outcome::Restored { .. }
+        | Outcome::Unchanged
         | Outcome::Superseded
         | Outcome::Requeued
         | Outcome::RowDeleted
@@ -111,7 +114,7 @@ async fn leave(client: &Client, job: &Job) -> Result<(), tokio_postgres::Error> 
     let note = match job.kind() {
         Kind::Deprovision => "select provisioning.begin_deletion($1)",
         Kind::Repair if job.plan.is_some() => "select provisioning.begin_repair($1)",
-        Kind::Provision | Kind::Upgrade | Kind::Repair | Kind::Convert => {
+        Kind::Provision | Kind::Upgrade | Kind::Repair | Kind::Convert | Kind::Restore => {
             return client.batch_execute(end).await;
         }
     };

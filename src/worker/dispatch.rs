@@ -64,6 +64,7 @@ impl Dispatcher {
                 provisioning::repair(client, build_spec, &agent, job.registered, force, plan).await
             }
             Work::Convert { to } => self.convert(client, job, to).await,
+            Work::Restore => provisioning::restore_job(client, job.id).await,
         }
     }
 

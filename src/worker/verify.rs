@@ -8,12 +8,11 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::compare_agents::{Drifted, Error, Pace, differing};
-use crate::agent::{Agent, AgentId};
+use crate::agent::AgentId;
 use crate::postgres::{self, Db, query};
 use crate::provisioning::{
     self, Fingerprints, FoundDrift, NewDrift, RegisteredAgent, Surroundings,
 };
-use crate::schema::{Difference, headlines};
 use crate::telemetry::ErrorReport;
 use crate::templates::{ExpectedSchema, Templates};
 
@@ -22,9 +21,6 @@ const FINGERPRINTS_OF: usize = 500;
 
 /// Agents whose sequences are looked at on one connection, which keeps a cache of every sequence.
 const SEQUENCES_OF: usize = 2500;
-
-/// Differences of an agent that are told: the rest is counted.
-const TOLD: usize = 20;
 
 /// Which agents are compared, and how.
 #[derive(Debug)]
@@ -157,39 +153,11 @@ async fn record(
     if !differing.is_empty() {
         return Ok((Vec::new(), differing));
     }
-    let drifted: Vec<FoundDrift> = drifted.iter().map(found).collect();
+    let drifted: Vec<FoundDrift> =
+        drifted.iter().map(|it| FoundDrift::of(&it.built.agent, &it.drift)).collect();
     let differs: HashSet<AgentId> = drifted.iter().map(|found| found.agent).collect();
     let right: Vec<_> = compared.iter().filter(|id| !differs.contains(id)).copied().collect();
     Ok((fingerprints.record(&client, &right, &drifted).await?, differing))
-}
-
-/// What is recorded of an agent that differs: the same words for the same difference of any agent.
-fn found(Drifted { built, drift }: &Drifted) -> FoundDrift {
-    let Agent { id, prefix } = &built.agent;
-    let told = headlines(drift).into_iter().take(TOLD).map(|difference| {
-        let Difference { object, change } = difference;
-        let object = without_prefix(&object.to_string(), prefix.as_str());
-        serde_json::json!({ "change": change.name(), "kind": difference.object.kind.as_str(), "object": object })
-    });
-    FoundDrift {
-        agent: *id,
-        differences: i32::try_from(drift.len()).unwrap_or(i32::MAX),
-        found: told.collect::<serde_json::Value>().to_string(),
-    }
-}
-
-/// With `{prefix}` in place of an agent's own, where a name begins with it.
-fn without_prefix(text: &str, prefix: &str) -> String {
-    let (mut general, head) = (String::new(), format!("{prefix}_"));
-    let mut parts = text.split(&head);
-    general.extend(parts.next());
-    for part in parts {
-        let is_middle = general.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
-        general.push_str(if is_middle { prefix } else { "{prefix}" });
-        general.push('_');
-        general.push_str(part);
-    }
-    general
 }
 
 async fn differing_instances(

@@ -133,7 +133,8 @@ async fn very_many_jobs_are_all_done_or_none_of_them() {
     };
     let before = form();
     admin.run("update provisioning.jobs set attempts = 11 where id = 2000").await;
-    assert_eq!(site.post("/jobs/act", &before).status, 409);
+    let refused = site.post("/jobs/act", &before);
+    assert!(refused.status == 409 && !refused.body.contains("2001 of 2001"), "{}", refused.body);
     assert_eq!(site.post("/jobs/act", &form()).status, 200);
     let cancelled = "select count(*) from provisioning.jobs where state = 'cancelled'";
     assert_eq!(admin.one::<i64>(cancelled).await, 2001);
@@ -154,6 +155,7 @@ async fn of_the_chosen_jobs_those_in_another_state_are_skipped() {
     let done =
         site.post("/jobs/act", &format!("action=replay&id=1&id=2&id=99&reason=x&shown={shown}"));
     assert_eq!(done.status, 200, "{}", done.body);
+    assert!(done.body.contains("Skipped: job 1, 99"), "{}", done.body);
     admin.settled().await;
     let states = admin.rows("select id, state from provisioning.jobs order by id").await;
     assert_eq!(states, ["1|cancelled", "2|succeeded"]);
@@ -244,5 +246,31 @@ async fn a_command_is_printed_only_where_it_does_the_same() {
     for path in ["/jobs?prefix=%00", "/jobs?text=a%00b", "/agents?page=18446744073709551615"] {
         assert_eq!(site.get(path).status, 200, "{path}");
     }
-    assert_eq!(site.get("/agents/*").status, 404);
+    for path in ["/agents/*", "/agents/%00", "/agents/a%00b/sql"] {
+        assert_eq!(site.get(path).status, 404, "{path}");
+    }
+    assert_eq!(site.get("/events?part=tiles&part=x").status, 400);
+}
+
+/// Failed attempts are counted anew by a replay: as many as before are no sign that nothing has happened.
+#[tokio::test]
+async fn a_form_is_stale_once_its_job_was_tried_again() {
+    let db = Database::new().await;
+    let admin = dead(&db, 1).await;
+    let site = Site::new(&db, &[]).await;
+    all_dead(&admin, 1).await;
+    let page = site.get("/jobs/act?action=replay&id=1").body;
+    let form = format!("action=replay&id=1&reason=x&shown={}", field(&page, "shown"));
+    assert!(site.post("/jobs/act", &form).body.contains("1 done"));
+    let again = "select count(*) = 2 from provisioning.attempts";
+    admin.holds(again).await;
+    all_dead(&admin, 1).await;
+    let stale = site.post("/jobs/act", &form);
+    assert!(stale.status == 200 && stale.body.contains("0 done"), "{}", stale.body);
+    assert_eq!(admin.one::<i64>("select count(*) from provisioning.attempts").await, 2);
+    // The timeline has it in its order: the second attempt comes after the replay, which is told with its reason.
+    let page = site.get("/jobs/1").body;
+    let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text}: {page}"));
+    let order = [at("attempt 1"), at("<td>replay</td>"), at("attempt 2")];
+    assert!(order.is_sorted(), "{order:?}: {page}");
 }

@@ -68,9 +68,45 @@ async fn drift_is_grouped_and_a_repair_runs_what_was_shown_or_nothing() {
     assert_eq!(admin.one::<i64>(indexes).await, 3);
     let noted = "select action, reason, job_count, cardinality(jobs) from provisioning.actions";
     assert_eq!(admin.rows(noted).await, ["repair|lost <b>|1|1"]);
-    // It counts at once, and what was repaired is shown no more.
+    // It counts at once, and what was repaired is shown no more, on no page.
+    assert_eq!(
+        admin
+            .one::<String>(
+                "select string_agg(agent_id::text, ' ') from provisioning.drifted_agents"
+            )
+            .await,
+        "2"
+    );
+    let agent = site.get("/agents/agt_a").body;
+    assert!(agent.contains("None was found") && !agent.contains("action=repair"), "{agent}");
     let page = site.get("/drift").body;
     assert!(!page.contains("value=\"agt_a\"") && page.contains("value=\"agt_b\""), "{page}");
+    assert!(
+        site.get("/drift/act?action=repair&prefix=agt_a").body.contains("None of them differs")
+    );
+}
+
+#[tokio::test]
+async fn an_agents_page_tells_what_differs_compares_anew_and_has_its_sql() {
+    let (_db, admin, site) = drifted(&[]).await;
+    let agent = site.get("/agents/agt_a").body;
+    for shown in ["1 difference", "agt_a_customers_phone_idx", "value=\"compare\""] {
+        assert!(agent.contains(shown), "{shown}: {agent}");
+    }
+    let sql = site.get("/agents/agt_a/sql").body;
+    assert!(sql.contains("create table public.agt_a_customers"), "{sql}");
+    assert!(sql.contains("agent-provisioner render agt_a --agent-id 1"), "{sql}");
+    // A person repairs it by hand, and has it looked at.
+    admin.run("create index agt_a_customers_phone_idx on public.agt_a_customers (phone)").await;
+    let compared = site.post("/drift/act", "action=compare&prefix=agt_a");
+    assert!(compared.status == 200 && compared.body.contains("No difference"), "{}", compared.body);
+    assert!(site.get("/agents/agt_a").body.contains("None was found"));
+    // What no repair takes away has no button to repair it.
+    admin.run("alter table public.agt_a_customers add column extra integer").await;
+    let compared = site.post("/drift/act", "action=compare&prefix=agt_a");
+    assert!(compared.status == 200 && compared.body.contains("extra"), "{}", compared.body);
+    let page = site.get("/drift/act?action=repair&prefix=agt_a").body;
+    assert!(page.contains("0 statements") && !page.contains("name=\"reason\""), "{page}");
     for (query, status) in [
         ("action=repair", 400),
         ("action=force&prefix=agt_a", 400),
@@ -79,7 +115,4 @@ async fn drift_is_grouped_and_a_repair_runs_what_was_shown_or_nothing() {
     ] {
         assert_eq!(site.get(&format!("/drift/act?{query}")).status, status, "{query}");
     }
-    assert!(
-        site.get("/drift/act?action=repair&prefix=agt_a").body.contains("None of them differs")
-    );
 }

@@ -216,3 +216,58 @@ async fn dev_prints_a_link_to_its_console() {
     std::process::Command::new("kill").args(["-INT", &dev.id().to_string()]).status().unwrap();
     dev.wait().unwrap();
 }
+
+/// `agents` is locked by whoever adds a column to it and does not commit.
+#[tokio::test]
+async fn a_page_that_waits_for_a_lock_names_who_has_it_and_how_to_end_that() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let site = Site::new(&db, &[]).await;
+    admin.create("agt_a").await;
+    admin.settled().await;
+    let pid: i32 = admin.one("select pg_backend_pid()").await;
+    admin.run("begin; lock table public.agents").await;
+    let page = site.get("/agents");
+    let way_out = format!("<code>select pg_terminate_backend({pid})</code>");
+    assert!(page.status == 503 && page.body.contains(&way_out), "{}", page.body);
+    admin.run("rollback").await;
+    assert_eq!(site.get("/agents/agt_a").status, 200);
+}
+
+/// Which row stands first, of a list of agents.
+fn first(page: &str) -> &str {
+    page.split("agents/agt%5F").nth(1).unwrap().split('"').next().unwrap()
+}
+
+#[tokio::test]
+async fn agents_are_listed_with_their_sizes_and_in_the_order_that_is_asked_for() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let site = Site::new(&db, &[]).await;
+    for prefix in ["agt_a", "agt_b", "agt_c"] {
+        admin.create(prefix).await;
+    }
+    admin.settled().await;
+    assert!(
+        site.get("/agents").body.contains("<td class=\"number\">4</td><td class=\"number\">–</td>")
+    );
+    admin
+        .run(
+            "insert into public.agt_b_customers (agent_id, name, phone) select 2, 'x', n from generate_series(1, 500) n;
+             alter table public.agt_c_orders rename to other;
+             insert into provisioning.jobs (kind, agent_id, agent_prefix, state, finished_at, outcome)
+                 values ('repair', 1, 'agt_a', 'succeeded', now(), 'unchanged');
+             insert into provisioning.drifted_agents (agent_id, differences) values (3, 1);",
+        )
+        .await;
+    admin.run("analyze").await;
+    let other = Site::new(&db, &[]).await;
+    for (sort, expected) in
+        [("size", "b"), ("job", "a"), ("drift", "c"), ("prefix", "a"), ("", "a")]
+    {
+        let page = other.get(&format!("/agents?sort={sort}")).body;
+        assert_eq!(first(&page), expected, "{sort}: {page}");
+        assert!(page.contains("kB, ") && page.contains("state-renamed"), "{page}");
+    }
+    assert!(other.get("/agents?state=renamed").body.contains("1 of 3 agents"));
+}

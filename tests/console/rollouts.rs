@@ -58,9 +58,12 @@ async fn a_rollout_is_started_as_it_was_shown_and_changed_with_who_and_why() {
     assert_eq!(admin.one::<String>(changed).await, "running: because resume");
     assert_eq!(change("abort").status, 200);
     assert_eq!(admin.one::<String>(changed).await, "aborted: because abort");
+    // What cannot be done any more is not offered either.
+    assert_eq!(site.get("/rollouts/act?action=pause&id=1").status, 409);
+    assert_eq!(site.get("/rollouts/act?action=pause&id=99").status, 404);
     holder.run("commit").await;
     admin.settled().await;
-    assert_eq!(change("pause").status, 409);
+    assert_eq!(site.post("/rollouts/act", "action=pause&id=1&reason=x").status, 409);
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! The trash in the console: what it holds, and commands that work as they are printed.
 
 use super::Site;
-use crate::support::{ADMIN, ask, expect};
-use crate::trash::{CHECKED, KEPT, crm};
+use crate::support::{ADMIN, CONSOLE, Database, WORKER, ask, expect};
+use crate::trash::{CHECKED, KEPT, KEYED, contents, crm};
 
 /// The words of the first command of this kind that a page prints, after the program's name.
 fn command(page: &str, verb: &str) -> Vec<String> {
@@ -42,4 +42,94 @@ async fn what_is_in_the_trash_comes_back_or_goes_by_the_command_that_is_printed(
     .await;
     run(command(&page, "agents purge --item")).await;
     assert!(site.get("/trash").body.contains("The trash is empty"));
+}
+
+const RESTORES: &str = "select state, outcome, requested_by ~ '^agent_console [(]os user '
+    from provisioning.jobs where kind = 'restore' order by id";
+
+/// As the database's and the worker's roles would have to be: neither does what only an operator asks for.
+async fn refuses(db: &Database, role: &str, call: &str) {
+    let client = db.connect(role).await;
+    let error = client.batch_execute(call).await.unwrap_err();
+    let code = error.code().map(tokio_postgres::error::SqlState::code);
+    assert_eq!(code, Some("42501"), "{role}: {call}: {error}");
+}
+
+/// Neither role does by itself what an operator asks for.
+async fn refuses_past_the_console(db: &Database) {
+    for call in ["request_restore(1, 'x', 'x')", "request_purge(1, 'x', 'x')", "take_from_trash(1)"]
+    {
+        refuses(db, WORKER, &format!("select provisioning.{call}")).await;
+    }
+    refuses(db, CONSOLE, "select provisioning.restore_item(1)").await;
+    refuses(db, CONSOLE, "select provisioning.take_from_trash(1)").await;
+}
+
+#[tokio::test]
+async fn an_agent_comes_back_by_a_job_and_another_goes_for_good() {
+    let (db, admin, service) = crm(KEYED).await;
+    drop(service);
+    let often = ("WORKER__RECONCILE_INTERVAL", "500ms");
+    let site = Site::new(&db, &[KEYED, KEPT, often]).await;
+    let before = contents(&admin, "agt_ada").await;
+    let keys = "select count(*) from pg_constraint k join pg_class c on c.oid = k.conrelid
+        where k.contype = 'f' and k.convalidated and c.relname ~ '^agt_ada_'";
+    let keyed: i64 = admin.one(keys).await;
+    admin.run("select public.delete_agent(id) from public.agents where agent_prefix in ('agt_ada', 'agt_ben')").await;
+    admin.settled().await;
+    let items = "select agent_prefix, id from provisioning.trash order by agent_prefix";
+    let items = admin.rows(items).await;
+    let item = |at: usize| items[at].split('|').nth(1).unwrap().to_owned();
+    let (ada, ben) = (item(0), item(1));
+
+    let page = site.get("/trash?prefix=ada").body;
+    assert!(page.contains(&format!("trash/act?action=restore&amp;item={ada}")), "{page}");
+    let page = site.get(&format!("/trash/act?action=restore&item={ada}"));
+    let command = format!("agent-provisioner agents restore agt_ada --item {ada}");
+    assert!(page.status == 200 && page.body.contains(&command), "{}", page.body);
+    let form = format!("action=restore&item={ada}");
+    assert_eq!(site.post("/trash/act", &form).status, 400); // it gives no reason
+    assert_eq!(site.post("/trash/act", "action=drop&item=1&reason=x").status, 400);
+    assert_eq!(site.post("/trash/act", "action=restore&item=999&reason=x").status, 404);
+    assert_eq!(site.post("/trash/act", &format!("{form}&reason=too+%3Cb%3Esoon")).status, 200);
+    admin.holds("select count(*) = 1 from public.agents where agent_prefix = 'agt_ada'").await;
+    admin.settled().await;
+    assert_eq!(admin.rows(RESTORES).await, ["succeeded|restored|t"]);
+    assert_eq!(contents(&admin, "agt_ada").await, before);
+    assert_eq!(admin.one::<i64>(keys).await, keyed);
+    let off = "select removed_keys::text from provisioning.agents where agent_prefix = 'agt_ada'";
+    assert_eq!(admin.one::<String>(off).await, "[]");
+    let job: i64 = admin.one("select id from provisioning.jobs where kind = 'restore'").await;
+    let page = site.get(&format!("/jobs/{job}")).body;
+    assert!(page.contains("too &lt;b&gt;soon"), "{page}");
+
+    // Who has the prefix by then keeps it, and the trash what it has.
+    admin.create("agt_ben").await;
+    admin.settled().await;
+    let form = format!("action=restore&item={ben}&reason=x");
+    assert_eq!(site.post("/trash/act", &form).status, 200);
+    admin
+        .holds(
+            "select count(*) = 1 from provisioning.jobs where kind = 'restore' and state = 'dead'",
+        )
+        .await;
+    assert_eq!(site.get("/trash?prefix=ben").status, 200);
+    let there = "select count(*) from provisioning.trash";
+    assert_eq!(admin.one::<i64>(there).await, 1);
+    assert_eq!(admin.tables("agt_ben").await.len(), 4);
+
+    // A purge is typed, and neither role asks for it or for a restore past the console.
+    let form = format!("action=purge&item={ben}&reason=asked+to");
+    assert_eq!(site.post("/trash/act", &form).status, 400);
+    assert_eq!(site.post("/trash/act", &format!("{form}&prefix=agt_ada")).status, 400);
+    refuses_past_the_console(&db).await;
+    admin.run("insert into provisioning.actions (done_by, action) select 'x', 'purge' from generate_series(1, 10)").await;
+    let form = format!("{form}&prefix=agt_ben");
+    assert_eq!(site.post("/trash/act", &form).status, 409);
+    admin.run("update provisioning.actions set done_at = now() - interval '2 hours' where done_by = 'x'").await;
+    assert_eq!(site.post("/trash/act", &form).status, 200);
+    admin.holds("select count(*) = 0 from provisioning.trash").await;
+    let noted = "select action, reason from provisioning.actions where done_by <> 'x' order by id";
+    let purge = format!("purge|item {ben}: asked to");
+    assert_eq!(admin.rows(noted).await, ["restore|too <b>soon", "restore|x", purge.as_str()]);
 }

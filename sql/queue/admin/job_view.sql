@@ -11,7 +11,8 @@
 -- $8 in which order: null as above, else newest, age, prefix or failures
 -- $9 a text in the last error; null is any
 -- $10 only ids below it; null is any
--- `wanted` is asked for twice, each time by an index of its own: once for all it would be every job there is.
+-- $11 the whole prefix, $12 how the pattern in $3 begins; null is any. Row security keeps LIKE off the indexes, and not these
+-- `wanted` is asked for three times, each time by an index of its own: once for all it would be every job there is.
 with worker as materialized (
     select distinct on (a.application_name)
         a.application_name as name,
@@ -25,25 +26,42 @@ with worker as materialized (
     order by a.application_name, a.xact_start desc nulls last
 ), wanted as not materialized (
     select j.* from provisioning.jobs j
-    where ($1::bigint[] is null or j.id = any ($1)) and ($3 is null or j.agent_prefix like $3)
-      and ($4::text[] is null or j.kind = any ($4)) and ($6 is null or j.last_sqlstate like $6)
+    where ($1::bigint[] is null or j.id = any ($1))
+      and ($3 is null or j.agent_prefix like $3) and ($11::text is null or j.agent_prefix = $11)
+      and ($12::text is null or j.agent_prefix ~>=~ $12 and j.agent_prefix ~<~ ($12 || chr(1114111)))
+      and ($4::text[] is null or j.kind = any ($4))
+      and ($6 is null or j.last_error is not null and j.last_sqlstate like $6)
       and ($7::float8 is null or isfinite(j.created_at) and j.created_at > now() - $7 * interval '1 second')
-      and ($9 is null or position(lower($9 collate "C") in lower(j.last_error collate "C")) > 0)
+      and ($9 is null
+           or j.last_error is not null and position(lower($9 collate "C") in lower(j.last_error collate "C")) > 0)
       and ($10::bigint is null or j.id < $10)
-), finished as (
+), open as (
     select j.* from wanted j
-    where j.state in ('succeeded', 'cancelled') and ($2::text[] is null or j.state = any ($2))
+    where j.state in ('pending', 'dead', 'paused')
+      and ($2::text[] is null or $2 && '{pending,dead,paused,running}')
+      and ($2::text[] is null or j.state = any ($2) or j.state = 'pending' and 'running' = any ($2))
+), finished as not materialized (
+    select j.* from wanted j
+    -- Nobody finishes a job before it was created. An hour is left for a clock that was set back.
+    where $7::float8 is null or j.finished_at > now() - ($7 + 3600) * interval '1 second'
 ), found as materialized (
     select j.*, coalesce(w.label, j.state) as seen_as, w.pid, w.role, w.xact_start, w.waiting
     from (
-        (select j.* from wanted j
-         where j.state in ('pending', 'dead', 'paused')
-           and ($2::text[] is null or j.state = any ($2) or j.state = 'pending' and 'running' = any ($2))
+        (select j.* from open j
          -- The newest are a page of their own, unless only a session tells which are meant.
          order by case when $8 = 'newest' then j.id end desc
          limit case when $8 = 'newest' and ($2::text[] is null or not 'running' = any ($2)) then $5 end)
         union all
         (select j.* from finished j
+         where j.state = 'succeeded' and ($2::text[] is null or 'succeeded' = any ($2))
+         order by
+             case $8 when 'prefix' then j.agent_prefix end,
+             case $8 when 'failures' then -j.attempts when 'age' then j.id end,
+             j.id desc
+         limit $5)
+        union all
+        (select j.* from finished j
+         where j.state = 'cancelled' and ($2::text[] is null or 'cancelled' = any ($2))
          order by
              case $8 when 'prefix' then j.agent_prefix end,
              case $8 when 'failures' then -j.attempts when 'age' then j.id end,
@@ -75,7 +93,7 @@ select
     p.id, p.kind, p.seen_as, p.agent_id, p.agent_prefix, p.user_id::text as user_id,
     p.requested_by, p.force, p.plan, p.template_version, p.reference, p.keys_removed, p.unreported, p.deletion_confirmed,
     p.priority, p.attempts, p.outcome, p.last_error, p.last_sqlstate, p.last_error_code, p.last_error_file,
-    p.last_error_line, p.last_error_statement, p.last_error_detail, p.last_error_hint, p.last_error_relations,
+    p.last_error_line, p.last_error_statement, p.last_error_detail, p.last_error_hint, array_remove(p.last_error_relations, null) as last_error_relations,
     coalesce(to_char(p.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), p.created_at::text) as created_at,
     coalesce(to_char(p.run_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), p.run_at::text) as run_at,
     coalesce(to_char(p.finished_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), p.finished_at::text) as finished_at,

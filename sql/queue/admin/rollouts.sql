@@ -12,11 +12,11 @@ select
     r.id, r.state,
     case when r.ended_at is not null then null when c.canaries > 0 then 'canary' else 'all' end as stage,
     r.template_version, r.templates, r.canaries, r.max_failures, r.at_a_time, r.requested_by, r.reason,
-    to_char(r.started_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as started_at,
+    coalesce(to_char(r.started_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), r.started_at::text) as started_at,
     r.changed_by, r.change_reason,
-    to_char(r.changed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as changed_at,
+    coalesce(to_char(r.changed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), r.changed_at::text) as changed_at,
     r.stopped_after,
-    to_char(r.ended_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as ended_at,
+    coalesce(to_char(r.ended_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), r.ended_at::text) as ended_at,
     c.agents, c.succeeded, c.failed, c.cancelled, c.gone, c.queued, c.waiting,
     -- As in progress_untaken.sql.
     case when r.state = 'running' and c.queued + c.waiting > 0

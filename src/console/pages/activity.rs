@@ -31,13 +31,14 @@ pub(in crate::console) async fn show(Extension(visit): Extension<Visit>) -> Resp
         by: text("by"),
         action,
         since: age(&since),
+        job: None,
     };
     if filter.since.is_none() && !since.is_empty() {
         let said = format!("since {since:?} means nothing here");
         return visit.error(StatusCode::BAD_REQUEST, &said);
     }
     let page = page(&visit, &filter, &since).await;
-    visit.show("Activity", page)
+    visit.show("Activity", page).await
 }
 
 async fn page(visit: &Visit, filter: &Filter, since: &str) -> Result<Markup, operations::Error> {
@@ -100,7 +101,9 @@ fn subject(done: &PersonsAction, root: &str) -> Markup {
     let named = done.jobs.len().min(JOBS);
     let more = done.job_count - i64::try_from(named).unwrap_or_default();
     html! {
-        @for id in done.jobs.iter().take(JOBS) { a href={ (root) "jobs/" (id) } { "job " (id) } " " }
+        @for id in done.jobs.iter().take(JOBS) {
+            @if done.present.contains(id) { a href={ (root) "jobs/" (id) } { "job " (id) } } @else { "job " (id) ", which is pruned" } " "
+        }
         @if more > 0 { "and " (more) " more " }
         @if let Some(prefixes) = &done.prefixes { "(" (prefixes) ")" }
         @if let Some(rollout) = done.rollout { a href={ (root) "rollouts" } { "rollout " (rollout) } }

@@ -24,7 +24,7 @@ pub(in crate::console) async fn show(Extension(visit): Extension<Visit>) -> Resp
         return visit.error(StatusCode::BAD_REQUEST, "after is the id of a business.");
     }
     let page = page(&visit, after).await;
-    visit.show("Businesses", page)
+    visit.show("Businesses", page).await
 }
 
 /// As the server writes ids of that kind.
@@ -79,7 +79,7 @@ pub(in crate::console) async fn one(
         return visit.error(StatusCode::NOT_FOUND, "There is no such business.");
     }
     let page = business(&visit, &id).await;
-    visit.show("Business", page)
+    visit.show("Business", page).await
 }
 
 async fn business(visit: &Visit, id: &str) -> Result<Markup, operations::Error> {

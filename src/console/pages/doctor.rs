@@ -1,7 +1,6 @@
 //! What would keep the service from working, and what somebody has accepted of that.
 
 use axum::Extension;
-use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
 
@@ -19,9 +18,9 @@ pub(in crate::console) async fn show(Extension(visit): Extension<Visit>) -> Resp
     match &*shared.snapshots.findings(&shared.service).await {
         Ok(findings) => {
             let page = page(&visit, findings).await;
-            visit.show("Doctor", page)
+            visit.show("Doctor", page).await
         }
-        Err(error) => visit.error(StatusCode::SERVICE_UNAVAILABLE, error),
+        Err(error) => visit.troubled(error).await,
     }
 }
 
@@ -52,6 +51,7 @@ async fn page(visit: &Visit, findings: &Findings) -> Result<Markup, operations::
             } }
         }
         @if let Ok(accepted) = &accepted { (acceptances(accepted, may_act)) }
+        p { "What each of them means: docs/operate.md, \u{201c}Doctor finds something\u{201d}." }
         p { "Not looked at here: agents, which the page of drift shows, and what only the owner of schema "
             code { "provisioning" } " may see." }
         p { "A command that shows the same:" } pre { "agent-provisioner doctor" }

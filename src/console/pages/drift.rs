@@ -1,7 +1,6 @@
 //! Agents that are not as their templates make them, by what is different.
 
 use axum::Extension;
-use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
 
@@ -21,9 +20,9 @@ pub(in crate::console) async fn show(Extension(visit): Extension<Visit>) -> Resp
     match &*seen {
         Ok(snapshot) => {
             let page = page(&visit, snapshot).await;
-            visit.show("Drift", page)
+            visit.show("Drift", page).await
         }
-        Err(error) => visit.error(StatusCode::SERVICE_UNAVAILABLE, error),
+        Err(error) => visit.troubled(error).await,
     }
 }
 
@@ -36,7 +35,6 @@ async fn page(visit: &Visit, snapshot: &Snapshot) -> Result<Markup, operations::
         p data-part=(PART) { (differing(queue)) }
         p.note data-changed hidden role="status" { "That number has changed. " a href="" { "Load the page again" } }
         p {
-            "Agents that were repaired since then are left out below. "
             @match queue.verify_age {
                 Some(age) => { "The service began to compare all agents " (old(Some(age))) " ago." }
                 None => "The service has not compared all agents yet.",
@@ -77,7 +75,7 @@ fn difference(group: &Group, visit: &Visit) -> Markup {
                 }
                 ": " (group.agents) @if group.agents == 1 { " agent" } @else { " agents" }
             }
-            p.dim { "Since " (old(Some(group.since_age))) " at the longest. Last seen so " (old(Some(group.compared_age))) " ago, or later." }
+            p.dim { "Since " (old(group.since_age)) " at the longest. Last seen so " (old(group.compared_age)) " ago, or later." }
             @if visit.viewer.may_act() {
                 form method="get" action="drift/act" {
                     input type="hidden" name="action" value="repair";

@@ -11,8 +11,12 @@ use crate::console::Shared;
 use crate::console::actions::Action;
 use crate::console::visit::Visit;
 use crate::operations;
+use crate::operations::activity::{self, Filter, PersonsAction};
 use crate::operations::jobs::{self, Attempt, Cause, JobView, Shown, State};
 use crate::telemetry::Printable;
+
+/// Actions that are told of a job.
+const ACTIONS: i64 = 100;
 
 pub(in crate::console) async fn show(
     Path(id): Path<String>,
@@ -22,11 +26,13 @@ pub(in crate::console) async fn show(
         return visit.error(StatusCode::NOT_FOUND, "A job has a number.");
     };
     let page = page(&visit, id).await;
-    visit.show(&format!("Job {id}"), page)
+    visit.show(&format!("Job {id}"), page).await
 }
 
 async fn page(visit: &Visit, id: i64) -> Result<Markup, operations::Error> {
     let Shown { job, history, next } = look(visit, id).await?;
+    let of_job = Filter { job: Some(id), ..Filter::default() };
+    let done = activity::list(&visit.shared.instance, &of_job, ACTIONS).await?;
     Ok(html! {
         h1 { "Job " (id) ": " (job.kind) " of " (job.agent_prefix) ", " (job_state(id, job.state.as_str())) }
         p.note data-changed hidden role="status" { "It has changed. " a href="" { "Load the page again" } }
@@ -40,7 +46,7 @@ async fn page(visit: &Visit, id: i64) -> Result<Markup, operations::Error> {
         }
         (error(&job.cause))
         h2 { "Timeline" }
-        (timeline(&job, &history))
+        (timeline(&job, &history, &done))
         h2 { "Facts" }
         (facts(&job, &visit.root))
         p { "A command that shows the same:" } pre { "agent-provisioner jobs show " (id) }
@@ -80,20 +86,44 @@ fn error(cause: &Cause) -> Markup {
     }
 }
 
-fn timeline(job: &JobView, history: &[Attempt]) -> Markup {
+/// What happened, in its order. What a person has done is told with the reason.
+fn timeline(job: &JobView, history: &[Attempt], done: &[PersonsAction]) -> Markup {
+    let mut events: Vec<(&str, Markup)> = Vec::new();
+    let created = job.created_at.as_deref();
+    events.push((
+        created.unwrap_or_default(),
+        event(created, "queued", job.requested_by.as_deref(), None),
+    ));
+    for attempt in history {
+        events.push((attempt.ended_at.as_deref().unwrap_or_default(), tried(attempt)));
+    }
+    for action in done {
+        let row = event(
+            Some(&action.done_at),
+            &action.action,
+            Some(&action.done_by),
+            action.reason.as_deref(),
+        );
+        events.push((&action.done_at, row));
+    }
+    // The action tells it, unless its words are others or it is not known any more.
+    let is_told = |at: &str| {
+        done.iter()
+            .any(|action| action.done_at.as_str() >= at && action.reason == job.replay_reason)
+    };
+    if let Some(at) = job.replayed_at.as_deref().filter(|at| !is_told(at)) {
+        let (by, why) = (job.replayed_by.as_deref(), job.replay_reason.as_deref());
+        events.push((at, event(Some(at), "replayed", by, why)));
+    }
+    if let Some(at) = job.finished_at.as_deref() {
+        events.push((at, event(Some(at), job.state.as_str(), None, job.outcome.as_deref())));
+    }
+    // What is first at the same moment stays first.
+    events.sort_by_key(|(at, _)| *at);
     html! {
         div.scroll { table {
             thead { tr { th { "When" } th { "What" } th { "By" } th.number { "ms" } th { "More" } } }
-            tbody {
-                (event(job.created_at.as_deref(), "queued", job.requested_by.as_deref(), None))
-                @for attempt in history { (tried(attempt)) }
-                @if job.replayed_at.is_some() {
-                    (event(job.replayed_at.as_deref(), "replayed", job.replayed_by.as_deref(), job.replay_reason.as_deref()))
-                }
-                @if job.finished_at.is_some() {
-                    (event(job.finished_at.as_deref(), job.state.as_str(), None, job.outcome.as_deref()))
-                }
-            }
+            tbody { @for (_, row) in &events { (row) } }
         } }
     }
 }
@@ -142,7 +172,7 @@ fn facts(job: &JobView, root: &str) -> Markup {
             (fact("unreported", yes(job.unreported)))
             (fact("approved", yes(job.deletion_confirmed)))
             (fact("takes away differences", yes(job.force)))
-            (fact("reference", job.reference.as_deref()))
+            (fact("to be tied to agents by", job.reference.as_deref()))
             @if let Some(version) = job.template_version { dt { "templates up to" } dd { (version) } }
         }
     }

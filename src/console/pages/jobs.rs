@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 
-use super::parts::{capped, job_heads, job_row};
+use super::parts::{capped, counted, job_heads, job_row};
 use crate::console::actions::ACTIONS;
 use crate::console::filter::{Asked, PAGE};
 use crate::console::visit::Visit;
@@ -25,25 +25,25 @@ pub(in crate::console) async fn show(Extension(visit): Extension<Visit>) -> Resp
         return visit.error(StatusCode::BAD_REQUEST, problem);
     }
     let page = page(&visit, &asked).await;
-    visit.show("Jobs", page)
+    visit.show("Jobs", page).await
 }
 
 async fn page(visit: &Visit, asked: &Asked) -> Result<Markup, operations::Error> {
-    let listed = jobs::list_capped(&visit.shared.instance, &asked.filter, COUNTED).await?;
-    let last = listed.jobs.last().map(|job| job.id);
-    let full = i64::try_from(listed.jobs.len()).is_ok_and(|shown| shown == PAGE);
+    let (jobs, total) = jobs::list_capped(&visit.shared.instance, &asked.filter, COUNTED).await?;
+    let last = jobs.last().map(|job| job.id);
+    let full = i64::try_from(jobs.len()).is_ok_and(|shown| shown == PAGE);
     Ok(html! {
         h1 { "Jobs" }
         (filters(asked))
-        @if listed.jobs.is_empty() {
+        @if jobs.is_empty() {
             p { "No jobs." }
         } @else {
             form method="get" action="jobs/act" {
                 div.scroll {
                     table {
-                        caption { (capped(listed.total, COUNTED)) " jobs, the newest first" }
+                        caption { (counted(&capped(total, COUNTED), "job")) ", the newest first" }
                         thead { (job_heads(visit.viewer.may_act())) }
-                        tbody { @for job in &listed.jobs { (job_row(job, &visit.root, visit.viewer.may_act())) } }
+                        tbody { @for job in &jobs { (job_row(job, &visit.root, visit.viewer.may_act())) } }
                     }
                 }
                 @if visit.viewer.may_act() {

@@ -11,6 +11,6 @@ pub(super) mod job;
 pub(super) mod jobs;
 pub(super) mod layout;
 pub(super) mod overview;
-mod parts;
+pub(super) mod parts;
 pub(super) mod rollouts;
 pub(super) mod trash;

@@ -7,16 +7,19 @@ use maud::{Markup, html};
 
 use super::chart;
 use super::layout;
-use super::parts::{fact, job_state, old, state};
+use super::parts::{counted, fact, job_state, old, state};
 use crate::console::snapshot::Snapshot;
 use crate::console::visit::Visit;
 use crate::operations::status::{Connected, Queue};
+
+/// Blocked prefixes that are named: after an outage all agents may be.
+const BLOCKED: usize = 20;
 
 pub(in crate::console) async fn show(Extension(visit): Extension<Visit>) -> Response {
     let seen = visit.shared.snapshots.latest(&visit.shared.instance).await;
     let snapshot = match &*seen {
         Ok(snapshot) => snapshot,
-        Err(error) => return visit.error(StatusCode::SERVICE_UNAVAILABLE, error),
+        Err(error) => return visit.troubled(error).await,
     };
     let body = html! {
         h1 { "Overview" }
@@ -113,7 +116,7 @@ fn blocked(queue: &Queue, root: &str) -> Markup {
             div.scroll { table {
                 thead { tr { th { "Prefix" } th.number { "By job" } th { "State" } th { "Kind" } th.number { "Jobs behind it" } } }
                 tbody {
-                    @for blocking in &queue.blocked {
+                    @for blocking in queue.blocked.iter().take(BLOCKED) {
                         tr {
                             td { (blocking.prefix) }
                             td.number { a href={ (root) "jobs/" (blocking.job) } { (blocking.job) } }
@@ -122,6 +125,9 @@ fn blocked(queue: &Queue, root: &str) -> Markup {
                     }
                 }
             } }
+            @if queue.blocked.len() > BLOCKED {
+                p.dim { "And " (queue.blocked.len() - BLOCKED) " more, behind " a href={ (root) "jobs?state=dead&state=paused" } { "dead and paused jobs" } }
+            }
         }
     }
 }
@@ -131,7 +137,9 @@ fn workers(queue: &Queue) -> Markup {
         @if !queue.instances.is_empty() {
             h2 { "Workers" }
             div.scroll { table {
-                thead { tr { th { "Host" } th.number { "Process" } th { "Version" } th { "Since" } th { "Hears" } th { "Last sweep" } th.number { "Found" } } }
+                thead { tr { th { "Host" } th.number { "Process" } th { "Version" } th { "Since" } th title="Whether the database's notifications reach it. Without them it looks for jobs every few seconds." { "Notified" }
+                    th title="A sweep compares all agents with the registry." { "Last sweep" }
+                    th.number title="Agents without tables, and tables without their agent, that nobody had reported." { "Found by sweeps" } } }
                 tbody { @for instance in &queue.instances { (worker(instance)) } }
             } }
         }
@@ -172,7 +180,7 @@ fn facts(snapshot: &Snapshot) -> Markup {
             dt { "templates" }
             dd {
                 @for of in &queue.templates {
-                    (of.agents) " agents at version " (of.version)
+                    (counted(&of.agents.to_string(), "agent")) " at version " (of.version)
                     @if newest.is_some_and(|newest| of.version < newest) { " (behind)" } br;
                 }
                 @if queue.templates.is_empty() { "no agents" }

@@ -11,12 +11,37 @@ pub(super) fn job_state(id: i64, state: &str) -> Markup {
 }
 
 /// A state in its colour.
-pub(super) fn state(state: &str) -> Markup {
+pub(in crate::console) fn state(state: &str) -> Markup {
     html! { span class={ "state state-" (state) } { (state) } }
 }
 
+/// What the state of an agent means, where its word does not say it.
+pub(super) fn meaning(state: &str) -> Option<&'static str> {
+    Some(match state {
+        "pending" => "the tables are being built, or wait",
+        "waiting" => "it has been due for a minute, and no worker runs",
+        "blocked" => "another job of the prefix is dead or paused, and comes first",
+        "cancelled" => "an operator cancelled the build",
+        "failed" => "the build or the deletion is a dead job",
+        "deleting" => "the agent is being deleted",
+        "paused" => "its deletion waits for an operator",
+        "kept" => "its row is gone from agents, and its deletion was cancelled: the tables stay",
+        "orphaned" => {
+            "its row is gone from agents, and nobody has asked for the deletion of the tables"
+        }
+        "renamed" => "somebody renamed or moved a table",
+        "drifted" => "the tables differed from the templates when they were last compared",
+        _ => return None,
+    })
+}
+
+/// So many of them.
+pub(super) fn counted(number: &str, noun: &str) -> String {
+    if number == "1" { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
 /// A point in time as the database has it.
-pub(super) fn time(at: Option<&str>) -> Markup {
+pub(in crate::console) fn time(at: Option<&str>) -> Markup {
     html! {
         @match at {
             Some("infinity") => { "never" }
@@ -27,8 +52,13 @@ pub(super) fn time(at: Option<&str>) -> Markup {
 }
 
 /// An age in seconds, or a dash.
-pub(super) fn old(seconds: Option<f64>) -> String {
+pub(in crate::console) fn old(seconds: Option<f64>) -> String {
     seconds.map_or_else(|| "–".to_owned(), age)
+}
+
+/// Rounded up: something is no nothing.
+pub(super) fn kilobytes(bytes: i64) -> i64 {
+    bytes / 1024 + i64::from(bytes % 1024 != 0)
 }
 
 /// A term and what it is; nothing where there is nothing.
@@ -93,6 +123,6 @@ fn note(job: &JobView) -> String {
 }
 
 /// As a part of a path.
-pub(super) fn encoded(text: &str) -> String {
+pub(in crate::console) fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }

@@ -39,7 +39,7 @@ impl Rollouts {
 
 pub(in crate::console) async fn show(Extension(visit): Extension<Visit>) -> Response {
     let page = Rollouts::read(&visit.shared.instance).await.map(|rollouts| page(&rollouts, &visit));
-    visit.show("Rollouts", page)
+    visit.show("Rollouts", page).await
 }
 
 fn page(rollouts: &Rollouts, visit: &Visit) -> Markup {

@@ -1,8 +1,6 @@
-//! Deleted agents that can be restored, and the commands that do it. They need the rights of the owner of schema
-//! `provisioning`, so no button does.
+//! Deleted agents that can be restored, and the commands that do the same as the buttons.
 
 use axum::Extension;
-use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
 
@@ -22,10 +20,10 @@ const LAST: usize = 1_000_000;
 pub(in crate::console) async fn show(Extension(visit): Extension<Visit>) -> Response {
     let held = match &*visit.shared.snapshots.latest(&visit.shared.instance).await {
         Ok(snapshot) => snapshot.status.queue.trash.held,
-        Err(error) => return visit.error(StatusCode::SERVICE_UNAVAILABLE, error),
+        Err(error) => return visit.troubled(error).await,
     };
     let page = page(&visit, held).await;
-    visit.show("Trash", page)
+    visit.show("Trash", page).await
 }
 
 async fn page(visit: &Visit, held: bool) -> Result<Markup, operations::Error> {
@@ -49,8 +47,8 @@ async fn page(visit: &Visit, held: bool) -> Result<Markup, operations::Error> {
             div.scroll { table {
                 caption { (found.len()) " of " (total) " deleted agents" }
                 thead { tr { th { "Prefix" } th { "User" } th { "Deleted" } th { "Kept until" } th.number { "Tables" }
-                    th.number { "Rows (estimate)" } th.number { "kB (estimate)" } th { "Commands" } } }
-                tbody { @for trashed in found.iter().skip(from).take(PAGE) { (row(trashed, held, &visit.root)) } }
+                    th.number { "Rows (estimate)" } th.number { "kB (estimate)" } th { "Act" } } }
+                tbody { @for trashed in found.iter().skip(from).take(PAGE) { (row(trashed, held, visit)) } }
             } }
             p {
                 @if number > 1 { a href={ "trash?" (at(number - 1)) } rel="prev" { "Before" } " " }
@@ -69,12 +67,12 @@ fn about(held: bool) -> Markup {
                 code { "agent-provisioner agents purge --resume --yes" }
             }
         }
-        p { "To restore or to purge an agent, run its command as the owner of schema " code { "provisioning" } ", such as postgres." }
+        p { "The commands are for the owner of schema " code { "provisioning" } ", such as postgres. They do at once what the buttons ask the service for." }
     }
 }
 
-fn row(trashed: &Trashed, held: bool, root: &str) -> Markup {
-    let (item, prefix) = (trashed.item, &trashed.agent_prefix);
+fn row(trashed: &Trashed, held: bool, visit: &Visit) -> Markup {
+    let (item, prefix, root) = (trashed.item, &trashed.agent_prefix, &visit.root);
     let restore = format!("agent-provisioner agents restore {} --item {item}", word(prefix));
     html! {
         tr {
@@ -92,10 +90,16 @@ fn row(trashed: &Trashed, held: bool, root: &str) -> Markup {
             td.number { @if let Some(rows) = trashed.rows { (rows) } @else { "–" } }
             td.number { (trashed.bytes / 1024) }
             td.long {
-                pre { (restore) }
+                @if visit.viewer.may_act() {
+                    div.actions {
+                        a.button href={ (root) "trash/act?action=restore&item=" (item) } { "Restore" }
+                        a.button href={ (root) "trash/act?action=purge&item=" (item) } { "Purge" }
+                    }
+                }
                 details {
-                    summary { "Purge" }
-                    p { "No row comes back after that." }
+                    summary { "Commands" }
+                    pre { (restore) }
+                    p { "No row comes back after this one:" }
                     pre { "agent-provisioner agents purge --item " (item) " --yes" }
                 }
             }

@@ -200,6 +200,28 @@ impl Filter {
     }
 }
 
+/// A pattern of a prefix, in the forms that the server can look for by an index.
+#[derive(Debug, Default)]
+struct Pattern {
+    /// For LIKE; `None` where it has no wildcard.
+    like: Option<String>,
+    /// The prefix, where it has no wildcard.
+    whole: Option<String>,
+    /// What stands before the first wildcard.
+    head: Option<String>,
+}
+
+impl Pattern {
+    fn new(text: Option<&str>) -> Self {
+        let Some(text) = text else { return Self::default() };
+        let Some(wildcard) = text.find(['*', '?']) else {
+            return Self { whole: Some(text.to_owned()), ..Self::default() };
+        };
+        let head = text.get(..wildcard).filter(|head| !head.is_empty());
+        Self { like: Some(like(text)), whole: None, head: head.map(ToOwned::to_owned) }
+    }
+}
+
 /// A pattern of LIKE for one of a shell.
 fn like(pattern: &str) -> String {
     let letter = |c| match c {
@@ -250,17 +272,19 @@ pub(crate) async fn ids(client: &Client, filter: &Filter) -> Result<Vec<i64>, Er
 /// How many there are without the limit, at most `most`.
 pub(crate) async fn count(client: &Client, filter: &Filter, most: i64) -> Result<i64, Error> {
     let sql = include_str!("../../../sql/queue/admin/job_view_count.sql");
-    let (prefix, sqlstate) =
-        (filter.prefix.as_deref().map(like), filter.sqlstate.as_deref().map(like));
-    let parameters: [(&(dyn ToSql + Sync), Type); 8] = [
+    let prefix = Pattern::new(filter.prefix.as_deref());
+    let sqlstate = filter.sqlstate.as_deref().map(like);
+    let parameters: [(&(dyn ToSql + Sync), Type); 10] = [
         (&filter.stored(), Type::TEXT_ARRAY),
-        (&prefix, Type::TEXT),
+        (&prefix.like, Type::TEXT),
         (&filter.kinds(), Type::TEXT_ARRAY),
         (&sqlstate, Type::TEXT),
         (&filter.seconds(), Type::FLOAT8),
         (&most, Type::INT8),
         (&filter.text, Type::TEXT),
         (&filter.ids(), Type::INT8_ARRAY),
+        (&prefix.whole, Type::TEXT),
+        (&prefix.head, Type::TEXT),
     ];
     let rows = client.query_typed(sql, &parameters).await?;
     rows.first().map_or(Ok(0), |row| row.try_get(0))
@@ -293,12 +317,12 @@ pub(crate) async fn dead(client: &Client) -> Result<HashMap<String, (i64, Kind)>
 }
 
 async fn select(client: &Client, filter: &Filter) -> Result<Vec<JobView>, Error> {
-    let (prefix, sqlstate) =
-        (filter.prefix.as_deref().map(like), filter.sqlstate.as_deref().map(like));
-    let parameters: [(&(dyn ToSql + Sync), Type); 10] = [
+    let prefix = Pattern::new(filter.prefix.as_deref());
+    let sqlstate = filter.sqlstate.as_deref().map(like);
+    let parameters: [(&(dyn ToSql + Sync), Type); 12] = [
         (&filter.ids(), Type::INT8_ARRAY),
         (&filter.seen(), Type::TEXT_ARRAY),
-        (&prefix, Type::TEXT),
+        (&prefix.like, Type::TEXT),
         (&filter.kinds(), Type::TEXT_ARRAY),
         (&filter.limit, Type::INT8),
         (&sqlstate, Type::TEXT),
@@ -306,6 +330,8 @@ async fn select(client: &Client, filter: &Filter) -> Result<Vec<JobView>, Error>
         (&filter.sort.as_str(), Type::TEXT),
         (&filter.text, Type::TEXT),
         (&filter.before, Type::INT8),
+        (&prefix.whole, Type::TEXT),
+        (&prefix.head, Type::TEXT),
     ];
     let sql = include_str!("../../../sql/queue/admin/job_view.sql");
     let rows = client.query_typed(sql, &parameters).await?;

@@ -4,6 +4,7 @@
 //! hangs, and the rules of the queue (one order per prefix, one open job per agent and kind) hold
 //! whatever an operator asks for.
 
+mod agent_list;
 mod agent_view;
 mod attempts;
 mod enqueue;
@@ -14,6 +15,9 @@ mod replay;
 mod rollouts;
 mod troubleshooting;
 
+pub(crate) use agent_list::{
+    AgentDetail, ListedAgent, agent_details, agent_list, agent_sizes, displaced, last_jobs,
+};
 pub(crate) use agent_view::{Agent, Displaced, Table, agents, tables};
 pub(crate) use attempts::{Attempt, attempts};
 pub(crate) use enqueue::{enqueue, repair_as_shown};
