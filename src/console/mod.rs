@@ -35,7 +35,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config};
-use crate::service::{Instance, InstanceError, Shutdown, serve};
+use crate::service::{Instance, InstanceError, Parts, serve};
 use authentication::Authentication;
 use service_side::ServiceSide;
 use snapshot::Snapshots;
@@ -98,9 +98,9 @@ struct Shared {
 }
 
 /// Serves it as a part of the service, where there is one.
-pub fn beside(console: Option<Console>, shutdown: &Shutdown) {
+pub fn beside(console: Option<Console>, parts: &Parts) {
     if let Some(console) = console {
-        shutdown.vital("console", console.serve(shutdown.stop.clone()));
+        parts.vital("console", console.serve(parts.stop.clone()));
     }
 }
 
