@@ -204,7 +204,8 @@ impl Two {
 
     fn settings(&self, shared: &str, role: &str, more: [&str; 2]) -> Files {
         let [eu, us] = [self.eu.url(role), self.us.url(role)];
-        settings(shared, &[("eu", &eu, more[0]), ("us", &us, more[1])])
+        let [of_eu, of_us] = more;
+        settings(shared, &[("eu", &eu, of_eu), ("us", &us, of_us)])
     }
 }
 

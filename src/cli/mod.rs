@@ -410,7 +410,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
                 let audited = audit::main(*args, *config).await;
                 audited.map_err(|error| Error::NoAudit(Box::new(error)))
             }
-            Work::One(command, config) => on_one(command, *config).await,
+            Work::One(command, config) => Box::pin(on_one(command, *config)).await,
             Work::Each(command, shape, options, all) => {
                 group::run(&command, shape, &options, all).await
             }

@@ -24,6 +24,8 @@ use crate::worker::Budget;
 
 /// Between looks at whether the workers of a database move.
 const LOOK: Duration = Duration::from_secs(5);
+/// After so long, a connection is closed that nobody uses: with many databases they add up.
+const IDLE: Duration = Duration::from_secs(30);
 /// After so long, an end has nothing to do with the one before.
 const STEADY: Duration = Duration::from_mins(10);
 
@@ -126,10 +128,11 @@ impl Supervised {
         }
     }
 
-    /// Returns when no worker has moved for half a minute.
+    /// Returns when no worker has moved for half a minute. Meanwhile it closes connections that the start or a sweep needed.
     async fn stuck(&self) -> String {
         loop {
             tokio::time::sleep(LOOK).await;
+            self.instance.db.close_idle(IDLE);
             if let Err(reason) = self.metrics.liveness.live() {
                 return reason;
             }

@@ -20,7 +20,7 @@ impl Budget {
     ) -> impl Iterator<Item = Option<Arc<Self>>> {
         let left = total.map(|total| Arc::new(Semaphore::new(total.saturating_sub(databases))));
         std::iter::repeat_with(move || {
-            let left = left.as_ref().map(Arc::clone)?;
+            let left = left.clone()?;
             Some(Arc::new(Self { own: Semaphore::new(1), left }))
         })
         .take(databases)
