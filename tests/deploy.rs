@@ -240,7 +240,7 @@ pub fn tool(name: &str, args: &[&str]) -> Option<(bool, String)> {
 }
 
 #[test]
-fn systemd_finds_the_units_sound_and_hardened() {
+fn systemd_finds_the_unit_sound_and_hardened() {
     let (one, each) = ("agent-provisioner.service", "agent-provisioner@.service");
     for name in [one, each] {
         let unit = path(&format!("deploy/{name}"));

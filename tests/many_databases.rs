@@ -13,6 +13,7 @@ use crate::support::{
     ADMIN, Admin, Database, Files, Server, Service, WORKER, expect, finish, get, json, provisioner,
     said, until,
 };
+use crate::systemd::Manager;
 
 /// Settings with these entries; each is a name, a URL and more lines.
 fn settings(shared: &str, entries: &[(&str, &str, &str)]) -> Files {
@@ -257,6 +258,11 @@ async fn two_databases_on_two_servers_are_served_through_the_failover_of_one() {
     assert_eq!(get(&address, "/readyz?database=us").0, 503);
     assert_eq!(get(&address, "/readyz?database=eu"), (200, "eu: ready\n".to_owned()));
     assert_eq!(get(&address, "/readyz?database=ap").0, 404);
+    for (asked, code) in [("eu", 0), ("us", 1)] {
+        let mut healthcheck = command(&files, &["healthcheck", "--ready", "--database", asked]);
+        healthcheck.env("PROVISIONER_HTTP__LISTEN", &address);
+        expect(&finish(&mut healthcheck).await, code, &[asked]);
+    }
     let metrics = get(&address, "/metrics").1;
     let is = |metric, eu: &str, us: &str| {
         let expected = [("eu", eu), ("us", us)].map(|(name, it)| (name.to_owned(), it.to_owned()));
@@ -324,9 +330,15 @@ async fn what_ends_the_work_on_one_database_is_begun_anew_and_ends_no_other() {
     let (eu_admin, us_admin) = (eu.admin().await, us.admin().await);
     let [eu_url, us_url] = [eu.url(WORKER), us.url(WORKER)];
     let files = settings("", &[("us", &us_url, ""), ("eu", &eu_url, "")]);
-    let service = serve(&files);
+    let manager = Manager::new("many");
+    let service = Service::with(|command| {
+        command.env_remove("DATABASE_URL").env("PROVISIONER_CONFIG", at(&files));
+        command.env("NOTIFY_SOCKET", &manager.path);
+    });
     let address = service.http().await;
-    // The first has no schema yet.
+    // The first has no schema yet. The other makes the service ready.
+    manager.heard_until("READY=1").await;
+    manager.heard_until("STATUS=working on 1 of 2 databases; us: ").await;
     eu_admin.create("agt_a").await;
     eu_admin.settled().await;
     let is_refused = || async { service.log().contains("has ended").then_some(()) };
