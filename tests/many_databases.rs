@@ -9,9 +9,10 @@ use agent_provisioner::dev_server::Stop;
 use agent_provisioner::telemetry::ErrorReport;
 use serde_json::{Value, json as value};
 
+use crate::console::{Site, address};
 use crate::support::{
-    ADMIN, Admin, Database, Files, Server, Service, WORKER, expect, finish, get, json, provisioner,
-    said, until,
+    ADMIN, Admin, CONSOLE, Database, Files, Server, Service, WORKER, expect, finish, get, json,
+    provisioner, said, until,
 };
 use crate::systemd::Manager;
 
@@ -124,6 +125,10 @@ fn errors_name_the_database_and_the_key() {
         (long, "number 1 cannot be used"),
         ("database = [1]".to_owned(), "[[database]]"),
         ("database = []".to_owned(), "[[database]]"),
+        (
+            "console.database_url_file = \"/x\"\n".to_owned() + &entry(""),
+            "console_database_url_file",
+        ),
         ("[worker]\ntotal_concurrency = 0\n".to_owned() + &entry(""), "worker.total_concurrency"),
     ];
     for (text, part) in cases {
@@ -131,8 +136,10 @@ fn errors_name_the_database_and_the_key() {
         assert!(error.contains(part), "{text}: {error}");
     }
     let secret = "postgres://u:hunter2@h/d";
-    let error = load(TWO, &[("PROVISIONER_DATABASE__POOL_SIZE", "9")]).map(drop).unwrap_err();
-    assert!(error.contains("PROVISIONER_DATABASE__POOL_SIZE"), "{error}");
+    for variable in ["PROVISIONER_DATABASE__POOL_SIZE", "PROVISIONER_CONSOLE__DATABASE_URL_FILE"] {
+        let error = load(TWO, &[(variable, "9")]).map(drop).unwrap_err();
+        assert!(error.contains(variable), "{error}");
+    }
     let twice = entry(&format!("url = \"{secret}\"\nurl_file = \"/nonexistent\""));
     let gone = entry("url_file = \"/nonexistent\"");
     let unparsable = entry("url = \"hunter2\"");
@@ -395,6 +402,44 @@ async fn a_slow_database_leaves_each_other_one_a_job() {
     holder.run("commit").await;
     eu_admin.settled().await;
     service.stop().await;
+}
+
+#[tokio::test]
+async fn the_console_has_the_pages_of_each_database_below_its_name() {
+    let (eu, us) = (Database::new().await, Database::new().await);
+    let own = |db: &Database| format!("console_database_url = \"{}\"", db.url(CONSOLE));
+    let shared = "[console]\nlisten = \"127.0.0.1:0\"";
+    let (eu_url, us_url, of_eu, of_us) = (eu.url(WORKER), us.url(WORKER), own(&eu), own(&us));
+    let without = settings(shared, &[("eu", &eu_url, &of_eu), ("us", &us_url, "")]);
+    expect(&ask_of(&without, &["run"]).await, 2, &["database.us.console_database_url"]);
+    let files = settings(shared, &[("eu", &eu_url, &of_eu), ("us", &us_url, &of_us)]);
+    let service = serve(&files);
+    for (db, prefix) in [(&eu, "agt_of_eu"), (&us, "agt_of_us")] {
+        let admin = db.admin().await;
+        admin.create(prefix).await;
+        admin.settled().await;
+    }
+    let site = Site { address: address(&service).await, service };
+    let root = site.get("/");
+    assert_eq!(root.status, 303);
+    assert!(root.head.contains("location: ./db/eu/"), "{root:?}");
+    for (path, shown, hidden) in [
+        ("/db/eu/agents", "agt_of_eu", "agt_of_us"),
+        ("/db/us/agents", "agt_of_us", "agt_of_eu"),
+        ("/db/us/", "href=\"./../eu/\"", "agt_of_eu"),
+    ] {
+        let page = site.get(path);
+        assert_eq!(page.status, 200, "{page:?}");
+        assert!(page.body.contains(shown) && !page.body.contains(hidden), "{page:?}");
+    }
+    assert!(site.get("/db/us/jobs").body.contains("<title>us: Jobs"));
+    for path in ["/agents", "/db/ap/", "/db/eu/nothing"] {
+        assert_eq!(site.get(path).status, 404, "{path}");
+    }
+    // What keeps strangers out keeps them out of each.
+    let elsewhere = [("Host", "example.org")];
+    assert_eq!(site.send("GET", "/db/us/agents", &elsewhere, "").status, 421);
+    site.service.stop().await;
 }
 
 #[tokio::test]

@@ -104,7 +104,7 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Error> {
             started.elapsed().as_millis()
         )?;
         let mut shown = Ok(());
-        let console = Console::bind(&worker.config).await?;
+        let console = Console::bind(&[&worker.config]).await?;
         let links = Links { http, console: console.as_ref().map(Console::address) };
         let end = async { shown = show(&mut out, args, &admin, &admin_url, &links).await };
         let ended = service::run(&worker, |parts| console::beside(console, parts), end).await?;

@@ -33,10 +33,8 @@ pub(super) async fn main(args: &Args, configs: Vec<Config>) -> Result<ExitCode, 
     if args.migrate {
         migrate_first(&instances).await?;
     }
-    let console = match instances.first() {
-        Some((_, first)) => Console::bind(&first.config).await?,
-        None => None,
-    };
+    let configs: Vec<&Config> = instances.iter().map(|(_, instance)| &instance.config).collect();
+    let console = Console::bind(&configs).await?;
     let beside = |parts: &Parts| console::beside(console, parts);
     let ended = match instances.as_slice() {
         [(None, instance)] => service::run(instance, beside, hangups).await?,

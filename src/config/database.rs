@@ -137,6 +137,12 @@ impl Database {
         ]
     }
 
+    /// A key of section `console` about this database, as errors call it.
+    pub(super) fn console_key(&self, key: &str) -> String {
+        let own = || format!("console.{key}");
+        self.name.as_ref().map_or_else(own, |name| name.key(&format!("console_{key}")))
+    }
+
     /// A key of this section, with the name of the entry that it is in.
     fn key(&self, key: &str) -> String {
         self.name.as_ref().map_or_else(|| format!("database.{key}"), |name| name.key(key))

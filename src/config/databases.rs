@@ -9,11 +9,13 @@ use super::error::Error;
 use super::settings::Config;
 
 /// What an entry says over the rest of the file, and the key that it stands for.
-const OVERRIDES: [(&str, &str); 4] = [
+const OVERRIDES: [(&str, &str); 6] = [
     ("reference", "reference"),
     ("retention", "deprovision.retention"),
     ("templates", "templates"),
     ("realtime", "realtime"),
+    ("console_database_url", "console.database_url"),
+    ("console_database_url_file", "console.database_url_file"),
 ];
 
 /// Names are part of URLs, labels and file names.
@@ -142,8 +144,8 @@ impl Entry {
         if let Error::Setting { key, place, reason } = renamed {
             let unknown =
                 key.starts_with("database.") && reason.starts_with("there is no such key");
-            let also = ", `name`, `reference`, `retention`, `templates`, `realtime`";
-            let reason = if unknown { reason + also } else { reason };
+            let own = OVERRIDES.iter().map(|(own, _)| format!(", `{own}`")).collect::<String>();
+            let reason = if unknown { format!("{reason}, `name`{own}") } else { reason };
             return Error::Setting { key, place, reason };
         }
         renamed
@@ -163,6 +165,7 @@ pub(super) fn entries(file: &mut Map<String, Value>) -> Result<Option<Vec<Entry>
         let reason = "has no entry: write [[database]] with name and url_file".to_owned();
         return Err(Error::Value { key: "database".to_owned(), reason });
     }
+    refuse_shared_console(file.get("console"))?;
     let mut entries: Vec<Entry> = Vec::new();
     for (index, value) in values.into_iter().enumerate() {
         let number = index + 1;
@@ -177,6 +180,20 @@ pub(super) fn entries(file: &mut Map<String, Value>) -> Result<Option<Vec<Entry>
         entries.push(entry);
     }
     Ok(Some(entries))
+}
+
+/// With one URL for all, the pages of each database would show the same one.
+fn refuse_shared_console(console: Option<&Value>) -> Result<(), Error> {
+    let Some(ValueKind::Table(console)) = console.map(|console| &console.kind) else {
+        return Ok(());
+    };
+    for key in ["database_url", "database_url_file"] {
+        if console.contains_key(key) {
+            let reason = format!("is for one database: write console_{key} into each [[database]]");
+            return Err(Error::Value { key: format!("console.{key}"), reason });
+        }
+    }
+    Ok(())
 }
 
 /// Else why its name cannot be used.

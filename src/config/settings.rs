@@ -228,12 +228,13 @@ impl Sources<'_> {
         self.own.contains_key(variable)
     }
 
-    /// A variable of section `database` would hold for every entry.
+    /// A variable of section `database`, or for the console's, would hold for every entry.
     fn refuse_of_one(&self) -> Result<(), Error> {
         let of_one = |name: &&String| {
-            let rest = name.to_uppercase();
-            let rest = rest.strip_prefix("PROVISIONER_DATABASE").map(ToOwned::to_owned);
+            let name = name.to_uppercase();
+            let rest = name.strip_prefix("PROVISIONER_DATABASE");
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("__"))
+                || name.starts_with("PROVISIONER_CONSOLE__DATABASE_URL")
         };
         let mut variables: Vec<_> = self.variables.iter().filter(of_one).collect();
         variables.sort();
@@ -267,10 +268,9 @@ fn own(
 impl Config {
     /// The keys and files of secrets that others can read or change.
     pub fn exposed(&self) -> Vec<(String, &Path)> {
-        let keys = ("tokens.keys_file", self.tokens.keys_file.as_deref());
-        let shared = self.console.files().into_iter().chain([keys]);
-        let shared = shared.map(|(key, file)| (key.to_owned(), file));
-        let files = self.database.files().into_iter().chain(shared);
+        let keys = ("tokens.keys_file".to_owned(), self.tokens.keys_file.as_deref());
+        let console = self.console.files(&self.database);
+        let files = self.database.files().into_iter().chain(console).chain([keys]);
         let files = files.filter_map(|(key, file)| Some((key, file?)));
         files.filter(|(_, file)| matches!(exposure(file), Ok(Some(_)))).collect()
     }
