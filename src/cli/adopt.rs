@@ -57,7 +57,6 @@ pub(super) async fn main(
     } else {
         print_done(&done, &mut out)?;
     }
-    drop(out);
     let mut code = if done.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if args.wait && !done.jobs.is_empty() {
         let adopted = plan.agents.iter().map(|planned| planned.agent.prefix.clone());

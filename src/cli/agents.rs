@@ -82,11 +82,11 @@ impl Args {
 
     /// For one of many databases, after so many agents have failed on others; `None`: no more may fail.
     pub(super) fn for_many(mut self, failed_agents: i64) -> Option<Self> {
-        self.verb = match self.verb {
-            Verb::Repair(args) => Verb::Repair(args.for_many()),
-            Verb::Upgrade(args) => Verb::Upgrade(args.for_many(failed_agents)?),
-            verb => verb,
-        };
+        if let Verb::Repair(args) = self.verb {
+            self.verb = Verb::Repair(args.for_many());
+        } else if let Verb::Upgrade(args) = self.verb {
+            self.verb = Verb::Upgrade(args.for_many(failed_agents)?);
+        }
         Some(self)
     }
 }

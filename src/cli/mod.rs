@@ -457,11 +457,12 @@ async fn on_one(command: Command, config: Config) -> Result<ExitCode, Error> {
 /// `doctor` says it itself.
 fn warn_of_exposed(work: &Work) {
     let configs: Vec<&Config> = match work {
-        Work::One(Command::Doctor(_), _) | Work::Each(Command::Doctor(_), ..) => Vec::new(),
+        Work::One(Command::Doctor(_), _) | Work::Each(Command::Doctor(_), ..) | Work::Done(_) => {
+            Vec::new()
+        }
         Work::One(_, config) | Work::Audit(_, config) => vec![config],
         Work::Each(.., all) => all.iter().map(|(_, config)| config).collect(),
         Work::Run(_, configs) => configs.iter().collect(),
-        Work::Done(_) => Vec::new(),
     };
     let mut told = BTreeSet::new();
     for (key, file) in configs.into_iter().flat_map(Config::exposed) {

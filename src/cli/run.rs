@@ -36,14 +36,12 @@ pub(super) async fn main(args: &Args, configs: Vec<Config>) -> Result<ExitCode, 
     let configs: Vec<&Config> = instances.iter().map(|(_, instance)| &instance.config).collect();
     let console = Console::bind(&configs).await?;
     let beside = |parts: &Parts| console::beside(console, parts);
-    let ended = match instances.as_slice() {
-        [(None, instance)] => service::run(instance, beside, hangups).await?,
-        _ => {
-            let named =
-                |(name, instance): (Option<DatabaseName>, Instance)| Some((name?, instance));
-            let named = instances.into_iter().filter_map(named).collect();
-            service::run_many(named, beside, hangups).await?
-        }
+    let ended = if let [(None, instance)] = instances.as_slice() {
+        service::run(instance, beside, hangups).await?
+    } else {
+        let named = |(name, instance): (Option<DatabaseName>, Instance)| Some((name?, instance));
+        let named = instances.into_iter().filter_map(named).collect();
+        service::run_many(named, beside, hangups).await?
     };
     Ok(match ended {
         End::Drained => ExitCode::SUCCESS,

@@ -69,16 +69,13 @@ impl Database {
     /// Where to work.
     pub fn source(&self) -> Result<Source, Error> {
         let key = self.key("url");
-        match secret(&key, self.url.as_ref(), self.url_file.as_deref())? {
-            Some(url) => self.parse(key, &url, self.url_file.as_deref()),
-            None => {
-                let file = self.key("url_file");
-                let export = if self.name.is_none() { "export DATABASE_URL, or " } else { "" };
-                let reason =
-                    format!("is not set: {export}write it to a file and name that as {file}");
-                Err(Error::Value { key, reason })
-            }
+        if let Some(url) = secret(&key, self.url.as_ref(), self.url_file.as_deref())? {
+            return self.parse(key, &url, self.url_file.as_deref());
         }
+        let file = self.key("url_file");
+        let export = if self.name.is_none() { "export DATABASE_URL, or " } else { "" };
+        let reason = format!("is not set: {export}write it to a file and name that as {file}");
+        Err(Error::Value { key, reason })
     }
 
     /// The environment goes over the file, also where the two say it by different keys. Where nobody says it, the file of an

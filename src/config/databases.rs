@@ -137,15 +137,14 @@ impl Entry {
         };
         let renamed =
             error.rename(|key| match (key.strip_prefix("database."), of_overrides(key)) {
-                (Some(own), _) => self.name.key(own),
-                (None, Some(own)) => self.name.key(own),
+                (Some(own), _) | (None, Some(own)) => self.name.key(own),
                 (None, None) => key.to_owned(),
             });
         if let Error::Setting { key, place, reason } = renamed {
             let unknown =
                 key.starts_with("database.") && reason.starts_with("there is no such key");
-            let own = OVERRIDES.iter().map(|(own, _)| format!(", `{own}`")).collect::<String>();
-            let reason = if unknown { format!("{reason}, `name`{own}") } else { reason };
+            let own = OVERRIDES.map(|(own, _)| format!("`{own}`")).join(", ");
+            let reason = if unknown { format!("{reason}, `name`, {own}") } else { reason };
             return Error::Setting { key, place, reason };
         }
         renamed

@@ -50,7 +50,7 @@ pub enum Error {
         name: DatabaseName,
         /// Why.
         #[source]
-        source: InstanceError,
+        source: Box<InstanceError>,
     },
     /// The connection was there, and then nothing came over it any more.
     #[error("the database was reached and then fell silent")]
@@ -71,7 +71,8 @@ impl Error {
     fn may_pass(&self) -> bool {
         match self {
             Self::Instance(InstanceError::Db(_)) | Self::Silent(_) | Self::ReadOnly(_) => true,
-            Self::Instance(error) | Self::OfDatabase { source: error, .. } => is_retried(error),
+            Self::Instance(error) => is_retried(error),
+            Self::OfDatabase { source, .. } => is_retried(&**source),
             Self::Http(_) | Self::Signals(_) => false,
         }
     }
@@ -79,9 +80,8 @@ impl Error {
     /// Whether settings or template files have to change, and the database is not to blame.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Instance(error) | Self::OfDatabase { source: error, .. } => {
-                error.is_configuration()
-            }
+            Self::Instance(error) => error.is_configuration(),
+            Self::OfDatabase { source, .. } => source.is_configuration(),
             Self::Silent(_) | Self::ReadOnly(_) | Self::Http(_) | Self::Signals(_) => false,
         }
     }

@@ -51,7 +51,7 @@ pub async fn run_many(
     let mut budgets = Budget::shares(settings.worker.total_concurrency, instances.len());
     let mut supervised = Vec::new();
     for (name, instance) in instances {
-        let blame = |source| Error::OfDatabase { name: name.clone(), source };
+        let blame = |source| Error::OfDatabase { name: name.clone(), source: Box::new(source) };
         let checked = Checked::new(&instance).map_err(blame)?;
         let metrics = Arc::new(Metrics::of(Some(name.as_str())));
         let budget = budgets.next().flatten();
