@@ -147,7 +147,9 @@ impl Console {
         let failed = |source| Error::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        databases.iter_mut().for_each(|shared| shared.address = address);
+        for shared in &mut databases {
+            shared.address = address;
+        }
         tracing::info!(%address, "serving the console");
         let databases = databases.into_iter().map(Arc::new).collect();
         Ok(Some(Self { address, listener, databases, stop }))
