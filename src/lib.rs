@@ -26,7 +26,7 @@
 //! cli                    arguments in, text or JSON out
 //! console                requests of a browser in, HTML out
 //! operations             use cases: (actor, instance, …) in, data out; `doctor` among them
-//! service                an Instance = everything for one database; start order, probes, shutdown
+//! service                an Instance = everything for one database; one or many of them; start order, probes, shutdown
 //! worker     config      claim loop, dispatch, reconcile, purge, verify, hang detection · settings
 //! audit                  a project's files, code and documents against its database, by way of a shadow
 //! provisioning           what is done to one agent: build, delete, trash, restore, upgrade, repair, adopt
@@ -52,7 +52,9 @@
 //! | What does an agent's state mean? | `docs/api.md`; `sql/base/38_agent_states.sql` |
 //! | What goes on right now? | `sql/operations/status.sql` |
 //! | Who may act in the console? | `console/guard.rs`, `console/viewer.rs`; its database role: `deploy/roles.sql` |
-//! | What is `/livez`? | `service/http.rs`, `telemetry/liveness.rs` |
+//! | What is `/livez`? | `service/served.rs`, `telemetry/liveness.rs` |
+//! | What happens when one of many databases is away? | `service/supervisor.rs` |
+//! | How does a command go over many databases? | `cli/databases.rs` (which), `cli/group.rs` (in which order) |
 //! | How are two schemas compared? | `schema/difference.rs` |
 //! | Which agents does verify leave out? | `sql/provisioning/fingerprints.sql` |
 //! | What happens in an audit? | `audit/mod.rs` (`Audit::run`); `docs/audit.md` |

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 use std::{fs, iter};
 
-use agent_provisioner::config::{self, Config};
+use agent_provisioner::config::{self, Config, Databases};
 use agent_provisioner::postgres::{SslMode, Target};
 use agent_provisioner::telemetry::ErrorReport;
 use serde_json::Value;
@@ -17,7 +17,7 @@ use crate::support::{have, provisioner, said};
 
 /// Keys of which the example shows a value that is not what happens without them.
 const NO_DEFAULT: &str = "templates reference database.url database.url_file database.listen_url \
-    database.listen_url_file database.sslmode database.sslrootcert deprovision.max_per_hour log.format tokens.keys_file \
+    database.listen_url_file database.sslmode database.sslrootcert deprovision.max_per_hour worker.total_concurrency log.format tokens.keys_file \
     console.tokens_file console.database_url console.database_url_file";
 
 pub fn path(file: &str) -> PathBuf {
@@ -96,7 +96,8 @@ fn the_example_names_every_key_and_shows_its_default() {
     let keys = keys(&example);
     let scratch = Scratch::new("example");
     let load = |text: &str| {
-        config::load(Some(&scratch.write("one.toml", text)), iter::empty::<(String, String)>())
+        let file = scratch.write("one.toml", text);
+        config::load(Some(&file), iter::empty::<(String, String)>()).map(Databases::into_first)
     };
     let shown = |config: &Config| format!("{config:?}");
     let default = shown(&Config::default());
@@ -240,21 +241,31 @@ pub fn tool(name: &str, args: &[&str]) -> Option<(bool, String)> {
 
 #[test]
 fn systemd_finds_the_unit_sound_and_hardened() {
-    let unit = path("deploy/agent-provisioner.service");
-    let args = ["security", "--offline=true", "--threshold=20", unit.to_str().unwrap()];
-    let Some((sound, report)) = tool("systemd-analyze", &args) else { return };
-    assert!(sound, "{report}");
+    let (one, each) = ("agent-provisioner.service", "agent-provisioner@.service");
+    for name in [one, each] {
+        let unit = path(&format!("deploy/{name}"));
+        let args = ["security", "--offline=true", "--threshold=20", unit.to_str().unwrap()];
+        let Some((sound, report)) = tool("systemd-analyze", &args) else { return };
+        assert!(sound, "{report}");
 
-    let text = read("deploy/agent-provisioner.service");
-    // Found in /usr/local/bin and in /usr/bin, where the package puts it.
-    let installed = "ExecStart=agent-provisioner ";
-    assert!(text.contains(installed));
-    let scratch = Scratch::new("unit");
-    let here = format!("ExecStart={} ", env!("CARGO_BIN_EXE_agent-provisioner"));
-    let here = text.replace(installed, &here);
-    let here = scratch.write("agent-provisioner.service", &here);
-    let (_, report) = tool("systemd-analyze", &["verify", here.to_str().unwrap()]).unwrap();
-    assert!(!report.contains("agent-provisioner"), "{report}");
+        let text = read(&format!("deploy/{name}"));
+        // Found in /usr/local/bin and in /usr/bin, where the package puts it.
+        let installed = "ExecStart=agent-provisioner ";
+        assert!(text.contains(installed));
+        let scratch = Scratch::new(name);
+        let here = format!("ExecStart={} ", env!("CARGO_BIN_EXE_agent-provisioner"));
+        let here = scratch.write(&name.replace('@', "@eu"), &text.replace(installed, &here));
+        let (_, report) = tool("systemd-analyze", &["verify", here.to_str().unwrap()]).unwrap();
+        assert!(!report.contains("agent-provisioner"), "{report}");
+    }
+    // They differ in where their files are, and in nothing else.
+    let lines = |name: &str| -> Vec<String> {
+        let text = read(&format!("deploy/{name}"));
+        let text = text.split_once("[Service]").unwrap().1.replace("/%i.toml", "/config.toml");
+        let kept = text.replace("/%i.", "/");
+        kept.lines().filter(|line| !line.starts_with("# ")).map(str::to_owned).collect()
+    };
+    assert_eq!(lines(one), lines(each));
 }
 
 /// The files below a directory.

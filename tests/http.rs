@@ -11,6 +11,7 @@ use agent_provisioner::dev_server::Stop;
 use agent_provisioner::postgres::{Db, Source, Target, Timeouts};
 use agent_provisioner::service::DatabaseStats;
 use agent_provisioner::service::Http;
+use agent_provisioner::service::Served;
 use agent_provisioner::telemetry::Metrics;
 use openmetrics_parser::openmetrics::parse_openmetrics;
 use openmetrics_parser::{OpenMetricsValue, Sample};
@@ -181,11 +182,14 @@ async fn no_move_for_thirty_seconds_is_not_live() {
     let target = Target::parse("postgres://nobody@127.0.0.1:9/nothing", None, None).unwrap();
     let second = Duration::from_secs(1);
     let patience = Timeouts { connect: second, statement: second, lock: second };
-    let database_stats =
-        DatabaseStats::new(Db::new(&Source::new(target, None).unwrap(), &patience, 1).unwrap());
+    let database_stats = DatabaseStats::new(
+        Db::new(&Source::new(target, None).unwrap(), &patience, 1).unwrap(),
+        None,
+    );
     let http = Http::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
     let address = http.address.to_string();
-    tokio::spawn(http.serve(Arc::clone(&metrics), database_stats, CancellationToken::new()));
+    let served = Served::one(Arc::clone(&metrics), database_stats);
+    tokio::spawn(http.serve(Arc::new(served), CancellationToken::new()));
     let livez = || async {
         let address = address.clone();
         // The clock stands while this runs.

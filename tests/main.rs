@@ -59,6 +59,7 @@ mod load;
 mod loader;
 mod locks;
 mod logs;
+mod many_databases;
 mod migrations;
 mod monitoring;
 mod notifications;

@@ -211,12 +211,26 @@ async fn what_every_command_prints_is_as_its_schema_says() {
     secrets(&mut it, &admin).await;
     watch(&mut it);
 
+    of_all_databases(&mut it).await;
     migrate_and_doctor(&mut it, &admin).await;
     let down = it.check("migrate down", "migrate down --to 7 --yes", 0).await;
     assert!(!down["taken_back"].as_array().unwrap().is_empty(), "{down}");
     let up = it.check("migrate", "migrate", 0).await;
     assert!(!up["applied"].as_array().unwrap().is_empty());
     assert_eq!(it.commands, all);
+}
+
+/// One report over many databases.
+async fn of_all_databases(it: &mut Printed<'_>) {
+    let entry = format!("[[database]]\nname = \"eu\"\nurl = \"{}\"\n", it.db.url(ADMIN));
+    let files = Files::new(&[("config.toml", &entry)]);
+    let mut command = provisioner("");
+    command.env_remove("DATABASE_URL");
+    command.env("PROVISIONER_CONFIG", format!("{}/config.toml", files.path()));
+    command.args(["status", "--database", "all", "--json"]);
+    let found = json(&finish(&mut command).await);
+    assert!(found["databases"][0]["report"].is_object(), "{found}");
+    it.compare("status --database all", &found);
 }
 
 #[test]

@@ -32,7 +32,7 @@ impl Manager {
     }
 
     /// Everything up to a message that contains this.
-    async fn heard_until(&self, text: &str) -> Vec<String> {
+    pub async fn heard_until(&self, text: &str) -> Vec<String> {
         let mut all: Vec<String> = Vec::new();
         while !all.last().is_some_and(|last| last.contains(text)) {
             all.push(until(text, || async { self.heard() }).await);

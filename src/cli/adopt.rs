@@ -1,10 +1,11 @@
 //! `agent-provisioner agents adopt`
 
-use std::io::{self, Write, stdout};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args as Clap;
 
+use super::output::stdout;
 use super::repair::follow;
 use super::table::{clean, counted, print_json};
 use super::{Error, adopt_text};
@@ -13,7 +14,7 @@ use crate::operations::Actor;
 use crate::operations::adopt::{self, Done, Failed};
 use crate::service::Instance;
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
     /// Only these agents, by prefix, each with all that differs
@@ -56,7 +57,6 @@ pub(super) async fn main(
     } else {
         print_done(&done, &mut out)?;
     }
-    drop(out);
     let mut code = if done.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if args.wait && !done.jobs.is_empty() {
         let adopted = plan.agents.iter().map(|planned| planned.agent.prefix.clone());

@@ -1,10 +1,12 @@
 //! `agent-provisioner agents`
 
-use std::io::{self, Write, stdout};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Args as Clap, Subcommand};
 
+use super::group::Shape;
+use super::output::stdout;
 use super::table::{Table, clean, or_dash, print_json, size};
 use super::{
     By, Error, adopt, convert, create, delete, purge, repair, restore, trash, upgrade, verify,
@@ -13,7 +15,7 @@ use crate::operations::Actor;
 use crate::operations::agents::{self, Agent, Displaced, Shown};
 use crate::service::Instance;
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) by: By,
@@ -21,7 +23,7 @@ pub(super) struct Args {
     verb: Verb,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Verb {
     /// List agents by prefix, those without tables and tables without an agent included
     List {
@@ -57,6 +59,36 @@ enum Verb {
     Restore(restore::Args),
     /// Erase deleted agents now, or let the service purge again: without --yes, print what would go
     Purge(purge::Args),
+}
+
+impl Args {
+    /// Whether every database can be asked at once.
+    pub(super) fn shape(&self) -> Option<Shape> {
+        match &self.verb {
+            Verb::List { json } => Some(Shape { json: *json, changes: false }),
+            Verb::Verify(args) => Some(args.shape()),
+            Verb::Repair(args) => Some(args.shape()),
+            Verb::Upgrade(args) => Some(args.shape()),
+            Verb::Trash(args) => Some(args.shape()),
+            Verb::Show { .. }
+            | Verb::Create(_)
+            | Verb::Delete(_)
+            | Verb::Adopt(_)
+            | Verb::Convert(_)
+            | Verb::Restore(_)
+            | Verb::Purge(_) => None,
+        }
+    }
+
+    /// For one of many databases, after so many agents have failed on others; `None`: no more may fail.
+    pub(super) fn for_many(mut self, failed_agents: i64) -> Option<Self> {
+        if let Verb::Repair(args) = self.verb {
+            self.verb = Verb::Repair(args.for_many());
+        } else if let Verb::Upgrade(args) = self.verb {
+            self.verb = Verb::Upgrade(args.for_many(failed_agents)?);
+        }
+        Some(self)
+    }
 }
 
 pub(super) async fn main(

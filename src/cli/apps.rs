@@ -1,10 +1,12 @@
 //! `agent-provisioner apps`
 
-use std::io::{self, Write, stdout};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Args as Clap, Subcommand, ValueEnum};
 
+use super::group::Shape;
+use super::output::stdout;
 use super::table::{Table, or_dash, print_json};
 use super::{By, Error, secrets};
 use crate::operations::MetaId;
@@ -13,7 +15,7 @@ use crate::service::Instance;
 use crate::tokens::Kind;
 
 /// As the owner of schema `provisioning`, such as `postgres`
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 pub(super) struct Args {
     #[command(flatten)]
     by: By,
@@ -38,7 +40,7 @@ impl Which {
     }
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Verb {
     /// List Meta apps, and which of their secrets are set
     List {
@@ -89,6 +91,19 @@ enum Verb {
         #[arg(long)]
         yes: bool,
     },
+}
+
+impl Args {
+    /// Whether every database can be asked at once.
+    pub(super) fn shape(&self) -> Option<Shape> {
+        match self.verb {
+            Verb::List { json } => Some(Shape { json, changes: false }),
+            Verb::Add { .. }
+            | Verb::SetSecret { .. }
+            | Verb::Test { .. }
+            | Verb::ForgetSecret { .. } => None,
+        }
+    }
 }
 
 pub(super) async fn main(args: Args, instance: &Instance) -> Result<ExitCode, Error> {

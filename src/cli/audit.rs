@@ -1,6 +1,6 @@
 //! `agent-provisioner audit`
 
-use std::io::{self, Write, stdout};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
@@ -11,13 +11,14 @@ use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::output::stdout;
 use super::table::{clean, counted, print_json};
 use super::{Error, audit_text, instance};
 use crate::audit::{Baseline, Project, Report, Severity, Summary, markdown, sarif};
 use crate::config::Config;
 use crate::operations::audit;
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 pub(super) struct Args {
     /// A directory of migrations, or a file; may be repeated
     #[arg(long, value_name = "DIR")]

@@ -1,11 +1,12 @@
 //! `agent-provisioner agents convert`
 
-use std::io::{self, Write, stdout};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args as Clap;
 
 use super::asked::Asked;
+use super::output::stdout;
 use super::progress::Reporter;
 use super::table::{counted, print_json};
 use super::{Error, job_text};
@@ -14,7 +15,7 @@ use crate::operations::Actor;
 use crate::operations::convert::{self, Plan};
 use crate::service::Instance;
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 pub(super) struct Args {
     /// What is to tie customers to `agents`: `check` or `foreign_key`
     #[arg(long)]

@@ -1,10 +1,11 @@
 //! `agent-provisioner agents create`
 
-use std::io::{Write, stdout};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Args as Clap;
 
+use super::output::stdout;
 use super::progress::Reporter;
 use super::table::{clean, print_json};
 use super::{Error, job_text};
@@ -14,7 +15,7 @@ use crate::operations::{Actor, jobs};
 use crate::service::Instance;
 
 /// As the owner of schema `provisioning`, such as `postgres`
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 pub(super) struct Args {
     /// Its prefix; without one, one is drawn
     prefix: Option<Prefix>,

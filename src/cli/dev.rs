@@ -38,7 +38,7 @@ const TO_TRY: &str = r#"
   agent-provisioner agents repair --wait agt_ben
 "#;
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 pub(super) struct Args {
     /// Create two agents, use them, delete one, and show each step
     #[arg(long)]
@@ -104,11 +104,10 @@ pub(super) fn main(args: &Args) -> Result<ExitCode, Error> {
             started.elapsed().as_millis()
         )?;
         let mut shown = Ok(());
-        let console = Console::bind(&worker.config).await?;
+        let console = Console::bind(&[&worker.config]).await?;
         let links = Links { http, console: console.as_ref().map(Console::address) };
         let end = async { shown = show(&mut out, args, &admin, &admin_url, &links).await };
-        let ended =
-            service::run(&worker, |shutdown| console::beside(console, shutdown), end).await?;
+        let ended = service::run(&worker, |parts| console::beside(console, parts), end).await?;
         shown?;
         Ok(if ended == End::Drained { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     })
@@ -155,7 +154,7 @@ async fn show(
 }
 
 fn instance(settings: Vec<(String, String)>) -> Result<Instance, Error> {
-    let config = config::load(None, settings)?;
+    let config = config::load(None, settings)?.into_first();
     let connections = config.database.pool_size;
     Ok(Instance::new(config, connections)?)
 }

@@ -1,12 +1,14 @@
 //! `agent-provisioner doctor`
 
-use std::io::{self, Write, stdout};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args as Clap, Subcommand};
 use crossterm::style::Stylize;
 
+use super::group::Shape;
+use super::output::stdout;
 use super::table::{Table, clean, coloured, or_dash, print_json};
 use super::{By, Error};
 use crate::operations::Actor;
@@ -14,7 +16,7 @@ use crate::operations::doctor::{self, Acceptance, Severity};
 use crate::service::Instance;
 use crate::telemetry::Printable;
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -26,7 +28,7 @@ pub(super) struct Args {
     verb: Option<Verb>,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Verb {
     /// Accept a finding: it is listed, and is no failure. Needs the role that owns schema provisioning, such as postgres
     Accept {
@@ -56,6 +58,17 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+}
+
+impl Args {
+    /// Whether every database can be asked at once.
+    pub(super) fn shape(&self) -> Option<Shape> {
+        match &self.verb {
+            None => Some(Shape { json: self.json, changes: false }),
+            Some(Verb::Accepted { json }) => Some(Shape { json: *json, changes: false }),
+            Some(Verb::Accept { .. } | Verb::Withdraw { .. }) => None,
+        }
+    }
 }
 
 fn day(text: &str) -> Result<String, String> {

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// An answer is one line.
 const LONGEST: u64 = 16 * 1024;
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 pub(super) struct Args {
     /// Ask whether it is ready, not whether it is live
     #[arg(long)]
@@ -24,7 +24,12 @@ pub(super) struct Args {
 }
 
 /// Exit 0 if the service on this machine says yes, 1 if it says no or nothing. One that serves no HTTP is taken for live.
-pub(super) fn main(args: &Args, config: &Config) -> Result<ExitCode, Error> {
+/// `database`: one of many, to be ready.
+pub(super) fn main(
+    args: &Args,
+    database: Option<&str>,
+    config: &Config,
+) -> Result<ExitCode, Error> {
     let Some(address) = config.http.listen else {
         if args.ready {
             let nobody = "http.listen is \"off\": there is nobody to ask";
@@ -34,13 +39,17 @@ pub(super) fn main(args: &Args, config: &Config) -> Result<ExitCode, Error> {
         writeln!(stdout(), "http.listen is \"off\": taken for live")?;
         return Ok(ExitCode::SUCCESS);
     };
-    let path = if args.ready { "/readyz" } else { "/livez" };
+    let path = match (args.ready, database) {
+        (false, _) => "/livez".to_owned(),
+        (true, None) => "/readyz".to_owned(),
+        (true, Some(name)) => format!("/readyz?database={name}"),
+    };
     let address = local(address);
-    let (yes, said) = ask(address, path).map_err(|source| Error::Ask { address, source })?;
+    let (yes, said) = ask(address, &path).map_err(|source| Error::Ask { address, source })?;
     if !yes {
         return Err(Error::Unhealthy(said));
     }
-    writeln!(stdout(), "{}", Printable(said))?;
+    said.lines().try_for_each(|line| writeln!(stdout(), "{}", Printable(line)))?;
     Ok(ExitCode::SUCCESS)
 }
 

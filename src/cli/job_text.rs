@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::age::age;
+use super::output::{about, stdout};
 use super::table::{Table, clean, counted, or_dash};
 use crate::operations::jobs::{
     Attempt, COUNTED, Cause, End, Followed, JobResult, JobView, Kind, Listed, ResultKind, Running,
@@ -307,7 +308,7 @@ pub(super) fn count(jobs: i64) -> String {
 
 /// How many jobs were queued.
 pub(super) fn queued(queued: &Queued) -> io::Result<()> {
-    writeln!(io::stdout(), "queued {}", count(queued.jobs.len().try_into().unwrap_or(i64::MAX)))
+    writeln!(stdout(), "queued {}", count(queued.jobs.len().try_into().unwrap_or(i64::MAX)))
 }
 
 /// Which agents were left out, and why.
@@ -316,7 +317,8 @@ pub(super) fn held_back(held_back: &[HeldBack]) -> io::Result<()> {
     for HeldBack { prefix, job, kind } in held_back {
         writeln!(
             err,
-            "agent-provisioner: {prefix} is left out: its {kind} job {job} is dead; see: jobs show {job}"
+            "agent-provisioner: {}{prefix} is left out: its {kind} job {job} is dead; see: jobs show {job}",
+            about()
         )?;
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! `agent-provisioner jobs`
 
-use std::io::{Write, stderr, stdout};
+use std::io::{Write, stderr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use clap::{ArgGroup, Args as Clap, Subcommand, ValueEnum};
 
 use super::age;
 use super::confirm::confirm;
+use super::group::Shape;
+use super::output::stdout;
 use super::progress::Reporter;
 use super::table::print_json;
 use super::watch::watch;
@@ -19,7 +21,7 @@ use crate::operations::jobs::{
 };
 use crate::service::Instance;
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) by: By,
@@ -27,7 +29,22 @@ pub(super) struct Args {
     verb: Verb,
 }
 
-#[derive(Debug, Subcommand)]
+impl Args {
+    /// Whether every database can be asked at once.
+    pub(super) fn shape(&self) -> Option<Shape> {
+        match &self.verb {
+            Verb::List(args) => Some(Shape { json: args.json, changes: false }),
+            Verb::Watch(_)
+            | Verb::Show { .. }
+            | Verb::Replay(_)
+            | Verb::Approve(_)
+            | Verb::Cancel(_)
+            | Verb::Prune { .. } => None,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Subcommand)]
 enum Verb {
     /// List jobs: running, dead, paused, then pending ones as they will run, then finished ones
     List(List),
@@ -63,7 +80,7 @@ enum Verb {
     },
 }
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 struct List {
     /// Any of these states, such as `dead,paused`. A job that a session is on is running, and pending, too
     #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(State::ALL.map(State::as_str)))]
@@ -140,7 +157,7 @@ const WHICH: [&str; 7] = ["ids", "all_dead", "state", "prefix", "kind", "sqlstat
 /// What finds them.
 const FILTERS: [&str; 5] = ["state", "prefix", "kind", "sqlstate", "since"];
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 #[command(group = ArgGroup::new("which").required(true).multiple(true).args(WHICH))]
 struct Replay {
     /// The jobs' numbers
@@ -162,7 +179,7 @@ struct Replay {
 }
 
 /// How jobs go back into the queue.
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 struct How {
     #[command(flatten)]
     record: Record,
@@ -174,7 +191,7 @@ struct How {
     json: bool,
 }
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 struct Approve {
     #[command(flatten)]
     which: WhichPaused,
@@ -182,7 +199,7 @@ struct Approve {
     how: How,
 }
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 #[group(required = true, multiple = false)]
 struct WhichPaused {
     /// The jobs' numbers
@@ -193,7 +210,7 @@ struct WhichPaused {
     all: bool,
 }
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 #[command(group = ArgGroup::new("which").required(true).multiple(true).args(WHICH.iter().filter(|arg| **arg != "all_dead")))]
 struct Cancel {
     /// The jobs' numbers
@@ -214,7 +231,7 @@ struct Cancel {
     json: bool,
 }
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 struct Record {
     /// Why, for the record
     #[arg(long)]

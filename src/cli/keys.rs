@@ -1,17 +1,19 @@
 //! `agent-provisioner keys`
 
-use std::io::{self, Write, stderr, stdout};
+use std::io::{self, Write, stderr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args as Clap, Subcommand};
 
+use super::group::Shape;
+use super::output::stdout;
 use super::table::{Table, clean, counted, print_json};
 use super::{By, Error, instance};
 use crate::config::Config;
 use crate::operations::keys::{self, KeysReport, Rotated, Unreadable};
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 pub(super) struct Args {
     #[command(flatten)]
     by: By,
@@ -19,7 +21,7 @@ pub(super) struct Args {
     verb: Verb,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Verb {
     /// Append a new key to the file of keys, which is made where there is none; the new key encrypts from then on
     Generate {
@@ -48,6 +50,21 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+}
+
+impl Args {
+    /// Whether every database can be asked at once.
+    pub(super) fn shape(&self) -> Option<Shape> {
+        match self.verb {
+            Verb::Status { json } => Some(Shape { json, changes: false }),
+            Verb::Generate { .. } | Verb::Rotate { .. } => None,
+        }
+    }
+
+    /// Whether it works on the file of keys alone, which is the same for all databases.
+    pub(super) fn needs_no_database(&self) -> bool {
+        matches!(self.verb, Verb::Generate { .. })
+    }
 }
 
 pub(super) async fn main(args: Args, config: Config) -> Result<ExitCode, Error> {

@@ -1,16 +1,18 @@
 //! `agent-provisioner migrate`
 
-use std::io::{Write, stdout};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Args as Clap, Subcommand};
 
+use super::group::Shape;
+use super::output::stdout;
 use super::table::print_json;
 use super::{Error, base_schema};
 use crate::operations::migrate::{self, DownReport, StepReport, UpReport};
 use crate::service::Instance;
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -19,7 +21,7 @@ pub(super) struct Args {
     up: Up,
 }
 
-#[derive(Debug, Default, Clap)]
+#[derive(Clone, Debug, Default, Clap)]
 struct Up {
     /// First install the roles and the auth schema of Supabase that plain PostgreSQL lacks:
     /// for development and tests, as a superuser
@@ -30,7 +32,7 @@ struct Up {
     json: bool,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Verb {
     /// Apply what is missing (the default)
     Up(Up),
@@ -79,6 +81,22 @@ enum Verb {
         #[arg(long, value_name = "VERSION", default_value_t = 0)]
         after: i32,
     },
+}
+
+impl Args {
+    /// Whether it goes over many databases, and how.
+    pub(super) fn shape(&self) -> Option<Shape> {
+        let (json, changes) = match &self.verb {
+            None => (self.up.json, true),
+            Some(Verb::Up(up)) => (up.json, true),
+            Some(Verb::Status { json } | Verb::Verify { json }) => (*json, false),
+            Some(Verb::Down { json, .. } | Verb::Repair { json, .. } | Verb::Baseline { json }) => {
+                (*json, true)
+            }
+            Some(Verb::Print { .. }) => return None,
+        };
+        Some(Shape { json, changes })
+    }
 }
 
 pub(super) async fn main(args: Args, instance: &Instance) -> Result<ExitCode, Error> {

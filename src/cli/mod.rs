@@ -12,17 +12,20 @@ mod base_schema;
 mod confirm;
 mod convert;
 mod create;
+mod databases;
 mod delete;
 mod demo;
 mod dev;
 mod difference_text;
 mod doctor;
+mod group;
 mod healthcheck;
 mod job_text;
 mod jobs;
 mod keys;
 mod migrate;
 mod numbers;
+mod output;
 mod progress;
 mod purge;
 mod render;
@@ -43,6 +46,7 @@ mod usage;
 mod verify;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -51,9 +55,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio_postgres::error::{DbError, SqlState};
 
+use self::databases::{Chosen, Reach};
+use self::group::Shape;
 use crate::agent::InvalidPrefix;
 use crate::audit::baseline;
-use crate::config::{self, Config};
+use crate::config::{self, Config, DatabaseName, Databases};
 use crate::console;
 use crate::dev_server;
 use crate::operations::{self, Actor};
@@ -68,12 +74,14 @@ struct Cli {
     /// A TOML file with settings; the environment goes over it
     #[arg(long, global = true, env = "PROVISIONER_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    databases: databases::Options,
     #[command(subcommand)]
     command: Command,
 }
 
 /// Of the commands that act for a person.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 struct By {
     /// Who asks, for the record, besides the database role
     #[arg(long, global = true, env = "USER", hide_env_values = true)]
@@ -86,7 +94,16 @@ impl By {
     }
 }
 
-#[derive(Debug, Subcommand)]
+/// What a command works on.
+enum Work {
+    Done(ExitCode),
+    One(Command, Box<Config>),
+    Each(Command, Shape, databases::Options, Vec<(DatabaseName, Config)>),
+    Run(run::Args, Vec<Config>),
+    Audit(Box<audit::Args>, Box<Config>),
+}
+
+#[derive(Clone, Debug, Subcommand)]
 enum Command {
     /// The service: listen, build, drop, reconcile, until SIGTERM
     Run(run::Args),
@@ -130,6 +147,8 @@ enum Command {
 enum Error {
     #[error(transparent)]
     Config(#[from] config::Error),
+    #[error(transparent)]
+    Databases(#[from] databases::Error),
     #[error(
         "the arguments cannot be used. A URL is none: it belongs into DATABASE_URL, or into a file"
     )]
@@ -188,6 +207,7 @@ impl Error {
     fn exit_code(&self) -> u8 {
         let is_bad_input = match self {
             Self::Config(_)
+            | Self::Databases(_)
             | Self::Argument
             | Self::Prefix(_)
             | Self::Telemetry(_)
@@ -291,75 +311,176 @@ fn without_settings(command: &Command) -> Option<Result<ExitCode, Error>> {
     }
 }
 
+impl Command {
+    /// How it goes over every database at once; `None`: it does not.
+    fn shape(&self) -> Option<Shape> {
+        match self {
+            Self::Migrate(args) => args.shape(),
+            Self::Jobs(args) => args.shape(),
+            Self::Agents(args) => args.shape(),
+            Self::Numbers(args) => args.shape(),
+            Self::Apps(args) => args.shape(),
+            Self::Keys(args) => args.shape(),
+            Self::Rollouts(args) => args.shape(),
+            Self::Status(args) => args.shape(),
+            Self::Doctor(args) => args.shape(),
+            Self::Run(_)
+            | Self::Render(_)
+            | Self::Types(_)
+            | Self::Healthcheck(_)
+            | Self::Audit(_)
+            | Self::Dev(_)
+            | Self::Schema(_)
+            | Self::Completions(_)
+            | Self::Man(_) => None,
+        }
+    }
+
+    fn reach(&self) -> Reach {
+        let is_healthcheck = matches!(self, Self::Healthcheck(_));
+        let is_of_keys = matches!(self, Self::Keys(args) if args.needs_no_database());
+        match self.shape() {
+            _ if is_healthcheck || is_of_keys => Reach::Process,
+            Some(_) => Reach::Each,
+            None => Reach::One,
+        }
+    }
+
+    /// For one of many databases, after so many agents have failed on others; `None`: no more may fail.
+    fn for_many(self, failed_agents: i64) -> Option<Self> {
+        if let Self::Agents(args) = self {
+            return args.for_many(failed_agents).map(Self::Agents);
+        }
+        Some(self)
+    }
+}
+
+/// Does what needs no connection, or says what needs one.
+fn begin(cli: Cli, databases: Databases) -> Result<Work, Error> {
+    let (options, command) = (cli.databases, cli.command);
+    if let Command::Run(args) = command {
+        return Ok(Work::Run(args, options.of_process(databases)?));
+    }
+    let (reach, shape) = (command.reach(), command.shape());
+    let config = match (options.choose(databases, reach)?, shape) {
+        (Chosen::One(config), _) => config,
+        (Chosen::Each(all), Some(shape)) => return Ok(Work::Each(command, shape, options, all)),
+        (Chosen::Each(_), None) => return Ok(Work::Done(ExitCode::SUCCESS)), // only what has a shape takes all
+    };
+    if let Command::Render(args) = &command {
+        return render::main(args, &config).map(Work::Done);
+    }
+    if let Command::Healthcheck(args) = &command {
+        return healthcheck::main(args, options.name(), &config).map(Work::Done);
+    }
+    if let Command::Audit(args) = command {
+        return Ok(Work::Audit(args, config));
+    }
+    Ok(Work::One(command, config))
+}
+
 fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
     // A bad flag or setting never starts a runtime.
     if let Some(done) = without_settings(&cli.command) {
         return done;
     }
-    let config = config::load(cli.config.as_deref(), std::env::vars_os())?;
-    if let Command::Render(args) = cli.command {
-        return render::main(&args, &config);
+    let databases = config::load(cli.config.as_deref(), std::env::vars_os())?;
+    let (format, level) = (databases.first().log.format, databases.first().log.level.clone());
+    let passed_over = databases.passed_over().to_vec();
+    let work = begin(cli, databases)?;
+    if let Work::Done(done) = work {
+        return Ok(done);
     }
-    if let Command::Healthcheck(args) = cli.command {
-        return healthcheck::main(&args, &config);
-    }
-    let logs = telemetry::init(config.log.format, &config.log.level)?;
-    if !matches!(cli.command, Command::Doctor(_)) {
-        warn_of_exposed(&config);
-    }
+    let logs = telemetry::init(format, &level)?;
+    warn_of_passed_over(&passed_over);
+    warn_of_exposed(&work);
     let runtime = runtime()?;
     runtime.block_on(async {
-        match cli.command {
-            Command::Run(args) => {
+        match work {
+            Work::Run(args, configs) => {
                 telemetry::log_panics();
-                let ended = run::main(&args, config).await;
+                let ended = run::main(&args, configs).await;
                 // Where nobody reads standard error, the service ends all the same.
                 Ok(ended.unwrap_or_else(|error| {
                     log_end(&logs, &error);
                     ExitCode::from(error.exit_code())
                 }))
             }
-            Command::Audit(args) => {
-                let audited = audit::main(*args, config).await;
+            Work::Audit(args, config) => {
+                let audited = audit::main(*args, *config).await;
                 audited.map_err(|error| Error::NoAudit(Box::new(error)))
             }
-            Command::Migrate(args) => migrate::main(args, &instance(config)?).await,
-            Command::Types(args) => types::main(&args, &instance(config)?).await,
-            Command::Status(args) => status::main(&args, &instance(config)?).await,
-            Command::Doctor(args) => {
-                doctor::main(&args, &args.by.actor(), &instance(config)?).await
+            Work::One(command, config) => Box::pin(on_one(command, *config)).await,
+            Work::Each(command, shape, options, all) => {
+                group::run(&command, shape, &options, all).await
             }
-            Command::Jobs(args) => {
-                let actor = args.by.actor();
-                jobs::main(args, &actor, &instance(config)?).await
-            }
-            Command::Agents(args) => {
-                let actor = args.by.actor();
-                agents::main(args, &actor, &instance(config)?).await
-            }
-            Command::Numbers(args) => numbers::main(args, &instance(config)?).await,
-            Command::Apps(args) => apps::main(args, &instance(config)?).await,
-            Command::Keys(args) => keys::main(args, config).await,
-            Command::Rollouts(args) => {
-                let actor = args.by.actor();
-                rollouts::main(args, &actor, &instance(config)?).await
-            }
-            Command::Render(_)
-            | Command::Healthcheck(_)
-            | Command::Dev(_)
-            | Command::Schema(_)
-            | Command::Completions(_)
-            | Command::Man(_) => {
-                Ok(ExitCode::SUCCESS) // done above
-            }
+            Work::Done(done) => Ok(done), // returned above
         }
     })
 }
 
-fn warn_of_exposed(config: &Config) {
-    for (key, file) in config.exposed() {
-        let file = file.display();
-        tracing::warn!(key, %file, "others can read or change the secret in it: chmod 600");
+/// Does it on one database.
+async fn on_one(command: Command, config: Config) -> Result<ExitCode, Error> {
+    match command {
+        Command::Migrate(args) => migrate::main(args, &instance(config)?).await,
+        Command::Types(args) => types::main(&args, &instance(config)?).await,
+        Command::Status(args) => status::main(&args, &instance(config)?).await,
+        Command::Doctor(args) => doctor::main(&args, &args.by.actor(), &instance(config)?).await,
+        Command::Jobs(args) => {
+            let actor = args.by.actor();
+            jobs::main(args, &actor, &instance(config)?).await
+        }
+        Command::Agents(args) => {
+            let actor = args.by.actor();
+            agents::main(args, &actor, &instance(config)?).await
+        }
+        Command::Numbers(args) => numbers::main(args, &instance(config)?).await,
+        Command::Apps(args) => apps::main(args, &instance(config)?).await,
+        Command::Keys(args) => keys::main(args, config).await,
+        Command::Rollouts(args) => {
+            let actor = args.by.actor();
+            rollouts::main(args, &actor, &instance(config)?).await
+        }
+        Command::Run(_)
+        | Command::Audit(_)
+        | Command::Render(_)
+        | Command::Healthcheck(_)
+        | Command::Dev(_)
+        | Command::Schema(_)
+        | Command::Completions(_)
+        | Command::Man(_) => {
+            Ok(ExitCode::SUCCESS) // done elsewhere
+        }
+    }
+}
+
+/// `doctor` says it itself.
+fn warn_of_exposed(work: &Work) {
+    let configs: Vec<&Config> = match work {
+        Work::One(Command::Doctor(_), _) | Work::Each(Command::Doctor(_), ..) | Work::Done(_) => {
+            Vec::new()
+        }
+        Work::One(_, config) | Work::Audit(_, config) => vec![config],
+        Work::Each(.., all) => all.iter().map(|(_, config)| config).collect(),
+        Work::Run(_, configs) => configs.iter().collect(),
+    };
+    let mut told = BTreeSet::new();
+    for (key, file) in configs.into_iter().flat_map(Config::exposed) {
+        if told.insert(key.clone()) {
+            let file = file.display();
+            tracing::warn!(key, %file, "others can read or change the secret in it: chmod 600");
+        }
+    }
+}
+
+/// Who exports `DATABASE_URL` for another program may not know it.
+fn warn_of_passed_over(names: &[DatabaseName]) {
+    if !names.is_empty() {
+        let names: Vec<_> = names.iter().map(DatabaseName::as_str).collect();
+        tracing::warn!(
+            databases = names.join(", "),
+            "the environment names a database, so those of the settings are left alone: see docs/configuration.md"
+        );
     }
 }
 
@@ -377,7 +498,8 @@ fn instance(config: Config) -> Result<Instance, Error> {
     let instance = Instance::new(config, operations::MOST_CONNECTIONS)?;
     let mut terminal = io::stderr();
     if terminal.is_terminal() {
-        writeln!(terminal, "database: {}", Printable(instance.db.place()))?;
+        let (about, place) = (output::about(), instance.db.place());
+        writeln!(terminal, "{about}database: {}", Printable(place))?;
     }
     Ok(instance)
 }

@@ -1,10 +1,12 @@
 //! `agent-provisioner numbers`
 
-use std::io::{self, Write, stdout};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Args as Clap, Subcommand};
 
+use super::group::Shape;
+use super::output::stdout;
 use super::table::{Table, or_dash, print_json};
 use super::{By, Error, secrets};
 use crate::agent::Prefix;
@@ -14,7 +16,7 @@ use crate::service::Instance;
 use crate::tokens::Kind;
 
 /// As the owner of schema `provisioning`, such as `postgres`
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 pub(super) struct Args {
     #[command(flatten)]
     by: By,
@@ -22,7 +24,7 @@ pub(super) struct Args {
     verb: Verb,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Verb {
     /// List WhatsApp numbers, and whether each has an access token
     List {
@@ -57,7 +59,7 @@ enum Verb {
     },
 }
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 struct Add {
     /// The number's id at Meta
     phone_number_id: MetaId,
@@ -79,6 +81,18 @@ struct Add {
     /// As a JSON object
     #[arg(long)]
     json: bool,
+}
+
+impl Args {
+    /// Whether every database can be asked at once.
+    pub(super) fn shape(&self) -> Option<Shape> {
+        match self.verb {
+            Verb::List { json } => Some(Shape { json, changes: false }),
+            Verb::Add(_) | Verb::SetToken { .. } | Verb::Test { .. } | Verb::ForgetToken { .. } => {
+                None
+            }
+        }
+    }
 }
 
 pub(super) async fn main(args: Args, instance: &Instance) -> Result<ExitCode, Error> {

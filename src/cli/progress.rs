@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::output;
 use super::table::{counted, is_dumb};
 use crate::operations::Progress;
 
@@ -28,7 +29,8 @@ impl Reporter {
                 .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         };
         // On a terminal that cannot move its cursor nothing is drawn, and a line would be lost.
-        let moves = stderr().is_terminal() && !is_dumb();
+        // Several at a time would draw over each other.
+        let moves = stderr().is_terminal() && !is_dumb() && !output::is_one_of_many();
         let bar = moves.then(draw).filter(|bar| !bar.is_hidden());
         if let Some(bar) = &bar {
             bar.enable_steady_tick(TICK);
@@ -83,5 +85,5 @@ impl Reporter {
 
 /// Whoever cannot be told goes without.
 fn say(text: &str) {
-    let _unread = writeln!(stderr(), "{text}").is_err();
+    let _unread = writeln!(stderr(), "{}{text}", output::about()).is_err();
 }

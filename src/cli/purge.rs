@@ -1,18 +1,19 @@
 //! `agent-provisioner agents purge`
 
-use std::io::{self, Write, stderr, stdout};
+use std::io::{self, Write, stderr};
 use std::process::ExitCode;
 
 use clap::Args as Clap;
 
 use super::Error;
+use super::output::stdout;
 use super::table::{clean, counted, print_json};
 use crate::agent::Prefix;
 use crate::operations::Actor;
 use crate::operations::purge::{self, Report, Resumed};
 use crate::service::Instance;
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
     /// All that the trash holds of these

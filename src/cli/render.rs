@@ -1,16 +1,17 @@
 //! `agent-provisioner render`
 
-use std::io::{Write, stdout};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Args as Clap;
 
 use super::Error;
+use super::output::stdout;
 use crate::agent::AgentId;
 use crate::config::Config;
 use crate::operations::render;
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 pub(super) struct Args {
     /// The agent's prefix, such as `agt_6f78`
     prefix: String,

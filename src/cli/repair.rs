@@ -1,11 +1,13 @@
 //! `agent-provisioner agents repair`
 
-use std::io::{self, Write, stdout};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args as Clap;
 
 use super::asked::Asked;
+use super::group::Shape;
+use super::output::stdout;
 use super::progress::Reporter;
 use super::table::{clean, one_line, pasteable, print_json};
 use super::{Error, difference_text, job_text};
@@ -23,7 +25,7 @@ const LOOKS_AGAIN: &str = "-- Then a repair looks again: it checks the rows of k
                            made again what the templates do not give them. It registers these tables; where the statements \
                            above were run by hand, `agents adopt` does.";
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
     /// Only these agents, by prefix
@@ -44,6 +46,18 @@ pub(super) struct Args {
     /// As a JSON object; with --dry-run as an array, one object an agent
     #[arg(long)]
     json: bool,
+}
+
+impl Args {
+    /// How it goes over many databases.
+    pub(super) fn shape(&self) -> Shape {
+        Shape { json: self.json, changes: !self.dry_run }
+    }
+
+    /// One of many databases: the outcome decides what is begun next, so it is waited for.
+    pub(super) fn for_many(self) -> Self {
+        Self { wait: true, ..self }
+    }
 }
 
 fn checksum(text: &str) -> Result<String, String> {

@@ -1,11 +1,12 @@
 //! `agent-provisioner agents restore`
 
-use std::io::{self, Write, stderr, stdout};
+use std::io::{self, Write, stderr};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args as Clap;
 
+use super::output::stdout;
 use super::table::{clean, counted, one_line, pasteable, print_json};
 use super::{Error, age};
 use crate::agent::Prefix;
@@ -13,7 +14,7 @@ use crate::operations::restore::{self, Report, Selection};
 use crate::operations::{Actor, Left};
 use crate::service::Instance;
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 pub(super) struct Args {
     /// The agents to restore
     #[arg(required_unless_present_any = ["item", "deleted_since", "all"])]

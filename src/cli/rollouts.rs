@@ -1,12 +1,14 @@
 //! `agent-provisioner rollouts`
 
-use std::io::{self, Write, stderr, stdout};
+use std::io::{self, Write, stderr};
 use std::process::ExitCode;
 
 use clap::{Args as Clap, Subcommand};
 use tokio::signal::unix::Signal;
 
 use super::asked::Asked;
+use super::group::Shape;
+use super::output::{about, stdout};
 use super::progress::Reporter;
 use super::table::{Table, counted, or_dash, print_json};
 use super::{By, Error, job_text};
@@ -16,7 +18,7 @@ use crate::operations::upgrade::{self, Plan};
 use crate::operations::{Actor, RolloutLimits, RolloutSummary};
 use crate::service::Instance;
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) by: By,
@@ -24,7 +26,7 @@ pub(super) struct Args {
     verb: Verb,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Verb {
     /// List rollouts, the latest first
     List {
@@ -45,7 +47,7 @@ enum Verb {
     Abort(Change),
 }
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 struct Start {
     /// Only these agents, by prefix
     prefixes: Vec<Prefix>,
@@ -59,7 +61,7 @@ struct Start {
     json: bool,
 }
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 struct Change {
     /// The rollout [default: the one that is under way]
     #[arg(value_parser = clap::value_parser!(i64).range(1..))]
@@ -95,12 +97,32 @@ impl Limits {
     pub(super) fn any(self) -> bool {
         self.canary.or(self.max_failures).or(self.concurrency).is_some()
     }
+
+    /// What is left of them when so many agents have failed on other databases; `None`: nothing.
+    pub(super) fn after(self, failed: i64) -> Option<Self> {
+        let left =
+            |most: i32| i32::try_from(i64::from(most) - failed).ok().filter(|left| *left > 0);
+        match self.max_failures {
+            Some(most) => left(most).map(|left| Self { max_failures: Some(left), ..self }),
+            None => Some(self),
+        }
+    }
 }
 
 impl From<Limits> for RolloutLimits {
     fn from(limits: Limits) -> Self {
         let Limits { canary, max_failures, concurrency } = limits;
         Self::new(canary, max_failures, concurrency)
+    }
+}
+
+impl Args {
+    /// Whether every database can be asked at once.
+    pub(super) fn shape(&self) -> Option<Shape> {
+        match self.verb {
+            Verb::List { json, .. } => Some(Shape { json, changes: false }),
+            Verb::Start(_) | Verb::Pause(_) | Verb::Resume(_) | Verb::Abort(_) => None,
+        }
     }
 }
 
@@ -179,7 +201,7 @@ pub(super) async fn follow(
 ) -> Result<Option<RolloutSummary>, Error> {
     let Started { id, joined } = *started;
     if joined {
-        writeln!(stderr(), "rollout {id} is under way already, and is followed")?;
+        writeln!(stderr(), "{}rollout {id} is under way already, and is followed", about())?;
     }
     let stalled = format!(
         "nothing has moved for 30 s: is `agent-provisioner run` up, with templates of version {}?",
@@ -194,7 +216,8 @@ pub(super) async fn follow(
             drop(reporter);
             writeln!(
                 stderr(),
-                "rollout {id} goes on; to pause it: agent-provisioner rollouts pause {id}"
+                "{}rollout {id} goes on; to pause it: agent-provisioner rollouts pause {id}",
+                about()
             )?;
             Ok(None)
         }

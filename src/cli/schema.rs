@@ -9,13 +9,14 @@ use schemars::{JsonSchema, Schema};
 
 use super::Error;
 use super::asked::Asked;
+use super::group::GroupReport;
 use super::table::print_json;
 use crate::operations::{
     adopt, adopt_plan, agents, apps, create, delete, doctor, jobs, keys, migrate, numbers, purge,
     repair, restore, rollouts, secrets, status, trash, verify,
 };
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 pub(super) struct Args {
     /// Of this command only, such as `jobs show`; without it an object with those of all
     command: Vec<String>,
@@ -25,8 +26,9 @@ pub(super) struct Args {
 type Command = (&'static str, fn() -> Schema);
 
 /// Which command prints what with `--json`. Where an option makes it another thing, the option is named.
-const COMMANDS: [Command; 48] = [
+const COMMANDS: [Command; 49] = [
     ("status", of::<status::StatusReport>),
+    ("status --database all", of::<GroupReport>), // and of every other command that takes all
     ("doctor", of::<Vec<doctor::Finding>>),
     ("doctor accept", of::<doctor::Acceptance>),
     ("doctor accepted", of::<Vec<doctor::Acceptance>>),

@@ -1,6 +1,6 @@
 //! What `agent-provisioner numbers` and `agent-provisioner apps` do with secrets.
 
-use std::io::{Write, stdout};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,6 +8,7 @@ use clap::Args as Clap;
 
 use super::Error;
 use super::confirm::confirm;
+use super::output::stdout;
 use super::secret_input;
 use super::table::{clean, or_dash, print_json};
 use crate::operations::secrets::{self, SecretState};
@@ -16,7 +17,7 @@ use crate::service::Instance;
 use crate::tokens::Kind;
 
 /// Where a secret comes from.
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 pub(super) struct From {
     /// The file that holds it; without this it is read from standard input
     #[arg(long, value_name = "FILE")]

@@ -9,14 +9,14 @@ use clap_complete::Shell;
 
 use super::{Cli, Error};
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 pub(super) struct Completions {
     /// For this shell
     #[arg(value_enum)]
     shell: Shell,
 }
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 pub(super) struct Man {
     /// The directory that the pages are written to, one for each command; it has to be there
     #[arg(value_name = "DIR")]

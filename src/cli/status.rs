@@ -1,12 +1,14 @@
 //! `agent-provisioner status`
 
-use std::io::{self, Write, stdout};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args as Clap;
 
 use super::Error;
 use super::age::age;
+use super::group::Shape;
+use super::output::stdout;
 use super::table::{Table, clean, counted, or_dash, print_json, size};
 use super::watch::watch;
 use crate::operations::limits::{LargeAgent, Room};
@@ -15,7 +17,7 @@ use crate::operations::status::{
 };
 use crate::service::Instance;
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 pub(super) struct Args {
     /// Look again every two seconds, until Ctrl-C
     #[arg(long)]
@@ -23,6 +25,13 @@ pub(super) struct Args {
     /// As a JSON object; with --watch one a line
     #[arg(long)]
     json: bool,
+}
+
+impl Args {
+    /// Whether every database can be asked at once.
+    pub(super) fn shape(&self) -> Option<Shape> {
+        (!self.watch).then_some(Shape { json: self.json, changes: false })
+    }
 }
 
 pub(super) async fn main(args: &Args, instance: &Instance) -> Result<ExitCode, Error> {

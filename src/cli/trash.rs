@@ -1,20 +1,29 @@
 //! `agent-provisioner agents trash`, and what `agents restore` and `agents purge` choose from it.
 
-use std::io::{Write, stdout};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Args as Clap;
 
 use super::Error;
+use super::group::Shape;
+use super::output::stdout;
 use super::table::{Table, print_json};
 use crate::operations::trash::{self, Trashed};
 use crate::service::Instance;
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 pub(super) struct List {
     /// As a JSON array
     #[arg(long)]
     json: bool,
+}
+
+impl List {
+    /// How it goes over many databases.
+    pub(super) fn shape(&self) -> Shape {
+        Shape { json: self.json, changes: false }
+    }
 }
 
 pub(super) async fn list(args: &List, instance: &Instance) -> Result<ExitCode, Error> {

@@ -1,16 +1,17 @@
 //! `agent-provisioner types`
 
-use std::io::{Write, stdout};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args as Clap;
 
 use super::Error;
+use super::output::stdout;
 use crate::operations::types;
 use crate::service::Instance;
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 pub(super) struct Args {
     /// Into this file, such as `src/agents.ts`; without it to standard output
     #[arg(long, value_name = "FILE")]

@@ -1,12 +1,14 @@
 //! `agent-provisioner agents upgrade`
 
-use std::io::{self, Write, stdout};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args as Clap;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::asked::Asked;
+use super::group::Shape;
+use super::output::{failed_agents, stdout};
 use super::rollouts::Limits;
 use super::table::print_json;
 use super::{Error, job_text, rollouts};
@@ -18,7 +20,7 @@ use crate::service::Instance;
 /// More agents than this are counted and not named.
 const NAMED: usize = 20;
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 pub(super) struct Args {
     /// Only these agents, by prefix
     prefixes: Vec<Prefix>,
@@ -33,6 +35,19 @@ pub(super) struct Args {
     /// As a JSON object
     #[arg(long)]
     json: bool,
+}
+
+impl Args {
+    /// How it goes over many databases.
+    pub(super) fn shape(&self) -> Shape {
+        Shape { json: self.json, changes: !self.dry_run }
+    }
+
+    /// One of many databases, after so many agents have failed on others: the outcome decides what is begun next, so it is
+    /// waited for. `None`: no more agents may fail.
+    pub(super) fn for_many(self, failed_agents: i64) -> Option<Self> {
+        Some(Self { wait: true, limits: self.limits.after(failed_agents)?, ..self })
+    }
 }
 
 pub(super) async fn main(
@@ -72,6 +87,7 @@ pub(super) async fn main(
             job_text::summary(&mut stdout().lock(), &summary)?;
         }
         clean &= summary.is_clean();
+        failed_agents(summary.failed.len().try_into().unwrap_or(i64::MAX));
         asked.summary = Some(summary);
     } else {
         let queued = upgrade::request(actor, instance, &plan).await?;

@@ -1,10 +1,12 @@
 //! `agent-provisioner agents verify`
 
-use std::io::{self, Write, stdout};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args as Clap;
 
+use super::group::Shape;
+use super::output::stdout;
 use super::table::{clean, pasteable, print_json};
 use super::{Error, difference_text};
 use crate::agent::Prefix;
@@ -12,7 +14,7 @@ use crate::operations::verify::{self, Adoptable, Agent, Orphan, PublicTable, Rep
 use crate::postgres::Difference as InstanceDifference;
 use crate::service::Instance;
 
-#[derive(Debug, Clap)]
+#[derive(Clone, Debug, Clap)]
 pub(super) struct Args {
     /// Only these agents, by prefix
     prefixes: Vec<Prefix>,
@@ -22,6 +24,13 @@ pub(super) struct Args {
     /// As a JSON object
     #[arg(long)]
     json: bool,
+}
+
+impl Args {
+    /// How it goes over many databases.
+    pub(super) fn shape(&self) -> Shape {
+        Shape { json: self.json, changes: false }
+    }
 }
 
 pub(super) async fn main(args: Args, instance: &Instance) -> Result<ExitCode, Error> {

@@ -9,12 +9,14 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, heade
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::time::timeout;
+use tracing::{Instrument as _, Span};
 
 use super::Shared;
 use super::authentication::Known;
 use super::pages::layout;
 use super::visit::Visit;
 use crate::service::{KnownConnection, REQUEST_TAKES};
+use crate::telemetry::of_database;
 
 /// No form is larger.
 const BODY: usize = 64 * 1024;
@@ -42,8 +44,9 @@ pub(super) async fn guard(
     next: Next,
 ) -> Response {
     let is_asset = request.uri().path().starts_with(ASSETS);
+    let span = shared.name.as_ref().map_or_else(Span::none, of_database);
     let mut response = match admit(&shared, peer.ip(), request).await {
-        Ok(request) => next.run(request).await,
+        Ok(request) => next.run(request).instrument(span).await,
         Err(refusal) => refusal,
     };
     let headers = response.headers_mut();

@@ -35,8 +35,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{self, Config};
-use crate::service::{Instance, InstanceError, Shutdown, serve};
+use crate::config::{self, Config, DatabaseName};
+use crate::service::{Instance, InstanceError, Parts, serve};
 use authentication::Authentication;
 use service_side::ServiceSide;
 use snapshot::Snapshots;
@@ -82,13 +82,19 @@ impl Error {
 /// A console that has its address and serves nobody yet.
 #[derive(Debug)]
 pub struct Console {
+    address: SocketAddr,
     listener: TcpListener,
-    shared: Arc<Shared>,
+    databases: Vec<Arc<Shared>>,
+    stop: CancellationToken,
 }
 
-/// What all requests share.
+/// What all requests about a database share.
 #[derive(Debug)]
 struct Shared {
+    /// Its name, where each has one.
+    name: Option<DatabaseName>,
+    /// All that there are pages of.
+    names: Vec<DatabaseName>,
     instance: Instance,
     service: ServiceSide,
     authentication: Authentication,
@@ -98,44 +104,68 @@ struct Shared {
     stop: CancellationToken,
 }
 
-/// Serves it as a part of the service, where there is one.
-pub fn beside(console: Option<Console>, shutdown: &Shutdown) {
-    if let Some(console) = console {
-        shutdown.vital("console", console.serve(shutdown.stop.clone()));
-    }
-}
-
-impl Console {
-    /// Takes the address, where one is set. Fails where a setting would let nobody in, or anybody.
-    pub async fn bind(config: &Config) -> Result<Option<Self>, Error> {
-        let Some(address) = config.console.listen else { return Ok(None) };
+impl Shared {
+    fn new(
+        config: &Config,
+        names: &[DatabaseName],
+        address: SocketAddr,
+        stop: &CancellationToken,
+    ) -> Result<Self, Error> {
         let authentication = Authentication::new(&config.console)?;
         let database = config.console.database(&config.database)?;
         let of_console = Config { database, ..Config::default() };
         let instance = Instance::new(of_console, config::Console::CONNECTIONS);
-        let instance = instance.map_err(Error::Database)?;
-        let service = ServiceSide::new(config).map_err(Error::Database)?;
+        Ok(Self {
+            name: config.name.clone(),
+            names: names.to_vec(),
+            instance: instance.map_err(Error::Database)?,
+            service: ServiceSide::new(config).map_err(Error::Database)?,
+            authentication,
+            snapshots: Snapshots::default(),
+            address,
+            hosts: config.console.hosts.clone(),
+            stop: stop.clone(),
+        })
+    }
+}
+
+/// Serves it as a part of the service, where there is one.
+pub fn beside(console: Option<Console>, parts: &Parts) {
+    if let Some(console) = console {
+        parts.vital("console", console.serve(parts.stop.clone()));
+    }
+}
+
+impl Console {
+    /// Takes the address, where one is set. Fails where a setting would let nobody in, or anybody. The first says where.
+    pub async fn bind(configs: &[&Config]) -> Result<Option<Self>, Error> {
+        let address = configs.first().and_then(|config| config.console.listen);
+        let Some(address) = address else { return Ok(None) };
+        let stop = CancellationToken::new();
+        let names: Vec<_> = configs.iter().filter_map(|config| config.name.clone()).collect();
+        let shared = configs.iter().map(|config| Shared::new(config, &names, address, &stop));
+        let mut databases = shared.collect::<Result<Vec<_>, _>>()?;
         let failed = |source| Error::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        for shared in &mut databases {
+            shared.address = address;
+        }
         tracing::info!(%address, "serving the console");
-        let (hosts, stop) = (config.console.hosts.clone(), CancellationToken::new());
-        let snapshots = Snapshots::default();
-        let shared = Shared { instance, service, authentication, snapshots, address, hosts, stop };
-        Ok(Some(Self { listener, shared: Arc::new(shared) }))
+        let databases = databases.into_iter().map(Arc::new).collect();
+        Ok(Some(Self { address, listener, databases, stop }))
     }
 
     /// Where it is.
     pub fn address(&self) -> SocketAddr {
-        self.shared.address
+        self.address
     }
 
     /// Answers until told to stop.
     pub fn serve(self, stop: CancellationToken) -> impl Future<Output = ()> {
-        let Self { listener, shared } = self;
+        let Self { listener, databases, stop: streams, .. } = self;
         async move {
-            let streams = shared.stop.clone();
-            let routes = router::router(shared);
+            let routes = router::router(databases);
             // Streams end at once; everything else is drained.
             let ending = async {
                 stop.cancelled().await;

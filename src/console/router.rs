@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router, middleware};
 
@@ -82,7 +82,20 @@ fn handler(method: &str, path: &str) -> MethodRouter {
     }
 }
 
-pub(super) fn router(shared: Arc<Shared>) -> Router {
+/// The pages of the only database; those of one with a name are below `/db/NAME/`, and the root leads to the first.
+pub(super) fn router(databases: Vec<Arc<Shared>>) -> Router {
+    let mut router = Router::new();
+    if let Some(name) = databases.first().and_then(|first| first.name.as_ref()) {
+        let first = format!("./db/{name}/");
+        router = router.route("/", get(async move || Redirect::to(&first)));
+    }
+    databases.into_iter().fold(router, |router, shared| match shared.name.clone() {
+        None => pages(shared),
+        Some(name) => router.nest(&format!("/db/{name}/"), pages(shared)),
+    })
+}
+
+fn pages(shared: Arc<Shared>) -> Router {
     let routes = ROUTES
         .into_iter()
         .fold(Router::new(), |router, (method, path)| router.route(path, handler(method, path)));

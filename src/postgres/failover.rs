@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::{Client, Config, Connection, Socket};
+use tracing::Instrument as _;
 
 use super::activity::ActivityMonitor;
 use super::connector::Wire;
@@ -75,7 +76,7 @@ impl Connect for Hosts {
         async {
             let (client, connection) = Self::connect(self).await?;
             #[expect(clippy::disallowed_methods, reason = "the pool ends it with the connection")]
-            let polled = tokio::spawn(self.heard().drive(connection));
+            let polled = tokio::spawn(self.heard().drive(connection).in_current_span());
             Ok((client, polled))
         }
         .boxed()

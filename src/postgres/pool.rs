@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
-    Timeouts as PoolTimeouts,
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod,
+    Runtime, Timeouts as PoolTimeouts,
 };
 use tokio_postgres::Client;
 
@@ -46,6 +46,7 @@ impl Db {
         let (settings, shared) = (session_settings::of_session(timeouts), source.clone());
         let pool = Pool::builder(manager)
             .max_size(size)
+            .queue_mode(QueueMode::Lifo) // so that what is not needed stays idle, and can be closed
             .runtime(Runtime::Tokio1)
             .timeouts(PoolTimeouts {
                 wait: Some(timeouts.connect),
@@ -96,6 +97,11 @@ impl Db {
     /// Whether the certificate of the server ends within 30 days, or one above it. Known only where it is verified.
     pub fn certificate_ends_soon(&self) -> bool {
         self.source.last().connector.ends_soon()
+    }
+
+    /// Closes connections that nobody has used for so long.
+    pub fn close_idle(&self, longer_than: Duration) {
+        drop(self.pool.retain(|_, used| used.last_used() < longer_than));
     }
 
     /// Where it is.

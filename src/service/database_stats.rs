@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout};
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
+use crate::config::DatabaseName;
 use crate::postgres::{self, Db, MigrateError};
 use crate::queue::Kind;
 use crate::telemetry::{DatabaseGauges, ErrorReport, Unready};
@@ -23,6 +24,8 @@ const TAKES: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct DatabaseStats {
     db: Db,
+    /// The database's name, where each has one.
+    name: Option<DatabaseName>,
     kept: Mutex<Option<Seen>>,
 }
 
@@ -40,8 +43,8 @@ pub struct Seen {
 
 impl DatabaseStats {
     /// Takes a connection now and then.
-    pub fn new(db: Db) -> Self {
-        Self { db, kept: Mutex::new(None) }
+    pub fn new(db: Db, name: Option<DatabaseName>) -> Self {
+        Self { db, name, kept: Mutex::new(None) }
     }
 
     /// What is known, at most five seconds old; takes at most three seconds.
@@ -71,7 +74,7 @@ impl DatabaseStats {
                 }
             };
             schema = postgres::require_current(&mut client).await.map_err(|e| unready(&e));
-            match count(&client).await {
+            match count(&client, self.name.as_ref()).await {
                 Ok((counted, disk_full)) => {
                     gauges = Some((Instant::now(), counted));
                     if disk_full > 0 && schema.is_ok() {
@@ -100,7 +103,10 @@ fn unready(error: &MigrateError) -> Unready {
 }
 
 /// And how many jobs are put off for a full disk.
-async fn count(client: &Client) -> Result<(Registry, i64), tokio_postgres::Error> {
+async fn count(
+    client: &Client,
+    name: Option<&DatabaseName>,
+) -> Result<(Registry, i64), tokio_postgres::Error> {
     let sql = include_str!("../../sql/service/database_stats.sql");
     let rows = client.query_typed(sql, &[(&Kind::names().as_slice(), Type::TEXT_ARRAY)]).await?;
     let gauges = DatabaseGauges::default();
@@ -125,5 +131,5 @@ async fn count(client: &Client) -> Result<(Registry, i64), tokio_postgres::Error
         }
     }
     gauges.queue(oldest, blocked);
-    Ok((gauges.registry(), disk_full))
+    Ok((gauges.registry(name.map(DatabaseName::as_str)), disk_full))
 }

@@ -10,17 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::database_stats::DatabaseStats;
 use super::serve::serve;
-use crate::telemetry::{Metrics, Unready};
+use super::served::Served;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -44,14 +42,6 @@ pub struct Http {
     listener: TcpListener,
 }
 
-#[derive(Clone, Debug)]
-struct Surfaces {
-    metrics: Arc<Metrics>,
-    database_stats: Arc<DatabaseStats>,
-    /// The code that the log has last explained.
-    explained: watch::Sender<Option<&'static str>>,
-}
-
 impl Http {
     /// Takes the address, so that one that is taken is known before anything else is started.
     pub async fn bind(address: SocketAddr) -> Result<Self, Error> {
@@ -63,64 +53,40 @@ impl Http {
     }
 
     /// Answers until told to stop.
-    pub fn serve(
-        self,
-        metrics: Arc<Metrics>,
-        database_stats: DatabaseStats,
-        stop: CancellationToken,
-    ) -> impl Future<Output = ()> {
-        let database_stats = Arc::new(database_stats);
-        let surfaces = Surfaces { metrics, database_stats, explained: watch::Sender::new(None) };
+    pub fn serve(self, served: Arc<Served>, stop: CancellationToken) -> impl Future<Output = ()> {
         let routes = Router::new()
             .route("/livez", get(livez))
             .route("/readyz", get(readyz))
             .route("/metrics", get(exposition))
-            .with_state(surfaces);
+            .with_state(served);
         serve(self.listener, routes, CONNECTION_TAKES, stop)
     }
 }
 
-impl Surfaces {
-    async fn ready(&self) -> Result<(), Unready> {
-        self.metrics.liveness.last_look()?;
-        self.database_stats.seen().await.schema.clone()?;
-        self.metrics.liveness.last_proof()
-    }
+async fn livez(State(served): State<Arc<Served>>) -> Response {
+    let live = served.live().map(|()| "live".to_owned());
+    let code = if live.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    answer(code, &live.unwrap_or_else(|reason| reason))
+}
 
-    /// Tells the log what the code leaves out, once.
-    fn explain(&self, ready: Result<(), &Unready>) {
-        let code = ready.err().map(|unready| unready.code);
-        if !self.explained.send_if_modified(|last| std::mem::replace(last, code) != code) {
-            return;
-        }
-        match ready {
-            Ok(()) => tracing::info!("ready"),
-            Err(Unready { code, reason }) => tracing::warn!(code, reason, "not ready"),
-        }
+/// Of all databases, or with `?database=NAME` of one.
+async fn readyz(State(served): State<Arc<Served>>, RawQuery(query): RawQuery) -> Response {
+    let query = query.unwrap_or_default();
+    let named = query.split('&').find_map(|pair| pair.strip_prefix("database="));
+    match served.ready(named).await {
+        Some((true, said)) => answer(StatusCode::OK, &said),
+        Some((false, said)) => answer(StatusCode::SERVICE_UNAVAILABLE, &said),
+        None => answer(StatusCode::NOT_FOUND, "there is no such database"),
     }
 }
 
-async fn livez(State(surfaces): State<Surfaces>) -> Response {
-    answer(surfaces.metrics.liveness.live(), "live")
-}
-
-async fn readyz(State(surfaces): State<Surfaces>) -> Response {
-    let ready = surfaces.ready().await;
-    surfaces.explain(ready.as_ref().copied());
-    answer(ready.map_err(|unready| unready.code.to_owned()), "ready")
-}
-
-async fn exposition(State(surfaces): State<Surfaces>) -> Response {
-    let seen = surfaces.database_stats.seen().await;
-    match surfaces.metrics.expose(seen.gauges.as_ref().map(|(_, gauges)| gauges), seen.counted) {
+async fn exposition(State(served): State<Arc<Served>>) -> Response {
+    match served.exposition().await {
         Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
-        Err(error) => answer(Err(error.to_string()), ""),
+        Err(error) => answer(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
 }
 
-fn answer(state: Result<(), String>, yes: &'static str) -> Response {
-    match state {
-        Ok(()) => format!("{yes}\n").into_response(),
-        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
-    }
+fn answer(code: StatusCode, said: &str) -> Response {
+    (code, format!("{said}\n")).into_response()
 }

@@ -10,16 +10,18 @@ use tokio_postgres::Client;
 use super::database_stats::DatabaseStats;
 use super::http::{self, Http};
 use super::instance::{Error as InstanceError, Instance};
+use super::parts::Parts;
+use super::served::Served;
 use super::shutdown::{End, Shutdown};
 use super::{peers, systemd};
-use crate::config::Config;
-use crate::postgres::{self, Db, DedicatedConnector, Event, Listener, Presence, Source, backoff};
+use crate::config::{Config, DatabaseName};
+use crate::postgres::{self, DedicatedConnector, Event, Listener, Presence, Source, backoff};
 use crate::provisioning::BuildSpec;
 use crate::queue::{RetryPolicy, retry_policy};
 use crate::telemetry::{ErrorReport, Metrics, Unready, Wakeup, is_disk_full};
 use crate::templates::{self, Templates};
 use crate::worker::{
-    Dispatcher, Limits, Reconcile, RolloutLoop, RolloutSignal, UpgradeRunner, VerifyLoop,
+    Budget, Dispatcher, Limits, Reconcile, RolloutLoop, RolloutSignal, UpgradeRunner, VerifyLoop,
     WakeupSignal, Worker,
 };
 
@@ -41,6 +43,15 @@ pub enum Error {
     /// The database cannot be worked on.
     #[error(transparent)]
     Instance(#[from] InstanceError),
+    /// One of many cannot be worked on.
+    #[error("database {name}")]
+    OfDatabase {
+        /// Its name in the settings.
+        name: DatabaseName,
+        /// Why.
+        #[source]
+        source: Box<InstanceError>,
+    },
     /// The connection was there, and then nothing came over it any more.
     #[error("the database was reached and then fell silent")]
     Silent(#[source] postgres::Error),
@@ -61,13 +72,18 @@ impl Error {
         match self {
             Self::Instance(InstanceError::Db(_)) | Self::Silent(_) | Self::ReadOnly(_) => true,
             Self::Instance(error) => is_retried(error),
+            Self::OfDatabase { source, .. } => is_retried(&**source),
             Self::Http(_) | Self::Signals(_) => false,
         }
     }
 
     /// Whether settings or template files have to change, and the database is not to blame.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Instance(error) if error.is_configuration())
+        match self {
+            Self::Instance(error) => error.is_configuration(),
+            Self::OfDatabase { source, .. } => source.is_configuration(),
+            Self::Silent(_) | Self::ReadOnly(_) | Self::Http(_) | Self::Signals(_) => false,
+        }
     }
 }
 
@@ -84,71 +100,101 @@ fn is_retried(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
+/// What is checked of the settings before anything is begun.
+#[derive(Debug)]
+pub(super) struct Checked {
+    source: Source,
+    listen: Source,
+    templates: Templates,
+}
+
+impl Checked {
+    /// Fails where settings or template files have to change.
+    pub(super) fn new(instance: &Instance) -> Result<Self, InstanceError> {
+        let database = &instance.config.database;
+        let source = database.source()?;
+        let listen = database.listen_source(&source)?;
+        Ok(Self { source, listen, templates: instance.templates()? })
+    }
+}
+
 /// Runs until a signal, `end`, or the death of a part. `beside` adds parts of another layer.
 pub async fn run(
     instance: &Instance,
-    beside: impl FnOnce(&Shutdown),
+    beside: impl FnOnce(&Parts),
     end: impl Future<Output = ()>,
 ) -> Result<End, Error> {
     let mut shutdown = Shutdown::new()?;
     let Instance { config, db } = instance;
-    let source = config.database.source().map_err(InstanceError::from)?;
-    let listen = config.database.listen_source(&source).map_err(InstanceError::from)?;
-    let timeouts = config.database.timeouts();
-    let templates = instance.templates()?;
+    let checked = Checked::new(instance)?;
     let http = match config.http.listen {
         Some(address) => Some(Http::bind(address).await?),
         None => None,
     };
     let metrics = Arc::new(Metrics::default());
-    serve_probes(http, db, &metrics, &shutdown);
-    beside(&shutdown);
-    let version = templates.version();
-    let this = peers::this(config, &templates, Arc::clone(&metrics));
-    let prepared = tokio::select! {
-        prepared = prepare_in_time(instance, &templates, &metrics) => Some(prepared),
-        () = shutdown.asked() => None,
+    let database_stats = DatabaseStats::new(db.clone(), None);
+    let served = Served::one(Arc::clone(&metrics), database_stats);
+    serve_probes(http, served, &shutdown.parts);
+    beside(&shutdown.parts);
+    let budget = Budget::shares(config.worker.total_concurrency, 1).next().flatten();
+    let begun = tokio::select! {
+        begun = begin(instance, &checked, &metrics, budget, &shutdown.parts) => Some(begun),
+        () = shutdown.signals.next() => None,
     };
-    let build_spec = match prepared {
-        Some(Ok(build_spec)) => Arc::new(build_spec),
-        ended => {
-            shutdown.stop.cancel();
-            return ended.map_or(Ok(End::Drained), |failed| failed.map(|_| End::Drained));
-        }
-    };
+    if let Some(Ok(())) = begun {
+        return Ok(shutdown.wait(end, config.worker.shutdown_timeout).await);
+    }
+    shutdown.parts.stop.cancel();
+    begun.map_or(Ok(End::Drained), |failed| failed.map(|()| End::Drained))
+}
 
+/// Starts what works on one database, once everything is right for the first job.
+pub(super) async fn begin(
+    instance: &Instance,
+    checked: &Checked,
+    metrics: &Arc<Metrics>,
+    budget: Option<Arc<Budget>>,
+    parts: &Parts,
+) -> Result<(), Error> {
+    let Instance { config, db } = instance;
+    let Checked { source, listen, templates } = checked;
+    let build_spec = Arc::new(prepare_in_time(instance, templates, metrics).await?);
+    let this = peers::this(config, templates, Arc::clone(metrics));
+    let timeouts = config.database.timeouts();
     let dedicated = DedicatedConnector { source: listen.clone(), timeouts: timeouts.clone() };
     let upgrade_runner = Arc::new(UpgradeRunner::new(dedicated, config.worker.concurrency));
-    let watch = peers::Watch::new(&this, Arc::clone(&metrics));
+    let watch = peers::Watch::new(&this, Arc::clone(metrics));
     let presence = Presence::new(db.clone(), Some(this));
-    let listener = Listener { source: listen, timeouts, presence };
-    let wake = Arc::new(WakeupSignal::new(FALLBACK_POLL, Arc::clone(&metrics)));
+    let listener = Listener { source: listen.clone(), timeouts, presence };
+    let wake = Arc::new(WakeupSignal::new(FALLBACK_POLL, Arc::clone(metrics)));
     let sweep = Arc::new(Notify::new());
-    let limits = limits(config, source);
-    shutdown.vital("timer", {
-        let (wake, stop) = (Arc::clone(&wake), shutdown.stop.clone());
+    let limits = limits(config, source.clone());
+    parts.vital("timer", {
+        let (wake, stop) = (Arc::clone(&wake), parts.stop.clone());
         async move { wake.run(stop).await }
     });
-    let verify_loop = verify_loop(instance, Arc::clone(&build_spec), Arc::clone(&metrics));
-    shutdown.vital("verify", verify_loop.run(shutdown.stop.clone()));
+    let verify_loop = verify_loop(instance, Arc::clone(&build_spec), Arc::clone(metrics));
+    parts.vital("verify", verify_loop.run(parts.stop.clone()));
     let dispatcher = Dispatcher { build_spec, limits: limits.clone(), upgrade_runner };
     for _ in 0..config.worker.concurrency {
         let worker = Worker {
             db: db.clone(),
             dispatcher: dispatcher.clone(),
             wake: Arc::clone(&wake),
-            metrics: Arc::clone(&metrics),
+            budget: budget.clone(),
+            metrics: Arc::clone(metrics),
         };
-        shutdown.vital("worker", worker.run(shutdown.stop.clone(), shutdown.abort.clone()));
+        parts.vital("worker", worker.run(parts.stop.clone(), parts.abort.clone()));
     }
     let reconcile =
-        reconcile(instance, limits, Arc::clone(&metrics), Arc::clone(&wake), Arc::clone(&sweep));
-    shutdown.vital("reconcile", reconcile.run(shutdown.stop.clone()));
-    let rollouts = rollouts(instance, &shutdown);
+        reconcile(instance, limits, Arc::clone(metrics), Arc::clone(&wake), Arc::clone(&sweep));
+    parts.vital("reconcile", reconcile.run(parts.stop.clone()));
+    let rollouts = rollouts(instance, parts);
+    let metrics = Arc::clone(metrics);
     let heard = heard(config.worker.poll_interval, wake, sweep, rollouts, metrics, watch);
-    shutdown.vital("listener", listener.run(heard, shutdown.stop.clone()));
-    tell_of_start(instance, version);
-    Ok(shutdown.wait(end, config.worker.shutdown_timeout).await)
+    parts.vital("listener", listener.run(heard, parts.stop.clone()));
+    tell_of_start(instance, templates.version());
+    Ok(())
 }
 
 fn tell_of_start(instance: &Instance, templates: i32) {
@@ -168,14 +214,13 @@ fn tell_of_start(instance: &Instance, templates: i32) {
     );
 }
 
-/// What has to be there before the database is reached.
-fn serve_probes(http: Option<Http>, db: &Db, metrics: &Arc<Metrics>, shutdown: &Shutdown) {
+/// What has to be there before a database is reached.
+pub(super) fn serve_probes(http: Option<Http>, served: Served, parts: &Parts) {
+    let served = Arc::new(served);
     if let Some(http) = http {
-        let database_stats = DatabaseStats::new(db.clone());
-        let served = http.serve(Arc::clone(metrics), database_stats, shutdown.stop.clone());
-        shutdown.vital("http", served);
+        parts.vital("http", http.serve(Arc::clone(&served), parts.stop.clone()));
     }
-    shutdown.vital("systemd", systemd::run(Arc::clone(metrics), shutdown.stop.clone()));
+    parts.vital("systemd", systemd::run(served, parts.stop.clone()));
 }
 
 fn verify_loop(
@@ -204,11 +249,11 @@ fn reconcile(
 }
 
 /// What goes on with rollouts; and how it is told to look.
-fn rollouts(instance: &Instance, shutdown: &Shutdown) -> Arc<RolloutSignal> {
+fn rollouts(instance: &Instance, parts: &Parts) -> Arc<RolloutSignal> {
     let signal = Arc::<RolloutSignal>::default();
     let patience = longest_answer(&instance.config);
     let rollouts = RolloutLoop { db: instance.db.clone(), signal: Arc::clone(&signal), patience };
-    shutdown.vital("rollouts", rollouts.run(shutdown.stop.clone()));
+    parts.vital("rollouts", rollouts.run(parts.stop.clone()));
     signal
 }
 

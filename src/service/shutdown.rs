@@ -6,23 +6,35 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+
+use super::parts::Parts;
 
 /// timeout(1) and its like signal the process and then its whole group: two signals, one request.
 const DUPLICATE_SIGNAL: Duration = Duration::from_millis(200);
 
 /// The tasks of the service and what tells them to stop.
 #[derive(Debug)]
-pub struct Shutdown {
-    /// Take on nothing new.
-    pub stop: CancellationToken,
-    /// Give up what is running.
-    pub abort: CancellationToken,
-    died: CancellationToken,
-    tasks: TaskTracker,
+pub(super) struct Shutdown {
+    /// Those whose death ends the process.
+    pub(super) parts: Parts,
+    pub(super) signals: Signals,
+}
+
+/// SIGINT and SIGTERM, which ask for the same.
+#[derive(Debug)]
+pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+}
+
+impl Signals {
+    /// Returns at the next one.
+    pub(super) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// How it went.
@@ -38,76 +50,37 @@ pub enum End {
 
 impl Shutdown {
     /// Watches SIGINT and SIGTERM from here on.
-    pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            stop: CancellationToken::new(),
-            abort: CancellationToken::new(),
-            died: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    /// Runs a task without which the service is none: its end before `stop` ends the process.
-    pub fn vital(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let death = Death { name, stop: self.stop.clone(), died: self.died.clone() };
-        self.tasks.spawn(async move {
-            let _death = death; // dropped on return and on panic alike
-            task.await;
-        });
-    }
-
-    /// Returns at the first signal: for what must be able to end before there are tasks.
-    pub async fn asked(&mut self) {
-        Self::signalled(&mut self.interrupt, &mut self.terminate).await;
+    pub(super) fn new() -> io::Result<Self> {
+        let interrupt = signal(SignalKind::interrupt())?;
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { parts: Parts::new(), signals: Signals { interrupt, terminate } })
     }
 
     /// Waits for a signal (or `end`, or a death) and then for the tasks, at most for `timeout`.
-    pub async fn wait(mut self, end: impl Future<Output = ()>, timeout: Duration) -> End {
+    pub(super) async fn wait(mut self, end: impl Future<Output = ()>, timeout: Duration) -> End {
         tokio::select! {
-            () = Self::signalled(&mut self.interrupt, &mut self.terminate) => {}
+            () = self.signals.next() => {}
             () = end => {}
-            () = self.died.cancelled() => {}
+            () = self.parts.died() => {}
         }
-        let died = self.died.is_cancelled();
+        let died = self.parts.is_dead();
         tracing::info!("stopping");
-        self.stop.cancel();
-        self.tasks.close();
-        let second = async {
-            tokio::time::sleep(DUPLICATE_SIGNAL).await;
-            let signalled = Self::signalled(&mut self.interrupt, &mut self.terminate);
-            let _echo = signalled.now_or_never();
-            Self::signalled(&mut self.interrupt, &mut self.terminate).await;
-        };
-        let why = tokio::select! {
-            () = self.tasks.wait() => None,
-            () = second => Some("second signal"),
-            () = tokio::time::sleep(timeout) => Some("worker.shutdown_timeout is over"),
-        };
-        if let Some(why) = why {
-            tracing::warn!(
-                why,
-                "giving up what is running; it is rolled back and done again later"
-            );
-            self.abort.cancel();
-            // The last word is a cancelled statement's, which takes milliseconds.
-            let ended = tokio::time::timeout(Duration::from_secs(5), self.tasks.wait()).await;
-            if ended.is_err() {
-                tracing::warn!("a task did not end");
+        let interrupts = async {
+            let second = async {
+                tokio::time::sleep(DUPLICATE_SIGNAL).await;
+                let _echo = self.signals.next().now_or_never();
+                self.signals.next().await;
+            };
+            tokio::select! {
+                () = second => "second signal",
+                () = tokio::time::sleep(timeout) => "worker.shutdown_timeout is over",
             }
-        }
+        };
+        let why = self.parts.end(interrupts).await;
         match (died, why.is_some()) {
             (true, _) => End::Died,
             (false, true) => End::Aborted,
             (false, false) => End::Drained,
-        }
-    }
-
-    async fn signalled(interrupt: &mut Signal, terminate: &mut Signal) {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
         }
     }
 }
@@ -123,19 +96,4 @@ pub fn ignore_sighup() -> io::Result<impl Future<Output = ()>> {
         }
         std::future::pending::<()>().await;
     })
-}
-
-struct Death {
-    name: &'static str,
-    stop: CancellationToken,
-    died: CancellationToken,
-}
-
-impl Drop for Death {
-    fn drop(&mut self) {
-        if !self.stop.is_cancelled() {
-            tracing::error!(task = self.name, "ended unasked");
-            self.died.cancel();
-        }
-    }
 }

@@ -6,29 +6,29 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 
-use crate::telemetry::{Metrics, Printable};
+use super::served::Served;
 
 /// Between looks at the state, where no watchdog wants them more often.
 const TICK: Duration = Duration::from_secs(5);
 
-/// READY after the first successful look at the queue; WATCHDOG, at half of `WATCHDOG_USEC`, for
+/// READY after the first successful look at the queue of any database; WATCHDOG, at half of `WATCHDOG_USEC`, for
 /// as long as `/livez` would say yes; STOPPING at the end; STATUS whenever it changes.
-pub(super) async fn run(metrics: Arc<Metrics>, stop: CancellationToken) {
+pub(super) async fn run(served: Arc<Served>, stop: CancellationToken) {
     let tick = sd_notify::watchdog_enabled().map_or(TICK, |limit| TICK.min(limit / 2));
     let mut told = String::new();
     let mut ready = false;
     loop {
-        if metrics.liveness.live().is_ok() {
+        if served.live().is_ok() {
             tell(&[NotifyState::Watchdog]);
         }
-        let status = status(&metrics);
+        let status = served.status();
         if status != told {
             tell(&[NotifyState::Status(&status)]);
             told = status;
         }
         tokio::select! {
             () = tokio::time::sleep(tick) => {}
-            () = metrics.liveness.first_look(), if !ready => {
+            () = served.first_look(), if !ready => {
                 ready = true;
                 tell(&[NotifyState::Ready]);
             }
@@ -36,18 +36,6 @@ pub(super) async fn run(metrics: Arc<Metrics>, stop: CancellationToken) {
         }
     }
     tell(&[NotifyState::Stopping, NotifyState::Status("finishing what is running")]);
-}
-
-fn status(metrics: &Metrics) -> String {
-    let liveness = &metrics.liveness;
-    let state =
-        liveness.live().and_then(|()| liveness.last_look().map_err(|unready| unready.reason));
-    let notified = if metrics.is_listening() {
-        "working, woken by notifications"
-    } else {
-        "working, but polling: no notifications arrive"
-    };
-    state.map_or_else(|reason| Printable(reason).to_string(), |()| notified.to_owned())
 }
 
 fn tell(state: &[NotifyState<'_>]) {

@@ -24,7 +24,7 @@ const REFUSED: &str = "statement_refused";
 /// `server_read_only`: it is a standby, or set to be read-only. `statement_refused`: the server refuses a
 /// statement. `schema_version`: the schema is not this program's. `absence_unproven`: row security may
 /// hide agents from the service, so it drops nothing on suspicion. `disk_full`: jobs or the start are put off, since the
-/// server's disk was full.
+/// server's disk was full. `cannot_begin`: one of many databases cannot be worked on, and is tried again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unready {
     /// One of those above.
@@ -37,6 +37,11 @@ impl Unready {
     /// What may end by itself.
     pub fn unreachable(reason: String) -> Self {
         Self { code: "database_unreachable", reason }
+    }
+
+    /// What keeps one of many databases from being worked on.
+    pub fn cannot_begin(reason: String) -> Self {
+        Self { code: "cannot_begin", reason }
     }
 
     /// What keeps jobs waiting until somebody makes room.

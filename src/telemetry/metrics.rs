@@ -82,6 +82,9 @@ pub struct Metrics {
     verify_failures: Counter,
     differing: Family<Labels<1>, Gauge>,
     scrape_errors: Counter,
+    restarts: Counter,
+    database_ready: Gauge,
+    is_one_of_many: bool,
 }
 
 /// How a process fares, as the others see it. Counts begin with the process.
@@ -101,10 +104,20 @@ pub struct State {
 
 impl Default for Metrics {
     fn default() -> Self {
+        Self::of(None)
+    }
+}
+
+impl Metrics {
+    /// Where the process has many databases, those of the one with this name.
+    pub fn of(database: Option<&str>) -> Self {
         let histogram: fn() -> Histogram = || Histogram::new(DURATIONS);
         let mut metrics = Self {
             liveness: Liveness::default(),
-            registry: Registry::with_prefix(PREFIX),
+            registry: registry(database),
+            restarts: Counter::default(),
+            database_ready: Gauge::default(),
+            is_one_of_many: database.is_some(),
             wakeups: Family::default(),
             listening: Gauge::default(),
             durations: Family::new_with_constructor(histogram),
@@ -132,9 +145,7 @@ impl Default for Metrics {
         }
         metrics
     }
-}
 
-impl Metrics {
     fn register(&mut self) {
         let Self { registry, .. } = self;
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
@@ -170,6 +181,12 @@ impl Metrics {
         let help =
             "Scrapes that found the database not answering: what comes from it is old or missing";
         registry.register("scrape_errors", help, self.scrape_errors.clone());
+        if self.is_one_of_many {
+            let help = "Starts of the work on this database after the first: it failed, or a part of it had ended";
+            registry.register("database_restarts", help, self.restarts.clone());
+            let help = "1 while the work on this database is ready, as /readyz says";
+            registry.register("database_ready", help, self.database_ready.clone());
+        }
     }
 
     /// How this process fares, for the others on its database.
@@ -267,6 +284,16 @@ impl Metrics {
         self.verify_failures.inc();
     }
 
+    /// The work on this one of many databases begins anew.
+    pub fn restarted(&self) {
+        self.restarts.inc();
+    }
+
+    /// Whether the work on this one of many databases is ready.
+    pub fn database_ready(&self, is: bool) {
+        self.database_ready.set(is.into());
+    }
+
     /// So many other instances differ from this one in a setting.
     pub fn differing(&self, setting: &'static str, instances: usize) {
         let instances = instances.try_into().unwrap_or(i64::MAX);
@@ -350,9 +377,9 @@ impl DatabaseGauges {
         self.held_up.set(sessions);
     }
 
-    /// For [`Metrics::expose`].
-    pub fn registry(self) -> Registry {
-        let mut registry = Registry::with_prefix(PREFIX);
+    /// For [`Metrics::expose`], with the name of the database where each has one.
+    pub fn registry(self, database: Option<&str>) -> Registry {
+        let mut registry = registry(database);
         registry.register("jobs", "Jobs that are pending or dead, by kind and state", self.jobs);
         let help = "How long the oldest job that nothing holds up has been waiting, retries or not; 0 for none";
         registry.register("oldest_due_age_seconds", help, self.oldest);
@@ -373,6 +400,11 @@ impl DatabaseGauges {
         registry.register("sessions_held_up", help, self.held_up);
         registry
     }
+}
+
+fn registry(database: Option<&str>) -> Registry {
+    let label = database.map(|name| (Cow::Borrowed("database"), Cow::Owned(name.to_owned())));
+    Registry::with_prefix_and_labels(PREFIX, label.into_iter())
 }
 
 fn label(name: &'static str, value: &'static str) -> Labels<1> {

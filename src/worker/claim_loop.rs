@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::SemaphorePermit;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{self, UnrecordedAttempt};
+use super::budget::Budget;
 use super::dispatch::{Dispatcher, ROLL_BACK};
 use super::hang_detection::{self, Broken};
 use super::interruption::Interruption;
@@ -26,6 +28,8 @@ pub(crate) struct Worker {
     /// Says when to look.
     pub wake: Arc<WakeupSignal>,
     pub dispatcher: Dispatcher,
+    /// Of the jobs that may run over all databases; `None` for no bound.
+    pub budget: Option<Arc<Budget>>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -102,6 +106,7 @@ impl Worker {
                     self.wake.within(poll::HELD);
                 }
             }
+            let Some(turn) = self.turn(stop).await else { return Ok(true) };
             let taken = tokio::select! {
                 taken = self.step(client, peek) => taken,
                 () = abort.cancelled() => {
@@ -109,6 +114,7 @@ impl Worker {
                     return Ok(true);
                 }
             };
+            drop(turn);
             match taken {
                 Ok(Step::Worked) => (jobs, peek) = (jobs + 1, false),
                 Ok(Step::Spent) => jobs = JOBS_PER_SESSION,
@@ -128,6 +134,12 @@ impl Worker {
             *failures = 0;
         }
         Ok(true)
+    }
+
+    /// Waits for its turn among all databases. `None`: `stop` came first.
+    async fn turn(&self, stop: &CancellationToken) -> Option<Option<SemaphorePermit<'_>>> {
+        let Some(budget) = &self.budget else { return Some(None) };
+        self.metrics.liveness.while_waiting(stop.run_until_cancelled(budget.take())).await
     }
 
     async fn step(&self, client: &Client, peek: bool) -> Result<Step, Stopped> {

@@ -1,6 +1,7 @@
 //! The worker: claims jobs, does them, and settles them; the sweep that finds what nobody reported; and verify.
 
 mod attempt;
+mod budget;
 mod claim_loop;
 mod compare_agents;
 mod deletion_limit;
@@ -17,6 +18,7 @@ mod verify;
 mod verify_loop;
 mod wakeup;
 
+pub(crate) use budget::Budget;
 pub(crate) use claim_loop::Worker;
 pub(crate) use compare_agents::{Drifted, Error as CompareError, Pace, compare, differing};
 pub(crate) use dispatch::Dispatcher;

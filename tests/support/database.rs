@@ -121,6 +121,11 @@ impl Server {
         self.cluster.lock().unwrap().stop(how).unwrap();
     }
 
+    /// Starts it again.
+    pub fn resume(&self) {
+        self.cluster.lock().unwrap().resume().unwrap();
+    }
+
     /// Where its data is, and the port it listens on.
     pub fn place(&self) -> (PathBuf, u16) {
         let cluster = self.cluster.lock().unwrap();

@@ -31,11 +31,12 @@ pub(in crate::console) fn page(
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
-            (head(root, title))
+            (head(root, &titled(visit, title)))
             body data-root=(root) {
                 a.skip href="#main" { "To the content" }
                 header {
                     strong { "agent-provisioner" }
+                    (databases(visit))
                     nav aria-label="Pages" {
                         @for (path, name) in PAGES {
                             a href={ (root) (path) } aria-current=[(name == title).then_some("page")] { (name) }
@@ -71,7 +72,7 @@ pub(in crate::console) fn login(
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
-            (head(root, "Enter"))
+            (head(root, &titled(visit, "Enter")))
             body data-root=(root) {
                 header { strong { "agent-provisioner" } }
                 main id="main" {
@@ -89,6 +90,25 @@ pub(in crate::console) fn login(
         }
     };
     respond(status, markup)
+}
+
+/// Which of many databases it is, for whoever has several open.
+fn titled(visit: &Visit, title: &str) -> String {
+    visit.shared.name.as_ref().map_or_else(|| title.to_owned(), |name| format!("{name}: {title}"))
+}
+
+/// The way to the same pages of other databases.
+fn databases(visit: &Visit) -> Markup {
+    let (root, own) = (&visit.root, visit.shared.name.as_ref());
+    html! {
+        @if own.is_some() {
+            nav aria-label="Databases" {
+                @for name in &visit.shared.names {
+                    a href={ (root) "../" (name) "/" } aria-current=[(Some(name) == own).then_some("true")] { (name) }
+                }
+            }
+        }
+    }
 }
 
 fn head(root: &str, title: &str) -> Markup {
