@@ -13,13 +13,13 @@ begin
         using errcode = 'PT421', hint = 'Ask that database. Nothing was written here.';
 end $$;
 
--- A move that is under way, locked until the transaction ends. Fails where another session has it, or where it is in another state.
+-- A move that is under way, locked until the transaction ends. Fails where it is in another state.
 create or replace function provisioning.lock_move(move uuid, states text[]) returns provisioning.moves
     language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     found_move provisioning.moves;
 begin
-    select m.* into found_move from provisioning.moves m where m.id = lock_move.move for update nowait;
+    select m.* into found_move from provisioning.moves m where m.id = lock_move.move for update;
     if not found then
         raise exception 'there is no move %', move using errcode = 'no_data_found';
     elsif found_move.state <> all (states) then
@@ -41,7 +41,7 @@ declare
     deletion bigint;
 begin
     for closed in
-        select format('create trigger moved_away before insert or update or delete or truncate on %I.%I '
+        select format('create or replace trigger moved_away before insert or update or delete or truncate on %I.%I '
             'for each statement execute function provisioning.refuse_moved(%L)', n.nspname, c.relname, leaving.peer)
         from provisioning.agent_tables t
         join pg_catalog.pg_class c on c.oid = t.relation and c.relname = t.table_name
