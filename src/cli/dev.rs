@@ -155,7 +155,7 @@ async fn show(
 }
 
 fn instance(settings: Vec<(String, String)>) -> Result<Instance, Error> {
-    let config = config::load(None, settings)?;
+    let config = config::load(None, settings)?.into_first();
     let connections = config.database.pool_size;
     Ok(Instance::new(config, connections)?)
 }

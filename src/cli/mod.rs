@@ -296,7 +296,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
     if let Some(done) = without_settings(&cli.command) {
         return done;
     }
-    let config = config::load(cli.config.as_deref(), std::env::vars_os())?;
+    let config = config::load(cli.config.as_deref(), std::env::vars_os())?.into_first();
     if let Command::Render(args) = cli.command {
         return render::main(&args, &config);
     }

@@ -85,7 +85,7 @@ impl Console {
         let url = secret(key, self.database_url.as_ref(), self.database_url_file.as_deref())?;
         let reason = "is not set: the console logs in with its own role, agent_console, which deploy/roles.sql makes; \
                       write its URL to a file and name that as console.database_url_file";
-        let url = url.ok_or(Error::Value { key, reason: reason.to_owned() })?;
+        let url = url.ok_or(Error::Value { key: key.to_owned(), reason: reason.to_owned() })?;
         let statement_timeout = STATEMENT_TIMEOUT.min(of_service.statement_timeout);
         Ok(of_service.as_another(url, self.database_url_file.clone(), statement_timeout))
     }
@@ -101,7 +101,7 @@ impl Console {
     /// The addresses of `proxies`.
     pub fn proxies(&self) -> Result<Vec<IpAddr>, Error> {
         let wanted = |_quotes| Error::Value {
-            key: "console.proxies",
+            key: "console.proxies".to_owned(),
             reason: "must be IP addresses, such as \"10.0.0.5\"".to_owned(),
         };
         self.proxies.iter().map(|proxy| proxy.parse().map_err(wanted)).collect()
@@ -109,7 +109,9 @@ impl Console {
 
     pub(crate) fn check(&self) -> Result<(), Error> {
         let Some(listen) = self.listen else { return Ok(()) };
-        let refuse = |key, reason: &str| Err(Error::Value { key, reason: reason.to_owned() });
+        let refuse = |key: &str, reason: &str| {
+            Err(Error::Value { key: key.to_owned(), reason: reason.to_owned() })
+        };
         let proxies = self.proxies()?;
         match self.auth {
             ConsoleAuth::None if !listen.ip().is_loopback() => refuse(

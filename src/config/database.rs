@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use super::databases::DatabaseName;
 use super::error::Error;
 use super::parse::{duration, optional_choice, path};
 use crate::postgres::{Source, SslMode, Target, Timeouts, UrlFile};
@@ -18,6 +19,9 @@ const INSTALLED: &str = "/etc/agent-provisioner/database_url";
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Database {
+    /// Its entry, of which errors speak.
+    #[serde(skip)]
+    pub(super) name: Option<DatabaseName>,
     url: Option<SecretString>,
     #[serde(deserialize_with = "path")]
     url_file: Option<PathBuf>,
@@ -46,6 +50,7 @@ pub struct Database {
 impl Default for Database {
     fn default() -> Self {
         Self {
+            name: None,
             url: None,
             url_file: None,
             listen_url: None,
@@ -63,15 +68,16 @@ impl Default for Database {
 impl Database {
     /// Where to work.
     pub fn source(&self) -> Result<Source, Error> {
-        let key = "database.url";
-        match secret(key, self.url.as_ref(), self.url_file.as_deref())? {
+        let key = self.key("url");
+        match secret(&key, self.url.as_ref(), self.url_file.as_deref())? {
             Some(url) => self.parse(key, &url, self.url_file.as_deref()),
-            None => Err(Error::Value {
-                key,
-                reason: "is not set: export DATABASE_URL, or write it to a file and name that as \
-                         database.url_file"
-                    .to_owned(),
-            }),
+            None => {
+                let file = self.key("url_file");
+                let export = if self.name.is_none() { "export DATABASE_URL, or " } else { "" };
+                let reason =
+                    format!("is not set: {export}write it to a file and name that as {file}");
+                Err(Error::Value { key, reason })
+            }
         }
     }
 
@@ -102,6 +108,7 @@ impl Database {
         statement_timeout: Duration,
     ) -> Self {
         Self {
+            name: self.name.clone(),
             url: url_file.is_none().then_some(url),
             url_file,
             sslmode: self.sslmode,
@@ -115,19 +122,24 @@ impl Database {
 
     /// Where to listen: `listen_url`, or where to work.
     pub fn listen_source(&self, work: &Source) -> Result<Source, Error> {
-        let key = "database.listen_url";
-        match secret(key, self.listen_url.as_ref(), self.listen_url_file.as_deref())? {
+        let key = self.key("listen_url");
+        match secret(&key, self.listen_url.as_ref(), self.listen_url_file.as_deref())? {
             Some(url) => self.parse(key, &url, self.listen_url_file.as_deref()),
             None => Ok(work.clone()),
         }
     }
 
     /// The keys and files of its secrets.
-    pub(super) fn files(&self) -> [(&'static str, Option<&Path>); 2] {
+    pub(super) fn files(&self) -> [(String, Option<&Path>); 2] {
         [
-            ("database.url_file", self.url_file.as_deref()),
-            ("database.listen_url_file", self.listen_url_file.as_deref()),
+            (self.key("url_file"), self.url_file.as_deref()),
+            (self.key("listen_url_file"), self.listen_url_file.as_deref()),
         ]
+    }
+
+    /// A key of this section, with the name of the entry that it is in.
+    fn key(&self, key: &str) -> String {
+        self.name.as_ref().map_or_else(|| format!("database.{key}"), |name| name.key(key))
     }
 
     /// The bounds on every connection.
@@ -141,7 +153,7 @@ impl Database {
 
     fn parse(
         &self,
-        key: &'static str,
+        key: String,
         url: &SecretString,
         file: Option<&Path>,
     ) -> Result<Source, Error> {
@@ -155,18 +167,21 @@ impl Database {
 
 /// A secret from the configuration itself or from the file it names, never from both.
 pub(super) fn secret(
-    key: &'static str,
+    key: &str,
     value: Option<&SecretString>,
     file: Option<&Path>,
 ) -> Result<Option<SecretString>, Error> {
     match (value, file) {
         (Some(_), Some(_)) => {
-            Err(Error::Value { key, reason: "is set twice: as itself and by its _file".to_owned() })
+            let reason = "is set twice: as itself and by its _file".to_owned();
+            Err(Error::Value { key: key.to_owned(), reason })
         }
         (Some(value), None) => Ok(Some(value.clone())),
         (None, Some(path)) => match fs::read_to_string(path) {
             Ok(text) => Ok(Some(text.trim_end().into())),
-            Err(source) => Err(Error::Secret { key, path: path.to_owned(), source }),
+            Err(source) => {
+                Err(Error::Secret { key: key.to_owned(), path: path.to_owned(), source })
+            }
         },
         (None, None) => Ok(None),
     }

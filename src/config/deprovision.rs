@@ -35,7 +35,8 @@ impl Deprovision {
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.retention > LONGEST {
             let reason = "must be at most 10years".to_owned();
-            return Err(Error::Value { key: "deprovision.retention", reason });
+            let key = "deprovision.retention".to_owned();
+            return Err(Error::Value { key, reason });
         }
         Ok(())
     }

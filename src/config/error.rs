@@ -53,7 +53,7 @@ pub enum Error {
     #[error("{key} {reason}")]
     Value {
         /// The key, with its section.
-        key: &'static str,
+        key: String,
         /// What would be right.
         reason: String,
     },
@@ -61,7 +61,7 @@ pub enum Error {
     #[error("cannot read {key} from {}", secret_path(.key, .path))]
     Secret {
         /// The key, with its section.
-        key: &'static str,
+        key: String,
         /// The file.
         path: PathBuf,
         /// Why.
@@ -75,7 +75,7 @@ pub enum Error {
     #[error("{key} cannot be used")]
     Url {
         /// The key, with its section.
-        key: &'static str,
+        key: String,
         /// What is wrong with it.
         #[source]
         source: UrlError,
@@ -83,6 +83,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// Says it of another key.
+    pub(super) fn rename(mut self, other: impl Fn(&str) -> String) -> Self {
+        if let Self::Setting { key, .. }
+        | Self::Value { key, .. }
+        | Self::Secret { key, .. }
+        | Self::Url { key, .. } = &mut self
+        {
+            *key = other(key);
+        }
+        self
+    }
+
     /// Takes from the error what is no value.
     pub(crate) fn of(error: &ConfigError, file: Option<&Path>, variables: &[String]) -> Self {
         if let (ConfigError::FileParse { cause, .. }, Some(file)) = (error, file) {

@@ -32,7 +32,7 @@ impl Jobs {
     pub(crate) fn check(&self) -> Result<(), Error> {
         if !self.keep.is_zero() && !(SHORTEST..=LONGEST).contains(&self.keep) {
             let reason = "must be 0s, or from 1h to 10years".to_owned();
-            return Err(Error::Value { key: "jobs.keep", reason });
+            return Err(Error::Value { key: "jobs.keep".to_owned(), reason });
         }
         Ok(())
     }

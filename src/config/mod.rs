@@ -2,6 +2,7 @@
 
 mod console;
 mod database;
+mod databases;
 mod deprovision;
 mod error;
 mod jobs;
@@ -14,6 +15,7 @@ mod verify;
 pub(crate) use console::is_viewer;
 pub use console::{Console, ConsoleAuth};
 pub use database::Database;
+pub use databases::{DatabaseName, Databases};
 pub use deprovision::Deprovision;
 pub use error::Error;
 pub use jobs::Jobs;

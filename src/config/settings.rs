@@ -7,11 +7,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use config::{Environment, File, FileFormat};
+use config::{Environment, File, FileFormat, Map, Source as _, Value};
 use serde::Deserialize;
 
 use super::console::Console;
 use super::database::Database;
+use super::databases::{self, DatabaseName, Databases, Entry, Settings};
 use super::deprovision::Deprovision;
 use super::error::Error;
 use super::jobs::Jobs;
@@ -22,10 +23,13 @@ use super::verify::Verify;
 use crate::agent::Reference;
 use crate::telemetry::LogFormat;
 
-/// Everything that can be set, checked.
+/// Everything that can be set for one database, checked.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// The name of its entry, where each database has one.
+    #[serde(skip)]
+    pub name: Option<DatabaseName>,
     /// How to reach the database.
     pub database: Database,
     /// How the service works.
@@ -64,6 +68,8 @@ pub struct Config {
 pub struct Worker {
     /// Jobs at a time.
     pub concurrency: usize,
+    /// Jobs at a time over all databases of the process; `None` for `concurrency` times their number.
+    pub total_concurrency: Option<usize>,
     /// Between looks at the queue when no notification comes.
     #[serde(deserialize_with = "duration")]
     pub poll_interval: Duration,
@@ -108,6 +114,7 @@ impl Default for Worker {
     fn default() -> Self {
         Self {
             concurrency: 4,
+            total_concurrency: None,
             poll_interval: Duration::from_secs(10),
             reconcile_interval: Duration::from_mins(1),
             max_attempts: 10,
@@ -128,14 +135,18 @@ const RENAMED: [(&str, &str); 1] = [("worker.grace", "worker.shutdown_timeout")]
 /// Where a packaged or documented installation has its settings. Read where nobody names another file.
 const INSTALLED: &str = "/etc/agent-provisioner/config.toml";
 
+/// Variables that name one database, so that entries of the file do not count.
+const URL: &str = "PROVISIONER_DATABASE__URL";
+const URL_FILE: &str = "PROVISIONER_DATABASE__URL_FILE";
+
 /// Reads file and environment and checks every value; unknown keys are errors.
 ///
 /// Variables that are not ours are not looked at. Without a file the one in `/etc/agent-provisioner` is read, if it is
-/// there.
+/// there. Where the file has `[[database]]` and the environment has a URL, there is one database: that of the environment.
 pub fn load(
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (impl Into<OsString>, impl Into<OsString>)>,
-) -> Result<Config, Error> {
+) -> Result<Databases, Error> {
     load_or(file, Path::new(INSTALLED), environment)
 }
 
@@ -143,41 +154,94 @@ fn load_or(
     file: Option<&Path>,
     installed: &Path,
     environment: impl IntoIterator<Item = (impl Into<OsString>, impl Into<OsString>)>,
-) -> Result<Config, Error> {
-    let mut builder = config::Config::builder();
+) -> Result<Databases, Error> {
     // Also where its directory is closed to this user: then nobody can say that there is none.
     let file = file.or_else(|| installed.try_exists().unwrap_or(true).then_some(installed));
-    if let Some(path) = file {
-        let text = fs::read_to_string(path).map_err(|source| {
-            let error = if path == installed { Error::Installed } else { Error::File };
-            error(path.into(), source)
-        })?;
-        builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
-    }
+    let mut settings = file.map_or_else(|| Ok(Map::new()), |file| read(file, installed))?;
     let own = own(environment)?;
-    let variables: Vec<String> = own.keys().cloned().collect();
-    let own = Environment::with_prefix("PROVISIONER")
-        .prefix_separator("_")
-        .separator("__")
-        .try_parsing(true)
-        .list_separator(",")
-        .with_list_parse_key("realtime")
-        .with_list_parse_key("console.proxies")
-        .with_list_parse_key("console.operators")
-        .with_list_parse_key("console.hosts")
-        .source(Some(own));
-    let built = builder.add_source(own).build();
-    let is_set = |key| built.as_ref().is_ok_and(|built| built.get::<config::Value>(key).is_ok());
-    let renamed = RENAMED.into_iter().filter(|(old, _)| is_set(old)).collect();
-    let read = built.and_then(config::Config::try_deserialize);
-    let mut config: Config = read.map_err(|error| Error::of(&error, file, &variables))?;
-    let is_variable = |name| variables.iter().any(|variable| variable == name);
-    config.database.settle(
-        is_variable("PROVISIONER_DATABASE__URL"),
-        is_variable("PROVISIONER_DATABASE__URL_FILE"),
-    );
-    config.check()?;
-    Ok(Config { renamed, ..config })
+    let sources = Sources { file, variables: own.keys().cloned().collect(), own };
+    let entries = databases::entries(&mut settings)?.unwrap_or_default();
+    let settings = Settings(settings);
+    if entries.is_empty() || sources.has(URL) || sources.has(URL_FILE) {
+        let mut config = sources.config(&settings, None)?;
+        config.database.settle(sources.has(URL), sources.has(URL_FILE));
+        config.check(1)?;
+        let passed_over = entries.into_iter().map(|entry| entry.name).collect();
+        return Ok(Databases::one(config, passed_over));
+    }
+    sources.refuse_of_one()?;
+    let configured = |entry: &Entry| {
+        let mut config = sources.config(&settings, Some(&entry.settings))?;
+        config.name = Some(entry.name.clone());
+        config.database.name = Some(entry.name.clone());
+        config.check(entries.len())?;
+        Ok(config)
+    };
+    let blamed = |entry| configured(entry).map_err(|error| entry.blame(error));
+    let configs = entries.iter().map(blamed).collect::<Result<Vec<_>, _>>()?;
+    let none = || Error::Value { key: "database".to_owned(), reason: "has no entry".to_owned() };
+    Databases::many(configs).ok_or_else(none)
+}
+
+fn read(file: &Path, installed: &Path) -> Result<Map<String, Value>, Error> {
+    let text = fs::read_to_string(file).map_err(|source| {
+        let error = if file == installed { Error::Installed } else { Error::File };
+        error(file.into(), source)
+    })?;
+    let parsed = File::from_str(&text, FileFormat::Toml).collect();
+    parsed.map_err(|error| Error::of(&error, Some(file), &[]))
+}
+
+/// What settings are read from, besides the file's text.
+struct Sources<'a> {
+    file: Option<&'a Path>,
+    variables: Vec<String>,
+    own: HashMap<String, String>,
+}
+
+impl Sources<'_> {
+    /// The settings for one database: the file's, its entry's over them, and the environment's over both.
+    fn config(&self, file: &Settings, entry: Option<&Settings>) -> Result<Config, Error> {
+        let own = Environment::with_prefix("PROVISIONER")
+            .prefix_separator("_")
+            .separator("__")
+            .try_parsing(true)
+            .list_separator(",")
+            .with_list_parse_key("realtime")
+            .with_list_parse_key("console.proxies")
+            .with_list_parse_key("console.operators")
+            .with_list_parse_key("console.hosts")
+            .source(Some(self.own.clone()));
+        let mut builder = config::Config::builder().add_source(file.clone());
+        if let Some(entry) = entry {
+            builder = builder.add_source(entry.clone());
+        }
+        let built = builder.add_source(own).build();
+        let is_set =
+            |key| built.as_ref().is_ok_and(|built| built.get::<Value>(key).is_ok());
+        let renamed = RENAMED.into_iter().filter(|(old, _)| is_set(old)).collect();
+        let read = built.and_then(config::Config::try_deserialize);
+        let config: Config = read.map_err(|error| Error::of(&error, self.file, &self.variables))?;
+        Ok(Config { renamed, ..config })
+    }
+
+    fn has(&self, variable: &str) -> bool {
+        self.own.contains_key(variable)
+    }
+
+    /// A variable of section `database` would hold for every entry.
+    fn refuse_of_one(&self) -> Result<(), Error> {
+        let of_one = |name: &&String| {
+            let rest = name.to_uppercase();
+            let rest = rest.strip_prefix("PROVISIONER_DATABASE").map(ToOwned::to_owned);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("__"))
+        };
+        let mut variables: Vec<_> = self.variables.iter().filter(of_one).collect();
+        variables.sort();
+        let Some(variable) = variables.first() else { return Ok(()) };
+        let reason = "is for one database, and the file has [[database]]: write the key into each entry";
+        Err(Error::Value { key: format!("the variable {variable}"), reason: reason.to_owned() })
+    }
 }
 
 fn own(
@@ -192,7 +256,7 @@ fn own(
         }
         let value = value.into().into_string().map_err(|_value| Error::Encoding(key.clone()))?;
         if url {
-            own.entry("PROVISIONER_DATABASE__URL".to_owned()).or_insert(value);
+            own.entry(URL.to_owned()).or_insert(value);
         } else {
             own.insert(key, value);
         }
@@ -202,18 +266,23 @@ fn own(
 
 impl Config {
     /// The keys and files of secrets that others can read or change.
-    pub fn exposed(&self) -> Vec<(&'static str, &Path)> {
+    pub fn exposed(&self) -> Vec<(String, &Path)> {
         let keys = ("tokens.keys_file", self.tokens.keys_file.as_deref());
-        let files = self.database.files().into_iter().chain(self.console.files()).chain([keys]);
+        let shared = self.console.files().into_iter().chain([keys]);
+        let shared = shared.map(|(key, file)| (key.to_owned(), file));
+        let files = self.database.files().into_iter().chain(shared);
         let files = files.filter_map(|(key, file)| Some((key, file?)));
         files.filter(|(_, file)| matches!(exposure(file), Ok(Some(_)))).collect()
     }
 
-    fn check(&self) -> Result<(), Error> {
+    /// `databases`: how many this process has.
+    fn check(&self, databases: usize) -> Result<(), Error> {
         let Database { connect_timeout, statement_timeout, lock_timeout, .. } = self.database;
         let Worker { concurrency, poll_interval, reconcile_interval, max_attempts, .. } =
             self.worker;
-        let refuse = |key, reason: &str| Err(Error::Value { key, reason: reason.to_owned() });
+        let refuse = |key: &str, reason: &str| {
+            Err(Error::Value { key: key.to_owned(), reason: reason.to_owned() })
+        };
         for (key, value) in [
             ("database.connect_timeout", connect_timeout),
             ("database.statement_timeout", statement_timeout),
@@ -227,6 +296,10 @@ impl Config {
         }
         if !(1..=64).contains(&concurrency) {
             return refuse("worker.concurrency", "must be between 1 and 64");
+        }
+        if self.worker.total_concurrency.is_some_and(|total| total < databases) {
+            let reason = format!("must be at least {databases}: one for each database");
+            return refuse("worker.total_concurrency", &reason);
         }
         if self.database.pool_size < concurrency + 2 {
             return refuse("database.pool_size", "must be at least worker.concurrency + 2");

@@ -29,7 +29,7 @@ impl Verify {
     pub(crate) fn check(&self) -> Result<(), Error> {
         if !self.interval.is_zero() && self.interval < SHORTEST {
             let reason = "must be 0s, or at least 100ms".to_owned();
-            return Err(Error::Value { key: "verify.interval", reason });
+            return Err(Error::Value { key: "verify.interval".to_owned(), reason });
         }
         Ok(())
     }

@@ -13,8 +13,9 @@ fuzz_target!(|text: &str| {
     fs::write(&path, file).unwrap();
     let variables = environment.lines().filter_map(|line| line.split_once('='));
     let variables = variables.map(|(key, value)| (key.to_owned(), value.to_owned()));
-    if let Ok(config) = load(Some(&path), variables) {
-        config.database.target().ok();
-        config.database.listen_target().ok();
+    if let Ok(databases) = load(Some(&path), variables) {
+        for config in databases.iter() {
+            config.database.source().ok();
+        }
     }
 });

@@ -143,7 +143,7 @@ fn secrets(config: &Config) -> Finding {
             "nobody else can read or change the files of secrets that the settings name".to_owned(),
         );
     };
-    let keys: Vec<_> = files.iter().map(|(key, _)| *key).collect();
+    let keys: Vec<_> = files.iter().map(|(key, _)| key.as_str()).collect();
     let found = format!("others can read or change the file of {}", keys.join(" and "));
     warning(
         "secrets",
