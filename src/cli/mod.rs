@@ -22,6 +22,7 @@ mod job_text;
 mod jobs;
 mod keys;
 mod migrate;
+mod moves;
 mod numbers;
 mod progress;
 mod purge;
@@ -53,7 +54,7 @@ use tokio_postgres::error::{DbError, SqlState};
 
 use crate::agent::InvalidPrefix;
 use crate::audit::baseline;
-use crate::config::{self, Config};
+use crate::config::{self, Config, DatabaseName};
 use crate::console;
 use crate::dev_server;
 use crate::operations::{self, Actor};
@@ -68,6 +69,9 @@ struct Cli {
     /// A TOML file with settings; the environment goes over it
     #[arg(long, global = true, env = "PROVISIONER_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
+    /// Which database, where the settings have `[[database]]`
+    #[arg(long, global = true, value_name = "NAME")]
+    database: Option<DatabaseName>,
     #[command(subcommand)]
     command: Command,
 }
@@ -296,7 +300,11 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
     if let Some(done) = without_settings(&cli.command) {
         return done;
     }
-    let config = config::load(cli.config.as_deref(), std::env::vars_os())?.into_first();
+    let databases = config::load(cli.config.as_deref(), std::env::vars_os())?;
+    let config = match &cli.database {
+        Some(name) => moves::named(&databases, name.as_str())?,
+        None => databases.first().clone(),
+    };
     if let Command::Render(args) = cli.command {
         return render::main(&args, &config);
     }
@@ -335,7 +343,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
             }
             Command::Agents(args) => {
                 let actor = args.by.actor();
-                agents::main(args, &actor, &instance(config)?).await
+                match args.into_move() {
+                    Ok(args) => moves::main(args, &actor, config, &databases).await,
+                    Err(args) => agents::main(args, &actor, &instance(config)?).await,
+                }
             }
             Command::Numbers(args) => numbers::main(args, &instance(config)?).await,
             Command::Apps(args) => apps::main(args, &instance(config)?).await,

@@ -11,7 +11,7 @@ use super::Error;
 use super::asked::Asked;
 use super::table::print_json;
 use crate::operations::{
-    adopt, adopt_plan, agents, apps, create, delete, doctor, jobs, keys, migrate, numbers, purge,
+    adopt, adopt_plan, agents, apps, create, delete, doctor, jobs, keys, migrate, moves, numbers, purge,
     repair, restore, rollouts, secrets, status, trash, verify,
 };
 
@@ -25,7 +25,7 @@ pub(super) struct Args {
 type Command = (&'static str, fn() -> Schema);
 
 /// Which command prints what with `--json`. Where an option makes it another thing, the option is named.
-const COMMANDS: [Command; 48] = [
+const COMMANDS: [Command; 50] = [
     ("status", of::<status::StatusReport>),
     ("doctor", of::<Vec<doctor::Finding>>),
     ("doctor accept", of::<doctor::Acceptance>),
@@ -49,6 +49,8 @@ const COMMANDS: [Command; 48] = [
     ("agents convert", of::<Asked>),
     ("agents adopt", of::<adopt_plan::Plan>),
     ("agents adopt --yes", of::<adopt::Done>),
+    ("agents move", of::<moves::Moved>),
+    ("agents move --abort", of::<moves::Aborted>),
     ("agents trash", of::<Vec<trash::Trashed>>),
     ("agents restore", of::<Vec<restore::Report>>),
     ("agents purge", of::<Vec<purge::Report>>),

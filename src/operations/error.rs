@@ -1,5 +1,6 @@
 //! Why an operation failed.
 
+use super::moves::MoveError;
 use crate::queue::admin::ReplayError;
 use crate::worker::CompareError;
 use crate::{
@@ -26,6 +27,8 @@ pub(crate) enum Error {
     Provisioning(#[from] provisioning::Error),
     #[error(transparent)]
     Query(#[from] postgres::QueryError),
+    #[error(transparent)]
+    Move(#[from] MoveError),
     #[error("the jobs do not go back into the queue")]
     Replay(#[from] ReplayError),
     #[error(transparent)]
@@ -173,6 +176,7 @@ impl Error {
             | Self::Migrate(_)
             | Self::BaseSchema(_)
             | Self::Query(_)
+            | Self::Move(_)
             | Self::Replay(_)
             | Self::NoJob(_)
             | Self::Changed { .. }

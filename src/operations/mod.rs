@@ -24,6 +24,7 @@ pub(crate) mod keys;
 pub(crate) mod limits;
 mod meta_id;
 pub(crate) mod migrate;
+pub(crate) mod moves;
 pub(crate) mod numbers;
 pub(crate) mod purge;
 mod queued;

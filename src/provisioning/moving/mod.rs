@@ -31,7 +31,7 @@ mod record;
 mod source;
 mod target;
 
-pub(crate) use layout::{Differing, Digest, TableLayout, differences, read as read_layout};
+pub(crate) use layout::{Differing, TableLayout, differences, read as read_layout};
 pub(crate) use record::{Move, MoveState};
 pub(crate) use source::{Leaving, approve, hand_over, holders, lock_rows, lock_tables, open_jobs, take_back};
 pub(crate) use target::{

@@ -133,9 +133,9 @@ pub(crate) async fn complete(
 ) -> Result<(), QueryError> {
     let doing = || query("set the sequences");
     let sql = include_str!("../../../sql/provisioning/moving_sequences.sql");
-    let asked = |tables| [(tables, Type::OID_ARRAY)];
-    let there = source.query_typed(sql, &asked(&source_tables)).await.map_err(doing())?;
-    let here = target.query_typed(sql, &asked(&target_tables)).await.map_err(doing())?;
+    let there = source.query_typed(sql, &[(&source_tables, Type::OID_ARRAY)]).await;
+    let here = target.query_typed(sql, &[(&target_tables, Type::OID_ARRAY)]).await;
+    let (there, here) = (there.map_err(doing())?, here.map_err(doing())?);
     let column = |row: &tokio_postgres::Row| -> Result<(String, String), QueryError> {
         Ok((
             row.try_get("table_name").map_err(doing())?,
@@ -150,9 +150,10 @@ pub(crate) async fn complete(
         for twin in &here {
             if column(twin)? == wanted {
                 let name: String = twin.try_get("sequence").map_err(doing())?;
-                let set = "select setval($1::text::regclass, $2)";
-                let set = target.query_typed(set, &[(&name, Type::TEXT), (&last, Type::INT8)]);
-                set.await.map_err(doing())?;
+                let sql = "select setval($1::text::regclass, $2)";
+                let asked: [(&(dyn ToSql + Sync), Type); 2] =
+                    [(&name, Type::TEXT), (&last, Type::INT8)];
+                target.query_typed(sql, &asked).await.map_err(doing())?;
             }
         }
     }
