@@ -61,6 +61,7 @@ mod locks;
 mod logs;
 mod migrations;
 mod monitoring;
+mod moves;
 mod notifications;
 mod ownership;
 mod panics;

@@ -75,7 +75,7 @@ create table provisioning.moves (
     begun_by       text not null check (char_length(begun_by) <= 200),  -- the role, and the person behind it where one is known
     handed_over_at timestamptz,
     ended_at       timestamptz,
-    constraint moves_direction_check check (state <> case direction when 'out' then 'copied' else 'handed_over' end),
+    constraint moves_side_check check (state <> case direction when 'out' then 'copied' else 'handed_over' end),
     constraint moves_copy_check check (state not in ('copied', 'handed_over') or copy is not null),
     constraint moves_ended_check check ((state in ('done', 'aborted')) = (ended_at is not null))
 );

@@ -76,6 +76,12 @@ pub(crate) enum Error {
         /// Whether the agent has its row.
         alive: bool,
     },
+    /// Two databases would serve the agent.
+    #[error(
+        "{prefix} was moved to database {peer:?} at {since}, and these are the rows of then. Move it back from there; or, if that database \
+         does not serve it any more, say --moved"
+    )]
+    MovedAway { prefix: String, peer: String, since: String },
     /// The trash has nothing of the prefix.
     #[error("there is no such {0:?} in the trash; see: agents trash")]
     NotInTrash(String),
@@ -144,6 +150,8 @@ pub(crate) enum Error {
     RolloutOpen { id: i64, state: String },
     #[error("cannot read the status")]
     Status(#[source] serde_json::Error),
+    #[error("all ids of the range {first}-{last} were given: take another range")]
+    RangeFull { first: i64, last: i64 },
     /// The template set has no foreign key.
     #[error("the templates have no foreign_key.sql: there is no key to create")]
     NoForeignKey,
@@ -188,6 +196,7 @@ impl Error {
             | Self::NotRegistered(_)
             | Self::Present { .. }
             | Self::NotInTrash(_)
+            | Self::MovedAway { .. }
             | Self::SchemaGone { .. }
             | Self::NoItem(_)
             | Self::NoNumber(_)
@@ -204,6 +213,7 @@ impl Error {
             | Self::RolloutOver { .. }
             | Self::RolloutOpen { .. }
             | Self::Status(_)
+            | Self::RangeFull { .. }
             | Self::Several { .. } => false,
         }
     }

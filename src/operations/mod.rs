@@ -19,6 +19,7 @@ pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod drift;
 mod error;
+pub(crate) mod id_range;
 pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod limits;

@@ -74,7 +74,7 @@ fn unknown(_: &str, text: &str) -> Vec<String> {
         ["dev", "run", "audit", "man", "numbers", "apps", "keys"]
             .iter()
             .any(|verb| starts(args, verb))
-            || args.iter().any(|word| word.ends_with("watch"))
+            || args.iter().any(|word| word.ends_with("watch") || word == "--database")
     };
     let whole = whole.iter().filter_map(|args| refused(args, help(args)));
     whole.chain(mentioned.iter().filter_map(|args| refused(args, !starts(args, "help")))).collect()

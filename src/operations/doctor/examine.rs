@@ -3,7 +3,7 @@
 use super::facts::Facts;
 use super::finding::{Finding, failure, ok, warning};
 use super::{
-    absence, accepted, base_schema, connection, console, instances, keys, locks, ownership,
+    absence, accepted, base_schema, connection, console, ids, instances, keys, locks, moves, ownership,
     public_schema, room, sequences, snapshots, templates, trash, workers,
 };
 use crate::config::Config;
@@ -71,8 +71,10 @@ async fn look(config: &Config, db: &Db, listener: &Listener) -> Vec<Finding> {
     findings.extend(snapshots::check(&client, &of_locks).await);
     findings.extend(of_locks);
     findings.extend(sequences::check(&client).await);
+    findings.push(ids::check(&client, config).await);
     findings.extend(workers::check(&client, config).await);
     findings.extend(trash::check(&client, config).await);
+    findings.extend(moves::check(&client).await);
     findings.extend(templates::check(&mut client, config).await);
     findings.extend(instances::check(&client, config).await);
     findings.push(notifications(listener).await);

@@ -54,10 +54,12 @@ pub(super) async fn copy(
 
 /// Whether a lock of somebody's is the reason.
 pub(super) fn is_busy(error: &Error) -> bool {
-    let code = match error {
-        Error::Query(error) => error.code(),
-        Error::Provisioning(error) => error.code(),
-        _ => None,
+    let code = if let Error::Query(error) = error {
+        error.code()
+    } else if let Error::Provisioning(error) = error {
+        error.code()
+    } else {
+        None
     };
     code.is_some_and(|code| {
         [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED].contains(code)

@@ -10,6 +10,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Client;
+use tokio_postgres::types::Type;
 
 use super::actor::Actor;
 use super::error::Error;
@@ -110,7 +111,11 @@ pub(crate) async fn move_agent(
     let leaving = Leaving::read(&source, prefix.as_str()).await?;
     drop(source);
     let under_way = match (last, &leaving) {
-        (Some(last), None) if last.state == MoveState::Done && last.peer == sides.target_name => {
+        (Some(last), leaving)
+            if last.state == MoveState::Done
+                && last.peer == sides.target_name
+                && (leaving.is_none() || last.is_leaving) =>
+        {
             return Ok(Moved::of(&last, MoveOutcome::AlreadyMoved));
         }
         (last, _) => last.filter(|last| last.state.is_open()),
@@ -157,19 +162,17 @@ async fn check(
         let (prefix, version, wanted) = (prefix.to_string(), leaving.version, here.version());
         return Err(MoveError::OtherVersion { prefix, version, wanted }.into());
     }
-    let source = actor.client(sides.source).await?;
-    require_no_jobs(&source, prefix.as_str()).await?;
-    require_all_rows(&source, leaving).await?;
+    let mut source = actor.client(sides.source).await?;
     let mut target = actor.client(sides.target).await?;
     require_owner(&target).await?;
+    require_apart(&mut source, &target).await?;
+    require_no_jobs(&source, prefix.as_str()).await?;
+    require_all_rows(&source, leaving).await?;
     let own = under_way.map(|found| found.id.clone());
     let known = match &own {
         Some(id) => Move::find(&target, id).await?,
         None => None,
     };
-    if known.as_ref().is_some_and(|known| known.is_source) {
-        return Err(MoveError::SameDatabase.into());
-    }
     let id = match known.filter(|known| known.state.is_open()) {
         Some(known) => Some(known.agent),
         None => (!options.new_id).then_some(leaving.agent),
@@ -188,6 +191,20 @@ async fn check(
 
 /// The id of no move.
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
+
+/// Refuses two names of one database. An advisory lock is known in its own database only.
+async fn require_apart(source: &mut Client, target: &Client) -> Result<(), Error> {
+    let doing = || query("compare the two databases");
+    let key = fastrand::i64(..);
+    let tx = postgres::begin(source).await.map_err(doing())?;
+    let lock = "select pg_advisory_xact_lock($1)";
+    tx.query_typed(lock, &[(&key, Type::INT8)]).await.map_err(doing())?;
+    let look = "select pg_try_advisory_xact_lock($1)";
+    let rows = target.query_typed(look, &[(&key, Type::INT8)]).await.map_err(doing())?;
+    let is_free = rows.first().map(|row| row.try_get(0)).transpose().map_err(doing())?;
+    tx.rollback().await.map_err(doing())?;
+    if is_free.unwrap_or(false) { Ok(()) } else { Err(MoveError::SameDatabase.into()) }
+}
 
 async fn require_no_jobs(source: &Client, prefix: &str) -> Result<(), Error> {
     let open = open_jobs(source, prefix).await?;
@@ -231,10 +248,6 @@ async fn begin(
     };
     let coming = reserve(&target, &out, sides.source_name, options.new_id, actor.name()).await?;
     let coming = coming.ok_or(MoveError::Swallowed)?;
-    if coming.is_source {
-        moving::take_back(&source, &out.id).await?;
-        return Err(MoveError::SameDatabase.into());
-    }
     Ok((out, coming))
 }
 

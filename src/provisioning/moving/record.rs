@@ -7,9 +7,11 @@ use crate::postgres::{QueryError, query};
 
 const DOING: &str = "read the record of moves";
 
-const COLUMNS: &str = "id::text, direction = 'out' as is_source, agent_id, agent_prefix, peer, state, copy::text, row_count, \
-     job, tables::oid[] as tables, \
-     to_char(coalesce(ended_at, begun_at) at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') as since";
+/// Of a table that is called `m`.
+const COLUMNS: &str = "m.id::text, m.direction = 'out' as is_source, m.agent_id, m.agent_prefix, m.peer, m.state, \
+     m.copy::text, m.row_count, m.job, m.tables::oid[] as tables, exists (select from provisioning.jobs j where j.id = m.job \
+     and j.state in ('pending', 'dead', 'paused')) as is_leaving, \
+     to_char(coalesce(m.ended_at, m.begun_at) at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') as since";
 
 /// A row of `provisioning.moves`: one side of a move.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub(crate) struct Move {
     pub(crate) rows: Option<i64>,
     /// Deletes the tables of the source.
     pub(crate) job: Option<i64>,
+    /// That job is not done yet.
+    pub(crate) is_leaving: bool,
     /// What was built.
     pub(crate) tables: Vec<u32>,
     /// When it began or ended. RFC 3339, in UTC.
@@ -72,15 +76,15 @@ impl Move {
     /// The last move of an agent of this prefix away from this database.
     pub(crate) async fn last(client: &Client, prefix: &str) -> Result<Option<Self>, QueryError> {
         let sql = format!(
-            "select {COLUMNS} from provisioning.moves where direction = 'out' and agent_prefix = $1 \
-             order by ended_at is null desc, begun_at desc limit 1"
+            "select {COLUMNS} from provisioning.moves m where m.direction = 'out' and m.agent_prefix = $1 \
+             order by m.ended_at is null desc, m.begun_at desc limit 1"
         );
         Self::one(client, &sql, &[(&prefix, Type::TEXT)]).await
     }
 
     /// This side of a move.
     pub(crate) async fn find(client: &Client, id: &str) -> Result<Option<Self>, QueryError> {
-        let sql = format!("select {COLUMNS} from provisioning.moves where id = $1::text::uuid");
+        let sql = format!("select {COLUMNS} from provisioning.moves m where m.id = $1::text::uuid");
         Self::one(client, &sql, &[(&id, Type::TEXT)]).await
     }
 
@@ -88,7 +92,7 @@ impl Move {
     pub(crate) async fn away(client: &Client, agent: i64) -> Result<Option<Self>, QueryError> {
         let sql = format!(
             "select {COLUMNS} from (select * from provisioning.moves where agent_id = $1 and state = 'done' \
-             order by ended_at desc limit 1) m where direction = 'out'"
+             order by ended_at desc limit 1) m where m.direction = 'out'"
         );
         Self::one(client, &sql, &[(&agent, Type::INT8)]).await
     }
@@ -102,7 +106,7 @@ impl Move {
         who: Option<&str>,
     ) -> Result<Option<Self>, QueryError> {
         let sql = format!(
-            "insert into provisioning.moves (id, direction, agent_id, agent_prefix, peer, begun_by) \
+            "insert into provisioning.moves as m (id, direction, agent_id, agent_prefix, peer, begun_by) \
              values (gen_random_uuid(), 'out', $1, $2, $3, provisioning.requester($4)) returning {COLUMNS}"
         );
         let asked: [(&(dyn ToSql + Sync), Type); 4] =
@@ -139,6 +143,7 @@ impl Move {
             copy: row.try_get("copy")?,
             rows: row.try_get("row_count")?,
             job: row.try_get("job")?,
+            is_leaving: row.try_get("is_leaving")?,
             tables: row.try_get("tables")?,
             since: row.try_get("since")?,
         })

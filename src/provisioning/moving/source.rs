@@ -4,6 +4,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::layout::TableLayout;
+use super::record::Move;
 use crate::postgres::{QueryError, query};
 
 /// An agent as it is to go.
@@ -105,4 +106,15 @@ pub(crate) async fn approve(client: &Client, id: &str, who: Option<&str>) -> Res
     let asked: [(&(dyn ToSql + Sync), Type); 2] = [(&id, Type::TEXT), (&who, Type::TEXT)];
     let done = client.query_typed(sql, &asked).await;
     done.map(drop).map_err(query("approve the deletion"))
+}
+
+/// Opens the tables of an agent that is back from the trash although it was moved, and notes that the move does not count.
+pub(crate) async fn reopen(client: &Client, away: &Move) -> Result<(), QueryError> {
+    let doing = || query("open the agent's tables again");
+    let sql = include_str!("../../../sql/provisioning/moving_reopen.sql");
+    let rows = client.query_typed(sql, &[(&away.agent, Type::INT8), (&away.id, Type::TEXT)]).await;
+    let statements = rows.map_err(doing())?;
+    let statements = statements.iter().map(|row| row.try_get::<_, String>(0).map_err(doing()));
+    let statements = statements.collect::<Result<Vec<_>, _>>()?;
+    client.batch_execute(&statements.join(";\n")).await.map_err(doing())
 }
