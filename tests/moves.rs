@@ -31,10 +31,10 @@ const APP: &str = "insert into public.meta_apps (app_id, name) values ('99999', 
 async fn rows(admin: &Admin) -> Vec<String> {
     let mut all = Vec::new();
     for table in ["customers", "messages", "orders", "orders_items"] {
-        all.extend(admin.rows(&format!("select t from public.agt_ada_{table} t order by id")).await);
-        let next = format!(
-            "select pg_sequence_last_value('public.agt_ada_{table}_id_seq')"
+        all.extend(
+            admin.rows(&format!("select t from public.agt_ada_{table} t order by id")).await,
         );
+        let next = format!("select pg_sequence_last_value('public.agt_ada_{table}_id_seq')");
         all.extend(admin.rows(&next).await);
     }
     all
@@ -48,7 +48,8 @@ async fn an_agent_goes_with_all_that_it_has_and_comes_back() {
     us.run(APP).await;
     eu.run("update public.agt_ada_orders_items set quantity = 3, price = 1.5; delete from public.agt_ada_messages").await;
     let before = (rows(eu).await, eu.rows(SHARED).await, eu.catalog("agt_ada", 1).await);
-    let checked = json(&pair.agents("eu", &["move", "agt_ada", "--to", "us", "--dry-run", "--json"]).await);
+    let checked =
+        json(&pair.agents("eu", &["move", "agt_ada", "--to", "us", "--dry-run", "--json"]).await);
     assert_eq!((&checked["outcome"], &checked["new_id"]), (&value!("possible"), &Value::Null));
     assert_eq!(us.tables("agt_ada").await, [""; 0]);
     assert_eq!(us.one::<i64>("select count(*) from provisioning.moves").await, 0);
@@ -56,7 +57,10 @@ async fn an_agent_goes_with_all_that_it_has_and_comes_back() {
     let moved = pair.agents("eu", &["move", "agt_ada", "--to", "us", "--wait", "--json"]).await;
     expect(&moved, 0, &[]);
     let moved = json(&moved);
-    assert_eq!((&moved["outcome"], &moved["new_id"], &moved["rows"]), (&value!("moved"), &value!(1), &value!(3)));
+    assert_eq!(
+        (&moved["outcome"], &moved["new_id"], &moved["rows"]),
+        (&value!("moved"), &value!(1), &value!(3))
+    );
     assert_eq!(moved["tables"].as_array().unwrap().len(), 4);
     us.settled().await;
     let after = (rows(us).await, us.rows(SHARED).await, us.catalog("agt_ada", 1).await);
@@ -65,7 +69,8 @@ async fn an_agent_goes_with_all_that_it_has_and_comes_back() {
     let there = "select s.state, p.reference, (select string_agg(kind || ' ' || state || ' ' || outcome, ', ' order by id)
             from provisioning.jobs), (select count(*) from pg_publication_tables where tablename = 'agt_ada_messages')
         from public.agent_states s join provisioning.agents p using (agent_id)";
-    let converted = "ready|foreign_key|provision succeeded provisioned, convert succeeded converted|1";
+    let converted =
+        "ready|foreign_key|provision succeeded provisioned, convert succeeded converted|1";
     assert_eq!(us.rows(there).await, [converted]);
     // Triggers, policies and sequences go on.
     let work = "insert into public.agt_ada_orders_items (order_id, name, price) values (1, 'x', 7);
@@ -80,7 +85,10 @@ async fn an_agent_goes_with_all_that_it_has_and_comes_back() {
             m.carried is null, (select state || ' ' || outcome from provisioning.jobs where id = m.job)
         from provisioning.moves m";
     assert_eq!(eu.rows(left).await, ["done|us|1|f|f|t|succeeded trashed"]);
-    assert_eq!(us.rows("select state, peer, carried is null from provisioning.moves").await, ["done|eu|t"]);
+    assert_eq!(
+        us.rows("select state, peer, carried is null from provisioning.moves").await,
+        ["done|eu|t"]
+    );
     expect(&pair.agents("eu", &["restore", "agt_ada"]).await, 1, &["\"us\"", "--moved"]);
     let again = json(&pair.agents("eu", &["move", "agt_ada", "--to", "us", "--json"]).await);
     assert_eq!(again["outcome"], "already_moved");
@@ -132,16 +140,22 @@ async fn under_load_each_acknowledged_row_is_there_once() {
     let before: i64 = eu.one("select count(*) from public.agt_ada_messages").await;
     // There and back: a later move goes on where the first one ended.
     for (from, to) in [("eu", "us"), ("us", "eu"), ("eu", "us")] {
-        let (there, written) = (if to == "us" { us } else { eu }, "select count(*) > 0 from public.agt_ada_messages");
+        let (there, written) =
+            (if to == "us" { us } else { eu }, "select count(*) > 0 from public.agt_ada_messages");
         expect(&pair.agents(from, &["move", "agt_ada", "--to", to, "--wait"]).await, 0, &["moved"]);
         let count: i64 = there.one("select count(*) from public.agt_ada_messages").await;
-        there.holds(&format!("{written} and (select count(*) > {count} + 20 from public.agt_ada_messages)")).await;
+        there
+            .holds(&format!(
+                "{written} and (select count(*) > {count} + 20 from public.agt_ada_messages)"
+            ))
+            .await;
     }
     stop.store(true, Ordering::SeqCst);
     let mut acknowledged = 0;
     for writer in writers {
         for text in writer.await.unwrap() {
-            let found = format!("select count(*) from public.agt_ada_messages where message = '{text}'");
+            let found =
+                format!("select count(*) from public.agt_ada_messages where message = '{text}'");
             assert_eq!(us.one::<i64>(&found).await, 1, "{text}");
             acknowledged += 1;
         }
@@ -167,7 +181,11 @@ async fn somebody_who_has_a_table_locked_is_named_and_waited_for() {
     assert!(can_write(&pair.eu.admin).await);
     other.run("commit").await;
     let moved = moving.await.unwrap();
-    expect(&moved, 0, &[&format!("pg_terminate_backend({pid})"), "public.agt_ada_messages", "moved"]);
+    expect(
+        &moved,
+        0,
+        &[&format!("pg_terminate_backend({pid})"), "public.agt_ada_messages", "moved"],
+    );
     let late = "select count(*) from public.agt_ada_messages where message = 'late'";
     assert_eq!(pair.us.admin.one::<i64>(late).await, 1);
 }

@@ -7,7 +7,8 @@ use clap::{Args as Clap, Subcommand};
 
 use super::table::{Table, clean, or_dash, print_json, size};
 use super::{
-    By, Error, adopt, convert, create, delete, moves, purge, repair, restore, trash, upgrade, verify,
+    By, Error, adopt, convert, create, delete, moves, purge, repair, restore, trash, upgrade,
+    verify,
 };
 use crate::operations::Actor;
 use crate::operations::agents::{self, Agent, Displaced, Shown};

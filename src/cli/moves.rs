@@ -70,8 +70,7 @@ pub(super) async fn main(
         print_aborted(&aborted, args.json)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let options =
-        Options { new_id: args.new_id, max_lock: args.max_lock, dry_run: args.dry_run };
+    let options = Options { new_id: args.new_id, max_lock: args.max_lock, dry_run: args.dry_run };
     let mut told = Ok(());
     let tell = |step| told = tell(&step);
     let mut moved = moves::move_agent(actor, sides, &args.prefix, options, tell).await?;
@@ -88,9 +87,9 @@ pub(super) async fn main(
 
 /// The settings of a database by its name.
 pub(super) fn named(databases: &Databases, name: &str) -> Result<Config, Error> {
-    let found = databases.iter().find(|config| {
-        config.name.as_ref().is_some_and(|known| known.as_str() == name)
-    });
+    let found = databases
+        .iter()
+        .find(|config| config.name.as_ref().is_some_and(|known| known.as_str() == name));
     let names = || databases.names().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let reason = || {
         if databases.is_many() {
@@ -127,7 +126,11 @@ fn tell(step: &Step) -> io::Result<()> {
             writeln!(err, "the agent's tables are in use: {}", clean(holder))
         }),
         Step::Retried(error) => {
-            writeln!(err, "the other database does not take over yet, trying again: {}", clean(error))
+            writeln!(
+                err,
+                "the other database does not take over yet, trying again: {}",
+                clean(error)
+            )
         }
     }
 }

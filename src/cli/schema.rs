@@ -11,8 +11,8 @@ use super::Error;
 use super::asked::Asked;
 use super::table::print_json;
 use crate::operations::{
-    adopt, adopt_plan, agents, apps, create, delete, doctor, jobs, keys, migrate, moves, numbers, purge,
-    repair, restore, rollouts, secrets, status, trash, verify,
+    adopt, adopt_plan, agents, apps, create, delete, doctor, jobs, keys, migrate, moves, numbers,
+    purge, repair, restore, rollouts, secrets, status, trash, verify,
 };
 
 #[derive(Debug, Clap)]

@@ -151,12 +151,7 @@ impl Database {
         }
     }
 
-    fn parse(
-        &self,
-        key: String,
-        url: &SecretString,
-        file: Option<&Path>,
-    ) -> Result<Source, Error> {
+    fn parse(&self, key: String, url: &SecretString, file: Option<&Path>) -> Result<Source, Error> {
         let (sslmode, sslrootcert) = (self.sslmode, self.sslrootcert.clone());
         let target = Target::parse(url.expose_secret(), sslmode, sslrootcert.as_deref())
             .map_err(|source| Error::Url { key, source })?;

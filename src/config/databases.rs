@@ -47,8 +47,7 @@ impl FromStr for DatabaseName {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        let usual =
-            |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+        let usual = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
         let fits = (1..=LONGEST).contains(&text.len()) && text.bytes().all(usual);
         if fits && text != EVERY { Ok(Self(text.to_owned())) } else { Err(InvalidName) }
     }
@@ -134,13 +133,15 @@ impl Entry {
             let mut own = OVERRIDES.iter().filter(|(own, _)| self.overrides.contains(own));
             own.find(|(_, stands_for)| *stands_for == key).map(|(own, _)| *own)
         };
-        let renamed = error.rename(|key| match (key.strip_prefix("database."), of_overrides(key)) {
-            (Some(own), _) => self.name.key(own),
-            (None, Some(own)) => self.name.key(own),
-            (None, None) => key.to_owned(),
-        });
+        let renamed =
+            error.rename(|key| match (key.strip_prefix("database."), of_overrides(key)) {
+                (Some(own), _) => self.name.key(own),
+                (None, Some(own)) => self.name.key(own),
+                (None, None) => key.to_owned(),
+            });
         if let Error::Setting { key, place, reason } = renamed {
-            let unknown = key.starts_with("database.") && reason.starts_with("there is no such key");
+            let unknown =
+                key.starts_with("database.") && reason.starts_with("there is no such key");
             let also = ", `name`, `reference`, `retention`, `templates`, `realtime`";
             let reason = if unknown { reason + also } else { reason };
             return Error::Setting { key, place, reason };
@@ -151,8 +152,7 @@ impl Entry {
 
 /// Takes the entries out of the file's settings; `None` for the single form.
 pub(super) fn entries(file: &mut Map<String, Value>) -> Result<Option<Vec<Entry>>, Error> {
-    let is_array =
-        |value: &Value| matches!(value.kind, ValueKind::Array(_));
+    let is_array = |value: &Value| matches!(value.kind, ValueKind::Array(_));
     if !file.get("database").is_some_and(is_array) {
         return Ok(None);
     }

@@ -217,8 +217,7 @@ impl Sources<'_> {
             builder = builder.add_source(entry.clone());
         }
         let built = builder.add_source(own).build();
-        let is_set =
-            |key| built.as_ref().is_ok_and(|built| built.get::<Value>(key).is_ok());
+        let is_set = |key| built.as_ref().is_ok_and(|built| built.get::<Value>(key).is_ok());
         let renamed = RENAMED.into_iter().filter(|(old, _)| is_set(old)).collect();
         let read = built.and_then(config::Config::try_deserialize);
         let config: Config = read.map_err(|error| Error::of(&error, self.file, &self.variables))?;
@@ -239,7 +238,8 @@ impl Sources<'_> {
         let mut variables: Vec<_> = self.variables.iter().filter(of_one).collect();
         variables.sort();
         let Some(variable) = variables.first() else { return Ok(()) };
-        let reason = "is for one database, and the file has [[database]]: write the key into each entry";
+        let reason =
+            "is for one database, and the file has [[database]]: write the key into each entry";
         Err(Error::Value { key: format!("the variable {variable}"), reason: reason.to_owned() })
     }
 }

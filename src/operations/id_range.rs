@@ -21,7 +21,9 @@ pub(crate) struct IdRange {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("a range of ids is two numbers, such as 1000000-1999999, of which the first is at least 1 and the second is greater")]
+#[error(
+    "a range of ids is two numbers, such as 1000000-1999999, of which the first is at least 1 and the second is greater"
+)]
 pub(crate) struct InvalidRange;
 
 impl FromStr for IdRange {
@@ -31,7 +33,11 @@ impl FromStr for IdRange {
         let (first, last) = text.split_once('-').ok_or(InvalidRange)?;
         let number = |text: &str| {
             let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-            if digits { text.parse::<i64>().map_err(|_overflow| InvalidRange) } else { Err(InvalidRange) }
+            if digits {
+                text.parse::<i64>().map_err(|_overflow| InvalidRange)
+            } else {
+                Err(InvalidRange)
+            }
         };
         let (first, last) = (number(first)?, number(last)?);
         if first >= 1 && first < last { Ok(Self { first, last }) } else { Err(InvalidRange) }
@@ -74,7 +80,9 @@ mod tests {
     #[test]
     fn a_range_is_two_numbers_in_order() {
         assert_eq!("5-9".parse::<IdRange>().unwrap(), IdRange { first: 5, last: 9 });
-        for bad in ["", "5", "5-", "-9", "9-5", "5-5", "0-9", "5-x", "+1-5", "1-99999999999999999999"] {
+        for bad in
+            ["", "5", "5-", "-9", "9-5", "5-5", "0-9", "5-x", "+1-5", "1-99999999999999999999"]
+        {
             assert!(bad.parse::<IdRange>().is_err(), "{bad}");
         }
     }

@@ -93,7 +93,7 @@ pub(crate) fn policy_of(code: ErrorCode, sqlstate: Option<&SqlState>) -> RetryPo
         ErrorCode::AbsenceUnproven => RetryWithoutCounting(Wait::Seconds),
         ErrorCode::DeletionLimit | ErrorCode::UnreportedDeletions | ErrorCode::AgentMoving => {
             RetryPolicy::Pause
-        },
+        }
         ErrorCode::RelationInTheWay
         | ErrorCode::PrefixKept
         | ErrorCode::InvalidPrefix

@@ -2,7 +2,9 @@
 
 use std::process::{Command, Output};
 
-use crate::support::{ADA, ADMIN, Admin, BEN, Database, Files, Server, Service, finish, provisioner};
+use crate::support::{
+    ADA, ADMIN, Admin, BEN, Database, Files, Server, Service, finish, provisioner,
+};
 use crate::trash::KEPT;
 
 /// A row, for somebody who writes as the agent's user; `{}` is its text.
@@ -31,7 +33,8 @@ impl Pair {
     /// Each in a server of its own, which tests may stop.
     pub async fn apart(settings: &str) -> Self {
         let (eu, us) = (Server::start(&[]).await, Server::start(&[]).await);
-        let (eu, us): (&'static Server, &'static Server) = (Box::leak(Box::new(eu)), Box::leak(Box::new(us)));
+        let (eu, us): (&'static Server, &'static Server) =
+            (Box::leak(Box::new(eu)), Box::leak(Box::new(us)));
         Self::of(eu.database().await, us.database().await, settings).await
     }
 
@@ -79,7 +82,9 @@ impl Pair {
 }
 
 fn text(settings: &str, [eu, us]: &[String; 2]) -> String {
-    format!("{settings}\n[[database]]\nname = \"eu\"\nurl = \"{eu}\"\n[[database]]\nname = \"us\"\nurl = \"{us}\"\n")
+    format!(
+        "{settings}\n[[database]]\nname = \"eu\"\nurl = \"{eu}\"\n[[database]]\nname = \"us\"\nurl = \"{us}\"\n"
+    )
 }
 
 impl Side {
@@ -106,7 +111,8 @@ impl Side {
     async fn users(&self) {
         for who in [ADA, BEN, crate::support::CAT] {
             let (id, name) = (who.id, who.name);
-            let insert = format!("insert into auth.users (id, email) values ('{id}', '{name}@example.com')");
+            let insert =
+                format!("insert into auth.users (id, email) values ('{id}', '{name}@example.com')");
             self.admin.run(&insert).await;
         }
     }

@@ -18,13 +18,23 @@ async fn what_is_missing_on_the_other_side_is_named_with_what_helps() {
     us.run("insert into public.agents (agent_prefix) values ('agt_other')").await;
     us.settled().await;
     let refused = pair.agents("eu", &["move", "agt_ada", "--to", "us"]).await;
-    let texts = ["the id 1 is taken, by agent agt_other", "--new-id", ADA.id, "ada@example.com", "the app 99999"];
+    let texts = [
+        "the id 1 is taken, by agent agt_other",
+        "--new-id",
+        ADA.id,
+        "ada@example.com",
+        "the app 99999",
+    ];
     expect(&refused, 1, &texts);
     let text = said(&refused);
     let insert = text.split("elsewhere as postgres: ").nth(1).unwrap().split(';').next().unwrap();
     us.run(insert).await;
     us.run(APP).await;
-    us.run(&format!("insert into public.agents (agent_prefix, user_id) values ('agt_her', '{}')", ADA.id)).await;
+    us.run(&format!(
+        "insert into public.agents (agent_prefix, user_id) values ('agt_her', '{}')",
+        ADA.id
+    ))
+    .await;
     us.settled().await;
     let refused = pair.agents("eu", &["move", "agt_ada", "--to", "us", "--new-id"]).await;
     expect(&refused, 1, &["another agent there, agt_her"]);
@@ -33,8 +43,15 @@ async fn what_is_missing_on_the_other_side_is_named_with_what_helps() {
     assert!(can_write(eu).await);
 
     // Under an id of its own there, in every column that has it.
-    let moved = json(&pair.agents("eu", &["move", "agt_ada", "--to", "us", "--new-id", "--wait", "--json"]).await);
-    assert_eq!((&moved["outcome"], &moved["id"], &moved["new_id"]), (&"moved".into(), &1.into(), &3.into()));
+    let moved = json(
+        &pair
+            .agents("eu", &["move", "agt_ada", "--to", "us", "--new-id", "--wait", "--json"])
+            .await,
+    );
+    assert_eq!(
+        (&moved["outcome"], &moved["id"], &moved["new_id"]),
+        (&"moved".into(), &1.into(), &3.into())
+    );
     let ids = "select distinct c.agent_id = a.id from public.agt_ada_customers c, public.agents a where agent_prefix = 'agt_ada'";
     assert_eq!(us.rows(ids).await, ["t"]);
     assert!(can_write(us).await);
@@ -50,7 +67,11 @@ async fn a_move_that_cannot_be_changes_nothing() {
     let before = rows(eu).await;
     let go = ["move", "agt_ada", "--to", "us"];
     expect(&pair.agents("eu", &["move", "agt_ada", "--to", "eu"]).await, 1, &["same database"]);
-    expect(&pair.agents("eu", &["move", "agt_ada", "--to", "asia"]).await, 2, &["asia", "eu", "us"]);
+    expect(
+        &pair.agents("eu", &["move", "agt_ada", "--to", "asia"]).await,
+        2,
+        &["asia", "eu", "us"],
+    );
     expect(&pair.agents("eu", &["move", "agt_nobody", "--to", "us"]).await, 1, &["agt_nobody"]);
     expect(&pair.agents("eu", &["move", "agt_ada", "--abort"]).await, 1, &["agt_ada"]);
     let one = ask(&pair.eu.db.url(WORKER), &["agents", "move", "agt_ada", "--to", "us"]).await;
@@ -68,7 +89,10 @@ async fn a_move_that_cannot_be_changes_nothing() {
     assert_eq!(rows(eu).await, before);
 
     // Nobody takes the prefix of an agent that is on its way, and the move can be given up.
-    let taken = us.batch_execute("insert into public.agents (agent_prefix) values ('agt_ada')").await.unwrap_err();
+    let taken = us
+        .batch_execute("insert into public.agents (agent_prefix) values ('agt_ada')")
+        .await
+        .unwrap_err();
     assert_eq!(taken.code().unwrap().code(), "23505");
     let aborted = json(&pair.agents("eu", &["move", "agt_ada", "--abort", "--json"]).await);
     assert_eq!((&aborted["to"], &aborted["id"]), (&"us".into(), &1.into()));

@@ -3,8 +3,8 @@
 use super::facts::Facts;
 use super::finding::{Finding, failure, ok, warning};
 use super::{
-    absence, accepted, base_schema, connection, console, ids, instances, keys, locks, moves, ownership,
-    public_schema, room, sequences, snapshots, templates, trash, workers,
+    absence, accepted, base_schema, connection, console, ids, instances, keys, locks, moves,
+    ownership, public_schema, room, sequences, snapshots, templates, trash, workers,
 };
 use crate::config::Config;
 use crate::operations::Error;

@@ -25,14 +25,17 @@ pub(crate) async fn check(client: &Client, config: &Config) -> Finding {
     let Some(row) = rows.first() else {
         return ok(WHAT, "agents draw their ids from no sequence of ours".to_owned());
     };
-    let (first, end, drawn): (i64, i64, i64) = (row.get("seqmin"), row.get("seqmax"), row.get("last"));
+    let (first, end, drawn): (i64, i64, i64) =
+        (row.get("seqmin"), row.get("seqmax"), row.get("last"));
     if first == 1 && end == i64::MAX {
         let found = "agents get ids from 1 on";
         if config.name.is_none() {
             return ok(WHAT, found.to_owned());
         }
-        let found = format!("{found}, as in other databases: an agent that is moved finds its id taken");
-        let fix = "give each database a range of its own: agent-provisioner migrate --id-range FROM-TO";
+        let found =
+            format!("{found}, as in other databases: an agent that is moved finds its id taken");
+        let fix =
+            "give each database a range of its own: agent-provisioner migrate --id-range FROM-TO";
         return warning(WHAT, found, fix);
     }
     let found = format!("agents get ids of the range {first}-{end}; {drawn} was the last one");

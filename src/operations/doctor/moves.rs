@@ -46,7 +46,9 @@ fn of(row: &Row) -> Finding {
         );
         return failure(WHAT, found, &run).about(prefix);
     }
-    let found = format!("agent {prefix} is on its way to database {peer:?} since {since}, and is served here");
+    let found = format!(
+        "agent {prefix} is on its way to database {peer:?} since {since}, and is served here"
+    );
     let fix = format!("{run}; or give the move up: agent-provisioner agents move {prefix} --abort");
     warning(WHAT, found, &fix).about(prefix)
 }

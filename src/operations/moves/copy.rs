@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::{StreamExt, pin_mut};
+use futures_util::{SinkExt, StreamExt, pin_mut};
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
@@ -177,7 +177,8 @@ async fn copy_one(
     let sink = there.copy_in(&copy_in).await?;
     pin_mut!(stream, sink);
     while let Some(piece) = stream.next().await {
-        futures_util::SinkExt::send(&mut sink, piece?).await?;
+        // Not `send`, which would wait for each row.
+        sink.feed(piece?).await?;
     }
     sink.as_mut().finish().await.map(drop)
 }

@@ -52,7 +52,9 @@ pub(crate) enum MoveError {
     TooLong(Duration),
     #[error("somebody uses the agent's tables, and nothing was handed over: {}", if .0.is_empty() { "look again".to_owned() } else { .0.join(" ") })]
     Busy(Vec<String>),
-    #[error("the record of the move was not written: look for a rule, a trigger or a policy on provisioning.moves")]
+    #[error(
+        "the record of the move was not written: look for a rule, a trigger or a policy on provisioning.moves"
+    )]
     Swallowed,
     /// The source has handed over.
     #[error(
@@ -64,11 +66,15 @@ pub(crate) enum MoveError {
         #[source]
         source: Box<super::super::Error>,
     },
-    #[error("database {0:?} knows nothing of the move, which was handed over to it. To serve the agent from here again: --abort")]
+    #[error(
+        "database {0:?} knows nothing of the move, which was handed over to it. To serve the agent from here again: --abort"
+    )]
     Forgotten(String),
     #[error("no move of {0} is under way")]
     NoMove(String),
-    #[error("database {0:?} has the agent by now: the move cannot be given up. Run the command without --abort to finish it, then move it back")]
+    #[error(
+        "database {0:?} has the agent by now: the move cannot be given up. Run the command without --abort to finish it, then move it back"
+    )]
     TooLate(String),
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::error::MoveError;
-use super::{Moved, MoveOutcome, Sides, Step};
+use super::{MoveOutcome, Moved, Sides, Step};
 use crate::agent::Reference;
 use crate::operations::{Actor, Error};
 use crate::postgres::{self, query};

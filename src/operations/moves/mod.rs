@@ -137,8 +137,7 @@ pub(crate) async fn move_agent(
     let (out, coming) = begin(actor, sides, prefix, &leaving, options).await?;
     build(actor, sides, &build_spec, &coming, &leaving).await?;
     tell(Step::Built);
-    let copied =
-        copy::copy(actor, sides, &build_spec, &out, options.max_lock, &mut tell).await?;
+    let copied = copy::copy(actor, sides, &build_spec, &out, options.max_lock, &mut tell).await?;
     tell(Step::HandedOver);
     let done = finish::finish(actor, sides, &out, false, &mut tell).await?;
     Ok(Moved { tables: copied.tables, locked_ms: Some(copied.locked_ms), ..done })

@@ -33,7 +33,9 @@ mod target;
 
 pub(crate) use layout::{Differing, TableLayout, differences, read as read_layout};
 pub(crate) use record::{Move, MoveState};
-pub(crate) use source::{Leaving, approve, hand_over, holders, lock_rows, lock_tables, open_jobs, reopen, take_back};
+pub(crate) use source::{
+    Leaving, approve, hand_over, holders, lock_rows, lock_tables, open_jobs, reopen, take_back,
+};
 pub(crate) use target::{
     Obstacle, abort, build_for, complete, copied, empty, obstacles, rehearse, reserve, take_over,
 };

@@ -59,10 +59,7 @@ pub(crate) async fn lock_rows(client: &Client, prefix: &str) -> Result<(), Query
 }
 
 /// Keeps writers from the tables. Readers go on.
-pub(crate) async fn lock_tables(
-    client: &Client,
-    tables: &[TableLayout],
-) -> Result<(), QueryError> {
+pub(crate) async fn lock_tables(client: &Client, tables: &[TableLayout]) -> Result<(), QueryError> {
     let names: Vec<&str> = tables.iter().map(|table| table.relation.as_str()).collect();
     let lock = format!("lock table {} in share row exclusive mode", names.join(", "));
     client.batch_execute(&lock).await.map_err(query("lock the agent's tables against writers"))
@@ -101,7 +98,11 @@ pub(crate) async fn take_back(client: &Client, id: &str) -> Result<(), QueryErro
 }
 
 /// Ends the move where the target has taken over: the deletion here may go on.
-pub(crate) async fn approve(client: &Client, id: &str, who: Option<&str>) -> Result<(), QueryError> {
+pub(crate) async fn approve(
+    client: &Client,
+    id: &str,
+    who: Option<&str>,
+) -> Result<(), QueryError> {
     let sql = include_str!("../../../sql/provisioning/moving_approve.sql");
     let asked: [(&(dyn ToSql + Sync), Type); 2] = [(&id, Type::TEXT), (&who, Type::TEXT)];
     let done = client.query_typed(sql, &asked).await;
