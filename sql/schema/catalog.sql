@@ -153,7 +153,10 @@ cross join lateral (values
         case a.attstorage when 'p' then 'plain' when 'e' then 'external' when 'm' then 'main' else 'extended' end end),
     ('column compression', case a.attcompression when 'p' then 'pglz' when 'l' then 'lz4' end),
     ('column statistics', case when a.attstattarget >= 0 then a.attstattarget::text end),
-    ('column options', array_to_string(a.attoptions, ', '))
+    -- Since the minor releases of November 2026 the server keeps a version of its own among them: pg_attver.
+    ('column options', (
+        select string_agg(o.option, ', ' order by o.place)
+        from unnest(a.attoptions) with ordinality o (option, place) where not o.option ^@ 'pg_attver='))
 ) s (kind, definition)
 where s.definition is not null
 union all

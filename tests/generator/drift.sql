@@ -37,7 +37,7 @@ select statement from (
     from t join pg_attribute a on attrelid = t.oid where attnum > 0 and attstattarget >= 0
     union all
     select 2, format('alter table only %s alter column %I set (n_distinct = 3)', t.name, attname)
-    from t join pg_attribute a on attrelid = t.oid where attnum > 0 and attoptions is not null
+    from t join pg_attribute a on attrelid = t.oid where attnum > 0 and array_to_string(attoptions, ',') like '%n_distinct%'
     union all
     select 3, format('alter index %s set (fillfactor = 51)', c.oid::regclass)
     from t join pg_index i on indrelid = t.oid join pg_class c on c.oid = indexrelid

@@ -50,7 +50,7 @@ select statement from (
     from t join pg_attribute a on attrelid = t.oid where attnum > 0 and attcompression <> ''
     union all
     select 2, format('alter table %s alter column %I reset (n_distinct, n_distinct_inherited)', t.name, attname)
-    from t join pg_attribute a on attrelid = t.oid where attnum > 0 and attoptions is not null
+    from t join pg_attribute a on attrelid = t.oid where attnum > 0 and array_to_string(attoptions, ',') like '%n_distinct%'
     union all
     select 5, format('drop table %s cascade', t.name) from t
     -- A child that is made again has first what its parent has by now.
