@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::wire::message;
 use super::{Way, until};
 
-/// Where to stop: at a statement, by something in its text and its number among those that have it.
+/// Where to stop: at a statement, by its text or the end of it, and its number among those that have it.
 #[derive(Clone, Debug)]
 pub struct Stop {
     pub text: String,
@@ -135,8 +135,8 @@ impl Gates {
         let mut seen = self.seen.lock().unwrap();
         seen.push(text);
         self.stop.as_ref().is_some_and(|stop| {
-            let is_last = seen.last().is_some_and(|last| last.contains(&stop.text));
-            is_last && seen.iter().filter(|one| one.contains(&stop.text)).count() == stop.number
+            let is_last = seen.last().is_some_and(|last| last.ends_with(&stop.text));
+            is_last && seen.iter().filter(|one| one.ends_with(&stop.text)).count() == stop.number
         })
     }
 

@@ -73,10 +73,12 @@ impl MoveState {
 }
 
 impl Move {
-    /// The last move of an agent of this prefix away from this database.
+    /// The last move of an agent of this prefix away from this database, if none has come back since.
     pub(crate) async fn last(client: &Client, prefix: &str) -> Result<Option<Self>, QueryError> {
         let sql = format!(
             "select {COLUMNS} from provisioning.moves m where m.direction = 'out' and m.agent_prefix = $1 \
+             and not exists (select from provisioning.moves b where b.direction = 'in' and b.agent_prefix = $1 \
+                 and b.state = 'done' and b.ended_at > m.ended_at) \
              order by m.ended_at is null desc, m.begun_at desc limit 1"
         );
         Self::one(client, &sql, &[(&prefix, Type::TEXT)]).await

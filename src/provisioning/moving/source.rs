@@ -112,6 +112,8 @@ pub(crate) async fn approve(
 /// Opens the tables of an agent that is back from the trash although it was moved, and notes that the move does not count.
 pub(crate) async fn reopen(client: &Client, away: &Move) -> Result<(), QueryError> {
     let doing = || query("open the agent's tables again");
+    // To bring the tables back the restore has acted as their owner.
+    client.batch_execute("set local role none").await.map_err(doing())?;
     let sql = include_str!("../../../sql/provisioning/moving_reopen.sql");
     let rows = client.query_typed(sql, &[(&away.agent, Type::INT8), (&away.id, Type::TEXT)]).await;
     let statements = rows.map_err(doing())?;
