@@ -93,6 +93,7 @@ async fn an_agent_goes_with_all_that_it_has_and_comes_back() {
     let again = json(&pair.agents("eu", &["move", "agt_ada", "--to", "us", "--json"]).await);
     assert_eq!(again["outcome"], "already_moved");
 
+    let before = (rows(us).await, before.1, before.2);
     let back = pair.agents("us", &["move", "agt_ada", "--to", "eu", "--wait"]).await;
     expect(&back, 0, &["moved agt_ada (agent 1) to eu with 3 rows"]);
     eu.settled().await;

@@ -5,7 +5,7 @@ use std::env;
 use agent_provisioner::dev_server::Stop as How;
 
 use super::pair::{MESSAGE, Pair, can_write};
-use crate::support::{ADA, Gates, Stop, expect, finish};
+use crate::support::{ADA, Gates, Stop, expect, finish, said};
 
 /// The steps at which a move is broken off, by what their statements begin with or have in them. `MOVE_STEPS=all` takes all.
 const STEPS: [&str; 8] = [
@@ -50,6 +50,7 @@ async fn one_side(pair: &Pair, from: &str, to: &str, point: &Stop) -> bool {
 async fn whole(pair: &Pair, from: &str, to: &str, messages: i64, point: &Stop) {
     let (source, target) = (&pair.side(from).db.admin().await, &pair.side(to).db.admin().await);
     source.settled().await;
+    target.settled().await;
     let count = "select count(*) from public.agt_ada_messages";
     assert_eq!(target.one::<i64>(count).await, messages, "{point:?}");
     assert_eq!(source.tables("agt_ada").await, [""; 0], "{point:?}");
@@ -119,8 +120,11 @@ async fn crashed_at_the_hand_over_either_server_comes_back_to_one_side() {
             let gates = Gates::new(Some(point.clone()));
             let urls = [gates.before(&eu).await, gates.before(&us).await];
             let mut command = pair.command_by(&urls, from, &["move", "agt_ada", "--to", to]);
-            let moving = tokio::spawn(async move { finish(&mut command).await });
-            gates.reached().await;
+            let mut moving = tokio::spawn(async move { finish(&mut command).await });
+            tokio::select! {
+                () = gates.reached() => {}
+                ended = &mut moving => panic!("{point:?}: {}", said(&ended.unwrap())),
+            }
             let crashed = pair.side(if crashes_source { from } else { to });
             crashed.db.server.restart(How::Immediate, || ());
             gates.resume();
