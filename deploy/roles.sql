@@ -90,7 +90,7 @@ begin
             lock table public.agents, public.whatsapp_configuration, provisioning.migrations,
                 provisioning.repeatables, provisioning.jobs, provisioning.attempts, provisioning.agents,
                 provisioning.agent_tables, provisioning.agent_types, provisioning.deleted_agents, provisioning.rollouts,
-                provisioning.rollout_agents, provisioning.accepted_findings in access exclusive mode;
+                provisioning.rollout_agents, provisioning.accepted_findings, provisioning.moves in access exclusive mode;
             exit;
         exception when lock_not_available then
             if clock_timestamp() > deadline then
@@ -118,6 +118,9 @@ drop policy if exists worker_select on public.whatsapp_configuration;
 drop policy if exists worker_update on public.whatsapp_configuration;
 grant select on provisioning.jobs, provisioning.attempts, provisioning.agents, provisioning.deleted_agents,
     provisioning.rollouts, provisioning.rollout_agents, provisioning.accepted_findings to agent_provisioner;
+-- For doctor. Not what is carried, nor what is given back.
+grant select (id, direction, agent_id, agent_prefix, peer, state, job, begun_at, handed_over_at, ended_at)
+    on provisioning.moves to agent_provisioner;
 -- Without the keys that a deletion has taken off: those are given back with an operator's rights.
 grant update (template_version, reference) on provisioning.agents to agent_provisioner;
 grant execute on function provisioning.settle(bigint, text, double precision),
@@ -198,6 +201,9 @@ create policy worker on provisioning.rollouts for select to agent_provisioner
     using ((select current_user = 'agent_provisioner'));
 drop policy if exists worker on provisioning.accepted_findings;
 create policy worker on provisioning.accepted_findings for select to agent_provisioner
+    using ((select current_user = 'agent_provisioner'));
+drop policy if exists worker on provisioning.moves;
+create policy worker on provisioning.moves for select to agent_provisioner
     using ((select current_user = 'agent_provisioner'));
 drop policy if exists worker on provisioning.rollout_agents;
 create policy worker on provisioning.rollout_agents for select to agent_provisioner

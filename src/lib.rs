@@ -63,6 +63,7 @@
 //! | What is checked in a template? | `docs/templates.md`; `templates/lint.rs` (text), `templates/validation.rs` (on a server) |
 //! | Which SQL does this function run? | its own `include_str!`; a function of schema `provisioning`: `sql/base` |
 //! | What does code ask of a database? | `audit/code/uses.rs`; PostgREST's grammar: `audit/code/grammar.rs` |
+//! | Which database has an agent that is being moved? | `provisioning/moving/mod.rs`; `docs/moves.md` |
 //! | How does an upgrade work? | `provisioning/upgrade.rs`, `worker/upgrade_runner.rs` |
 //!
 //! # Terms
@@ -72,6 +73,7 @@
 //! - **base schema**: what all agents share: `sql/migrations` and `sql/base`. The files of `sql/base` are **repeatable**.
 //! - **template**: a SQL file from which agents' tables are built. **template version**: the number of an agent's last file.
 //! - **stage**: template files that take effect together in an upgrade.
+//! - **move**: an agent goes from one database, the **source**, to another, the **target**.
 //! - **registry**: `provisioning.agents` and `agent_tables`: what belongs to which agent, by oid.
 //! - **unmanaged**: named like an agent's table, and not in the registry.
 //! - **rehearsal**: the templates, run for a scratch prefix and rolled back. **expected schema**: what it showed.

@@ -62,6 +62,7 @@ mod logs;
 mod many_databases;
 mod migrations;
 mod monitoring;
+mod moves;
 mod notifications;
 mod ownership;
 mod panics;

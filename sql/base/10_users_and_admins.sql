@@ -64,6 +64,16 @@ begin
             'a-z, 0-9 and _, starting with a letter', new.agent_prefix
             using errcode = 'check_violation';
     end if;
+    if exists (
+        select from provisioning.moves m
+        where m.direction = 'in' and m.ended_at is null
+          and (m.agent_prefix = new.agent_prefix or m.agent_id = new.id)
+          and m.id::text is distinct from current_setting('provisioning.move', true))
+    then
+        raise exception 'agent "%" is being moved here from another database', new.agent_prefix
+            using errcode = 'unique_violation', constraint = 'moves_open_key',
+                  hint = 'Its prefix and its id are taken. Choose another prefix, or wait for the end of the move.';
+    end if;
     if new.business_id is null then
         new.business_id := provisioning.business_of_creator(new.created_by);
     end if;

@@ -9,7 +9,8 @@ use super::group::Shape;
 use super::output::stdout;
 use super::table::{Table, clean, or_dash, print_json, size};
 use super::{
-    By, Error, adopt, convert, create, delete, purge, repair, restore, trash, upgrade, verify,
+    By, Error, adopt, convert, create, delete, moves, purge, repair, restore, trash, upgrade,
+    verify,
 };
 use crate::operations::Actor;
 use crate::operations::agents::{self, Agent, Displaced, Shown};
@@ -53,6 +54,8 @@ enum Verb {
     Upgrade(upgrade::Args),
     /// Have the worker tie agents' customers to `agents` in another way
     Convert(convert::Args),
+    /// Move an agent with its rows to another database
+    Move(moves::Args),
     /// List deleted agents that can be restored
     Trash(trash::List),
     /// Bring deleted agents back: their rows, their tables and all in them
@@ -76,7 +79,8 @@ impl Args {
             | Verb::Adopt(_)
             | Verb::Convert(_)
             | Verb::Restore(_)
-            | Verb::Purge(_) => None,
+            | Verb::Purge(_)
+            | Verb::Move(_) => None,
         }
     }
 
@@ -88,6 +92,14 @@ impl Args {
             self.verb = Verb::Upgrade(args.for_many(failed_agents)?);
         }
         Some(self)
+    }
+
+    /// The arguments of a move, which works on two databases.
+    pub(super) fn into_move(self) -> Result<moves::Args, Self> {
+        match self.verb {
+            Verb::Move(args) => Ok(args),
+            verb => Err(Self { by: self.by, verb }),
+        }
     }
 }
 
@@ -104,6 +116,7 @@ pub(super) async fn main(
         Verb::Adopt(args) => return adopt::main(args, actor, instance).await,
         Verb::Upgrade(args) => return upgrade::main(args, actor, instance).await,
         Verb::Convert(args) => return convert::main(args, actor, instance).await,
+        Verb::Move(_) => {} // not on one database
         Verb::Trash(args) => return trash::list(&args, instance).await,
         Verb::Restore(args) => return restore::main(args, actor, instance).await,
         Verb::Purge(args) => return purge::main(args, actor, instance).await,

@@ -9,6 +9,7 @@ use super::group::Shape;
 use super::output::stdout;
 use super::table::print_json;
 use super::{Error, base_schema};
+use crate::operations::id_range::{self, IdRange, IdRangeReport};
 use crate::operations::migrate::{self, DownReport, StepReport, UpReport};
 use crate::service::Instance;
 
@@ -27,6 +28,9 @@ struct Up {
     /// for development and tests, as a superuser
     #[arg(long)]
     shim: bool,
+    /// Then give new agents the ids of this range, both ends included; each database has another one
+    #[arg(long, value_name = "FROM-TO")]
+    id_range: Option<IdRange>,
     /// As a JSON object
     #[arg(long)]
     json: bool,
@@ -102,11 +106,15 @@ impl Args {
 pub(super) async fn main(args: Args, instance: &Instance) -> Result<ExitCode, Error> {
     let mut out = stdout().lock();
     match args.verb.unwrap_or(Verb::Up(args.up)) {
-        Verb::Up(Up { shim, json }) => {
+        Verb::Up(Up { shim, id_range, json }) => {
             let applied = migrate::up(instance, shim).await?;
+            let ids = match id_range {
+                Some(range) => Some(id_range::set(instance, range).await?),
+                None => None,
+            };
             if json {
                 let applied = applied.iter().map(ToString::to_string).collect();
-                print_json(&mut out, &UpReport { applied })?;
+                print_json(&mut out, &UpReport { applied, ids })?;
                 return Ok(ExitCode::SUCCESS);
             }
             for migration in &applied {
@@ -114,6 +122,9 @@ pub(super) async fn main(args: Args, instance: &Instance) -> Result<ExitCode, Er
             }
             if applied.is_empty() {
                 writeln!(out, "the schema is up to date")?;
+            }
+            if let Some(IdRangeReport { first, last, next }) = ids {
+                writeln!(out, "new agents get ids of {first}-{last}, the next one {next}")?;
             }
         }
         Verb::Status { json } => {

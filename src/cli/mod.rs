@@ -24,6 +24,7 @@ mod job_text;
 mod jobs;
 mod keys;
 mod migrate;
+mod moves;
 mod numbers;
 mod output;
 mod progress;
@@ -101,6 +102,8 @@ enum Work {
     Each(Command, Shape, databases::Options, Vec<(DatabaseName, Config)>),
     Run(run::Args, Vec<Config>),
     Audit(Box<audit::Args>, Box<Config>),
+    /// From the database of the settings to another one of them.
+    Move(Box<moves::Args>, Actor, Box<Config>, Databases),
 }
 
 #[derive(Clone, Debug, Subcommand)]
@@ -361,6 +364,16 @@ fn begin(cli: Cli, databases: Databases) -> Result<Work, Error> {
     if let Command::Run(args) = command {
         return Ok(Work::Run(args, options.of_process(databases)?));
     }
+    let command = match command {
+        Command::Agents(args) => {
+            let actor = args.by.actor();
+            match args.into_move() {
+                Ok(args) => return of_move(args, actor, &options, databases),
+                Err(args) => Command::Agents(args),
+            }
+        }
+        other => other,
+    };
     let (reach, shape) = (command.reach(), command.shape());
     let config = match (options.choose(databases, reach)?, shape) {
         (Chosen::One(config), _) => config,
@@ -377,6 +390,18 @@ fn begin(cli: Cli, databases: Databases) -> Result<Work, Error> {
         return Ok(Work::Audit(args, config));
     }
     Ok(Work::One(command, config))
+}
+
+fn of_move(
+    args: moves::Args,
+    actor: Actor,
+    options: &databases::Options,
+    databases: Databases,
+) -> Result<Work, Error> {
+    match options.choose(databases.clone(), Reach::One)? {
+        Chosen::One(config) => Ok(Work::Move(Box::new(args), actor, config, databases)),
+        Chosen::Each(_) => Ok(Work::Done(ExitCode::SUCCESS)), // one was asked for
+    }
 }
 
 fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
@@ -413,6 +438,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
             Work::One(command, config) => Box::pin(on_one(command, *config)).await,
             Work::Each(command, shape, options, all) => {
                 group::run(&command, shape, &options, all).await
+            }
+            Work::Move(args, actor, config, databases) => {
+                Box::pin(moves::main(*args, &actor, *config, &databases)).await
             }
             Work::Done(done) => Ok(done), // returned above
         }
@@ -460,7 +488,9 @@ fn warn_of_exposed(work: &Work) {
         Work::One(Command::Doctor(_), _) | Work::Each(Command::Doctor(_), ..) | Work::Done(_) => {
             Vec::new()
         }
-        Work::One(_, config) | Work::Audit(_, config) => vec![config],
+        Work::One(_, config) | Work::Audit(_, config) | Work::Move(_, _, config, _) => {
+            vec![config]
+        }
         Work::Each(.., all) => all.iter().map(|(_, config)| config).collect(),
         Work::Run(_, configs) => configs.iter().collect(),
     };

@@ -28,6 +28,9 @@ pub(super) struct Args {
     /// Every agent in the trash
     #[arg(long, conflicts_with = "prefixes")]
     all: bool,
+    /// Also what was moved to another database, with the rows of then: only where that database does not serve the agent any more
+    #[arg(long)]
+    moved: bool,
     /// Print the SQL, try it, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -41,8 +44,8 @@ pub(super) async fn main(
     actor: &Actor,
     instance: &Instance,
 ) -> Result<ExitCode, Error> {
-    let Args { prefixes, item, deleted_since, all: _, dry_run, json } = args;
-    let selection = Selection { prefixes, item, deleted_since };
+    let Args { prefixes, item, deleted_since, all: _, moved, dry_run, json } = args;
+    let selection = Selection { prefixes, item, deleted_since, moved };
     let mut printed = Ok(());
     let each = |report: &Report| {
         if !json && printed.is_ok() {

@@ -12,8 +12,8 @@ use super::asked::Asked;
 use super::group::GroupReport;
 use super::table::print_json;
 use crate::operations::{
-    adopt, adopt_plan, agents, apps, create, delete, doctor, jobs, keys, migrate, numbers, purge,
-    repair, restore, rollouts, secrets, status, trash, verify,
+    adopt, adopt_plan, agents, apps, create, delete, doctor, jobs, keys, migrate, moves, numbers,
+    purge, repair, restore, rollouts, secrets, status, trash, verify,
 };
 
 #[derive(Clone, Debug, Clap)]
@@ -26,7 +26,7 @@ pub(super) struct Args {
 type Command = (&'static str, fn() -> Schema);
 
 /// Which command prints what with `--json`. Where an option makes it another thing, the option is named.
-const COMMANDS: [Command; 49] = [
+const COMMANDS: [Command; 51] = [
     ("status", of::<status::StatusReport>),
     ("status --database all", of::<GroupReport>), // and of every other command that takes all
     ("doctor", of::<Vec<doctor::Finding>>),
@@ -51,6 +51,8 @@ const COMMANDS: [Command; 49] = [
     ("agents convert", of::<Asked>),
     ("agents adopt", of::<adopt_plan::Plan>),
     ("agents adopt --yes", of::<adopt::Done>),
+    ("agents move", of::<moves::Moved>),
+    ("agents move --abort", of::<moves::Aborted>),
     ("agents trash", of::<Vec<trash::Trashed>>),
     ("agents restore", of::<Vec<restore::Report>>),
     ("agents purge", of::<Vec<purge::Report>>),

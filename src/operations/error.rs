@@ -2,6 +2,7 @@
 
 use tokio_postgres::error::SqlState;
 
+use super::moves::MoveError;
 use crate::queue::admin::ReplayError;
 use crate::worker::CompareError;
 use crate::{
@@ -28,6 +29,8 @@ pub(crate) enum Error {
     Provisioning(#[from] provisioning::Error),
     #[error(transparent)]
     Query(#[from] postgres::QueryError),
+    #[error(transparent)]
+    Move(#[from] MoveError),
     #[error("the jobs do not go back into the queue")]
     Replay(#[from] ReplayError),
     #[error(transparent)]
@@ -73,6 +76,12 @@ pub(crate) enum Error {
         /// Whether the agent has its row.
         alive: bool,
     },
+    /// Two databases would serve the agent.
+    #[error(
+        "{prefix} was moved to database {peer:?} at {since}, and these are the rows of then. Move it back from there; or, if that database \
+         does not serve it any more, say --moved"
+    )]
+    MovedAway { prefix: String, peer: String, since: String },
     /// The trash has nothing of the prefix.
     #[error("there is no such {0:?} in the trash; see: agents trash")]
     NotInTrash(String),
@@ -141,6 +150,8 @@ pub(crate) enum Error {
     RolloutOpen { id: i64, state: String },
     #[error("cannot read the status")]
     Status(#[source] serde_json::Error),
+    #[error("all ids of the range {first}-{last} were given: take another range")]
+    RangeFull { first: i64, last: i64 },
     /// The template set has no foreign key.
     #[error("the templates have no foreign_key.sql: there is no key to create")]
     NoForeignKey,
@@ -195,6 +206,7 @@ impl Error {
             | Self::Migrate(_)
             | Self::BaseSchema(_)
             | Self::Query(_)
+            | Self::Move(_)
             | Self::Replay(_)
             | Self::NoJob(_)
             | Self::Changed { .. }
@@ -206,6 +218,7 @@ impl Error {
             | Self::NotRegistered(_)
             | Self::Present { .. }
             | Self::NotInTrash(_)
+            | Self::MovedAway { .. }
             | Self::SchemaGone { .. }
             | Self::NoItem(_)
             | Self::NoNumber(_)
@@ -222,6 +235,7 @@ impl Error {
             | Self::RolloutOver { .. }
             | Self::RolloutOpen { .. }
             | Self::Status(_)
+            | Self::RangeFull { .. }
             | Self::Several { .. } => false,
         }
     }

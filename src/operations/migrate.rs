@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::error::Error;
+use super::id_range::IdRangeReport;
 use crate::service::Instance;
 use crate::{base_schema, postgres};
 
@@ -44,6 +45,9 @@ pub(crate) struct VerifyReport {
 #[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct UpReport {
     pub applied: Vec<String>,
+    /// The ids of new agents, where a range was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ids: Option<IdRangeReport>,
 }
 
 /// The names of the migrations that `migrate down` has taken back.

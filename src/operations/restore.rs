@@ -12,6 +12,7 @@ use super::restored_keys::{Keys, Left};
 use super::trash::choose;
 use crate::agent::Prefix;
 use crate::postgres::{self, query};
+use crate::provisioning::moving::{self, Move};
 use crate::provisioning::{self, Restored, Trashed};
 use crate::queue::admin;
 use crate::service::Instance;
@@ -24,6 +25,8 @@ pub(crate) struct Selection {
     pub prefixes: Vec<Prefix>,
     pub item: Option<i64>,
     pub deleted_since: Option<Duration>,
+    /// Also one that another database has by now.
+    pub moved: bool,
 }
 
 #[derive(Debug, Default, JsonSchema, Serialize)]
@@ -58,7 +61,7 @@ pub(crate) async fn restore(
     dry_run: bool,
     mut each: impl FnMut(&Report),
 ) -> Result<Vec<Report>, Error> {
-    let Selection { prefixes, item, deleted_since } = selection;
+    let Selection { prefixes, item, deleted_since, moved } = selection;
     let mut client = actor.client(instance).await?;
     let wanted = |trashed: &Trashed| {
         item.is_none_or(|item| trashed.item == item)
@@ -66,7 +69,7 @@ pub(crate) async fn restore(
     };
     let mut reports = Vec::new();
     for (prefix, found) in choose(&client, prefixes, wanted).await? {
-        let report = match restore_one(&mut client, &prefix, &found, dry_run).await {
+        let report = match restore_one(&mut client, &prefix, &found, *moved, dry_run).await {
             Ok((trashed, restored, keys)) => Report::of(trashed, restored, keys, dry_run),
             Err(error) => {
                 let error = Some(ErrorReport(&error).to_string());
@@ -88,6 +91,7 @@ async fn restore_one<'a>(
     client: &mut Client,
     prefix: &str,
     found: &'a [Trashed],
+    moved: bool,
     dry_run: bool,
 ) -> Result<(&'a Trashed, Restored, Keys), Error> {
     let tx = postgres::begin(client).await.map_err(query("begin a transaction"))?;
@@ -107,9 +111,17 @@ async fn restore_one<'a>(
         let (prefix, statements) = (prefix.to_owned(), trashed.lost_schemas.clone());
         return Err(Error::SchemaGone { prefix, statements });
     }
+    let away = Move::away(tx.client(), trashed.agent_id).await?;
+    if let Some(Move { peer, since, .. }) = away.as_ref().filter(|_| !moved) {
+        let (prefix, peer, since) = (prefix.to_owned(), peer.clone(), since.clone());
+        return Err(Error::MovedAway { prefix, peer, since });
+    }
     let Some(restored) = provisioning::restore(tx.client(), trashed).await? else {
         return Err(Error::NotInTrash(prefix.to_owned()));
     };
+    if let Some(away) = away {
+        moving::reopen(tx.client(), &away).await?;
+    }
     let keys = provisioning::keys_off(tx.client(), &[trashed.agent_id]).await?;
     if dry_run {
         tx.rollback().await.map_err(query("roll back"))?;

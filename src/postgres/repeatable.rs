@@ -24,7 +24,7 @@ macro_rules! repeatable {
     };
 }
 
-pub(crate) static REPEATABLES: [Repeatable; 21] = [
+pub(crate) static REPEATABLES: [Repeatable; 22] = [
     repeatable!("10_users_and_admins", false),
     repeatable!("15_memberships", false),
     repeatable!("20_queue_triggers", false),
@@ -37,6 +37,7 @@ pub(crate) static REPEATABLES: [Repeatable; 21] = [
     repeatable!("45_businesses", false),
     repeatable!("46_conversations", false),
     repeatable!("47_secrets", false),
+    repeatable!("48_moves", false),
     repeatable!("50_trash_and_keys", false),
     repeatable!("60_claim", false),
     repeatable!("65_living_agents", false),

@@ -89,7 +89,7 @@ pub(crate) async fn build(
 }
 
 /// Relations and types that bear names which the templates give.
-async fn in_the_way(
+pub(super) async fn in_the_way(
     client: &Client,
     expected_schema: &ExpectedSchema,
     prefix: &Prefix,

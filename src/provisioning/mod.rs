@@ -12,6 +12,7 @@ mod concurrent;
 mod delete;
 mod error;
 mod fingerprint;
+pub(crate) mod moving;
 mod outside_keys;
 mod reference_mode;
 mod registered_objects;

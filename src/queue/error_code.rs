@@ -39,6 +39,8 @@ pub(crate) enum ErrorCode {
     DeletionLimit,
     /// More deletions that nobody asked for than `deprovision.max_unreported`.
     UnreportedDeletions,
+    /// Another database is about to have the agent.
+    AgentMoving,
     /// The worker has fewer template files than the agent was built from.
     TemplatesOutdated,
     /// The templates make what no agent can have.
@@ -53,7 +55,7 @@ pub(crate) enum ErrorCode {
 
 impl ErrorCode {
     /// Every one.
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::StatementFailed,
         Self::ConnectionLost,
         Self::Panic,
@@ -69,6 +71,7 @@ impl ErrorCode {
         Self::IndexInvalid,
         Self::DeletionLimit,
         Self::UnreportedDeletions,
+        Self::AgentMoving,
         Self::TemplatesOutdated,
         Self::TemplatesUnusable,
         Self::PlanChanged,
@@ -93,6 +96,7 @@ impl ErrorCode {
             Self::IndexInvalid => "index_invalid",
             Self::DeletionLimit => "deletion_limit",
             Self::UnreportedDeletions => "unreported_deletions",
+            Self::AgentMoving => "agent_moving",
             Self::TemplatesOutdated => "templates_outdated",
             Self::TemplatesUnusable => "templates_unusable",
             Self::PlanChanged => "plan_changed",

@@ -91,7 +91,9 @@ pub(crate) fn policy_of(code: ErrorCode, sqlstate: Option<&SqlState>) -> RetryPo
         | ErrorCode::IndexInvalid
         | ErrorCode::TemplatesOutdated => Retry,
         ErrorCode::AbsenceUnproven => RetryWithoutCounting(Wait::Seconds),
-        ErrorCode::DeletionLimit | ErrorCode::UnreportedDeletions => RetryPolicy::Pause,
+        ErrorCode::DeletionLimit | ErrorCode::UnreportedDeletions | ErrorCode::AgentMoving => {
+            RetryPolicy::Pause
+        }
         ErrorCode::RelationInTheWay
         | ErrorCode::PrefixKept
         | ErrorCode::InvalidPrefix

@@ -237,7 +237,7 @@ async fn relay(way: Way, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, job: &
 }
 
 /// A byte of type, but not in a connection's first message; four of length, which count themselves.
-async fn message(from: &mut OwnedReadHalf, starting: bool) -> Option<Vec<u8>> {
+pub(super) async fn message(from: &mut OwnedReadHalf, starting: bool) -> Option<Vec<u8>> {
     let mut message = Vec::new();
     if !starting {
         message.push(from.read_u8().await.ok()?);

@@ -3,8 +3,8 @@
 use super::facts::Facts;
 use super::finding::{Finding, failure, ok, warning};
 use super::{
-    absence, accepted, base_schema, citus, connection, console, instances, keys, locks, ownership,
-    public_schema, room, sequences, snapshots, templates, trash, workers,
+    absence, accepted, base_schema, citus, connection, console, ids, instances, keys, locks, moves,
+    ownership, public_schema, room, sequences, snapshots, templates, trash, workers,
 };
 use crate::config::Config;
 use crate::operations::Error;
@@ -72,8 +72,10 @@ async fn look(config: &Config, db: &Db, listener: &Listener) -> Vec<Finding> {
     findings.extend(snapshots::check(&client, &of_locks).await);
     findings.extend(of_locks);
     findings.extend(sequences::check(&client).await);
+    findings.push(ids::check(&client, config).await);
     findings.extend(workers::check(&client, config).await);
     findings.extend(trash::check(&client, config).await);
+    findings.extend(moves::check(&client).await);
     findings.extend(templates::check(&mut client, config).await);
     findings.extend(instances::check(&client, config).await);
     findings.push(notifications(listener).await);

@@ -97,7 +97,14 @@ fn cancelled_deletion(job: &JobView) -> String {
 }
 
 fn paused(job: &JobView) -> String {
-    let id = job.id;
+    let (id, prefix) = (job.id, &job.agent_prefix);
+    if job.cause.error_code.as_deref() == Some(ErrorCode::AgentMoving.as_str()) {
+        return format!(
+            "The agent was handed over to another database, and this deletes its tables here. To have that database serve the agent, \
+             which approves this job: agent-provisioner agents move {prefix} --to NAME. To give the move up: agent-provisioner \
+             agents move {prefix} --abort"
+        );
+    }
     let why = if job.unreported {
         "Nobody asked for this deletion: the agent's row was found to be gone, as after a restore or a \
          load of agents. If the agent is to come back, insert its row with the same id, then cancel."
@@ -250,6 +257,7 @@ fn sentence(code: ErrorCode) -> &'static str {
         ErrorCode::DeletionLimit | ErrorCode::UnreportedDeletions => {
             "The limit on deletions stopped it."
         }
+        ErrorCode::AgentMoving => "End the move: agent-provisioner agents move {prefix} --to NAME.",
         ErrorCode::TemplatesOutdated => {
             "The worker's template files are older than the agent: give every worker all that the agent was \
              built from, and restart it."

@@ -1,0 +1,54 @@
+//! Whether an agent is on its way to another database, and nobody goes on.
+
+use tokio_postgres::{Client, Row};
+
+use super::finding::{Finding, failure, ok, warning};
+use crate::telemetry::ErrorReport;
+
+const WHAT: &str = "moves";
+
+/// A move that began a moment ago may be under way.
+const SQL: &str = "select direction = 'out' as is_source, agent_prefix, peer, state, \
+    to_char(coalesce(handed_over_at, begun_at) at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') as since \
+    from provisioning.moves \
+    where ended_at is null and coalesce(handed_over_at, begun_at) < now() - interval '2 minutes' order by agent_prefix";
+
+/// One finding for each move that stands still.
+pub(crate) async fn check(client: &Client) -> Vec<Finding> {
+    let rows = match client.query_typed(SQL, &[]).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            let fix = "run deploy/roles.sql as postgres and log in as agent_provisioner";
+            return vec![failure(WHAT, ErrorReport(&error).to_string(), fix)];
+        }
+    };
+    if rows.is_empty() {
+        return vec![ok(WHAT, "no agent is on its way to another database for long".to_owned())];
+    }
+    rows.iter().map(of).collect()
+}
+
+fn of(row: &Row) -> Finding {
+    let text = |column| row.get::<_, &str>(column);
+    let (prefix, peer, since) = (text("agent_prefix"), text("peer"), text("since"));
+    let run = format!("agent-provisioner agents move {prefix} --to {peer}");
+    if !row.get::<_, bool>("is_source") {
+        let found = format!(
+            "an agent {prefix} comes from database {peer:?} since {since}; its prefix and its id are taken"
+        );
+        let fix = format!("see: doctor of database {peer:?}");
+        return warning(WHAT, found, &fix).about(prefix);
+    }
+    if text("state") == "handed_over" {
+        let found = format!(
+            "agent {prefix} was handed over to database {peer:?} at {since}, and the move is not finished: perhaps nobody takes its \
+             writes"
+        );
+        return failure(WHAT, found, &run).about(prefix);
+    }
+    let found = format!(
+        "agent {prefix} is on its way to database {peer:?} since {since}, and is served here"
+    );
+    let fix = format!("{run}; or give the move up: agent-provisioner agents move {prefix} --abort");
+    warning(WHAT, found, &fix).about(prefix)
+}

@@ -1,0 +1,65 @@
+//! Giving a move up.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Sides;
+use super::error::MoveError;
+use crate::agent::Prefix;
+use crate::operations::requested_job::require_owner;
+use crate::operations::{Actor, Error};
+use crate::postgres::{self, query};
+use crate::provisioning::moving::{self, Move, MoveState};
+use crate::service::Instance;
+
+/// A move that was given up.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Aborted {
+    pub prefix: String,
+    /// Where the agent did not go.
+    pub to: String,
+    pub id: i64,
+}
+
+/// The name of the database that an agent is on its way to.
+pub(crate) async fn under_way(source: &Instance, prefix: &Prefix) -> Result<String, Error> {
+    let client = source.current().await?;
+    let last = Move::last(&client, prefix.as_str()).await?;
+    let open = last.filter(|last| last.state.is_open());
+    Ok(open.ok_or_else(|| MoveError::NoMove(prefix.to_string()))?.peer)
+}
+
+/// Drops what was built on the target, and opens the source again if it was closed. Not once the target has taken over.
+///
+/// The source's record is locked first: no run of the move is at the hand-over meanwhile. The target gives up for good before the
+/// source opens.
+pub(crate) async fn abort(
+    actor: &Actor,
+    sides: Sides<'_>,
+    prefix: &Prefix,
+) -> Result<Aborted, Error> {
+    let mut source = actor.client(sides.source).await?;
+    require_owner(&source).await?;
+    let last = Move::last(&source, prefix.as_str()).await?;
+    let open = last.filter(|last| last.state.is_open());
+    let out = open.ok_or_else(|| MoveError::NoMove(prefix.to_string()))?;
+    let here = postgres::begin(&mut source).await.map_err(query("begin a transaction"))?;
+    Move::lock(here.client(), &out.id, &["begun", "handed_over"]).await?;
+    let mut target = actor.client(sides.target).await?;
+    require_owner(&target).await?;
+    let coming = Move::find(&target, &out.id).await?;
+    match coming.filter(|coming| !coming.is_source) {
+        Some(coming) if coming.state == MoveState::Done => {
+            return Err(MoveError::TooLate(sides.target_name.to_owned()).into());
+        }
+        Some(coming) if coming.state.is_open() => {
+            let there = postgres::begin(&mut target).await.map_err(query("begin a transaction"))?;
+            moving::abort(there.client(), &out.id).await?;
+            there.commit().await.map_err(query("give the move up"))?;
+        }
+        Some(_) | None => {}
+    }
+    moving::take_back(here.client(), &out.id).await?;
+    here.commit().await.map_err(query("give the move up"))?;
+    Ok(Aborted { prefix: prefix.to_string(), to: out.peer, id: out.agent })
+}

@@ -1,0 +1,139 @@
+//! Moves that are broken off at each of their statements: by a kill, and by a crash of either server.
+
+use std::env;
+
+use agent_provisioner::dev_server::Stop as How;
+
+use super::pair::{MESSAGE, Pair, can_write};
+use crate::support::{ADA, Gates, Stop, expect, finish, said};
+
+/// The steps at which a move is broken off, by what their statements begin with or have in them. `MOVE_STEPS=all` takes all.
+const STEPS: [&str; 8] = [
+    "insert into provisioning.moves",
+    "provisioning.note_built",
+    "in share row exclusive mode",
+    "set state = 'copied'",
+    "provisioning.hand_over",
+    "rollback to savepoint rehearsal",
+    "provisioning.take_over",
+    "set state = 'done'",
+];
+
+/// The points at which to break off what has sent these statements.
+fn points(seen: &[String]) -> Vec<Stop> {
+    let all = env::var_os("MOVE_STEPS").is_some();
+    let mut points = Vec::new();
+    for (place, text) in seen.iter().enumerate() {
+        let number = seen.iter().take(place + 1).filter(|one| one.ends_with(text)).count();
+        if all || text == "COMMIT" || STEPS.iter().any(|step| text.contains(step)) {
+            points.extend([false, true].map(|after| Stop { text: text.clone(), number, after }));
+        }
+    }
+    points
+}
+
+/// At most one side takes writes. The source does, or has handed over.
+async fn one_side(pair: &Pair, from: &str, to: &str, point: &Stop) -> bool {
+    let (source, target) = (&pair.side(from).db.admin().await, &pair.side(to).db.admin().await);
+    let there = can_write(target).await;
+    let here = can_write(source).await;
+    assert!(!(here && there), "both sides take writes: {point:?}");
+    let last =
+        "select direction || ' ' || state from provisioning.moves order by begun_at desc limit 1";
+    let state = source.rows(last).await;
+    let closed = state.iter().any(|state| state == "out handed_over" || state == "out done");
+    assert_eq!(here, !closed, "{point:?}: {state:?}");
+    here
+}
+
+/// The agent is on one side whole, with as many messages, and nothing of it is left on the other.
+async fn whole(pair: &Pair, from: &str, to: &str, messages: i64, point: &Stop) {
+    let (source, target) = (&pair.side(from).db.admin().await, &pair.side(to).db.admin().await);
+    source.settled().await;
+    target.settled().await;
+    let count = "select count(*) from public.agt_ada_messages";
+    assert_eq!(target.one::<i64>(count).await, messages, "{point:?}");
+    assert_eq!(source.tables("agt_ada").await, [""; 0], "{point:?}");
+    assert!(can_write(target).await, "{point:?}");
+    for side in [source, target] {
+        let open = "select count(*) from provisioning.moves where ended_at is null";
+        assert_eq!(side.one::<i64>(open).await, 0, "{point:?}");
+    }
+}
+
+#[tokio::test]
+async fn killed_at_any_step_a_move_goes_on_and_one_side_serves() {
+    let pair = Pair::new("reference = \"check\"").await;
+    let gates = Gates::new(None);
+    let [eu, us] = pair.urls();
+    let urls = [gates.before(&eu).await, gates.before(&us).await];
+    let first = finish(&mut pair.command_by(&urls, "eu", &["move", "agt_ada", "--to", "us"])).await;
+    expect(&first, 0, &["moved"]);
+    gates.end();
+    let (mut from, mut to, mut messages, mut kept) = ("us", "eu", 1, 0);
+    pair.eu.admin.settled().await;
+    let points = points(&gates.seen());
+    assert!(points.len() > 20, "{}", points.len());
+    for point in &points {
+        let gates = Gates::new(Some(point.clone()));
+        let urls = [gates.before(&eu).await, gates.before(&us).await];
+        let mut command = pair.command_by(&urls, from, &["move", "agt_ada", "--to", to]);
+        let mut child = command.spawn().unwrap();
+        gates.reached().await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        gates.end();
+        if one_side(&pair, from, to, point).await {
+            let row = format!("{}; {}; commit", ADA.begin(), MESSAGE.replace("{}", "between"));
+            pair.side(from).db.admin().await.run(&row).await;
+            messages += 1;
+            kept += 1;
+        }
+        expect(&pair.agents(from, &["move", "agt_ada", "--to", to]).await, 0, &[]);
+        whole(&pair, from, to, messages, point).await;
+        (from, to) = (to, from);
+    }
+    // Some before the hand-over, some after.
+    assert!(kept > 5 && kept < points.len(), "{kept} of {}", points.len());
+}
+
+/// The commits that follow the hand-over, before and after: the target's, and then the source's.
+fn commits(seen: &[String]) -> Vec<Stop> {
+    let handed = seen.iter().position(|text| text.contains("provisioning.hand_over")).unwrap();
+    let before = seen.iter().take(handed).filter(|text| *text == "COMMIT").count();
+    let stop = |number, after| Stop { text: "COMMIT".to_owned(), number, after };
+    [1, 2].iter().flat_map(|n| [false, true].map(|after| stop(before + n, after))).collect()
+}
+
+#[tokio::test]
+async fn crashed_at_the_hand_over_either_server_comes_back_to_one_side() {
+    let pair = Pair::apart("reference = \"check\"").await;
+    let gates = Gates::new(None);
+    let [eu, us] = pair.urls();
+    let urls = [gates.before(&eu).await, gates.before(&us).await];
+    let first = finish(&mut pair.command_by(&urls, "eu", &["move", "agt_ada", "--to", "us"])).await;
+    expect(&first, 0, &["moved"]);
+    pair.eu.admin.settled().await;
+    let (mut from, mut to) = ("us", "eu");
+    for point in commits(&gates.seen()) {
+        for crashes_source in [true, false] {
+            let gates = Gates::new(Some(point.clone()));
+            let urls = [gates.before(&eu).await, gates.before(&us).await];
+            let mut command = pair.command_by(&urls, from, &["move", "agt_ada", "--to", to]);
+            let mut moving = tokio::spawn(async move { finish(&mut command).await });
+            tokio::select! {
+                () = gates.reached() => {}
+                ended = &mut moving => panic!("{point:?}: {}", said(&ended.unwrap())),
+            }
+            let crashed = pair.side(if crashes_source { from } else { to });
+            crashed.db.server.restart(How::Immediate, || ());
+            gates.resume();
+            moving.await.unwrap();
+            gates.end();
+            one_side(&pair, from, to, &point).await;
+            expect(&pair.agents(from, &["move", "agt_ada", "--to", to]).await, 0, &[]);
+            whole(&pair, from, to, 1, &point).await;
+            (from, to) = (to, from);
+        }
+    }
+}
