@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use agent_provisioner::config::{self, Databases};
+use agent_provisioner::config::{self, DatabaseName, Databases};
 use agent_provisioner::dev_server::Stop;
 use agent_provisioner::telemetry::ErrorReport;
 use serde_json::{Value, json as value};
@@ -93,7 +93,8 @@ fn each_entry_has_the_shared_settings_and_its_own_over_them() {
     for variable in ["DATABASE_URL", "PROVISIONER_DATABASE__URL"] {
         let databases = load(TWO, &[(variable, "postgres://u@h/other")]).unwrap();
         assert_eq!(shown(&databases), ["- other check 2 8 0"]);
-        let passed_over: Vec<_> = databases.passed_over().iter().map(|it| it.as_str()).collect();
+        let passed_over: Vec<_> =
+            databases.passed_over().iter().map(DatabaseName::as_str).collect();
         assert_eq!((databases.is_many(), passed_over), (false, vec!["eu", "us-1"]));
     }
     let single = load("[database]\nurl = \"postgres://u@h/one\"", &[]).unwrap();
@@ -265,11 +266,7 @@ async fn two_databases_on_two_servers_are_served_through_the_failover_of_one() {
     assert_eq!(get(&address, "/readyz?database=us").0, 503);
     assert_eq!(get(&address, "/readyz?database=eu"), (200, "eu: ready\n".to_owned()));
     assert_eq!(get(&address, "/readyz?database=ap").0, 404);
-    for (asked, code) in [("eu", 0), ("us", 1)] {
-        let mut healthcheck = command(&files, &["healthcheck", "--ready", "--database", asked]);
-        healthcheck.env("PROVISIONER_HTTP__LISTEN", &address);
-        expect(&finish(&mut healthcheck).await, code, &[asked]);
-    }
+    only_one_is_healthy(&files, &address).await;
     let metrics = get(&address, "/metrics").1;
     let is = |metric, eu: &str, us: &str| {
         let expected = [("eu", eu), ("us", us)].map(|(name, it)| (name.to_owned(), it.to_owned()));
@@ -303,6 +300,14 @@ async fn two_databases_on_two_servers_are_served_through_the_failover_of_one() {
     each_line_of_an_instance_has_its_name(&service.log());
 }
 
+async fn only_one_is_healthy(files: &Files, address: &str) {
+    for (asked, code) in [("eu", 0), ("us", 1)] {
+        let mut healthcheck = command(files, &["healthcheck", "--ready", "--database", asked]);
+        healthcheck.env("PROVISIONER_HTTP__LISTEN", address);
+        expect(&finish(&mut healthcheck).await, code, &[asked]);
+    }
+}
+
 #[track_caller]
 fn each_series_has_a_name(metrics: &str) {
     let bare = |line: &&str| !line.starts_with('#') && !line.contains("database=\"");
@@ -323,8 +328,9 @@ fn each_line_of_an_instance_has_its_name(log: &str) {
     let mut told = BTreeMap::<String, usize>::new();
     for line in log.lines() {
         let line: Value = serde_json::from_str(line).unwrap();
-        let name = line["span"]["database"].as_str().unwrap_or("-").to_owned();
-        let message = line["message"].as_str().unwrap();
+        let text = |pointer| line.pointer(pointer).and_then(Value::as_str);
+        let name = text("/span/database").unwrap_or("-").to_owned();
+        let message = text("/message").unwrap();
         assert_eq!(name == "-", of_the_process.contains(&message), "{line}");
         *told.entry(name).or_default() += 1;
     }
