@@ -54,7 +54,7 @@ use tokio_postgres::error::{DbError, SqlState};
 
 use crate::agent::InvalidPrefix;
 use crate::audit::baseline;
-use crate::config::{self, Config, DatabaseName};
+use crate::config::{self, Config, DatabaseName, Databases};
 use crate::console;
 use crate::dev_server;
 use crate::operations::{self, Actor};
@@ -301,10 +301,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
         return done;
     }
     let databases = config::load(cli.config.as_deref(), std::env::vars_os())?;
-    let config = match &cli.database {
-        Some(name) => moves::named(&databases, name.as_str())?,
-        None => databases.first().clone(),
-    };
+    let config = chosen(cli.database.as_ref(), &databases)?;
     if let Command::Render(args) = cli.command {
         return render::main(&args, &config);
     }
@@ -341,13 +338,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
                 let actor = args.by.actor();
                 jobs::main(args, &actor, &instance(config)?).await
             }
-            Command::Agents(args) => {
-                let actor = args.by.actor();
-                match args.into_move() {
-                    Ok(args) => moves::main(args, &actor, config, &databases).await,
-                    Err(args) => agents::main(args, &actor, &instance(config)?).await,
-                }
-            }
+            Command::Agents(args) => on_agents(args, config, &databases).await,
             Command::Numbers(args) => numbers::main(args, &instance(config)?).await,
             Command::Apps(args) => apps::main(args, &instance(config)?).await,
             Command::Keys(args) => keys::main(args, config).await,
@@ -365,6 +356,26 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
             }
         }
     })
+}
+
+/// The settings of the database that is named, or of the first one.
+fn chosen(name: Option<&DatabaseName>, databases: &Databases) -> Result<Config, Error> {
+    match name {
+        Some(name) => moves::named(databases, name.as_str()),
+        None => Ok(databases.first().clone()),
+    }
+}
+
+async fn on_agents(
+    args: agents::Args,
+    config: Config,
+    databases: &Databases,
+) -> Result<ExitCode, Error> {
+    let actor = args.by.actor();
+    if let Some(args) = args.of_move() {
+        return moves::main(args, &actor, config, databases).await;
+    }
+    agents::main(args, &actor, &instance(config)?).await
 }
 
 fn warn_of_exposed(config: &Config) {

@@ -16,7 +16,7 @@ use crate::provisioning::moving::{self, Leaving, Move, TableLayout, differences,
 
 /// How long somebody else's locks are waited for, in all and at a time. Those who come behind a wait for the tables wait, too.
 /// The server ends an autovacuum that is in the way after `deadlock_timeout`, one second.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const LOCK: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_secs(1);
 
