@@ -37,7 +37,10 @@ pub(super) async fn copy(
 ) -> Result<Copied, Error> {
     let started = Instant::now();
     loop {
-        match attempt(actor, sides, build_spec, out, max_lock).await {
+        // Also where a connection falls silent. What was committed until then the next run reads from the records.
+        let silent = max_lock + PATIENCE;
+        let tried = timeout(silent, attempt(actor, sides, build_spec, out, max_lock)).await;
+        match tried.unwrap_or_else(|_late| Err(MoveError::Silent(silent).into())) {
             Err(error) if is_busy(&error) => {
                 let source = actor.client(sides.source).await?;
                 let holders = moving::holders(&source, &out.prefix).await?;
