@@ -95,11 +95,8 @@ impl Args {
     }
 
     /// The arguments of a move, which works on two databases.
-    pub(super) fn into_move(self) -> Result<moves::Args, Self> {
-        match self.verb {
-            Verb::Move(args) => Ok(args),
-            verb => Err(Self { by: self.by, verb }),
-        }
+    pub(super) fn of_move(&self) -> Option<&moves::Args> {
+        if let Verb::Move(args) = &self.verb { Some(args) } else { None }
     }
 }
 

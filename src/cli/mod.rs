@@ -440,7 +440,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
                 group::run(&command, shape, &options, all).await
             }
             Work::Move(args, actor, config, databases) => {
-                Box::pin(moves::main(*args, &actor, *config, &databases)).await
+                Box::pin(moves::main(&args, &actor, *config, &databases)).await
             }
             Work::Done(done) => Ok(done), // returned above
         }

@@ -18,6 +18,7 @@ use crate::service::Instance;
 /// As a role with the rights of the owner of schema `provisioning` and with BYPASSRLS, such as `postgres`, on both sides. May be
 /// broken off at any point: the same command goes on
 #[derive(Clone, Debug, Clap)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
     /// The agent
     prefix: Prefix,
@@ -46,7 +47,7 @@ pub(super) struct Args {
 
 /// The agent is in the database of `config`, the source.
 pub(super) async fn main(
-    args: Args,
+    args: &Args,
     actor: &Actor,
     config: Config,
     databases: &Databases,

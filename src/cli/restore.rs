@@ -15,6 +15,7 @@ use crate::operations::{Actor, Left};
 use crate::service::Instance;
 
 #[derive(Clone, Debug, Clap)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Args {
     /// The agents to restore
     #[arg(required_unless_present_any = ["item", "deleted_since", "all"])]

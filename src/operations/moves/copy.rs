@@ -16,7 +16,7 @@ use crate::provisioning::moving::{self, Leaving, Move, TableLayout, differences,
 
 /// How long somebody else's locks are waited for, in all and at a time. Those who come behind a wait for the tables wait, too.
 /// The server ends an autovacuum that is in the way after `deadlock_timeout`, one second.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const LOCK: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -37,7 +37,10 @@ pub(super) async fn copy(
 ) -> Result<Copied, Error> {
     let started = Instant::now();
     loop {
-        match attempt(actor, sides, build_spec, out, max_lock).await {
+        // Also where a connection falls silent. What was committed until then the next run reads from the records.
+        let silent = max_lock + PATIENCE;
+        let tried = timeout(silent, attempt(actor, sides, build_spec, out, max_lock)).await;
+        match tried.unwrap_or_else(|_late| Err(MoveError::Silent(silent).into())) {
             Err(error) if is_busy(&error) => {
                 let source = actor.client(sides.source).await?;
                 let holders = moving::holders(&source, &out.prefix).await?;

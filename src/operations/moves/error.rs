@@ -50,6 +50,9 @@ pub(crate) enum MoveError {
         humantime::format_duration(*.0)
     )]
     TooLong(Duration),
+    /// Whether it was handed over is for the next run to find out.
+    #[error("one of the two databases did not answer within {}: run the same command again", humantime::format_duration(*.0))]
+    Silent(Duration),
     #[error("somebody uses the agent's tables, and nothing was handed over: {}", if .0.is_empty() { "look again".to_owned() } else { .0.join(" ") })]
     Busy(Vec<String>),
     #[error(

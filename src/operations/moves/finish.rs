@@ -12,7 +12,7 @@ use crate::queue::{Work, admin};
 use crate::telemetry::ErrorReport;
 
 /// How long a target that does not answer is tried: nobody takes the agent's writes meanwhile.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Has the target take over what the source has handed over, and lets the source's tables go to the trash.

@@ -198,8 +198,8 @@ async fn require_apart(source: &mut Client, target: &Client) -> Result<(), Error
     let tx = postgres::begin(source).await.map_err(doing())?;
     let lock = "select pg_advisory_xact_lock($1)";
     tx.query_typed(lock, &[(&key, Type::INT8)]).await.map_err(doing())?;
-    let look = "select pg_try_advisory_xact_lock($1)";
-    let rows = target.query_typed(look, &[(&key, Type::INT8)]).await.map_err(doing())?;
+    let asked = "select pg_try_advisory_xact_lock($1)";
+    let rows = target.query_typed(asked, &[(&key, Type::INT8)]).await.map_err(doing())?;
     let is_free = rows.first().map(|row| row.try_get(0)).transpose().map_err(doing())?;
     tx.rollback().await.map_err(doing())?;
     if is_free.unwrap_or(false) { Ok(()) } else { Err(MoveError::SameDatabase.into()) }
@@ -237,13 +237,12 @@ async fn begin(
             Some(_) | None => out = Some(last),
         }
     }
-    let out = match out {
-        Some(out) => out,
-        None => {
-            let (prefix, peer) = (prefix.as_str(), sides.target_name);
-            let begun = Move::begin(&source, leaving.agent, prefix, peer, actor.name()).await?;
-            begun.ok_or(MoveError::Swallowed)?
-        }
+    let out = if let Some(out) = out {
+        out
+    } else {
+        let (prefix, peer) = (prefix.as_str(), sides.target_name);
+        let begun = Move::begin(&source, leaving.agent, prefix, peer, actor.name()).await?;
+        begun.ok_or(MoveError::Swallowed)?
     };
     let coming = reserve(&target, &out, sides.source_name, options.new_id, actor.name()).await?;
     let coming = coming.ok_or(MoveError::Swallowed)?;

@@ -1,6 +1,6 @@
 //! How the rows of an agent's tables are read and written, and whether two sides have the same.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
@@ -60,15 +60,15 @@ pub(crate) async fn read(
 pub(crate) fn differences(source: &[TableLayout], target: &[TableLayout]) -> Vec<Differing> {
     let list = |tables: &[TableLayout]| {
         let columns = |table: &TableLayout| {
-            let name = table.name.clone();
-            let column = move |column: &String| (format!("{name}.{column}"), ());
-            table.columns.iter().map(column).chain([(table.name.clone(), ())]).collect::<Vec<_>>()
+            let column = |column: &String| format!("{}.{column}", table.name);
+            let columns = table.columns.iter().map(column);
+            columns.chain([table.name.clone()]).collect::<Vec<_>>()
         };
-        tables.iter().flat_map(columns).collect::<BTreeMap<String, ()>>()
+        tables.iter().flat_map(columns).collect::<BTreeSet<String>>()
     };
     let (source, target) = (list(source), list(target));
-    let only = |own: &BTreeMap<String, ()>, other: &BTreeMap<String, ()>, on_source| {
-        let missing = own.keys().filter(|what| !other.contains_key(*what));
+    let only = |own: &BTreeSet<String>, other: &BTreeSet<String>, on_source| {
+        let missing = own.difference(other);
         missing.map(|what| Differing { on_source, what: what.clone() }).collect::<Vec<_>>()
     };
     [only(&source, &target, true), only(&target, &source, false)].concat()

@@ -9,8 +9,8 @@
 //! | begun | no row | source | reserves prefix and id |
 //! | begun | begun | source | drops what is built, builds anew |
 //! | begun | copied | source | the same: the copy may be old by now |
-//! | handed_over | copied | nobody | the target takes over |
-//! | handed_over | done | target | approves the deletion on the source |
+//! | `handed_over` | copied | nobody | the target takes over |
+//! | `handed_over` | done | target | approves the deletion on the source |
 //! | done | done | target | nothing |
 //! | begun | aborted | source | ends the move, and begins another |
 //! | aborted | aborted | source | begins another |
