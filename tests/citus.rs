@@ -49,7 +49,7 @@ const SPREADING: &str = "
     reset allow_system_table_mods";
 
 /// The findings about Citus, as severity and key.
-async fn findings(files: &Files, db: &Database, settings: &[(&str, &str)]) -> Vec<String> {
+fn findings(files: &Files, db: &Database, settings: &[(&str, &str)]) -> Vec<String> {
     let output = files.command(db, &["doctor", "--json"]).envs(settings.iter().copied()).output();
     let told: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
     let of_citus = |found: &&Value| found["what"] == "citus";
@@ -70,15 +70,15 @@ async fn doctor_says_what_tables_on_workers_need_and_the_templates_for_them_buil
     let local = Files::new(&[("0001_crm.sql", include_str!("../sql/agent/0001_crm.sql"))]);
     let check = [("PROVISIONER_REFERENCE", "check")];
     let unfit = [("PROVISIONER_REFERENCE", "foreign_key"), ("PROVISIONER_REALTIME", "orders")];
-    assert_eq!(findings(&spreading, &db, &check).await, [""; 0]);
+    assert_eq!(findings(&spreading, &db, &check), [""; 0]);
     root.batch_execute(INSTALLED).await.unwrap();
-    assert_eq!(findings(&local, &db, &unfit).await, ["ok citus"]);
+    assert_eq!(findings(&local, &db, &unfit), ["ok citus"]);
     let wanting = ["failure citus/roles", "warning citus/triggers"];
-    assert_eq!(findings(&spreading, &db, &check).await, wanting);
+    assert_eq!(findings(&spreading, &db, &check), wanting);
     root.batch_execute(include_str!("../deploy/citus/setup.sql")).await.unwrap();
-    assert_eq!(findings(&spreading, &db, &check).await, ["ok citus"]);
+    assert_eq!(findings(&spreading, &db, &check), ["ok citus"]);
     let settings = ["failure citus/reference", "warning citus/realtime"];
-    assert_eq!(findings(&spreading, &db, &unfit).await, settings);
+    assert_eq!(findings(&spreading, &db, &unfit), settings);
     let _service = spreading.service(&db, &check).await;
     admin.populate().await;
     admin.settled().await;

@@ -103,7 +103,7 @@ enum Work {
     Run(run::Args, Vec<Config>),
     Audit(Box<audit::Args>, Box<Config>),
     /// From the database of the settings to another one of them.
-    Move(Box<moves::Args>, Actor, Box<Config>, Databases),
+    Move(Box<moves::Args>, Actor, Box<Config>, Box<Databases>),
 }
 
 #[derive(Clone, Debug, Subcommand)]
@@ -364,16 +364,11 @@ fn begin(cli: Cli, databases: Databases) -> Result<Work, Error> {
     if let Command::Run(args) = command {
         return Ok(Work::Run(args, options.of_process(databases)?));
     }
-    let command = match command {
-        Command::Agents(args) => {
-            let actor = args.by.actor();
-            match args.into_move() {
-                Ok(args) => return of_move(args, actor, &options, databases),
-                Err(args) => Command::Agents(args),
-            }
-        }
-        other => other,
-    };
+    if let Command::Agents(args) = &command
+        && let Some(of_move) = args.of_move()
+    {
+        return begin_move(of_move, args.by.actor(), &options, databases);
+    }
     let (reach, shape) = (command.reach(), command.shape());
     let config = match (options.choose(databases, reach)?, shape) {
         (Chosen::One(config), _) => config,
@@ -392,14 +387,16 @@ fn begin(cli: Cli, databases: Databases) -> Result<Work, Error> {
     Ok(Work::One(command, config))
 }
 
-fn of_move(
-    args: moves::Args,
+fn begin_move(
+    args: &moves::Args,
     actor: Actor,
     options: &databases::Options,
     databases: Databases,
 ) -> Result<Work, Error> {
     match options.choose(databases.clone(), Reach::One)? {
-        Chosen::One(config) => Ok(Work::Move(Box::new(args), actor, config, databases)),
+        Chosen::One(config) => {
+            Ok(Work::Move(Box::new(args.clone()), actor, config, Box::new(databases)))
+        }
         Chosen::Each(_) => Ok(Work::Done(ExitCode::SUCCESS)), // one was asked for
     }
 }

@@ -77,9 +77,7 @@ pub(crate) async fn delete(
     } else {
         (objects.drop(), None)
     };
-    if alive {
-        statements.extend(owner_rights(client).await?);
-    }
+    statements.extend(if alive { owner_rights(client).await? } else { Vec::new() });
     statements.push(LOCK_GATE.to_owned());
     // One round trip.
     let (taken, removed) = tokio::join!(
