@@ -79,7 +79,7 @@ async fn doctor_says_what_tables_on_workers_need_and_the_templates_for_them_buil
     assert_eq!(findings(&spreading, &db, &check), ["ok citus"]);
     let settings = ["failure citus/reference", "warning citus/realtime"];
     assert_eq!(findings(&spreading, &db, &unfit), settings);
-    let _service = spreading.service(&db, &check).await;
+    let _service = spreading.service(&db, &[("REFERENCE", "check")]).await;
     admin.populate().await;
     admin.settled().await;
     admin.fill(&["agt_ada"]).await;

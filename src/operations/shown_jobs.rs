@@ -130,7 +130,7 @@ pub(crate) fn carried(shown: &str) -> Option<Vec<i64>> {
     }
 }
 
-/// Does to jobs of these states what was [`shown`]. One that has changed since is skipped, and its answer says so. Of very
+/// Does to jobs of these states what a form says was shown. One that has changed since is skipped, and its answer says so. Of very
 /// many jobs all that the filter finds are done, or none where one has changed.
 pub(crate) async fn carry_out(
     actor: &Actor,

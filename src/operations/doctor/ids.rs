@@ -8,7 +8,11 @@ use crate::telemetry::ErrorReport;
 
 const WHAT: &str = "ids";
 
-const SQL: &str = "select q.seqmin, q.seqmax, coalesce(pg_sequence_last_value(q.seqrelid), q.seqmin - 1) as last \
+/// Who may not read the sequence sees the highest id that an agent has.
+const SQL: &str = "select q.seqmin, q.seqmax, coalesce( \
+                       case when has_sequence_privilege(q.seqrelid, 'select, usage') then pg_sequence_last_value(q.seqrelid) \
+                            else (select max(a.id) from public.agents a where a.id between q.seqmin and q.seqmax) end, \
+                       q.seqmin - 1) as last \
                    from pg_catalog.pg_sequence q where q.seqrelid = to_regclass('public.agents_id_seq')";
 
 /// A range of which this much is used is not enough for long.
