@@ -12,7 +12,7 @@ const WHAT: &str = "citus";
 /// How a template spreads a table.
 const SPREADS: &str = "create_distributed_table";
 
-/// Nothing where Citus is not installed.
+/// One finding, or one for each thing that is missing.
 pub(super) async fn check(client: &Client, config: &Config) -> Vec<Finding> {
     let sql = include_str!("../../../sql/operations/doctor/citus.sql");
     let rows = match client.query_typed(sql, &[]).await {
@@ -21,7 +21,9 @@ pub(super) async fn check(client: &Client, config: &Config) -> Vec<Finding> {
             return vec![failure(WHAT, ErrorReport(&error).to_string(), "see the server's log")];
         }
     };
-    let Some(row) = rows.first() else { return Vec::new() };
+    let Some(row) = rows.first() else {
+        return vec![ok(WHAT, "is not installed".to_owned())];
+    };
     // That they cannot be loaded is told already.
     let templates = Templates::from(config.templates.as_deref(), &config.realtime);
     let spreads =
