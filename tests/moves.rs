@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use pair::{MESSAGE, Pair, can_write};
 use serde_json::{Value, json as value};
 
+use crate::schemas::assert_is_as_its_schema_says;
 use crate::support::{ADA, Admin, BEN, expect, json, sound};
 
 /// What an agent has in tables that all agents share.
@@ -57,6 +58,7 @@ async fn an_agent_goes_with_all_that_it_has_and_comes_back() {
     let moved = pair.agents("eu", &["move", "agt_ada", "--to", "us", "--wait", "--json"]).await;
     expect(&moved, 0, &[]);
     let moved = json(&moved);
+    assert_is_as_its_schema_says("agents move", &moved);
     assert_eq!(
         (&moved["outcome"], &moved["new_id"], &moved["rows"]),
         (&value!("moved"), &value!(1), &value!(3))

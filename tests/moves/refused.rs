@@ -2,6 +2,7 @@
 
 use super::pair::{Pair, can_write};
 use super::{APP, NUMBER, rows};
+use crate::schemas::assert_is_as_its_schema_says;
 use crate::support::{ADA, Files, WORKER, ask, expect, json, said};
 
 const NOTHING: &str = "select (select count(*) from provisioning.moves where ended_at is null)
@@ -95,6 +96,7 @@ async fn a_move_that_cannot_be_changes_nothing() {
         .unwrap_err();
     assert_eq!(taken.code().unwrap().code(), "23505");
     let aborted = json(&pair.agents("eu", &["move", "agt_ada", "--abort", "--json"]).await);
+    assert_is_as_its_schema_says("agents move --abort", &aborted);
     assert_eq!((&aborted["to"], &aborted["id"]), (&"us".into(), &1.into()));
     assert_eq!(us.one::<i64>(NOTHING).await, 0);
     assert_eq!(eu.rows("select distinct state from provisioning.moves").await, ["aborted"]);
