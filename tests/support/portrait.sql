@@ -35,8 +35,10 @@ from (select oid::regclass::text as what,
 group by 1
 union all
 select 'column ' || name,
-    to_jsonb(a) - '{name,attrelid,atttypid,attname,attnum,attacl,atthasmissing,attmissingval,attcacheoff,attndims}'::text[]
-    || jsonb_build_object('type', format_type(atttypid, atttypmod))
+    to_jsonb(a) - '{name,attrelid,atttypid,attname,attnum,attacl,atthasmissing,attmissingval,attcacheoff,attndims,attoptions}'::text[]
+    -- Without the version that the server keeps there since the minor releases of November 2026.
+    || jsonb_build_object('type', format_type(atttypid, atttypmod),
+        'options', (select jsonb_agg(o) from unnest(attoptions) o where not o ^@ 'pg_attver='))
 from columns a
 union all
 select 'position ' || name, to_jsonb(row_number() over (partition by attrelid order by attnum)) from columns
