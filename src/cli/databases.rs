@@ -78,7 +78,10 @@ impl Options {
         match self.database.as_deref() {
             Some(ALL) if reach == Reach::Each => self.each(databases, choices),
             Some(ALL) if reach == Reach::One => Err(Error::NotEach(choices)),
-            Some(name) if name != ALL => named(databases, name, choices),
+            Some(name) if name != ALL => {
+                let found = databases.named(name).cloned().ok_or(Error::Unknown(choices))?;
+                Ok(Chosen::One(Box::new(found)))
+            }
             None if reach != Reach::Process && databases.iter().count() > 1 => {
                 Err(Error::Unsaid(choices))
             }
@@ -129,12 +132,6 @@ impl Options {
         }
         Ok(Chosen::Each(all))
     }
-}
-
-fn named(databases: Databases, name: &str, choices: String) -> Result<Chosen, Error> {
-    let is_it = |config: &Config| config.name.as_ref().is_some_and(|own| own.as_str() == name);
-    let found = databases.into_all().into_iter().find(is_it);
-    found.map(|config| Chosen::One(Box::new(config))).ok_or(Error::Unknown(choices))
 }
 
 /// What could have been said.

@@ -88,9 +88,7 @@ pub(super) async fn main(
 
 /// The settings of a database by its name.
 pub(super) fn named(databases: &Databases, name: &str) -> Result<Config, Error> {
-    let found = databases
-        .iter()
-        .find(|config| config.name.as_ref().is_some_and(|known| known.as_str() == name));
+    let found = databases.named(name);
     let names = || databases.names().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let reason = || {
         if databases.is_many() {

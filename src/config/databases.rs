@@ -113,6 +113,11 @@ impl Databases {
         self.iter().filter_map(|config| config.name.as_ref()).collect()
     }
 
+    /// The settings for the one of this name.
+    pub fn named(&self, name: &str) -> Option<&Config> {
+        self.iter().find(|config| config.name.as_ref().is_some_and(|own| own.as_str() == name))
+    }
+
     /// Entries of the file that are not used, since the environment names one database.
     pub fn passed_over(&self) -> &[DatabaseName] {
         &self.passed_over
