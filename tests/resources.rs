@@ -47,9 +47,9 @@ async fn a_job_holds_no_more_lock_slots_than_doctor_reckons_with() {
     holder.run("commit").await;
     admin.settled().await;
     eprintln!("lock slots: a build {build}, a drop {drop}");
-    assert!((20..=175).contains(&build), "{build}");
-    assert!((20..=175).contains(&drop), "{drop}");
-    let doctor = ["1 job at a time takes up to 175 of"];
+    assert!((20..=200).contains(&build), "{build}");
+    assert!((20..=200).contains(&drop), "{drop}");
+    let doctor = ["1 job at a time takes up to 200 of"];
     let one = [("PROVISIONER_WORKER__CONCURRENCY", "1")];
     expect(&finish(provisioner(&db.url(WORKER)).envs(one).arg("doctor")).await, 0, &doctor);
 }

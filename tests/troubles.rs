@@ -330,8 +330,8 @@ async fn jobs_are_filtered_sorted_and_counted() {
     let admin = db.admin().await;
     admin
         .run(
-            "insert into provisioning.jobs (kind, agent_id, agent_prefix, state, finished_at, attempts, last_sqlstate, created_at)
-             select 'provision', n, 'agt_' || n, 'succeeded', now(), n, case when n % 2 = 0 then '53100' else '40001' end,
+            "insert into provisioning.jobs (kind, agent_id, agent_prefix, state, finished_at, attempts, last_error, last_sqlstate, created_at)
+             select 'provision', n, 'agt_' || n, 'succeeded', now(), n, 'late', case when n % 2 = 0 then '53100' else '40001' end,
                     now() - n * interval '1 hour'
              from generate_series(1, 60) n;
              insert into provisioning.jobs (kind, agent_id, agent_prefix, priority)

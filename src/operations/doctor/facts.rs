@@ -10,12 +10,12 @@ use crate::service::MANY_AGENTS;
 use crate::sql_text::pasteable;
 
 /// Lock slots that one job holds at most: a drop with its dependencies.
-const SLOTS_PER_JOB: i64 = 175;
+const SLOTS_PER_JOB: i64 = 200;
 /// The oldest server that the tests run on, as `server_version_num` counts.
 const OLDEST: i32 = 150_000;
 
 /// What decides which agents go, and what comes back. The worker reads it, and writes it by functions.
-const GUARDED: [&str; 10] = [
+const GUARDED: [&str; 11] = [
     "provisioning.jobs",
     "provisioning.attempts",
     "provisioning.agents",
@@ -26,6 +26,7 @@ const GUARDED: [&str; 10] = [
     "provisioning.rollouts",
     "provisioning.rollout_agents",
     "provisioning.accepted_findings",
+    "provisioning.moves",
 ];
 const WRITTEN: [&str; 7] = [
     "provisioning.agent_tables",
