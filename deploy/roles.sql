@@ -110,8 +110,8 @@ grant select on provisioning.migrations, provisioning.repeatables to agent_provi
 
 -- What decides which agents go: written by functions, which prove what they write. An older version of this
 -- script granted more.
-revoke all on provisioning.jobs, provisioning.attempts, provisioning.agents, provisioning.deleted_agents, public.agents,
-    public.whatsapp_configuration from agent_provisioner;
+revoke all on provisioning.jobs, provisioning.attempts, provisioning.agents, provisioning.deleted_agents, provisioning.moves,
+    public.agents, public.whatsapp_configuration from agent_provisioner;
 revoke all on sequence provisioning.jobs_id_seq from agent_provisioner;
 drop policy if exists worker_delete on public.agents;
 drop policy if exists worker_select on public.whatsapp_configuration;
@@ -119,7 +119,7 @@ drop policy if exists worker_update on public.whatsapp_configuration;
 grant select on provisioning.jobs, provisioning.attempts, provisioning.agents, provisioning.deleted_agents,
     provisioning.rollouts, provisioning.rollout_agents, provisioning.accepted_findings to agent_provisioner;
 -- For doctor. Not what is carried, nor what is given back.
-grant select (id, direction, agent_id, agent_prefix, peer, state, job, begun_at, handed_over_at, ended_at)
+grant select (id, direction, is_copy, agent_id, agent_prefix, peer, state, job, begun_at, handed_over_at, ended_at)
     on provisioning.moves to agent_provisioner;
 -- Without the keys that a deletion has taken off: those are given back with an operator's rights.
 grant update (template_version, reference) on provisioning.agents to agent_provisioner;

@@ -307,6 +307,7 @@ async fn rights_of_an_older_installation_are_found_and_taken_away() {
     admin
         .run(
             "grant insert, update, delete on provisioning.jobs, provisioning.agents to agent_provisioner;
+             grant update on provisioning.moves to agent_provisioner;
              grant delete on public.agents, provisioning.deleted_agents to agent_provisioner;
              grant select (user_id, is_active), update (is_active) on public.whatsapp_configuration
                  to agent_provisioner;
@@ -323,6 +324,7 @@ async fn rights_of_an_older_installation_are_found_and_taken_away() {
             "insert, update, delete on provisioning.agents",
             "delete on provisioning.deleted_agents",
             "delete on public.agents",
+            "update on provisioning.moves",
             "update on public.whatsapp_configuration",
         ] {
             assert!(found.contains(right), "{right} is not in: {found}");

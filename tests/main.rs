@@ -36,6 +36,7 @@ mod docs;
 mod doctor;
 mod doctor_accept;
 mod drift;
+mod driver;
 mod example;
 mod failover;
 mod faults;

@@ -1,6 +1,7 @@
 //! Agents that go to another database.
 
 mod broken_off;
+mod copies;
 mod pair;
 mod refused;
 

@@ -24,7 +24,8 @@ pub fn assert_is_as_its_schema_says(command: &str, found: &Value) {
 }
 
 /// Compared where there are two databases, in `tests/moves.rs`.
-const OF_TWO_DATABASES: [&str; 2] = ["agents move", "agents move --abort"];
+const OF_TWO_DATABASES: [&str; 4] =
+    ["agents move", "agents move --abort", "agents copy", "agents copy --abort"];
 
 fn close(schema: &mut Value) {
     match schema {

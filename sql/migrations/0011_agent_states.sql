@@ -56,6 +56,7 @@ end $$;
 create table provisioning.moves (
     id             uuid primary key,
     direction      text not null check (direction in ('out', 'in')),
+    is_copy        boolean not null default false check (not is_copy or direction = 'in'),  -- the other database keeps the agent, too
     agent_id       bigint not null,         -- in this database; no foreign key: the agent may be gone by now
     agent_prefix   text not null,
     peer           text not null check (char_length(peer) between 1 and 200),  -- the other database, as the settings call it

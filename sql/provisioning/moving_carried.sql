@@ -1,6 +1,6 @@
 -- An agent as it is to go: its row, what other tables that all agents share have of it, and what somebody is told who has to make room for
 -- it elsewhere. Its rows there are locked against changes where that is asked for by the caller before.
--- $1 prefix
+-- $1 prefix, $2 whether the numbers and the configuration go, too: what leads messages to it
 select a.id, p.template_version, u.oids as tables, jsonb_build_object(
     'agent', jsonb_build_object(
         'id', a.id, 'agent_prefix', a.agent_prefix, 'created_at', a.created_at, 'user_id', a.user_id, 'created_by', a.created_by,
@@ -11,7 +11,7 @@ select a.id, p.template_version, u.oids as tables, jsonb_build_object(
         select coalesce(jsonb_agg(jsonb_build_object('id', o.id, 'email', o.email) order by o.id), '[]')
         from public.users o where o.id in (a.user_id, a.created_by)),
     'business', (select b.name from public.businesses b where b.id = a.business_id),
-    'numbers', (
+    'numbers', case when $2 then (
         select coalesce(jsonb_agg(to_jsonb(n) || jsonb_build_object(
             'app_id', m.app_id,
             'secrets', (
@@ -21,9 +21,9 @@ select a.id, p.template_version, u.oids as tables, jsonb_build_object(
                 from provisioning.secrets s where s.whatsapp_number_id = n.id))
             order by n.phone_number_id), '[]')
         from public.whatsapp_numbers n join public.meta_apps m on m.id = n.meta_app_id
-        where n.agent_id = a.id),
-    'whatsapp', (
-        select to_jsonb(w) - 'id' from public.whatsapp_configuration w where w.user_id = a.user_id)
+        where n.agent_id = a.id) else '[]' end,
+    'whatsapp', case when $2 then (
+        select to_jsonb(w) - 'id' from public.whatsapp_configuration w where w.user_id = a.user_id) end
     )::text as carried
 from public.agents a
 join provisioning.agents p on p.agent_id = a.id

@@ -9,8 +9,8 @@ use super::group::Shape;
 use super::output::stdout;
 use super::table::{Table, clean, or_dash, print_json, size};
 use super::{
-    By, Error, adopt, convert, create, delete, moves, purge, repair, restore, trash, upgrade,
-    verify,
+    By, Error, adopt, convert, copies, create, delete, moves, purge, repair, restore, trash,
+    upgrade, verify,
 };
 use crate::operations::Actor;
 use crate::operations::agents::{self, Agent, Displaced, Shown};
@@ -56,12 +56,21 @@ enum Verb {
     Convert(convert::Args),
     /// Move an agent with its rows to another database
     Move(moves::Args),
+    /// Copy an agent with its rows to another database; it stays here, too
+    Copy(copies::Args),
     /// List deleted agents that can be restored
     Trash(trash::List),
     /// Bring deleted agents back: their rows, their tables and all in them
     Restore(restore::Args),
     /// Erase deleted agents now, or let the service purge again: without --yes, print what would go
     Purge(purge::Args),
+}
+
+/// What works on two databases: the one that was chosen, and another one of the settings.
+#[derive(Clone, Debug)]
+pub(super) enum OfTwo {
+    Move(moves::Args),
+    Copy(copies::Args),
 }
 
 impl Args {
@@ -80,7 +89,8 @@ impl Args {
             | Verb::Convert(_)
             | Verb::Restore(_)
             | Verb::Purge(_)
-            | Verb::Move(_) => None,
+            | Verb::Move(_)
+            | Verb::Copy(_) => None,
         }
     }
 
@@ -94,9 +104,15 @@ impl Args {
         Some(self)
     }
 
-    /// The arguments of a move, which works on two databases.
-    pub(super) fn of_move(&self) -> Option<&moves::Args> {
-        if let Verb::Move(args) = &self.verb { Some(args) } else { None }
+    /// What works on two databases.
+    pub(super) fn of_two(&self) -> Option<OfTwo> {
+        if let Verb::Move(args) = &self.verb {
+            Some(OfTwo::Move(args.clone()))
+        } else if let Verb::Copy(args) = &self.verb {
+            Some(OfTwo::Copy(args.clone()))
+        } else {
+            None
+        }
     }
 }
 
@@ -113,7 +129,7 @@ pub(super) async fn main(
         Verb::Adopt(args) => return adopt::main(args, actor, instance).await,
         Verb::Upgrade(args) => return upgrade::main(args, actor, instance).await,
         Verb::Convert(args) => return convert::main(args, actor, instance).await,
-        Verb::Move(_) => {} // not on one database
+        Verb::Move(_) | Verb::Copy(_) => {} // not on one database
         Verb::Trash(args) => return trash::list(&args, instance).await,
         Verb::Restore(args) => return restore::main(args, actor, instance).await,
         Verb::Purge(args) => return purge::main(args, actor, instance).await,

@@ -11,6 +11,7 @@ mod audit_text;
 mod base_schema;
 mod confirm;
 mod convert;
+mod copies;
 mod create;
 mod databases;
 mod delete;
@@ -56,6 +57,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio_postgres::error::{DbError, SqlState};
 
+use self::agents::OfTwo;
 use self::databases::{Chosen, Reach};
 use self::group::Shape;
 use crate::agent::InvalidPrefix;
@@ -103,7 +105,7 @@ enum Work {
     Run(run::Args, Vec<Config>),
     Audit(Box<audit::Args>, Box<Config>),
     /// From the database of the settings to another one of them.
-    Move(Box<moves::Args>, Actor, Box<Config>, Box<Databases>),
+    OfTwo(Box<OfTwo>, Actor, Box<Config>, Box<Databases>),
 }
 
 #[derive(Clone, Debug, Subcommand)]
@@ -365,9 +367,9 @@ fn begin(cli: Cli, databases: Databases) -> Result<Work, Error> {
         return Ok(Work::Run(args, options.of_process(databases)?));
     }
     if let Command::Agents(args) = &command
-        && let Some(of_move) = args.of_move()
+        && let Some(of_two) = args.of_two()
     {
-        return begin_move(of_move, args.by.actor(), &options, databases);
+        return begin_of_two(of_two, args.by.actor(), &options, databases);
     }
     let (reach, shape) = (command.reach(), command.shape());
     let config = match (options.choose(databases, reach)?, shape) {
@@ -387,16 +389,14 @@ fn begin(cli: Cli, databases: Databases) -> Result<Work, Error> {
     Ok(Work::One(command, config))
 }
 
-fn begin_move(
-    args: &moves::Args,
+fn begin_of_two(
+    args: OfTwo,
     actor: Actor,
     options: &databases::Options,
     databases: Databases,
 ) -> Result<Work, Error> {
     match options.choose(databases.clone(), Reach::One)? {
-        Chosen::One(config) => {
-            Ok(Work::Move(Box::new(args.clone()), actor, config, Box::new(databases)))
-        }
+        Chosen::One(config) => Ok(Work::OfTwo(Box::new(args), actor, config, Box::new(databases))),
         Chosen::Each(_) => Ok(Work::Done(ExitCode::SUCCESS)), // one was asked for
     }
 }
@@ -436,9 +436,14 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
             Work::Each(command, shape, options, all) => {
                 group::run(&command, shape, &options, all).await
             }
-            Work::Move(args, actor, config, databases) => {
-                Box::pin(moves::main(&args, &actor, *config, &databases)).await
-            }
+            Work::OfTwo(args, actor, config, databases) => match *args {
+                OfTwo::Move(args) => {
+                    Box::pin(moves::main(&args, &actor, *config, &databases)).await
+                }
+                OfTwo::Copy(args) => {
+                    Box::pin(copies::main(&args, &actor, *config, &databases)).await
+                }
+            },
             Work::Done(done) => Ok(done), // returned above
         }
     })
@@ -485,7 +490,7 @@ fn warn_of_exposed(work: &Work) {
         Work::One(Command::Doctor(_), _) | Work::Each(Command::Doctor(_), ..) | Work::Done(_) => {
             Vec::new()
         }
-        Work::One(_, config) | Work::Audit(_, config) | Work::Move(_, _, config, _) => {
+        Work::One(_, config) | Work::Audit(_, config) | Work::OfTwo(_, _, config, _) => {
             vec![config]
         }
         Work::Each(.., all) => all.iter().map(|(_, config)| config).collect(),

@@ -52,9 +52,7 @@ pub(super) async fn main(
     config: Config,
     databases: &Databases,
 ) -> Result<ExitCode, Error> {
-    let source_name = config.name.clone();
-    let source_name = source_name.as_ref().map_or("unnamed", DatabaseName::as_str).to_owned();
-    let source = instance(config)?;
+    let (source_name, source) = (name_of(&config), instance(config)?);
     let target_name = match &args.to {
         Some(to) => to.to_string(),
         None => moves::under_way(&source, &args.prefix).await?,
@@ -68,12 +66,12 @@ pub(super) async fn main(
     };
     if args.abort {
         let aborted = moves::abort(actor, sides, &args.prefix).await?;
-        print_aborted(&aborted, args.json)?;
+        print_aborted(&aborted, "move", args.json)?;
         return Ok(ExitCode::SUCCESS);
     }
     let options = Options { new_id: args.new_id, max_lock: args.max_lock, dry_run: args.dry_run };
     let mut told = Ok(());
-    let tell = |step| told = tell(&step);
+    let tell = |step| told = told_of(&step);
     let mut moved = moves::move_agent(actor, sides, &args.prefix, options, tell).await?;
     told?;
     if !args.json {
@@ -84,6 +82,11 @@ pub(super) async fn main(
         print_json(&mut stdout().lock(), &moved)?;
     }
     Ok(if gone { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The name of a database in the settings.
+pub(super) fn name_of(config: &Config) -> String {
+    config.name.as_ref().map_or("unnamed", DatabaseName::as_str).to_owned()
 }
 
 /// The settings of a database by its name.
@@ -113,7 +116,7 @@ async fn wait(source: &Instance, moved: &mut Moved, quiet: bool) -> Result<bool,
     Ok(!jobs::any_failed(&ended))
 }
 
-fn tell(step: &Step) -> io::Result<()> {
+pub(super) fn told_of(step: &Step) -> io::Result<()> {
     let mut err = stderr();
     match step {
         Step::Built => writeln!(err, "built, copying the rows"),
@@ -160,11 +163,12 @@ fn print(moved: &Moved) -> io::Result<()> {
     }
 }
 
-fn print_aborted(aborted: &Aborted, json: bool) -> io::Result<()> {
+/// `what`: a move or a copy.
+pub(super) fn print_aborted(aborted: &Aborted, what: &str, json: bool) -> io::Result<()> {
     let mut out = stdout().lock();
     if json {
         return print_json(&mut out, aborted);
     }
     let Aborted { prefix, to, id } = aborted;
-    writeln!(out, "{} (agent {id}) stays: the move to {} is given up", clean(prefix), clean(to))
+    writeln!(out, "{} (agent {id}) stays: the {what} to {} is given up", clean(prefix), clean(to))
 }

@@ -26,7 +26,7 @@ pub(super) struct Args {
 type Command = (&'static str, fn() -> Schema);
 
 /// Which command prints what with `--json`. Where an option makes it another thing, the option is named.
-const COMMANDS: [Command; 51] = [
+const COMMANDS: [Command; 53] = [
     ("status", of::<status::StatusReport>),
     ("status --database all", of::<GroupReport>), // and of every other command that takes all
     ("doctor", of::<Vec<doctor::Finding>>),
@@ -53,6 +53,8 @@ const COMMANDS: [Command; 51] = [
     ("agents adopt --yes", of::<adopt::Done>),
     ("agents move", of::<moves::Moved>),
     ("agents move --abort", of::<moves::Aborted>),
+    ("agents copy", of::<moves::AgentCopy>),
+    ("agents copy --abort", of::<moves::Aborted>),
     ("agents trash", of::<Vec<trash::Trashed>>),
     ("agents restore", of::<Vec<restore::Report>>),
     ("agents purge", of::<Vec<purge::Report>>),

@@ -48,5 +48,5 @@ pub(crate) use shared_lock::{LOCK_GATE, lock, lock_patiently};
 pub use source::{Place, Source, UrlFile};
 pub use timeouts::Timeouts;
 pub use tls::{Error as TlsError, SslMode};
-pub(crate) use transaction::begin;
+pub(crate) use transaction::{begin, begin_snapshot};
 pub use url::{Error as UrlError, Target};

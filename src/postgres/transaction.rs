@@ -12,3 +12,17 @@ pub(crate) async fn begin(client: &mut Client) -> Result<Transaction<'_>, tokio_
     tx.batch_execute(&session_settings::local()).await?;
     Ok(tx)
 }
+
+/// Begins a transaction that reads the tables as they are once `lock` has locked them, and writes nothing.
+///
+/// The snapshot comes after the locks: a table that somebody wrote anew between the two would seem to be empty.
+pub(crate) async fn begin_snapshot<'a>(
+    client: &'a mut Client,
+    lock: &str,
+) -> Result<Transaction<'a>, tokio_postgres::Error> {
+    let begin = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead);
+    let tx = begin.read_only(true).start().await?;
+    tx.batch_execute(lock).await?;
+    tx.batch_execute(&session_settings::local()).await?;
+    Ok(tx)
+}

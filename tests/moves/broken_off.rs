@@ -78,11 +78,7 @@ async fn killed_at_any_step_a_move_goes_on_and_one_side_serves() {
         let gates = Gates::new(Some(point.clone()));
         let urls = [gates.before(&eu).await, gates.before(&us).await];
         let mut command = pair.command_by(&urls, from, &["move", "agt_ada", "--to", to]);
-        let mut child = command.spawn().unwrap();
-        gates.reached().await;
-        child.kill().unwrap();
-        child.wait().unwrap();
-        gates.end();
+        gates.kill_there(&mut command).await;
         if one_side(&pair, from, to, point).await {
             let row = format!("{}; {}; commit", ADA.begin(), MESSAGE.replace("{}", "between"));
             pair.side(from).db.admin().await.run(&row).await;

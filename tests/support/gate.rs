@@ -1,12 +1,15 @@
 //! A way to servers that knows their statements, and stops at a chosen one.
 
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::wait::PATIENCE;
 use super::wire::message;
 use super::{Way, until};
 
@@ -70,6 +73,23 @@ impl Gates {
         })
     }
 
+    /// Runs a command to the statement, and kills it there.
+    pub async fn kill_there(&self, command: &mut Command) {
+        let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while *self.phase.borrow() != Phase::Reached {
+            let (stop, seen) = (&self.stop, self.seen());
+            let last: Vec<&String> = seen.iter().rev().take(4).collect();
+            let status = child.try_wait().unwrap();
+            assert_eq!(status, None, "before {stop:?}; backwards from there: {last:?}");
+            assert!(Instant::now() < deadline, "stands still before {stop:?}: {last:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        self.end();
+    }
+
     /// What was stopped goes on.
     pub fn resume(&self) {
         self.phase.send_replace(Phase::Resumed);
@@ -107,14 +127,14 @@ impl Gates {
             if way == Way::ToServer && !starting && self.is_stop(&message) {
                 if self.stop.as_ref().is_some_and(|stop| stop.after) {
                     *held_back.lock().unwrap() = true;
-                } else {
-                    self.hold().await;
+                } else if !self.hold().await {
+                    return;
                 }
             }
             starting = false;
             let answered = way == Way::ToClient && message.first() == Some(&b'Z');
-            if answered && std::mem::take(&mut *held_back.lock().unwrap()) {
-                self.hold().await;
+            if answered && std::mem::take(&mut *held_back.lock().unwrap()) && !self.hold().await {
+                return;
             }
             if to.write_all(&message).await.is_err() {
                 return;
@@ -140,13 +160,15 @@ impl Gates {
         })
     }
 
-    async fn hold(&self) {
+    /// Whether it goes on.
+    async fn hold(&self) -> bool {
         self.phase.send_if_modified(|phase| {
             let first = *phase == Phase::Open;
             *phase = if first { Phase::Reached } else { *phase };
             first
         });
         let mut resumed = self.phase.subscribe();
-        resumed.wait_for(|phase| *phase != Phase::Reached).await.ok();
+        let next = resumed.wait_for(|phase| *phase != Phase::Reached).await;
+        next.is_ok_and(|phase| *phase != Phase::Over)
     }
 }

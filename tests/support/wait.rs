@@ -4,7 +4,7 @@ use std::panic::Location;
 use std::time::{Duration, Instant};
 
 /// Far beyond what anything takes on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(3);
+pub const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Returns what `look` finds; panics at the caller's line when it finds nothing for so long.
 #[track_caller]

@@ -60,7 +60,7 @@ select
         join pg_catalog.pg_roles w on w.oid = provisioning.worker_role() and not pg_has_role(w.oid, c.relowner, 'usage')
         cross join (
             select t.relation, v.privilege, v.place
-            from unnest($2::text[] || '{public.agents,public.whatsapp_configuration}'::text[]) t (relation)
+            from unnest($2::text[] || '{public.agents,public.whatsapp_configuration,provisioning.moves}'::text[]) t (relation)
             cross join unnest('{insert,update,delete,truncate}'::text[]) with ordinality v (privilege, place)
             union all
             select 'public.agents', 'references', 5

@@ -15,7 +15,7 @@ const SLOTS_PER_JOB: i64 = 200;
 const OLDEST: i32 = 150_000;
 
 /// What decides which agents go, and what comes back. The worker reads it, and writes it by functions.
-const GUARDED: [&str; 11] = [
+const GUARDED: [&str; 10] = [
     "provisioning.jobs",
     "provisioning.attempts",
     "provisioning.agents",
@@ -26,7 +26,6 @@ const GUARDED: [&str; 11] = [
     "provisioning.rollouts",
     "provisioning.rollout_agents",
     "provisioning.accepted_findings",
-    "provisioning.moves",
 ];
 const WRITTEN: [&str; 7] = [
     "provisioning.agent_tables",

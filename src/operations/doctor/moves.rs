@@ -8,7 +8,7 @@ use crate::telemetry::ErrorReport;
 const WHAT: &str = "moves";
 
 /// A move that began a moment ago may be under way.
-const SQL: &str = "select direction = 'out' as is_source, agent_prefix, peer, state, \
+const SQL: &str = "select direction = 'out' as is_source, is_copy, agent_prefix, peer, state, \
     to_char(coalesce(handed_over_at, begun_at) at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') as since \
     from provisioning.moves \
     where ended_at is null and coalesce(handed_over_at, begun_at) < now() - interval '2 minutes' order by agent_prefix";
@@ -32,6 +32,15 @@ fn of(row: &Row) -> Finding {
     let text = |column| row.get::<_, &str>(column);
     let (prefix, peer, since) = (text("agent_prefix"), text("peer"), text("since"));
     let run = format!("agent-provisioner agents move {prefix} --to {peer}");
+    if row.get::<_, bool>("is_copy") {
+        let found = format!(
+            "a copy of agent {prefix} of database {peer:?} was begun at {since}, and is not finished; its prefix and its id are taken"
+        );
+        let fix = format!(
+            "run it again: agent-provisioner --database {peer} agents copy {prefix} --to NAME; or give it up by --abort"
+        );
+        return warning(WHAT, found, &fix).about(prefix);
+    }
     if !row.get::<_, bool>("is_source") {
         let found = format!(
             "an agent {prefix} comes from database {peer:?} since {since}; its prefix and its id are taken"

@@ -1,4 +1,4 @@
-//! Giving a move up.
+//! Giving a move or a copy up.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use crate::postgres::{self, query};
 use crate::provisioning::moving::{self, Move, MoveState};
 use crate::service::Instance;
 
-/// A move that was given up.
+/// A move or a copy that was given up.
 #[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Aborted {
     pub prefix: String,
@@ -62,4 +62,20 @@ pub(crate) async fn abort(
     moving::take_back(here.client(), &out.id).await?;
     here.commit().await.map_err(query("give the move up"))?;
     Ok(Aborted { prefix: prefix.to_string(), to: out.peer, id: out.agent })
+}
+
+/// Drops what was built on the target for a copy that was broken off.
+pub(crate) async fn abort_copy(
+    actor: &Actor,
+    sides: Sides<'_>,
+    prefix: &Prefix,
+) -> Result<Aborted, Error> {
+    let mut target = actor.client(sides.target).await?;
+    require_owner(&target).await?;
+    let begun = Move::copy_from(&target, sides.source_name, prefix.as_str()).await?;
+    let coming = begun.ok_or_else(|| MoveError::NoCopy(prefix.to_string()))?;
+    let there = postgres::begin(&mut target).await.map_err(query("begin a transaction"))?;
+    moving::abort(there.client(), &coming.id).await?;
+    there.commit().await.map_err(query("give the copy up"))?;
+    Ok(Aborted { prefix: prefix.to_string(), to: sides.target_name.to_owned(), id: coming.agent })
 }

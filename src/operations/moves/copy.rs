@@ -1,187 +1,157 @@
-//! The copy of the rows, and the hand-over.
+//! A copy of an agent in another database, with the rows of one moment. The agent stays where it is.
 
-use std::time::{Duration, Instant};
-
-use futures_util::{SinkExt, StreamExt, pin_mut};
-use tokio::time::timeout;
-use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Transaction};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::error::MoveError;
-use super::{CopiedTable, Sides, Step, require_no_jobs};
+use super::finish::enter;
+use super::hand_over::{is_busy, layout_of_source};
+use super::rows::copy_rows;
+use super::{CopiedTable, Sides, Step, build, check};
+use crate::agent::Prefix;
+use crate::operations::requested_job::require_owner;
 use crate::operations::{Actor, Error};
 use crate::postgres::{self, query};
 use crate::provisioning::BuildSpec;
-use crate::provisioning::moving::{self, Leaving, Move, TableLayout, differences, read_layout};
+use crate::provisioning::moving::{
+    self, Carried, Coming, Leaving, Move, TableLayout, differences, read_layout, reserve,
+};
 
-/// How long somebody else's locks are waited for, in all and at a time. Those who come behind a wait for the tables wait, too.
-/// The server ends an autovacuum that is in the way after `deadlock_timeout`, one second.
-const PATIENCE: Duration = Duration::from_mins(1);
-const LOCK: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// What was handed over.
-pub(super) struct Copied {
-    pub(super) tables: Vec<CopiedTable>,
-    pub(super) locked_ms: u64,
+/// What became of a copy.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct AgentCopy {
+    pub prefix: String,
+    pub to: String,
+    /// Of the agent here.
+    pub id: i64,
+    /// Of its copy. null: nothing was done.
+    pub new_id: Option<i64>,
+    pub outcome: CopyOutcome,
+    pub tables: Vec<CopiedTable>,
+    /// Gives the copy its foreign key, where agents there have one.
+    pub converting: Option<i64>,
 }
 
-/// Copies the rows and hands over. Tries again while somebody's locks are in the way; meanwhile it holds none itself.
-pub(super) async fn copy(
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CopyOutcome {
+    /// Nothing is in the way of it. Nothing was done.
+    Possible,
+    Copied,
+}
+
+/// No statement ends before its rows are through, and a side that waits for the other one is idle.
+const NO_LIMITS: &str =
+    "set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0";
+
+/// Copies an agent. A run that was broken off leaves tables that nobody reaches; the next run builds them anew.
+///
+/// Writers of the source go on. All rows are those of one snapshot.
+pub(crate) async fn copy_agent(
     actor: &Actor,
     sides: Sides<'_>,
-    build_spec: &BuildSpec,
-    out: &Move,
-    max_lock: Duration,
-    tell: &mut impl FnMut(Step),
-) -> Result<Copied, Error> {
-    let started = Instant::now();
-    loop {
-        // Also where a connection falls silent. What was committed until then the next run reads from the records.
-        let silent = max_lock + PATIENCE;
-        let tried = timeout(silent, attempt(actor, sides, build_spec, out, max_lock)).await;
-        match tried.unwrap_or_else(|_late| Err(MoveError::Silent(silent).into())) {
-            Err(error) if is_busy(&error) => {
-                let source = actor.client(sides.source).await?;
-                let holders = moving::holders(&source, &out.prefix).await?;
-                if started.elapsed() > PATIENCE {
-                    return Err(MoveError::Busy(holders).into());
-                }
-                tell(Step::Busy(holders));
-                tokio::time::sleep(PAUSE).await;
-            }
-            ended => return ended,
-        }
-    }
-}
-
-/// Whether a lock of somebody's is the reason.
-pub(super) fn is_busy(error: &Error) -> bool {
-    let code = if let Error::Query(error) = error {
-        error.code()
-    } else if let Error::Provisioning(error) = error {
-        error.code()
-    } else {
-        None
+    prefix: &Prefix,
+    new_id: bool,
+    dry_run: bool,
+    mut tell: impl FnMut(Step),
+) -> Result<AgentCopy, Error> {
+    let source = actor.client(sides.source).await?;
+    require_owner(&source).await?;
+    let leaving = Leaving::read(&source, prefix.as_str(), Carried::NoRoutes).await?;
+    drop(source);
+    let leaving = leaving.ok_or_else(|| MoveError::NotBuilt(prefix.to_string()))?;
+    let target = actor.client(sides.target).await?;
+    let begun = Move::copy_from(&target, sides.source_name, prefix.as_str()).await?;
+    drop(target);
+    let build_spec = check(actor, sides, prefix, &leaving, begun.as_ref(), new_id).await?;
+    let mut copy = AgentCopy {
+        prefix: prefix.to_string(),
+        to: sides.target_name.to_owned(),
+        id: leaving.agent,
+        new_id: None,
+        outcome: CopyOutcome::Possible,
+        tables: Vec::new(),
+        converting: None,
     };
-    code.is_some_and(|code| {
-        [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED].contains(code)
-    })
+    if dry_run {
+        return Ok(copy);
+    }
+    let coming = begin(actor, sides, &leaving, prefix, begun, new_id).await?;
+    build(actor, sides, &build_spec, &coming, &leaving).await?;
+    tell(Step::Built);
+    (copy.tables, copy.converting) = fill(actor, sides, prefix, &build_spec, &coming).await?;
+    (copy.outcome, copy.new_id) = (CopyOutcome::Copied, Some(coming.agent));
+    Ok(copy)
 }
 
-async fn attempt(
+/// Has the target note that the agent comes.
+async fn begin(
     actor: &Actor,
     sides: Sides<'_>,
-    build_spec: &BuildSpec,
-    out: &Move,
-    max_lock: Duration,
-) -> Result<Copied, Error> {
-    let mut target = actor.client(sides.target).await?;
-    let mut source = actor.client(sides.source).await?;
-    let there = begin(&mut target, max_lock).await?;
-    let here = begin(&mut source, max_lock).await?;
-    Move::lock(here.client(), &out.id, &["begun"]).await?;
-    Move::lock(there.client(), &out.id, &["begun", "copied"]).await?;
-    let coming = Move::find(there.client(), &out.id).await?.ok_or(MoveError::Swallowed)?;
-    let to = read_layout(there.client(), &coming.tables, coming.agent, None).await?;
-    let triggers = moving::empty(there.client(), &coming.tables, &to).await?;
+    leaving: &Leaving,
+    prefix: &Prefix,
+    begun: Option<Move>,
+    new_id: bool,
+) -> Result<Move, Error> {
+    let target = actor.client(sides.target).await?;
+    let id = match begun {
+        Some(begun) => begun.id,
+        None => Move::new_id(&target).await?.ok_or(MoveError::Swallowed)?,
+    };
+    let (prefix, home) = (prefix.as_str(), sides.source_name);
+    let coming = Coming { id: &id, agent: leaving.agent, prefix, home, is_copy: true };
+    let coming = reserve(&target, coming, new_id, actor.name()).await?;
+    Ok(coming.ok_or(MoveError::Swallowed)?)
+}
 
-    moving::lock_rows(here.client(), &out.prefix).await?;
-    require_no_jobs(here.client(), &out.prefix).await?;
-    let (leaving, from) = layout_of_source(here.client(), out, &coming).await?;
+/// Copies the rows and has the agent be there: all of it, or nothing. The job that gives it its foreign key.
+async fn fill(
+    actor: &Actor,
+    sides: Sides<'_>,
+    prefix: &Prefix,
+    build_spec: &BuildSpec,
+    coming: &Move,
+) -> Result<(Vec<CopiedTable>, Option<i64>), Error> {
+    let mut target = actor.client(sides.target).await?;
+    let tx = postgres::begin(&mut target).await.map_err(query("begin a transaction"))?;
+    let there = tx.client();
+    there.batch_execute(NO_LIMITS).await.map_err(query("begin a transaction"))?;
+    Move::lock(there, &coming.id, &["begun"]).await?;
+    let coming = Move::find(there, &coming.id).await?.ok_or(MoveError::Swallowed)?;
+    let to = read_layout(there, &coming.tables, coming.agent, None).await?;
+    let triggers = moving::empty(there, &coming.tables, &to).await?;
+
+    let mut source = actor.client(sides.source).await?;
+    let what = Carried::NoRoutes;
+    let (_, known) = layout_of_source(&source, prefix.as_str(), what, &coming).await?;
+    let lock = format!("{NO_LIMITS}; {}", moving::lock_of_readers(&known));
+    let begun = postgres::begin_snapshot(&mut source, &lock).await;
+    let snapshot = match begun.map_err(query("lock the agent's tables")).map_err(Error::from) {
+        Err(error) if is_busy(&error) => {
+            let client = actor.client(sides.source).await?;
+            return Err(MoveError::Busy(moving::holders(&client, prefix.as_str()).await?).into());
+        }
+        begun => begun?,
+    };
+    let here = snapshot.client();
+    let (leaving, from) = layout_of_source(here, prefix.as_str(), what, &coming).await?;
+    let names = |tables: &[TableLayout]| {
+        tables.iter().map(|table| table.relation.clone()).collect::<Vec<_>>()
+    };
+    if names(&known) != names(&from) {
+        return Err(MoveError::Changed(prefix.to_string()).into());
+    }
     let other = differences(&from, &to);
     if !other.is_empty() {
         return Err(MoveError::OtherTables(other).into());
     }
-    let locked = Instant::now();
-    let work = async {
-        moving::lock_tables(here.client(), &from).await?;
-        let tables = copy_tables(here.client(), &from, there.client(), &to).await?;
-        let (source, target) = (here.client(), there.client());
-        moving::complete(source, &leaving.tables, target, &coming.tables, &triggers).await?;
-        let rows = tables.iter().map(|table| table.rows).sum();
-        let copy = moving::copied(target, &out.id, rows, &leaving.carried).await?;
-        let copy = copy.ok_or(MoveError::Swallowed)?;
-        moving::rehearse(target, build_spec.templates(), &coming, &copy).await?;
-        moving::hand_over(source, &out.id, &copy, rows, actor.name()).await?;
-        Ok::<_, Error>(tables)
-    };
-    let tables = timeout(max_lock, work).await.map_err(|_late| MoveError::TooLong(max_lock))??;
-    // The rows are there for good before the source says so. If the second commit fails, the copy is made anew.
-    there.commit().await.map_err(query("keep the copy"))?;
-    here.commit().await.map_err(query("hand the agent over"))?;
-    let locked_ms = u64::try_from(locked.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(Copied { tables, locked_ms })
-}
-
-/// A transaction in which nothing takes longer than writers may wait, and whose commit is on disk when it returns.
-async fn begin(client: &mut Client, max_lock: Duration) -> Result<Transaction<'_>, Error> {
-    let tx = postgres::begin(client).await.map_err(query("begin a transaction"))?;
-    let most = max_lock.as_millis();
-    let limits = format!(
-        "set local statement_timeout = {most}; set local idle_in_transaction_session_timeout = {most}; \
-         set local lock_timeout = {}; \
-         select pg_catalog.set_config('synchronous_commit', 'on', true) \
-         where pg_catalog.current_setting('synchronous_commit') in ('off', 'local')",
-        LOCK.as_millis()
-    );
-    tx.batch_execute(&limits).await.map_err(query("begin a transaction"))?;
-    Ok(tx)
-}
-
-/// The agent as it is now, and its tables as they are read.
-async fn layout_of_source(
-    here: &Client,
-    out: &Move,
-    coming: &Move,
-) -> Result<(Leaving, Vec<TableLayout>), Error> {
-    let leaving = Leaving::read(here, &out.prefix).await?;
-    let leaving = leaving.filter(|leaving| leaving.agent == out.agent);
-    let leaving = leaving.ok_or_else(|| MoveError::NotBuilt(out.prefix.clone()))?;
-    let other = (coming.agent != leaving.agent).then_some(coming.agent);
-    let from = read_layout(here, &leaving.tables, leaving.agent, other).await?;
-    Ok((leaving, from))
-}
-
-/// Copies the rows of all tables, and compares both sides.
-async fn copy_tables(
-    here: &Client,
-    from: &[TableLayout],
-    there: &Client,
-    to: &[TableLayout],
-) -> Result<Vec<CopiedTable>, Error> {
-    let mut copied = Vec::new();
-    // In the target's order: it checks foreign keys.
-    for target in to.iter().filter(|table| table.has_rows) {
-        let Some(source) = from.iter().find(|table| table.name == target.name) else { continue };
-        let table = || target.name.clone();
-        let stream = copy_one(here, there, source.copies(target)).await;
-        stream.map_err(|source| MoveError::Copy { table: table(), source })?;
-    }
-    for target in to.iter().filter(|table| table.has_rows) {
-        let Some(source) = from.iter().find(|table| table.name == target.name) else { continue };
-        let (here, there) = tokio::join!(source.digest(here), target.digest(there));
-        let (here, there) = (here?, there?);
-        let table = target.name.clone();
-        if here != there {
-            return Err(MoveError::OtherRows { table, here: here.rows, there: there.rows }.into());
-        }
-        copied.push(CopiedTable { table, rows: here.rows });
-    }
-    Ok(copied)
-}
-
-async fn copy_one(
-    here: &Client,
-    there: &Client,
-    (copy_out, copy_in): (String, String),
-) -> Result<(), tokio_postgres::Error> {
-    let stream = here.copy_out(&copy_out).await?;
-    let sink = there.copy_in(&copy_in).await?;
-    pin_mut!(stream, sink);
-    while let Some(piece) = stream.next().await {
-        // Not `send`, which would wait for each row.
-        sink.feed(piece?).await?;
-    }
-    sink.as_mut().finish().await.map(drop)
+    let tables = copy_rows(here, &from, there, &to).await?;
+    moving::complete(here, &leaving.tables, there, &coming.tables, &triggers).await?;
+    let rows = tables.iter().map(|table| table.rows).sum();
+    let copied = moving::copied(there, &coming.id, rows, &leaving.carried).await?;
+    let copied = copied.ok_or(MoveError::Swallowed)?;
+    let templates = build_spec.templates();
+    let converting = enter(actor, sides, there, templates, &coming, &copied).await?;
+    tx.commit().await.map_err(query("keep the copy"))?;
+    Ok((tables, converting))
 }

@@ -75,6 +75,10 @@ pub(crate) enum MoveError {
     Forgotten(String),
     #[error("no move of {0} is under way")]
     NoMove(String),
+    #[error("no copy of {0} is under way there")]
+    NoCopy(String),
+    #[error("tables of {0} were changed or made meanwhile: run it again")]
+    Changed(String),
     #[error(
         "database {0:?} has the agent by now: the move cannot be given up. Run the command without --abort to finish it, then move it back"
     )]

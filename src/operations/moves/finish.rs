@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio_postgres::Client;
+
 use super::error::MoveError;
 use super::{MoveOutcome, Moved, Sides, Step};
 use crate::agent::Reference;
@@ -10,6 +12,7 @@ use crate::postgres::{self, query};
 use crate::provisioning::moving::{self, Move, MoveState};
 use crate::queue::{Work, admin};
 use crate::telemetry::ErrorReport;
+use crate::templates::Templates;
 
 /// How long a target that does not answer is tried: nobody takes the agent's writes meanwhile.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -69,13 +72,25 @@ async fn take_over(
     let copy = out.copy.as_deref().filter(|copy| coming.copy.as_deref() == Some(copy));
     let copy = copy.ok_or_else(forgotten)?;
     let tx = postgres::begin(&mut target).await.map_err(query("begin a transaction"))?;
-    moving::take_over(tx.client(), &templates, &coming, copy).await?;
-    let mut converting = None;
-    if sides.target.config.reference == Reference::ForeignKey && templates.has_foreign_key() {
-        let work = Work::Convert { to: Reference::ForeignKey };
-        let queued = admin::enqueue(tx.client(), work, &[coming.agent], None, actor.name()).await;
-        converting = queued.map_err(query("queue the foreign key"))?.first().copied();
-    }
+    let converting = enter(actor, sides, tx.client(), &templates, &coming, copy).await?;
     tx.commit().await.map_err(query("take the agent over"))?;
     Ok((coming.agent, converting))
+}
+
+/// Has the agent be there, in a transaction that the caller opened. The job that gives it its foreign key.
+pub(super) async fn enter(
+    actor: &Actor,
+    sides: Sides<'_>,
+    there: &Client,
+    templates: &Templates,
+    coming: &Move,
+    copy: &str,
+) -> Result<Option<i64>, Error> {
+    moving::take_over(there, templates, coming, copy).await?;
+    if sides.target.config.reference != Reference::ForeignKey || !templates.has_foreign_key() {
+        return Ok(None);
+    }
+    let work = Work::Convert { to: Reference::ForeignKey };
+    let queued = admin::enqueue(there, work, &[coming.agent], None, actor.name()).await;
+    Ok(queued.map_err(query("queue the foreign key"))?.first().copied())
 }

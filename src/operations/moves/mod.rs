@@ -1,9 +1,11 @@
-//! Moving an agent to another database. What is on which side at which step: `provisioning/moving/mod.rs`.
+//! Moving or copying an agent to another database. What is on which side at which step: `provisioning/moving/mod.rs`.
 
 mod abort;
 mod copy;
 mod error;
 mod finish;
+mod hand_over;
+mod rows;
 
 use std::time::Duration;
 
@@ -19,12 +21,13 @@ use crate::agent::{Prefix, Reference};
 use crate::postgres::{self, query};
 use crate::provisioning::BuildSpec;
 use crate::provisioning::moving::{
-    self, Leaving, Move, MoveState, obstacles, open_jobs, read_layout, reserve,
+    self, Carried, Coming, Leaving, Move, MoveState, obstacles, open_jobs, read_layout, reserve,
 };
 use crate::queue::admin::End;
 use crate::service::Instance;
 
-pub(crate) use abort::{Aborted, abort, under_way};
+pub(crate) use abort::{Aborted, abort, abort_copy, under_way};
+pub(crate) use copy::{AgentCopy, CopyOutcome, copy_agent};
 pub(crate) use error::MoveError;
 
 /// The two databases of a move, and their names.
@@ -108,7 +111,7 @@ pub(crate) async fn move_agent(
     let source = actor.client(sides.source).await?;
     require_owner(&source).await?;
     let last = Move::last(&source, prefix.as_str()).await?;
-    let leaving = Leaving::read(&source, prefix.as_str()).await?;
+    let leaving = Leaving::read(&source, prefix.as_str(), Carried::All).await?;
     drop(source);
     let under_way = match (last, &leaving) {
         (Some(last), leaving)
@@ -130,14 +133,16 @@ pub(crate) async fn move_agent(
         return finish::finish(actor, sides, found, options.dry_run, &mut tell).await;
     }
     let leaving = leaving.ok_or_else(|| MoveError::NotBuilt(prefix.to_string()))?;
-    let build_spec = check(actor, sides, prefix, &leaving, under_way.as_ref(), options).await?;
+    let build_spec =
+        check(actor, sides, prefix, &leaving, under_way.as_ref(), options.new_id).await?;
     if options.dry_run {
         return Ok(Moved::possible(prefix, sides, leaving.agent));
     }
     let (out, coming) = begin(actor, sides, prefix, &leaving, options).await?;
     build(actor, sides, &build_spec, &coming, &leaving).await?;
     tell(Step::Built);
-    let copied = copy::copy(actor, sides, &build_spec, &out, options.max_lock, &mut tell).await?;
+    let copied =
+        hand_over::hand_over(actor, sides, &build_spec, &out, options.max_lock, &mut tell).await?;
     tell(Step::HandedOver);
     let done = finish::finish(actor, sides, &out, false, &mut tell).await?;
     Ok(Moved { tables: copied.tables, locked_ms: Some(copied.locked_ms), ..done })
@@ -150,7 +155,7 @@ async fn check(
     prefix: &Prefix,
     leaving: &Leaving,
     under_way: Option<&Move>,
-    options: Options,
+    new_id: bool,
 ) -> Result<BuildSpec, Error> {
     let (here, there) = (sides.source.templates()?, sides.target.templates()?);
     if here.checksum() != there.checksum() {
@@ -174,7 +179,7 @@ async fn check(
     };
     let id = match known.filter(|known| known.state.is_open()) {
         Some(known) => Some(known.agent),
-        None => (!options.new_id).then_some(leaving.agent),
+        None => (!new_id).then_some(leaving.agent),
     };
     let own = own.unwrap_or_else(|| NOBODY.to_owned());
     let found = obstacles(&target, &leaving.carried, id, &own).await?;
@@ -244,7 +249,14 @@ async fn begin(
         let begun = Move::begin(&source, leaving.agent, prefix, peer, actor.name()).await?;
         begun.ok_or(MoveError::Swallowed)?
     };
-    let coming = reserve(&target, &out, sides.source_name, options.new_id, actor.name()).await?;
+    let coming = Coming {
+        id: &out.id,
+        agent: out.agent,
+        prefix: &out.prefix,
+        home: sides.source_name,
+        is_copy: false,
+    };
+    let coming = reserve(&target, coming, options.new_id, actor.name()).await?;
     let coming = coming.ok_or(MoveError::Swallowed)?;
     Ok((out, coming))
 }

@@ -23,6 +23,9 @@
 //! - Between the hand-over and the commit of the target nobody takes writes. The source refuses them by a trigger, its
 //!   rows can be read, and its deletion waits as a paused job. If the program dies there, the next run goes on.
 //!
+//! A copy, after which both sides serve an agent of that prefix, has a row on the target only: begun, then done. The source is
+//! read in one snapshot, and notes nothing.
+//!
 //! Before it takes over, the target has the tables and nothing else of the agent: no row in `agents`, no registration, no
 //! privilege for anybody but the owner. Triggers of the tables do not run for the copy.
 
@@ -34,8 +37,10 @@ mod target;
 pub(crate) use layout::{Differing, TableLayout, differences, read as read_layout};
 pub(crate) use record::{Move, MoveState};
 pub(crate) use source::{
-    Leaving, approve, hand_over, holders, lock_rows, lock_tables, open_jobs, reopen, take_back,
+    Carried, Leaving, approve, hand_over, holders, lock_of_readers, lock_rows, lock_tables,
+    open_jobs, reopen, take_back,
 };
 pub(crate) use target::{
-    Obstacle, abort, build_for, complete, copied, empty, obstacles, rehearse, reserve, take_over,
+    Coming, Obstacle, abort, build_for, complete, copied, empty, obstacles, rehearse, reserve,
+    take_over,
 };

@@ -90,6 +90,26 @@ impl Move {
         Self::one(client, &sql, &[(&id, Type::TEXT)]).await
     }
 
+    /// The copy that comes from this database and was begun here.
+    pub(crate) async fn copy_from(
+        client: &Client,
+        peer: &str,
+        prefix: &str,
+    ) -> Result<Option<Self>, QueryError> {
+        let sql = format!(
+            "select {COLUMNS} from provisioning.moves m where m.is_copy and m.peer = $1 and m.agent_prefix = $2 \
+             and m.ended_at is null"
+        );
+        Self::one(client, &sql, &[(&peer, Type::TEXT), (&prefix, Type::TEXT)]).await
+    }
+
+    /// The id of a move or a copy that is to begin.
+    pub(crate) async fn new_id(client: &Client) -> Result<Option<String>, QueryError> {
+        let rows = client.query_typed("select gen_random_uuid()::text", &[]).await;
+        let rows = rows.map_err(query(DOING))?;
+        rows.first().map(|row| row.try_get(0)).transpose().map_err(query(DOING))
+    }
+
     /// The last move of an agent, if that took it away from here.
     pub(crate) async fn away(client: &Client, agent: i64) -> Result<Option<Self>, QueryError> {
         let sql = format!(
@@ -118,7 +138,8 @@ impl Move {
 
     /// Locks it until the transaction ends; fails where it is in none of these states.
     pub(crate) async fn lock(client: &Client, id: &str, states: &[&str]) -> Result<(), QueryError> {
-        let sql = "select provisioning.lock_move($1::text::uuid, $2)";
+        // No column: of a type that it has to ask for first, the driver may wait for ever.
+        let sql = "select from provisioning.lock_move($1::text::uuid, $2)";
         let asked: [(&(dyn ToSql + Sync), Type); 2] =
             [(&id, Type::TEXT), (&states, Type::TEXT_ARRAY)];
         let locked = client.query_typed(sql, &asked).await;

@@ -7,6 +7,14 @@ use super::layout::TableLayout;
 use super::record::Move;
 use crate::postgres::{QueryError, query};
 
+/// What of an agent goes to the other database, besides its tables and its row in `agents`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carried {
+    All,
+    /// Neither its numbers nor its configuration: no message finds it there.
+    NoRoutes,
+}
+
 /// An agent as it is to go.
 #[derive(Clone, Debug)]
 pub(crate) struct Leaving {
@@ -20,10 +28,17 @@ pub(crate) struct Leaving {
 
 impl Leaving {
     /// `None`: there is no such agent, or it is not built.
-    pub(crate) async fn read(client: &Client, prefix: &str) -> Result<Option<Self>, QueryError> {
+    pub(crate) async fn read(
+        client: &Client,
+        prefix: &str,
+        what: Carried,
+    ) -> Result<Option<Self>, QueryError> {
         let doing = || query("read the agent");
         let sql = include_str!("../../../sql/provisioning/moving_carried.sql");
-        let rows = client.query_typed(sql, &[(&prefix, Type::TEXT)]).await.map_err(doing())?;
+        let routes = what == Carried::All;
+        let asked: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&prefix, Type::TEXT), (&routes, Type::BOOL)];
+        let rows = client.query_typed(sql, &asked).await.map_err(doing())?;
         let Some(row) = rows.first() else { return Ok(None) };
         Ok(Some(Self {
             agent: row.try_get("id").map_err(doing())?,
@@ -63,6 +78,12 @@ pub(crate) async fn lock_tables(client: &Client, tables: &[TableLayout]) -> Resu
     let names: Vec<&str> = tables.iter().map(|table| table.relation.as_str()).collect();
     let lock = format!("lock table {} in share row exclusive mode", names.join(", "));
     client.batch_execute(&lock).await.map_err(query("lock the agent's tables against writers"))
+}
+
+/// The statement that keeps others from changing how the tables are made. Writers go on.
+pub(crate) fn lock_of_readers(tables: &[TableLayout]) -> String {
+    let names: Vec<&str> = tables.iter().map(|table| table.relation.as_str()).collect();
+    format!("lock table {} in access share mode", names.join(", "))
 }
 
 /// Who keeps [`lock_tables`] waiting, each with the statement that ends it.

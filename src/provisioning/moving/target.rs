@@ -20,6 +20,20 @@ pub(crate) struct Obstacle {
     pub(crate) fix: String,
 }
 
+/// An agent that is to come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Coming<'a> {
+    /// Of the move or of the copy.
+    pub(crate) id: &'a str,
+    /// On the source.
+    pub(crate) agent: i64,
+    pub(crate) prefix: &'a str,
+    /// The source's name.
+    pub(crate) home: &'a str,
+    /// The source keeps the agent, too.
+    pub(crate) is_copy: bool,
+}
+
 /// What keeps an agent from coming here. `id`: its id here; `None`: a new one. `id_of`: the move.
 pub(crate) async fn obstacles(
     client: &Client,
@@ -43,23 +57,23 @@ pub(crate) async fn obstacles(
 /// `own_id`: the agent gets the next id of this database.
 pub(crate) async fn reserve(
     client: &Client,
-    leaving: &Move,
-    home: &str,
+    coming: Coming<'_>,
     own_id: bool,
     who: Option<&str>,
 ) -> Result<Option<Move>, QueryError> {
     let sql = include_str!("../../../sql/provisioning/moving_reserve.sql");
-    let asked: [(&(dyn ToSql + Sync), Type); 6] = [
-        (&leaving.id, Type::TEXT),
-        (&leaving.agent, Type::INT8),
-        (&leaving.prefix, Type::TEXT),
-        (&home, Type::TEXT),
+    let asked: [(&(dyn ToSql + Sync), Type); 7] = [
+        (&coming.id, Type::TEXT),
+        (&coming.agent, Type::INT8),
+        (&coming.prefix, Type::TEXT),
+        (&coming.home, Type::TEXT),
         (&own_id, Type::BOOL),
+        (&coming.is_copy, Type::BOOL),
         (&who, Type::TEXT),
     ];
     let done = client.query_typed(sql, &asked).await;
     done.map_err(query("reserve prefix and id"))?;
-    Move::find(client, &leaving.id).await
+    Move::find(client, coming.id).await
 }
 
 /// Builds the tables, out of everybody's reach, in place of those that were built for this move before. In a transaction that
