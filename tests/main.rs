@@ -48,6 +48,7 @@ mod halfopen;
 mod history;
 mod hostile;
 mod http;
+mod ids;
 mod infinity;
 mod instances;
 mod jobs;

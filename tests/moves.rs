@@ -110,6 +110,13 @@ async fn what_was_moved_comes_back_from_the_trash_for_who_says_so() {
     let eu = &pair.eu.admin;
     let before = rows(eu).await;
     expect(&pair.agents("eu", &["move", "agt_ada", "--to", "us", "--wait"]).await, 0, &[]);
+    for args in [&["restore", "agt_ada", "--dry-run"][..], &["restore", "agt_ada"]] {
+        expect(&pair.agents("eu", args).await, 1, &["\"us\"", "--moved"]);
+    }
+    let dry = pair.agents("eu", &["restore", "agt_ada", "--moved", "--dry-run"]).await;
+    expect(&dry, 0, &["agt_ada"]);
+    assert_eq!(eu.tables("agt_ada").await, [""; 0]);
+    assert_eq!(eu.rows("select state from provisioning.moves").await, ["done"]);
     expect(&pair.agents("eu", &["restore", "agt_ada", "--moved"]).await, 0, &["restored"]);
     eu.settled().await;
     assert_eq!(rows(eu).await, before);

@@ -5,7 +5,7 @@ use std::env;
 use agent_provisioner::dev_server::Stop as How;
 
 use super::pair::{MESSAGE, Pair, can_write};
-use crate::support::{ADA, Gates, Stop, expect, finish, said};
+use crate::support::{ADA, ADMIN, Gates, Stop, expect, findings, finish, said};
 
 /// The steps at which a move is broken off, by what their statements begin with or have in them. `MOVE_STEPS=all` takes all.
 const STEPS: [&str; 8] = [
@@ -91,6 +91,41 @@ async fn killed_at_any_step_a_move_goes_on_and_one_side_serves() {
     }
     // Some before the hand-over, some after.
     assert!(kept > 5 && kept < points.len(), "{kept} of {}", points.len());
+}
+
+/// What `doctor` says of moves, as one line: severity and fix.
+async fn doctor(pair: &Pair, side: &str) -> Vec<String> {
+    let found = findings(&pair.side(side).db.url(ADMIN)).await.into_iter();
+    let moves = found.filter(|[_, what, ..]| what == "moves");
+    moves.map(|[severity, _, _, fix]| format!("{severity}: {fix}")).collect()
+}
+
+#[tokio::test]
+async fn a_move_that_stands_still_is_found_on_both_sides_with_what_ends_it() {
+    let pair = Pair::new("reference = \"check\"").await;
+    let [eu, us] = pair.urls();
+    let go = ["move", "agt_ada", "--to", "us"];
+    let steps = [
+        ("provisioning.note_built($1::text::uuid, $2, $3, $4::text::jsonb)", 1, "warning"),
+        ("select provisioning.take_over($1::text::uuid, $2::text::uuid)", 2, "failure"),
+    ];
+    for (text, number, severity) in steps {
+        let gates = Gates::new(Some(Stop { text: text.to_owned(), number, after: false }));
+        let urls = [gates.before(&eu).await, gates.before(&us).await];
+        gates.kill_there(&mut pair.command_by(&urls, "eu", &go)).await;
+        assert_eq!(doctor(&pair, "eu").await, [""; 0], "{text}: it may be under way");
+        for side in ["eu", "us"] {
+            let old = "update provisioning.moves set begun_at = now() - interval '1 hour',
+                handed_over_at = handed_over_at - interval '1 hour'";
+            pair.side(side).db.admin().await.run(old).await;
+        }
+        let (here, there) = (doctor(&pair, "eu").await, doctor(&pair, "us").await);
+        let go_on = format!("{severity}: agent-provisioner agents move agt_ada --to us");
+        assert!(here.len() == 1 && here[0].starts_with(&go_on), "{here:?}");
+        assert_eq!(there, ["warning: see: doctor of database \"eu\""]);
+    }
+    expect(&pair.agents("eu", &go).await, 0, &["moved"]);
+    assert_eq!((doctor(&pair, "eu").await, doctor(&pair, "us").await), (vec![], vec![]));
 }
 
 /// The commits that follow the hand-over, before and after: the target's, and then the source's.
