@@ -69,6 +69,16 @@ select 'sequence', r.relation, coalesce(r.identity, ''),
 from relations r join pg_catalog.pg_sequence q on q.seqrelid = r.oid
 where not r.owned or r.identity is not null
 union all
+-- Not where it begins and ends: which ids agents get is up to each database.
+select 'sequence', r.relation, format('%s.%I', d.refobjid::regclass, a.attname),
+    format('as %s increment by %s cache %s%s', format_type(q.seqtypid, null), q.seqincrement, q.seqcache,
+        case when q.seqcycle then ' cycle' end)
+from relations r
+join pg_catalog.pg_sequence q on q.seqrelid = r.oid
+join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_class'::regclass and d.objid = r.oid and d.deptype = 'a'
+join pg_catalog.pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+where r.relation = 'public.agents_id_seq'
+union all
 select 'trigger', 'auth.users', quote_ident(g.tgname),
     pg_get_triggerdef(g.oid)
     || case g.tgenabled when 'O' then '' when 'D' then ' (disabled)' when 'A' then ' (always)' else ' (replication)' end

@@ -15,7 +15,7 @@ use crate::sql_text::pasteable;
 /// What is not looked at, for people.
 pub const NOT_COMPARED: &str = "what other roles than PUBLIC, anon, authenticated and service_role may do \
      (deploy/roles.sql gives the worker's role its rights); publications; what a project has added to our tables of \
-     schema public: columns, defaults, constraints, indexes and triggers; other triggers on auth.users; replica \
+     schema public: columns, defaults, constraints, indexes and triggers; other triggers on auth.users; which ids agents get; replica \
      identity; policies for other roles, even where a role of the API is a member of one";
 
 /// One difference.

@@ -42,6 +42,8 @@ pub(crate) fn api_functions() -> Result<Vec<String>, Error> {
     Ok(functions.map(|function| function.relation).collect())
 }
 
+const AGENT_IDS: &str = "public.agents_id_seq";
+
 /// To whom the base schema has to belong.
 #[derive(Debug)]
 pub(super) struct Owner {
@@ -63,7 +65,11 @@ pub(super) async fn read(tx: &Transaction<'_>, names: &Names) -> Result<(Vec<Fac
     // project's own.
     let others =
         [Kind::Grant, Kind::ColumnGrant, Kind::Owner, Kind::OwnerRights, Kind::Publication];
-    let kept = |object: &Fact| !others.contains(&object.kind) && !object.kind.is_detail();
+    // The sequence of agents' ids is read with everything else, too, without its range.
+    let kept = |object: &Fact| {
+        let of_ids = object.kind == Kind::Sequence && object.relation == AGENT_IDS;
+        !others.contains(&object.kind) && !object.kind.is_detail() && !of_ids
+    };
     let mut found: Vec<_> = of_tables.into_iter().map(|(_, object)| object).filter(kept).collect();
     let sql = include_str!("../../sql/base_schema/facts.sql");
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] = [

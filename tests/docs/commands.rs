@@ -100,6 +100,7 @@ fn every_verb_is_documented() {
         "README.md",
         "docs/operate.md",
         "docs/install.md",
+        "docs/moves.md",
         "docs/moving.md",
         "docs/templates.md",
         "docs/tokens.md",
