@@ -27,6 +27,8 @@ async fn agents_is_free_while_the_tables_move() {
     holder.run("begin; lock table provisioning.trash_relations in share mode").await;
     let _service = db.service_with(&[KEYED, KEPT, PATIENT]).await;
     admin.run("select from public.delete_agent(1)").await;
+    let waits = "select exists (select from pg_locks where not granted and relation = 'provisioning.trash_relations'::regclass)";
+    admin.holds(waits).await;
     let pid = admin.held_up("agt_ada").await;
     let locks = format!(
         "select count(*) from pg_locks where pid = {pid} and relation = 'public.agents'::regclass

@@ -360,28 +360,34 @@ begin
     end if;
 end $$;
 
+-- Fails unless all of these tables that exist belong to whoever has logged in.
+create or replace function provisioning.require_own_tables(tables oid[]) returns void
+    language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    another oid;
+begin
+    select c.oid into another from pg_catalog.pg_class c
+    where c.oid = any (tables) and not pg_has_role(session_user, c.relowner, 'USAGE')
+    limit 1;
+    if found then
+        raise exception '% is no table of role %', another::regclass, session_user
+            using errcode = 'insufficient_privilege',
+                  hint = format('As the owner or as postgres: alter table %s owner to %I;', another::regclass, session_user);
+    end if;
+end $$;
+
 -- The agent's registered tables that still are what was registered. All have to be the caller's.
 create or replace function provisioning.leaving_tables(agent bigint) returns oid[]
     language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-    found_table record;
-    tables oid[] := '{}';
+    tables oid[];
 begin
     perform provisioning.refuse_in_trigger();
-    for found_table in
-        select c.oid, c.relowner
-        from provisioning.agent_tables t
-        join pg_catalog.pg_class c on c.oid = t.relation and c.relname = t.table_name
-        where t.agent_id = agent
-    loop
-        if not pg_has_role(session_user, found_table.relowner, 'USAGE') then
-            raise exception '% is no table of role %', found_table.oid::regclass, session_user
-                using errcode = 'insufficient_privilege',
-                      hint = format('As the owner or as postgres: alter table %s owner to %I;',
-                          found_table.oid::regclass, session_user);
-        end if;
-        tables := tables || found_table.oid;
-    end loop;
+    select coalesce(array_agg(c.oid), '{}') into tables
+    from provisioning.agent_tables t
+    join pg_catalog.pg_class c on c.oid = t.relation and c.relname = t.table_name
+    where t.agent_id = agent;
+    perform provisioning.require_own_tables(tables);
     return tables;
 end $$;
 
@@ -679,7 +685,6 @@ returns table (
 declare
     wanted provisioning.jobs;
     other  bigint;
-    found_table record;
 begin
     perform provisioning.refuse_in_trigger();
     perform provisioning.require_present();
@@ -698,19 +703,10 @@ begin
             using errcode = 'object_not_in_prerequisite_state',
                   hint = format('Cancel job %s, or delete that agent and replay the job.', job);
     end if;
-    for found_table in
-        select c.oid, c.relowner
+    perform provisioning.require_own_tables(array(
+        select to_regclass(format('provisioning_trash.%I', r.trash_name))::oid
         from provisioning.trash_relations r
-        join pg_catalog.pg_class c on c.oid = to_regclass(format('provisioning_trash.%I', r.trash_name))
-        where r.trash_id = wanted.trash_item and r.kind = 'table'
-    loop
-        if not pg_has_role(session_user, found_table.relowner, 'USAGE') then
-            raise exception '% is no table of role %', found_table.oid::regclass, session_user
-                using errcode = 'insufficient_privilege',
-                      hint = format('As the owner or as postgres: alter table %s owner to %I;',
-                          found_table.oid::regclass, session_user);
-        end if;
-    end loop;
+        where r.trash_id = wanted.trash_item and r.kind = 'table'));
     return query select t.* from provisioning.take_from_trash(wanted.trash_item) t;
     if not found then
         raise exception 'item % is not in the trash any more', wanted.trash_item

@@ -136,7 +136,8 @@ pub(crate) async fn move_agent(
     let build_spec =
         check(actor, sides, prefix, &leaving, under_way.as_ref(), options.new_id).await?;
     if options.dry_run {
-        return Ok(Moved::possible(prefix, sides, leaving.agent));
+        let outcome = MoveOutcome::Possible;
+        return Ok(Moved::new(prefix.as_str(), sides.target_name, leaving.agent, outcome));
     }
     let (out, coming) = begin(actor, sides, prefix, &leaving, options).await?;
     build(actor, sides, &build_spec, &coming, &leaving).await?;
@@ -276,29 +277,13 @@ async fn build(
 }
 
 impl Moved {
-    fn of(source: &Move, outcome: MoveOutcome) -> Self {
+    fn new(prefix: &str, to: &str, id: i64, outcome: MoveOutcome) -> Self {
         Self {
-            prefix: source.prefix.clone(),
-            to: source.peer.clone(),
-            id: source.agent,
-            new_id: None,
-            outcome,
-            tables: Vec::new(),
-            rows: source.rows,
-            locked_ms: None,
-            job: source.job,
-            end: None,
-            converting: None,
-        }
-    }
-
-    fn possible(prefix: &Prefix, sides: Sides<'_>, id: i64) -> Self {
-        Self {
-            prefix: prefix.to_string(),
-            to: sides.target_name.to_owned(),
+            prefix: prefix.to_owned(),
+            to: to.to_owned(),
             id,
             new_id: None,
-            outcome: MoveOutcome::Possible,
+            outcome,
             tables: Vec::new(),
             rows: None,
             locked_ms: None,
@@ -306,5 +291,11 @@ impl Moved {
             end: None,
             converting: None,
         }
+    }
+
+    /// As the source has it in its record.
+    fn of(source: &Move, outcome: MoveOutcome) -> Self {
+        let new = Self::new(&source.prefix, &source.peer, source.agent, outcome);
+        Self { rows: source.rows, job: source.job, ..new }
     }
 }
