@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::error::MoveError;
 use super::finish::enter;
-use super::hand_over::{is_busy, layout_of_source};
+use super::hand_over::{is_busy, layout_of_source, require_same};
 use super::rows::copy_rows;
 use super::{CopiedTable, Sides, Step, build, check};
 use crate::agent::Prefix;
@@ -14,7 +14,7 @@ use crate::operations::{Actor, Error};
 use crate::postgres::{self, query};
 use crate::provisioning::BuildSpec;
 use crate::provisioning::moving::{
-    self, Carried, Coming, Leaving, Move, TableLayout, differences, read_layout, reserve,
+    self, Carried, Coming, Leaving, Move, TableLayout, read_layout, reserve,
 };
 
 /// What became of a copy.
@@ -124,6 +124,7 @@ async fn fill(
     let mut source = actor.client(sides.source).await?;
     let what = Carried::NoRoutes;
     let (_, known) = layout_of_source(&source, prefix.as_str(), what, &coming).await?;
+    require_same(&known, &to)?;
     let lock = format!("{NO_LIMITS}; {}", moving::lock_of_readers(&known));
     let begun = postgres::begin_snapshot(&mut source, &lock).await;
     let snapshot = match begun.map_err(query("lock the agent's tables")).map_err(Error::from) {
@@ -141,10 +142,7 @@ async fn fill(
     if names(&known) != names(&from) {
         return Err(MoveError::Changed(prefix.to_string()).into());
     }
-    let other = differences(&from, &to);
-    if !other.is_empty() {
-        return Err(MoveError::OtherTables(other).into());
-    }
+    require_same(&from, &to)?;
     let tables = copy_rows(here, &from, there, &to).await?;
     moving::complete(here, &leaving.tables, there, &coming.tables, &triggers).await?;
     let rows = tables.iter().map(|table| table.rows).sum();

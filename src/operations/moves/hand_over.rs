@@ -95,10 +95,7 @@ async fn attempt(
     if leaving.agent != out.agent {
         return Err(MoveError::NotBuilt(out.prefix.clone()).into());
     }
-    let other = differences(&from, &to);
-    if !other.is_empty() {
-        return Err(MoveError::OtherTables(other).into());
-    }
+    require_same(&from, &to)?;
     let locked = Instant::now();
     let work = async {
         moving::lock_tables(here.client(), &from).await?;
@@ -133,6 +130,12 @@ async fn begin(client: &mut Client, max_lock: Duration) -> Result<Transaction<'_
     );
     tx.batch_execute(&limits).await.map_err(query("begin a transaction"))?;
     Ok(tx)
+}
+
+/// Fails where one side has a table or a column that the other has not.
+pub(super) fn require_same(from: &[TableLayout], to: &[TableLayout]) -> Result<(), MoveError> {
+    let other = differences(from, to);
+    if other.is_empty() { Ok(()) } else { Err(MoveError::OtherTables(other)) }
 }
 
 /// The agent as it is now, and its tables as they are read.
