@@ -77,6 +77,8 @@ async fn a_database_with_a_name_is_to_have_a_range() {
         found.unwrap()["severity"].clone()
     };
     assert_eq!(severity().await, "warning");
+    let all = ["migrate", "--database", "all", "--id-range", "1-9"];
+    expect(&run(&all).await, 2, &[]);
     expect(&run(&["migrate", "--id-range", "1-999999"]).await, 0, &["1-999999"]);
     assert_eq!(severity().await, "ok");
 }

@@ -13,6 +13,25 @@ begin
         using errcode = 'PT421', hint = 'Ask that database. Nothing was written here.';
 end $$;
 
+-- Whether the tables of an item of the trash were closed because another database has the agent.
+create or replace function provisioning.is_moved_item(item bigint) returns boolean
+    language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select from provisioning.trash_relations r
+        join pg_catalog.pg_class c on c.oid = to_regclass(format('provisioning_trash.%I', r.trash_name))
+        join pg_catalog.pg_trigger g on g.tgrelid = c.oid and g.tgname = 'moved_away'
+        where r.trash_id = item and r.kind = 'table')
+$$;
+
+-- Whether a job is the deletion that waits for the end of a move. `agents move` alone approves or cancels it.
+create or replace function provisioning.is_held_by_move(job bigint) returns boolean
+    language sql stable set search_path = pg_catalog, pg_temp as $$
+    select exists (
+        select from provisioning.moves m
+        where m.job = is_held_by_move.job and m.state = 'handed_over'
+          and m.id::text is distinct from current_setting('provisioning.move', true))
+$$;
+
 -- A move that is under way, locked until the transaction ends. Fails where it is in another state.
 create or replace function provisioning.lock_move(move uuid, states text[]) returns provisioning.moves
     language plpgsql set search_path = pg_catalog, pg_temp as $$

@@ -701,7 +701,11 @@ begin
     if found then
         raise exception 'agent % has the prefix % now', other, wanted.agent_prefix
             using errcode = 'object_not_in_prerequisite_state',
-                  hint = format('Cancel job %s, or delete that agent and replay the job.', job);
+                  hint = format('Cancel job %s. Then delete that agent, and restore this one.', job);
+    end if;
+    if provisioning.is_moved_item(wanted.trash_item) then
+        raise exception 'agent % was moved to another database', wanted.agent_prefix
+            using errcode = 'object_not_in_prerequisite_state', hint = format('Cancel job %s.', job);
     end if;
     perform provisioning.require_own_tables(array(
         select to_regclass(format('provisioning_trash.%I', r.trash_name))::oid

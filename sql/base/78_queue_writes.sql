@@ -344,12 +344,24 @@ create or replace function provisioning.request_restore(item bigint, reason text
 #variable_conflict use_column
 declare
     kept   provisioning.trash;
+    other  bigint;
     queued bigint;
 begin
     perform provisioning.require_operator();
     select t.* into kept from provisioning.trash t where t.id = request_restore.item;
     if not found then
         return null;
+    end if;
+    if provisioning.is_moved_item(kept.id) then
+        raise exception 'agent % was moved to another database', kept.agent_prefix
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = format('Move it back from there. Or, if that database does not serve it any more: '
+                      'agent-provisioner agents restore %s --item %s --moved', kept.agent_prefix, kept.id);
+    end if;
+    select l.id into other from provisioning.living_agents() l where l.agent_prefix = kept.agent_prefix or l.id = kept.agent_id;
+    if found then
+        raise exception 'agent % has the prefix % now', other, kept.agent_prefix
+            using errcode = 'object_not_in_prerequisite_state', hint = 'Delete that agent first.';
     end if;
     if exists (select from provisioning.jobs j
                where j.agent_id = kept.agent_id and j.kind = 'restore' and j.state in ('pending', 'dead')) then
@@ -502,14 +514,15 @@ begin
             limit 1
         ) t on true
         cross join lateral (
-            select j.state = any (meant)
+            select (j.state = any (meant)
                 or operator and named and 'dead' = any (meant) and j.id = any (ids)
                 and j.state = 'cancelled' and j.kind = 'deprovision'
                 and exists (select from provisioning.agents b where b.agent_id = j.agent_id)
                 and not exists (select from provisioning.living_agents(array[j.agent_id]))
                 and not exists (select from provisioning.jobs o
                                 where o.agent_id = j.agent_id and o.kind = j.kind
-                                  and (o.id > j.id or o.state in ('pending', 'paused', 'dead'))) as fits
+                                  and (o.id > j.id or o.state in ('pending', 'paused', 'dead'))))
+                and not (j.state = 'paused' and provisioning.is_held_by_move(j.id)) as fits
         ) f
         left join lateral (
             select w.earlier as id
@@ -575,6 +588,7 @@ begin
         select j.id, j.state, j.attempts
         from provisioning.jobs j
         where j.id = any (ids) and j.state in ('pending', 'dead', 'paused')
+          and not (j.state = 'paused' and provisioning.is_held_by_move(j.id))
         for update of j skip locked
     ), cancelled as (
         update provisioning.jobs j

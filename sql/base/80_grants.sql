@@ -119,6 +119,8 @@ declare
         'function provisioning.is_backend()',
         'function provisioning.is_current(timestamp with time zone)',
         'function provisioning.is_free(bigint)',
+        'function provisioning.is_held_by_move(bigint)',
+        'function provisioning.is_moved_item(bigint)',
         'function provisioning.is_operator(name)',
         'function provisioning.is_own_session(oid,text)',
         'function provisioning.keep_identity()',

@@ -3,7 +3,7 @@
 with ended as (
     update provisioning.moves m set state = 'done', ended_at = clock_timestamp(), carried = null
     where m.id = $1::text::uuid and m.state = 'handed_over'
-    returning m.job, m.peer
+    returning m.job, m.peer, set_config('provisioning.move', m.id::text, true) as move
 )
 select r.id
 from ended e

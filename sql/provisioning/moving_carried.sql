@@ -6,6 +6,7 @@ select a.id, p.template_version, u.oids as tables, jsonb_build_object(
         'id', a.id, 'agent_prefix', a.agent_prefix, 'created_at', a.created_at, 'user_id', a.user_id, 'created_by', a.created_by,
         'business_id', a.business_id),
     'template_version', p.template_version,
+    'is_copy', not $2,
     'provisioned_at', p.provisioned_at,
     'users', (
         select coalesce(jsonb_agg(jsonb_build_object('id', o.id, 'email', o.email) order by o.id), '[]')

@@ -78,5 +78,10 @@ with given as materialized (
       and (w.whatsapp_number, w.webhook_url, w.api_key, w.verify_token) is distinct from (
           g.carried #>> '{whatsapp,whatsapp_number}', g.carried #>> '{whatsapp,webhook_url}', g.carried #>> '{whatsapp,api_key}',
           g.carried #>> '{whatsapp,verify_token}')
+    union all
+    select 9, 'its user has an active WhatsApp configuration there, which would lead messages to the copy',
+        format('as postgres: update public.whatsapp_configuration set is_active = false where user_id = %L;', a.user_id)
+    from agent a join given g on (g.carried ->> 'is_copy')::boolean
+    join public.whatsapp_configuration w on w.user_id = a.user_id and w.is_active
 )
 select f.obstacle, f.fix from found f order by f.place, f.obstacle

@@ -1,7 +1,7 @@
 -- The statements that open the tables of an agent which was moved away and is back from the trash. The move does not count any more.
 -- $1 agent, $2 the move
 with undone as (
-    update provisioning.moves m set state = 'aborted' where m.id = $2::text::uuid and m.agent_id = $1
+    update provisioning.moves m set state = 'aborted', ended_at = coalesce(m.ended_at, clock_timestamp()) where m.id = $2::text::uuid and m.agent_id = $1
     returning m.agent_id
 )
 select format('drop trigger moved_away on %I.%I', n.nspname, c.relname)

@@ -88,9 +88,11 @@ enum Verb {
 }
 
 impl Args {
-    /// Whether it goes over many databases, and how.
+    /// Whether it goes over many databases, and how. A range of ids is one database's.
     pub(super) fn shape(&self) -> Option<Shape> {
         let (json, changes) = match &self.verb {
+            None if self.up.id_range.is_some() => return None,
+            Some(Verb::Up(up)) if up.id_range.is_some() => return None,
             None => (self.up.json, true),
             Some(Verb::Up(up)) => (up.json, true),
             Some(Verb::Status { json } | Verb::Verify { json }) => (*json, false),

@@ -37,6 +37,9 @@ pub(super) struct Args {
     /// Give the move up, and drop what was built; not once the other database has the agent
     #[arg(long, conflicts_with_all = ["new_id", "dry_run", "wait"])]
     abort: bool,
+    /// With --abort: also where the other database knows nothing of what was handed over to it, because it is lost or was set back
+    #[arg(long, requires = "abort")]
+    lost: bool,
     /// Wait until the tables here are in the trash
     #[arg(long)]
     wait: bool,
@@ -65,7 +68,7 @@ pub(super) async fn main(
         target_name: &target_name,
     };
     if args.abort {
-        let aborted = moves::abort(actor, sides, &args.prefix).await?;
+        let aborted = moves::abort(actor, sides, &args.prefix, args.lost).await?;
         print_aborted(&aborted, "move", args.json)?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -29,6 +29,8 @@ pub(super) struct Action {
     pub(super) label: &'static str,
     /// What it does.
     about: &'static str,
+    /// What has become of a job then.
+    done: &'static str,
     /// The states of the jobs that it is for.
     pub(super) from: &'static [State],
     change: Change,
@@ -42,6 +44,7 @@ pub(super) const ACTIONS: [Action; 5] = [
         name: "replay",
         label: "Replay",
         about: "Dead jobs go back into the queue, in the places they had. No deletion is approved by that.",
+        done: "done: back in the queue",
         from: &[State::Dead],
         change: Change::Replay,
         command: "replay",
@@ -50,6 +53,7 @@ pub(super) const ACTIONS: [Action; 5] = [
         name: "retry",
         label: "Retry now",
         about: "Pending jobs are due now instead of later.",
+        done: "done: due now",
         from: &[State::Pending],
         change: Change::Replay,
         command: "replay",
@@ -58,6 +62,7 @@ pub(super) const ACTIONS: [Action; 5] = [
         name: "cancel",
         label: "Cancel",
         about: "The jobs leave the queue for good. Later jobs of their prefixes are free then.",
+        done: "done: cancelled",
         from: &[State::Pending, State::Dead],
         change: Change::Cancel,
         command: "cancel",
@@ -66,6 +71,7 @@ pub(super) const ACTIONS: [Action; 5] = [
         name: "approve",
         label: "Approve deletion",
         about: "The paused deletions go through, and the deletion limit does not count them.",
+        done: "done: approved",
         from: &[State::Paused],
         change: Change::Approve,
         command: "approve",
@@ -74,6 +80,7 @@ pub(super) const ACTIONS: [Action; 5] = [
         name: "refuse",
         label: "Cancel deletion",
         about: "The paused deletions are cancelled. The agents' tables stay.",
+        done: "done: cancelled",
         from: &[State::Paused],
         change: Change::Cancel,
         command: "cancel",
@@ -240,10 +247,11 @@ fn result(visit: &Visit, action: &Action, answers: &[JobResult], left: &[String]
     let number = jobs::with(answers, ResultKind::Done).count();
     html! {
         h1 { (action.label) ": " (number) " done" }
-        (list(answers, &visit.root, "done"))
+        (list(answers, &visit.root, action.done))
         @if !left.is_empty() {
             p.note { "Skipped: job " (left.join(", ")) " – it was not among those that were shown as to be done." }
         }
+        @if number > 0 && action.change != Change::Cancel { p { "The page of each job tells how it goes on." } }
         p { a href={ (visit.root) "jobs" } { "To the jobs" } }
     }
 }

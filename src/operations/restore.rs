@@ -111,7 +111,7 @@ async fn restore_one<'a>(
         let (prefix, statements) = (prefix.to_owned(), trashed.lost_schemas.clone());
         return Err(Error::SchemaGone { prefix, statements });
     }
-    let away = Move::away(tx.client(), trashed.agent_id).await?;
+    let away = Move::away(tx.client(), trashed.item).await?;
     if let Some(Move { peer, since, .. }) = away.as_ref().filter(|_| !moved) {
         let (prefix, peer, since) = (prefix.to_owned(), peer.clone(), since.clone());
         return Err(Error::MovedAway { prefix, peer, since });

@@ -87,10 +87,11 @@ pub(super) async fn choose(
     Ok(chosen)
 }
 
-/// So many an hour, in the server's words.
+/// Why it cannot be now, in the server's words: so many were asked for within the hour, or another agent is in the place.
 fn refused(error: tokio_postgres::Error) -> Error {
-    let said =
-        error.as_db_error().filter(|said| *said.code() == SqlState::CONFIGURATION_LIMIT_EXCEEDED);
+    let codes =
+        [SqlState::CONFIGURATION_LIMIT_EXCEEDED, SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE];
+    let said = error.as_db_error().filter(|said| codes.contains(said.code()));
     match said {
         Some(said) => {
             Error::Refused(format!("{}. {}", said.message(), said.hint().unwrap_or_default()))

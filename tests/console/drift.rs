@@ -78,7 +78,10 @@ async fn drift_is_grouped_and_a_repair_runs_what_was_shown_or_nothing() {
         "2"
     );
     let agent = site.get("/agents/agt_a").body;
-    assert!(agent.contains("None was found") && !agent.contains("action=repair"), "{agent}");
+    assert!(
+        agent.contains("No comparison has found any") && !agent.contains("action=repair"),
+        "{agent}"
+    );
     let page = site.get("/drift").body;
     assert!(!page.contains("value=\"agt_a\"") && page.contains("value=\"agt_b\""), "{page}");
     assert!(
@@ -100,7 +103,7 @@ async fn an_agents_page_tells_what_differs_compares_anew_and_has_its_sql() {
     admin.run("create index agt_a_customers_phone_idx on public.agt_a_customers (phone)").await;
     let compared = site.post("/drift/act", "action=compare&prefix=agt_a");
     assert!(compared.status == 200 && compared.body.contains("No difference"), "{}", compared.body);
-    assert!(site.get("/agents/agt_a").body.contains("None was found"));
+    assert!(site.get("/agents/agt_a").body.contains("No comparison has found any"));
     // What no repair takes away has no button to repair it.
     admin.run("alter table public.agt_a_customers add column extra integer").await;
     let compared = site.post("/drift/act", "action=compare&prefix=agt_a");

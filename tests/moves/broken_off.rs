@@ -5,7 +5,7 @@ use std::env;
 use agent_provisioner::dev_server::Stop as How;
 
 use super::pair::{MESSAGE, Pair, can_write};
-use crate::support::{ADA, ADMIN, Gates, Stop, expect, findings, finish, said};
+use crate::support::{ADA, ADMIN, Gates, Stop, ask, expect, findings, finish, said};
 
 /// The steps at which a move is broken off, by what their statements begin with or have in them. `MOVE_STEPS=all` takes all.
 const STEPS: [&str; 8] = [
@@ -120,12 +120,53 @@ async fn a_move_that_stands_still_is_found_on_both_sides_with_what_ends_it() {
             pair.side(side).db.admin().await.run(old).await;
         }
         let (here, there) = (doctor(&pair, "eu").await, doctor(&pair, "us").await);
-        let go_on = format!("{severity}: agent-provisioner agents move agt_ada --to us");
+        let go_on =
+            format!("{severity}: agent-provisioner --database NAME agents move agt_ada --to us");
         assert!(here.len() == 1 && here[0].starts_with(&go_on), "{here:?}");
-        assert_eq!(there, ["warning: see: doctor of database \"eu\""]);
+        assert_eq!(there, ["warning: see: agent-provisioner --database eu doctor"]);
     }
     expect(&pair.agents("eu", &go).await, 0, &["moved"]);
     assert_eq!((doctor(&pair, "eu").await, doctor(&pair, "us").await), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn what_was_handed_over_is_opened_again_only_where_the_other_side_cannot_have_it() {
+    let pair = Pair::new("reference = \"check\"").await;
+    let (source, target) = (&pair.eu.admin, &pair.us.admin);
+    let [eu, us] = pair.urls();
+    let text = "select provisioning.take_over($1::text::uuid, $2::text::uuid)".to_owned();
+    let gates = Gates::new(Some(Stop { text, number: 2, after: false }));
+    let urls = [gates.before(&eu).await, gates.before(&us).await];
+    let go = ["move", "agt_ada", "--to", "us"];
+    gates.kill_there(&mut pair.command_by(&urls, "eu", &go)).await;
+    // Nobody but the move approves or cancels the deletion of the source, and nothing is dropped for it.
+    let job: i64 = source.one("select id from provisioning.jobs where state = 'paused'").await;
+    let url = pair.eu.db.url(ADMIN);
+    for verb in ["approve", "replay", "cancel"] {
+        expect(
+            &ask(&url, &["jobs", verb, &job.to_string()]).await,
+            1,
+            &["a move of the agent is not finished"],
+        );
+    }
+    let state = format!("select state from provisioning.jobs where id = {job}");
+    assert_eq!(source.rows(&state).await, ["paused"]);
+    // Another database than the one that was meant.
+    expect(&pair.agents("eu", &["move", "agt_ada", "--to", "eu", "--abort"]).await, 1, &["\"us\""]);
+    // One that knows nothing of it.
+    target
+        .run("create table public.kept as table provisioning.moves; delete from provisioning.moves")
+        .await;
+    let abort = [&go[..], &["--abort"]].concat();
+    for args in [&go[..], &abort] {
+        expect(&pair.agents("eu", args).await, 1, &["knows nothing", "--lost"]);
+    }
+    assert!(!can_write(source).await);
+    target.run("insert into provisioning.moves select * from public.kept").await;
+    expect(&pair.agents("eu", &abort).await, 0, &["given up"]);
+    assert!(can_write(source).await);
+    assert_eq!(source.rows(&state).await, ["cancelled"]);
+    assert_eq!(target.tables("agt_ada").await, [""; 0]);
 }
 
 /// The commits that follow the hand-over, before and after: the target's, and then the source's.

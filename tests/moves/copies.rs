@@ -16,6 +16,16 @@ async fn a_copy_has_the_rows_of_a_moment_and_the_agent_goes_on() {
     let (before, routes) = (rows(eu).await, "select (select count(*) from public.whatsapp_numbers where is_active),
         (select count(*) from public.whatsapp_configuration where is_active), (select count(*) from provisioning.moves)");
     let served = eu.rows(routes).await;
+    us.run(&format!("insert into public.whatsapp_configuration (user_id, whatsapp_number, webhook_url, api_key, verify_token)
+                     values ('{}', '+9', 'https://example.com', 'k', 'v')", ADA.id))
+        .await;
+    let led = pair.agents("eu", &[&COPY[..], &["--dry-run"]].concat()).await;
+    expect(&led, 1, &["lead messages to the copy"]);
+    us.run(&format!(
+        "update public.whatsapp_configuration set is_active = false where user_id = '{}'",
+        ADA.id
+    ))
+    .await;
     let checked = json(&pair.agents("eu", &[&COPY[..], &["--dry-run", "--json"]].concat()).await);
     assert_is_as_its_schema_says("agents copy", &checked);
     assert_eq!(checked["outcome"], "possible");

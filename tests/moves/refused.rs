@@ -125,3 +125,39 @@ async fn rows_that_are_others_on_the_other_side_are_not_handed_over() {
     eu.run("update public.agt_ada_odd set what = 'pg_catalog.pg_class'").await;
     expect(&pair.agents("eu", &["move", "agt_ada", "--to", "us"]).await, 0, &["moved"]);
 }
+
+/// Columns with the agent's id, and one whose default only happens to be the same number.
+const NUMBERS: &str = "create table public.{prefix}_numbers (id integer primary key, small integer not null default {agent_id},
+        plain bigint not null default 1);
+    alter table public.{prefix}_numbers enable row level security;
+    revoke all on public.{prefix}_numbers from public, anon, authenticated, service_role;
+    create policy {prefix}_numbers_owner on public.{prefix}_numbers for all to authenticated
+        using ((select provisioning.owned_agent({agent_id})) is not null);";
+
+#[tokio::test]
+async fn a_new_id_takes_the_place_of_ids_and_of_no_other_number() {
+    let crm = include_str!("../../sql/agent/0001_crm.sql");
+    let files = Files::new(&[("0001_crm.sql", crm), ("0002_numbers.sql", NUMBERS)]);
+    let settings = format!("reference = \"check\"\ntemplates = \"{}\"", files.path());
+    let pair = Pair::new(&settings).await;
+    let (eu, us) = (&pair.eu.admin, &pair.us.admin);
+    us.run("insert into public.agents (agent_prefix) values ('agt_other')").await;
+    us.settled().await;
+    eu.run("insert into public.agt_ada_numbers (id) values (1)").await;
+    let moved = pair.agents("eu", &["move", "agt_ada", "--to", "us", "--new-id", "--wait"]).await;
+    expect(&moved, 0, &["as agent 2 there"]);
+    assert_eq!(us.rows("select small, plain from public.agt_ada_numbers").await, ["2|1"]);
+
+    // What was moved comes back by no way that does not say so.
+    let item: i64 = eu.one("select id from provisioning.trash").await;
+    let console = format!("select provisioning.request_restore({item}, 'why', null)");
+    assert_eq!(eu.answer(&console).await.unwrap_err().code().code(), "55000");
+    eu.run(&format!("insert into provisioning.jobs (kind, agent_id, agent_prefix, trash_item) values ('restore', 1, 'agt_ada', {item});
+                     notify agent_provisioning"))
+        .await;
+    eu.holds(
+        "select exists (select from provisioning.jobs where kind = 'restore' and state = 'dead')",
+    )
+    .await;
+    assert_eq!(eu.tables("agt_ada").await, [""; 0]);
+}

@@ -114,7 +114,7 @@ fn differences(agent: &Agent, known: Option<&Known>) -> Markup {
             }
             p.dim { "Without what a missing table or column takes with it." }
         } @else {
-            p { "None was found when it was last compared." }
+            p { "No comparison has found any, or none was made yet." }
         }
     }
 }

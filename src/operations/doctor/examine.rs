@@ -75,7 +75,7 @@ async fn look(config: &Config, db: &Db, listener: &Listener) -> Vec<Finding> {
     findings.push(ids::check(&client, config).await);
     findings.extend(workers::check(&client, config).await);
     findings.extend(trash::check(&client, config).await);
-    findings.extend(moves::check(&client).await);
+    findings.extend(moves::check(&client, config).await);
     findings.extend(templates::check(&mut client, config).await);
     findings.extend(instances::check(&client, config).await);
     findings.push(notifications(listener).await);

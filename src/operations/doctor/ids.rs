@@ -29,6 +29,8 @@ pub(crate) async fn check(client: &Client, config: &Config) -> Finding {
     let Some(row) = rows.first() else {
         return ok(WHAT, "agents draw their ids from no sequence of ours".to_owned());
     };
+    let chosen = config.name.as_ref().map(|name| format!(" --database {name}")).unwrap_or_default();
+    let command = format!("agent-provisioner{chosen} migrate --id-range FROM-TO");
     let (first, end, drawn): (i64, i64, i64) =
         (row.get("seqmin"), row.get("seqmax"), row.get("last"));
     if first == 1 && end == i64::MAX {
@@ -38,17 +40,21 @@ pub(crate) async fn check(client: &Client, config: &Config) -> Finding {
         }
         let found =
             format!("{found}, as in other databases: an agent that is moved finds its id taken");
-        let fix =
-            "give each database a range of its own: agent-provisioner migrate --id-range FROM-TO";
-        return warning(WHAT, found, fix);
+        let fix = format!("give each database a range of its own: {command}");
+        return warning(WHAT, found, &fix);
     }
-    let found = format!("agents get ids of the range {first}-{end}; {drawn} was the last one");
+    let last = if drawn < first {
+        "none was given yet".to_owned()
+    } else {
+        format!("{drawn} was the last one")
+    };
+    let found = format!("agents get ids of the range {first}-{end}; {last}");
     // What is lost of numbers as large as that is no agent.
     #[expect(clippy::cast_precision_loss, reason = "a share of a range, to the percent")]
     let used = (drawn - first + 1) as f64 / (end - first + 1) as f64;
     if used < USED {
         return ok(WHAT, found);
     }
-    let fix = "give it another range before that one is used up: agent-provisioner migrate --id-range FROM-TO";
-    warning(WHAT, found, fix)
+    let fix = format!("give it another range before that one is used up: {command}");
+    warning(WHAT, found, &fix)
 }

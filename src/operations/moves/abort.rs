@@ -29,7 +29,8 @@ pub(crate) async fn under_way(source: &Instance, prefix: &Prefix) -> Result<Stri
     Ok(open.ok_or_else(|| MoveError::NoMove(prefix.to_string()))?.peer)
 }
 
-/// Drops what was built on the target, and opens the source again if it was closed. Not once the target has taken over.
+/// Drops what was built on the target, and opens the source again if it was closed. Not once the target has taken over, and not where
+/// the target knows nothing of what was handed over to it, where it `is_lost`.
 ///
 /// The source's record is locked first: no run of the move is at the hand-over meanwhile. The target gives up for good before the
 /// source opens.
@@ -37,14 +38,21 @@ pub(crate) async fn abort(
     actor: &Actor,
     sides: Sides<'_>,
     prefix: &Prefix,
+    is_lost: bool,
 ) -> Result<Aborted, Error> {
     let mut source = actor.client(sides.source).await?;
     require_owner(&source).await?;
     let last = Move::last(&source, prefix.as_str()).await?;
     let open = last.filter(|last| last.state.is_open());
     let out = open.ok_or_else(|| MoveError::NoMove(prefix.to_string()))?;
+    if out.peer != sides.target_name {
+        let (peer, since) = (out.peer, out.since);
+        return Err(MoveError::OtherTarget { peer, since }.into());
+    }
     let here = postgres::begin(&mut source).await.map_err(query("begin a transaction"))?;
     Move::lock(here.client(), &out.id, &["begun", "handed_over"]).await?;
+    // Fails where the deletion here is under way, before the other side drops anything.
+    moving::take_back(here.client(), &out.id).await?;
     let mut target = actor.client(sides.target).await?;
     require_owner(&target).await?;
     let coming = Move::find(&target, &out.id).await?;
@@ -57,9 +65,12 @@ pub(crate) async fn abort(
             moving::abort(there.client(), &out.id).await?;
             there.commit().await.map_err(query("give the move up"))?;
         }
+        // Perhaps the settings name another database by now, and the one that was meant has the agent.
+        None if out.state == MoveState::HandedOver && !is_lost => {
+            return Err(MoveError::Forgotten(sides.target_name.to_owned()).into());
+        }
         Some(_) | None => {}
     }
-    moving::take_back(here.client(), &out.id).await?;
     here.commit().await.map_err(query("give the move up"))?;
     Ok(Aborted { prefix: prefix.to_string(), to: out.peer, id: out.agent })
 }

@@ -123,7 +123,7 @@ async fn fill(
 
     let mut source = actor.client(sides.source).await?;
     let what = Carried::NoRoutes;
-    let (_, known) = layout_of_source(&source, prefix.as_str(), what, &coming).await?;
+    let (_, known) = layout_of_source(&source, prefix.as_str(), what, &coming, &to).await?;
     require_same(&known, &to)?;
     let lock = format!("{NO_LIMITS}; {}", moving::lock_of_readers(&known));
     let begun = postgres::begin_snapshot(&mut source, &lock).await;
@@ -135,7 +135,7 @@ async fn fill(
         begun => begun?,
     };
     let here = snapshot.client();
-    let (leaving, from) = layout_of_source(here, prefix.as_str(), what, &coming).await?;
+    let (leaving, from) = layout_of_source(here, prefix.as_str(), what, &coming, &to).await?;
     let names = |tables: &[TableLayout]| {
         tables.iter().map(|table| table.relation.clone()).collect::<Vec<_>>()
     };

@@ -70,7 +70,8 @@ pub(crate) enum MoveError {
         source: Box<super::super::Error>,
     },
     #[error(
-        "database {0:?} knows nothing of the move, which was handed over to it. To serve the agent from here again: --abort"
+        "database {0:?} knows nothing of the move, which was handed over to it. Do its settings name another database now? Only if that database is \
+         lost, or was set back to before the move, serve the agent from here again: --abort --lost"
     )]
     Forgotten(String),
     #[error("no move of {0} is under way")]

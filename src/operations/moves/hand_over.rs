@@ -21,6 +21,8 @@ use crate::provisioning::moving::{
 const PATIENCE: Duration = Duration::from_mins(1);
 const LOCK: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_secs(1);
+/// One side waits for the other one; what takes too long is ended by this program, which says so.
+const IDLE: Duration = Duration::from_secs(10);
 
 /// What was handed over.
 pub(super) struct Copied {
@@ -91,7 +93,7 @@ async fn attempt(
     moving::lock_rows(here.client(), &out.prefix).await?;
     require_no_jobs(here.client(), &out.prefix).await?;
     let (leaving, from) =
-        layout_of_source(here.client(), &out.prefix, Carried::All, &coming).await?;
+        layout_of_source(here.client(), &out.prefix, Carried::All, &coming, &to).await?;
     if leaving.agent != out.agent {
         return Err(MoveError::NotBuilt(out.prefix.clone()).into());
     }
@@ -122,10 +124,11 @@ async fn begin(client: &mut Client, max_lock: Duration) -> Result<Transaction<'_
     let tx = postgres::begin(client).await.map_err(query("begin a transaction"))?;
     let most = max_lock.as_millis();
     let limits = format!(
-        "set local statement_timeout = {most}; set local idle_in_transaction_session_timeout = {most}; \
+        "set local statement_timeout = {most}; set local idle_in_transaction_session_timeout = {}; \
          set local lock_timeout = {}; \
          select pg_catalog.set_config('synchronous_commit', 'on', true) \
          where pg_catalog.current_setting('synchronous_commit') in ('off', 'local')",
+        most + IDLE.as_millis(),
         LOCK.as_millis()
     );
     tx.batch_execute(&limits).await.map_err(query("begin a transaction"))?;
@@ -144,10 +147,11 @@ pub(super) async fn layout_of_source(
     prefix: &str,
     what: Carried,
     coming: &Move,
+    to: &[TableLayout],
 ) -> Result<(Leaving, Vec<TableLayout>), Error> {
     let leaving = Leaving::read(here, prefix, what).await?;
     let leaving = leaving.ok_or_else(|| MoveError::NotBuilt(prefix.to_owned()))?;
-    let other = (coming.agent != leaving.agent).then_some(coming.agent);
+    let other = (coming.agent != leaving.agent).then_some((coming.agent, to));
     let from = read_layout(here, &leaving.tables, leaving.agent, other).await?;
     Ok((leaving, from))
 }

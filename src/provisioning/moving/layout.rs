@@ -17,6 +17,8 @@ pub(crate) struct TableLayout {
     pub(crate) relation: String,
     /// Name and type of each.
     columns: Vec<String>,
+    /// The columns, as `table.column`, that have the agent's id as their default.
+    ids: Vec<String>,
     /// Not a partition of another one of them.
     pub(crate) has_rows: bool,
     copy_out: String,
@@ -42,16 +44,23 @@ pub(crate) struct Differing {
     pub(crate) what: String,
 }
 
-/// The layouts of tables, those that others refer to first. `other`: the agent's id where the rows go, if it is another one.
+/// The layouts of tables, those that others refer to first. `other`: the agent's id where the rows go, if it is another one, and
+/// the tables there.
 pub(crate) async fn read(
     client: &Client,
     tables: &[u32],
     agent: i64,
-    other: Option<i64>,
+    other: Option<(i64, &[TableLayout])>,
 ) -> Result<Vec<TableLayout>, QueryError> {
     let sql = include_str!("../../../sql/provisioning/moving_layout.sql");
-    let asked: [(&(dyn ToSql + Sync), Type); 3] =
-        [(&tables, Type::OID_ARRAY), (&agent, Type::INT8), (&other, Type::INT8)];
+    let (other, there) = other.map_or((None, &[][..]), |(id, there)| (Some(id), there));
+    let ids: Vec<&String> = there.iter().flat_map(|table| &table.ids).collect();
+    let asked: [(&(dyn ToSql + Sync), Type); 4] = [
+        (&tables, Type::OID_ARRAY),
+        (&agent, Type::INT8),
+        (&other, Type::INT8),
+        (&ids, Type::TEXT_ARRAY),
+    ];
     let rows = client.query_typed(sql, &asked).await.map_err(query(DOING))?;
     rows.iter().map(|row| TableLayout::from_row(row).map_err(query(DOING))).collect()
 }
@@ -80,6 +89,7 @@ impl TableLayout {
             name: row.try_get("name")?,
             relation: row.try_get("relation")?,
             columns: row.try_get("columns")?,
+            ids: row.try_get("ids")?,
             has_rows: row.try_get("has_rows")?,
             copy_out: row.try_get("copy_out")?,
             copy_in: row.try_get("copy_in")?,

@@ -110,13 +110,14 @@ impl Move {
         rows.first().map(|row| row.try_get(0)).transpose().map_err(query(DOING))
     }
 
-    /// The last move of an agent, if that took it away from here.
-    pub(crate) async fn away(client: &Client, agent: i64) -> Result<Option<Self>, QueryError> {
+    /// The move that has closed the tables of an item of the trash.
+    pub(crate) async fn away(client: &Client, item: i64) -> Result<Option<Self>, QueryError> {
         let sql = format!(
-            "select {COLUMNS} from (select * from provisioning.moves where agent_id = $1 and state = 'done' \
-             order by ended_at desc limit 1) m where m.direction = 'out'"
+            "select {COLUMNS} from provisioning.moves m join provisioning.trash t on t.agent_id = m.agent_id \
+             where t.id = $1 and m.direction = 'out' and m.handed_over_at <= t.trashed_at \
+             and provisioning.is_moved_item(t.id) order by m.handed_over_at desc limit 1"
         );
-        Self::one(client, &sql, &[(&agent, Type::INT8)]).await
+        Self::one(client, &sql, &[(&item, Type::INT8)]).await
     }
 
     /// Begins a move away from this database.

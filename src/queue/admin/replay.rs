@@ -264,10 +264,16 @@ fn why_not_replayed(found: &Found, state: State) -> (ResultKind, String) {
             };
             skipped(format!("job {twin}, of the same agent and kind, is pending{way_out}"))
         }
-        (State::Dead, None) | (State::Paused, _) => {
-            skipped("another session holds it just now".to_owned())
-        }
+        (State::Dead, None) => skipped("another session holds it just now".to_owned()),
+        (State::Paused, _) => skipped(why_still_paused(found)),
     }
+}
+
+fn why_still_paused(found: &Found) -> String {
+    let id = found.id;
+    format!(
+        "a move of the agent is not finished, or another session holds it just now; see: jobs show {id}"
+    )
 }
 
 fn why_not_approved(found: &Found, state: State) -> (ResultKind, String) {
@@ -290,13 +296,14 @@ fn why_not_approved(found: &Found, state: State) -> (ResultKind, String) {
     }
 }
 
-fn why_not_cancelled(_: &Found, state: State) -> (ResultKind, String) {
+fn why_not_cancelled(found: &Found, state: State) -> (ResultKind, String) {
     match state {
         State::Cancelled => (ResultKind::Unchanged, "it is cancelled already".to_owned()),
         State::Succeeded => (ResultKind::Skipped, "it has succeeded".to_owned()),
-        State::Running | State::Pending | State::Dead | State::Paused => {
+        State::Running | State::Pending | State::Dead => {
             (ResultKind::Skipped, "a worker has it just now".to_owned())
         }
+        State::Paused => (ResultKind::Skipped, why_still_paused(found)),
     }
 }
 

@@ -101,8 +101,7 @@ fn paused(job: &JobView) -> String {
     if job.cause.error_code.as_deref() == Some(ErrorCode::AgentMoving.as_str()) {
         return format!(
             "The agent was handed over to another database, and this deletes its tables here. To have that database serve the agent, \
-             which approves this job: agent-provisioner agents move {prefix} --to NAME. To give the move up: agent-provisioner \
-             agents move {prefix} --abort"
+             which approves this job: agent-provisioner --database HERE agents move {prefix} --to NAME. To give the move up: the same with --abort"
         );
     }
     let why = if job.unreported {
