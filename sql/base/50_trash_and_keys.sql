@@ -360,6 +360,22 @@ begin
     end if;
 end $$;
 
+-- Fails where another agent has the prefix or the id of one that is to come back. hint: what to do about it
+create or replace function provisioning.require_free_place(prefix text, agent bigint, hint text) returns void
+    language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    other bigint;
+begin
+    select l.id into other from provisioning.living_agents() l where l.agent_prefix = prefix or l.id = agent;
+    if not found then
+        select p.agent_id into other from provisioning.agents p where p.agent_prefix = prefix;
+    end if;
+    if found then
+        raise exception 'agent % has the prefix % now', other, prefix
+            using errcode = 'object_not_in_prerequisite_state', hint = require_free_place.hint;
+    end if;
+end $$;
+
 -- Fails unless all of these tables that exist belong to whoever has logged in.
 create or replace function provisioning.require_own_tables(tables oid[]) returns void
     language plpgsql stable set search_path = pg_catalog, pg_temp as $$
@@ -684,7 +700,6 @@ returns table (
 #variable_conflict use_column
 declare
     wanted provisioning.jobs;
-    other  bigint;
 begin
     perform provisioning.refuse_in_trigger();
     perform provisioning.require_present();
@@ -693,16 +708,8 @@ begin
     if not found then
         raise exception 'job % is no pending restore', job using errcode = 'object_not_in_prerequisite_state';
     end if;
-    select l.id into other from provisioning.living_agents() l
-    where l.agent_prefix = wanted.agent_prefix or l.id = wanted.agent_id;
-    if not found then
-        select p.agent_id into other from provisioning.agents p where p.agent_prefix = wanted.agent_prefix;
-    end if;
-    if found then
-        raise exception 'agent % has the prefix % now', other, wanted.agent_prefix
-            using errcode = 'object_not_in_prerequisite_state',
-                  hint = format('Cancel job %s. Then delete that agent, and restore this one.', job);
-    end if;
+    perform provisioning.require_free_place(
+        wanted.agent_prefix, wanted.agent_id, format('Cancel job %s. Then delete that agent, and restore this one.', job));
     if provisioning.is_moved_item(wanted.trash_item) then
         raise exception 'agent % was moved to another database', wanted.agent_prefix
             using errcode = 'object_not_in_prerequisite_state', hint = format('Cancel job %s.', job);

@@ -344,7 +344,6 @@ create or replace function provisioning.request_restore(item bigint, reason text
 #variable_conflict use_column
 declare
     kept   provisioning.trash;
-    other  bigint;
     queued bigint;
 begin
     perform provisioning.require_operator();
@@ -358,11 +357,7 @@ begin
                   hint = format('Move it back from there. Or, if that database does not serve it any more: '
                       'agent-provisioner agents restore %s --item %s --moved', kept.agent_prefix, kept.id);
     end if;
-    select l.id into other from provisioning.living_agents() l where l.agent_prefix = kept.agent_prefix or l.id = kept.agent_id;
-    if found then
-        raise exception 'agent % has the prefix % now', other, kept.agent_prefix
-            using errcode = 'object_not_in_prerequisite_state', hint = 'Delete that agent first.';
-    end if;
+    perform provisioning.require_free_place(kept.agent_prefix, kept.agent_id, 'Delete that agent first.');
     if exists (select from provisioning.jobs j
                where j.agent_id = kept.agent_id and j.kind = 'restore' and j.state in ('pending', 'dead')) then
         update provisioning.jobs j

@@ -187,6 +187,7 @@ declare
         'function provisioning.request_restore(bigint,text,text)',
         'function provisioning.require_agents()',
         'function provisioning.require_deletion(bigint)',
+        'function provisioning.require_free_place(text,bigint,text)',
         'function provisioning.require_own_tables(oid[])',
         'function provisioning.require_lock_turn(text)',
         'function provisioning.require_operator()',

@@ -1,4 +1,4 @@
--- An agent as it is to go: its row, what other tables that all agents share have of it, and what somebody is told who has to make room for
+-- An agent as it is to go: its row, what other tables that all agents share have of it, and what an operator needs to make room for
 -- it elsewhere. Its rows there are locked against changes where that is asked for by the caller before.
 -- $1 prefix, $2 whether the numbers and the configuration go, too: what leads messages to it
 select a.id, p.template_version, u.oids as tables, jsonb_build_object(
@@ -7,7 +7,6 @@ select a.id, p.template_version, u.oids as tables, jsonb_build_object(
         'business_id', a.business_id),
     'template_version', p.template_version,
     'is_copy', not $2,
-    'provisioned_at', p.provisioned_at,
     'users', (
         select coalesce(jsonb_agg(jsonb_build_object('id', o.id, 'email', o.email) order by o.id), '[]')
         from public.users o where o.id in (a.user_id, a.created_by)),
@@ -17,7 +16,7 @@ select a.id, p.template_version, u.oids as tables, jsonb_build_object(
             'app_id', m.app_id,
             'secrets', (
                 select coalesce(jsonb_agg(jsonb_build_object(
-                    'id', s.id, 'kind', s.kind, 'ciphertext', encode(s.ciphertext, 'hex'), 'last_four', s.last_four,
+                    'kind', s.kind, 'ciphertext', encode(s.ciphertext, 'hex'), 'last_four', s.last_four,
                     'set_at', s.set_at, 'set_by', s.set_by)), '[]')
                 from provisioning.secrets s where s.whatsapp_number_id = n.id))
             order by n.phone_number_id), '[]')

@@ -24,7 +24,7 @@ with recursive own as materialized (
         -- The binary form of an array or a row has the oids of its types, which are another server's.
         y.typelem = 0 and y.typtype in ('b', 'e') or a.atttypid < 16384 as is_portable,
         a.atttypid in ('pg_catalog.int8'::regtype, 'pg_catalog.int4'::regtype, 'pg_catalog.int2'::regtype)
-            and coalesce(pg_get_expr(d.adbin, d.adrelid) ~ format('^''?%s''?(::[a-z]+)?$', $2::bigint), false) as has_id_as_default,
+            and coalesce(pg_get_expr(d.adbin, d.adrelid) ~ format('^[(]?''?%s''?[)]?(::[a-z]+)?$', $2::bigint), false) as has_id_as_default,
         exists (
             select from pg_catalog.pg_constraint k
             where k.conrelid = a.attrelid and k.contype = 'f' and k.confrelid = 'public.agents'::regclass

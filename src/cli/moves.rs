@@ -37,7 +37,7 @@ pub(super) struct Args {
     /// Give the move up, and drop what was built; not once the other database has the agent
     #[arg(long, conflicts_with_all = ["new_id", "dry_run", "wait"])]
     abort: bool,
-    /// With --abort: also where the other database knows nothing of what was handed over to it, because it is lost or was set back
+    /// With --abort: serve the agent here although the other database is lost, or was set back to before the move
     #[arg(long, requires = "abort")]
     lost: bool,
     /// Wait until the tables here are in the trash
@@ -173,5 +173,6 @@ pub(super) fn print_aborted(aborted: &Aborted, what: &str, json: bool) -> io::Re
         return print_json(&mut out, aborted);
     }
     let Aborted { prefix, to, id } = aborted;
-    writeln!(out, "{} (agent {id}) stays: the {what} to {} is given up", clean(prefix), clean(to))
+    let id = id.map(|id| format!(" (agent {id})")).unwrap_or_default();
+    writeln!(out, "{}{id} stays: the {what} to {} is given up", clean(prefix), clean(to))
 }

@@ -87,7 +87,7 @@ pub(super) async fn choose(
     Ok(chosen)
 }
 
-/// Why it cannot be now, in the server's words: so many were asked for within the hour, or another agent is in the place.
+/// The server's words, where it refuses: too many within the hour, another agent has the prefix, or the agent was moved.
 fn refused(error: tokio_postgres::Error) -> Error {
     let codes =
         [SqlState::CONFIGURATION_LIMIT_EXCEEDED, SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE];

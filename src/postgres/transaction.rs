@@ -15,7 +15,7 @@ pub(crate) async fn begin(client: &mut Client) -> Result<Transaction<'_>, tokio_
 
 /// Begins a transaction that reads the tables as they are once `lock` has locked them, and writes nothing.
 ///
-/// The snapshot comes after the locks: a table that somebody wrote anew between the two would seem to be empty.
+/// The snapshot comes after the locks: a table that somebody rewrote between the two would seem to be empty.
 pub(crate) async fn begin_snapshot<'a>(
     client: &'a mut Client,
     lock: &str,

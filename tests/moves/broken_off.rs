@@ -121,9 +121,9 @@ async fn a_move_that_stands_still_is_found_on_both_sides_with_what_ends_it() {
         }
         let (here, there) = (doctor(&pair, "eu").await, doctor(&pair, "us").await);
         let go_on =
-            format!("{severity}: agent-provisioner --database NAME agents move agt_ada --to us");
+            format!("{severity}: agent-provisioner --database HERE agents move agt_ada --to us");
         assert!(here.len() == 1 && here[0].starts_with(&go_on), "{here:?}");
-        assert_eq!(there, ["warning: see: agent-provisioner --database eu doctor"]);
+        assert!(there.len() == 1 && there[0].contains("--database eu doctor"), "{there:?}");
     }
     expect(&pair.agents("eu", &go).await, 0, &["moved"]);
     assert_eq!((doctor(&pair, "eu").await, doctor(&pair, "us").await), (vec![], vec![]));
@@ -133,12 +133,7 @@ async fn a_move_that_stands_still_is_found_on_both_sides_with_what_ends_it() {
 async fn what_was_handed_over_is_opened_again_only_where_the_other_side_cannot_have_it() {
     let pair = Pair::new("reference = \"check\"").await;
     let (source, target) = (&pair.eu.admin, &pair.us.admin);
-    let [eu, us] = pair.urls();
-    let text = "select provisioning.take_over($1::text::uuid, $2::text::uuid)".to_owned();
-    let gates = Gates::new(Some(Stop { text, number: 2, after: false }));
-    let urls = [gates.before(&eu).await, gates.before(&us).await];
-    let go = ["move", "agt_ada", "--to", "us"];
-    gates.kill_there(&mut pair.command_by(&urls, "eu", &go)).await;
+    hand_over(&pair).await;
     // Nobody but the move approves or cancels the deletion of the source, and nothing is dropped for it.
     let job: i64 = source.one("select id from provisioning.jobs where state = 'paused'").await;
     let url = pair.eu.db.url(ADMIN);
@@ -157,16 +152,72 @@ async fn what_was_handed_over_is_opened_again_only_where_the_other_side_cannot_h
     target
         .run("create table public.kept as table provisioning.moves; delete from provisioning.moves")
         .await;
-    let abort = [&go[..], &["--abort"]].concat();
-    for args in [&go[..], &abort] {
+    for args in [&GO[..], &ABORT] {
         expect(&pair.agents("eu", args).await, 1, &["knows nothing", "--lost"]);
     }
     assert!(!can_write(source).await);
     target.run("insert into provisioning.moves select * from public.kept").await;
-    expect(&pair.agents("eu", &abort).await, 0, &["given up"]);
+    expect(&pair.agents("eu", &ABORT).await, 0, &["given up"]);
     assert!(can_write(source).await);
     assert_eq!(source.rows(&state).await, ["cancelled"]);
     assert_eq!(target.tables("agt_ada").await, [""; 0]);
+}
+
+/// Hands over, and is killed before the other side takes over.
+async fn hand_over(pair: &Pair) {
+    let [eu, us] = pair.urls();
+    let text = "select provisioning.take_over($1::text::uuid, $2::text::uuid)".to_owned();
+    let gates = Gates::new(Some(Stop { text, number: 2, after: false }));
+    let urls = [gates.before(&eu).await, gates.before(&us).await];
+    gates.kill_there(&mut pair.command_by(&urls, "eu", &GO)).await;
+}
+
+const GO: [&str; 4] = ["move", "agt_ada", "--to", "us"];
+const ABORT: [&str; 5] = ["move", "agt_ada", "--to", "us", "--abort"];
+
+#[tokio::test]
+async fn without_the_other_side_the_agent_is_served_here_for_who_says_so() {
+    let pair = Pair::apart("reference = \"check\"").await;
+    hand_over(&pair).await;
+    pair.us.db.server.stop(How::Immediate);
+    expect(&pair.agents("eu", &ABORT).await, 1, &[]);
+    assert!(!can_write(&pair.eu.admin).await);
+    expect(&pair.agents("eu", &[&ABORT[..], &["--lost"]].concat()).await, 0, &["given up"]);
+    assert!(can_write(&pair.eu.admin).await);
+    // It comes back after all, and keeps the prefix until it is told.
+    pair.us.db.server.resume();
+    expect(&pair.agents("eu", &GO).await, 1, &["end that move first"]);
+    expect(&pair.agents("eu", &ABORT).await, 0, &["given up"]);
+    let there = pair.us.db.admin().await;
+    assert_eq!(there.tables("agt_ada").await, [""; 0]);
+    expect(&pair.agents("eu", &GO).await, 0, &["moved"]);
+    assert!(can_write(&there).await);
+}
+
+#[tokio::test]
+async fn a_broken_end_is_told_and_ended_by_the_same_command() {
+    let pair = Pair::new("reference = \"check\"").await;
+    let source = &pair.eu.admin;
+    hand_over(&pair).await;
+    // The other side has given up, and this one has not.
+    let [eu, us] = pair.urls();
+    let gates = Gates::new(Some(Stop { text: "COMMIT".to_owned(), number: 2, after: false }));
+    let urls = [gates.before(&eu).await, gates.before(&us).await];
+    gates.kill_there(&mut pair.command_by(&urls, "eu", &ABORT)).await;
+    assert!(!can_write(source).await);
+    expect(&pair.agents("eu", &GO).await, 1, &["has given the move up", "--abort"]);
+    expect(&pair.agents("eu", &ABORT).await, 0, &["given up"]);
+    assert!(can_write(source).await);
+
+    // The other side has it, and somebody holds the job that is to drop the tables here.
+    hand_over(&pair).await;
+    let holder = pair.eu.db.admin().await;
+    holder.run("begin; select from provisioning.jobs where state = 'paused' for update").await;
+    expect(&pair.agents("eu", &GO).await, 1, &["run the same command again"]);
+    holder.run("rollback").await;
+    expect(&pair.agents("eu", &[&GO[..], &["--wait"]].concat()).await, 0, &["moved"]);
+    assert_eq!(source.tables("agt_ada").await, [""; 0]);
+    assert!(can_write(&pair.us.admin).await);
 }
 
 /// The commits that follow the hand-over, before and after: the target's, and then the source's.

@@ -3,7 +3,7 @@
 use super::pair::{MESSAGE, Pair, can_write};
 use super::{APP, NUMBER, rows};
 use crate::schemas::assert_is_as_its_schema_says;
-use crate::support::{ADA, ADMIN, Gates, Stop, ask, expect, json, sound};
+use crate::support::{ADA, ADMIN, Gates, Stop, ask, expect, finish, json, sound};
 
 const COPY: [&str; 4] = ["copy", "agt_ada", "--to", "us"];
 
@@ -77,7 +77,7 @@ async fn what_a_copy_that_was_broken_off_has_built_is_used_by_nobody_and_goes() 
         break_off(&pair, &anew, stop).await;
         let agents = "select count(*) from public.agents where agent_prefix = 'agt_ada'";
         assert_eq!(us.one::<i64>(agents).await, 0, "{text}");
-        assert!(can_write(&pair.eu.admin).await, "{text}");
+        assert!(can_write(&pair.eu.admin).await && !can_write(us).await, "{text}");
         let refused =
             us.answer("insert into public.agents (agent_prefix) values ('agt_ada')").await;
         assert_eq!(refused.unwrap_err().code().code(), "23505", "{text}");
@@ -94,6 +94,7 @@ async fn what_a_copy_that_was_broken_off_has_built_is_used_by_nobody_and_goes() 
     assert!(us.one::<i64>(built).await > 0);
     let aborted = json(&pair.agents("eu", &[&COPY[..], &["--abort", "--json"]].concat()).await);
     assert_is_as_its_schema_says("agents copy --abort", &aborted);
+    assert_eq!(aborted["id"], 1);
     assert_eq!(us.one::<i64>(built).await, 0);
     expect(
         &pair.agents("eu", &[&COPY[..], &["--abort"]].concat()).await,
@@ -114,6 +115,38 @@ async fn what_a_copy_that_was_broken_off_has_built_is_used_by_nobody_and_goes() 
     let seen = us.ask(&ADA, "select count(*) from public.agt_ada_messages").await.unwrap().rows;
     assert_eq!(seen, ["1"]);
     sound(&pair.agents("us", &["verify", "--full", "--json"]).await, 2);
+}
+
+#[tokio::test]
+async fn a_copy_is_of_the_moment_at_which_it_began_to_read() {
+    let pair = Pair::new("reference = \"check\"").await;
+    let (eu, us) = (&pair.eu.admin, &pair.us.admin);
+    let text = "from only public.agt_ada_messages) to stdout (format binary)".to_owned();
+    let gates = Gates::new(Some(Stop { text, number: 1, after: false }));
+    let urls = pair.urls();
+    let urls = [gates.before(&urls[0]).await, gates.before(&urls[1]).await];
+    let mut command = pair.command_by(&urls, "eu", &COPY);
+    let copying = tokio::spawn(async move { finish(&mut command).await });
+    gates.reached().await;
+    let writer = pair.eu.db.admin().await;
+    let row = format!("{}; {}; commit", ADA.begin(), MESSAGE.replace("{}", "meanwhile"));
+    writer.run(&row).await;
+    eu.run("delete from public.agt_ada_orders_items").await;
+    gates.resume();
+    expect(&copying.await.unwrap(), 0, &["copied agt_ada (agent 1) to us with 4 rows"]);
+    let counts = "select (select count(*) from public.agt_ada_messages), (select count(*) from public.agt_ada_orders_items)";
+    assert_eq!(
+        (eu.rows(counts).await, us.rows(counts).await),
+        (vec!["2|0".to_owned()], vec!["1|1".to_owned()])
+    );
+
+    // Who changes how a table is made is not waited for long.
+    us.run("delete from public.agents where agent_prefix = 'agt_ada'").await;
+    us.settled().await;
+    writer.run("begin; lock table public.agt_ada_orders in access exclusive mode").await;
+    let busy = pair.agents("eu", &[&COPY[..], &["--new-id"]].concat()).await;
+    expect(&busy, 1, &["55P03", "doctor"]);
+    writer.run("rollback").await;
 }
 
 /// Kills a copy at a statement.

@@ -128,6 +128,7 @@ async fn rows_that_are_others_on_the_other_side_are_not_handed_over() {
 
 /// Columns with the agent's id, and one whose default only happens to be the same number.
 const NUMBERS: &str = "create table public.{prefix}_numbers (id integer primary key, small integer not null default {agent_id},
+        cast_id bigint not null default {agent_id}::bigint,
         plain bigint not null default 1);
     alter table public.{prefix}_numbers enable row level security;
     revoke all on public.{prefix}_numbers from public, anon, authenticated, service_role;
@@ -146,7 +147,10 @@ async fn a_new_id_takes_the_place_of_ids_and_of_no_other_number() {
     eu.run("insert into public.agt_ada_numbers (id) values (1)").await;
     let moved = pair.agents("eu", &["move", "agt_ada", "--to", "us", "--new-id", "--wait"]).await;
     expect(&moved, 0, &["as agent 2 there"]);
-    assert_eq!(us.rows("select small, plain from public.agt_ada_numbers").await, ["2|1"]);
+    assert_eq!(
+        us.rows("select small, cast_id, plain from public.agt_ada_numbers").await,
+        ["2|2|1"]
+    );
 
     // What was moved comes back by no way that does not say so.
     let item: i64 = eu.one("select id from provisioning.trash").await;

@@ -16,7 +16,7 @@ const SQL: &str = "select direction = 'out' as is_source, is_copy, agent_prefix,
 
 /// One finding for each move that stands still.
 pub(crate) async fn check(client: &Client, config: &Config) -> Vec<Finding> {
-    let here = config.name.as_ref().map_or("NAME", DatabaseName::as_str);
+    let here = config.name.as_ref().map_or("HERE", DatabaseName::as_str);
     let rows = match client.query_typed(SQL, &[]).await {
         Ok(rows) => rows,
         Err(error) => {
@@ -48,7 +48,10 @@ fn of(row: &Row, here: &str) -> Finding {
         let found = format!(
             "an agent {prefix} comes from database {peer:?} since {since}; its prefix and its id are taken"
         );
-        let fix = format!("see: agent-provisioner --database {peer} doctor");
+        let fix = format!(
+            "see: agent-provisioner --database {peer} doctor; if that knows nothing of it: agent-provisioner --database {peer} agents move \
+             {prefix} --to {here} --abort"
+        );
         return warning(WHAT, found, &fix).about(prefix);
     }
     if text("state") == "handed_over" {

@@ -1,7 +1,9 @@
 //! Giving a move or a copy up.
 
+use deadpool_postgres::Object;
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio_postgres::Client;
 
 use super::Sides;
 use super::error::MoveError;
@@ -9,7 +11,7 @@ use crate::agent::Prefix;
 use crate::operations::requested_job::require_owner;
 use crate::operations::{Actor, Error};
 use crate::postgres::{self, query};
-use crate::provisioning::moving::{self, Move, MoveState};
+use crate::provisioning::moving::{self, Carried, Leaving, Move, MoveState};
 use crate::service::Instance;
 
 /// A move or a copy that was given up.
@@ -18,7 +20,8 @@ pub(crate) struct Aborted {
     pub prefix: String,
     /// Where the agent did not go.
     pub to: String,
-    pub id: i64,
+    /// Of the agent here. null: there is none.
+    pub id: Option<i64>,
 }
 
 /// The name of the database that an agent is on its way to.
@@ -30,7 +33,7 @@ pub(crate) async fn under_way(source: &Instance, prefix: &Prefix) -> Result<Stri
 }
 
 /// Drops what was built on the target, and opens the source again if it was closed. Not once the target has taken over, and not where
-/// the target knows nothing of what was handed over to it, where it `is_lost`.
+/// it is not known whether the target has, unless somebody says that it `is_lost`.
 ///
 /// The source's record is locked first: no run of the move is at the hand-over meanwhile. The target gives up for good before the
 /// source opens.
@@ -42,9 +45,16 @@ pub(crate) async fn abort(
 ) -> Result<Aborted, Error> {
     let mut source = actor.client(sides.source).await?;
     require_owner(&source).await?;
+    let mut target = match owner_of(actor, sides.target).await {
+        Err(_) if is_lost => None,
+        client => Some(client?),
+    };
     let last = Move::last(&source, prefix.as_str()).await?;
     let open = last.filter(|last| last.state.is_open());
-    let out = open.ok_or_else(|| MoveError::NoMove(prefix.to_string()))?;
+    let Some(out) = open else {
+        let target = target.as_mut().ok_or_else(|| MoveError::NoMove(prefix.to_string()))?;
+        return abort_left(&source, target, sides, prefix, is_lost).await;
+    };
     if out.peer != sides.target_name {
         let (peer, since) = (out.peer, out.since);
         return Err(MoveError::OtherTarget { peer, since }.into());
@@ -53,26 +63,47 @@ pub(crate) async fn abort(
     Move::lock(here.client(), &out.id, &["begun", "handed_over"]).await?;
     // Fails where the deletion here is under way, before the other side drops anything.
     moving::take_back(here.client(), &out.id).await?;
-    let mut target = actor.client(sides.target).await?;
-    require_owner(&target).await?;
-    let coming = Move::find(&target, &out.id).await?;
-    match coming.filter(|coming| !coming.is_source) {
-        Some(coming) if coming.state == MoveState::Done => {
+    let coming = match &target {
+        Some(target) => Move::find(target, &out.id).await?.filter(|coming| !coming.is_source),
+        None => None,
+    };
+    match (coming, &mut target) {
+        (Some(coming), _) if coming.state == MoveState::Done => {
             return Err(MoveError::TooLate(sides.target_name.to_owned()).into());
         }
-        Some(coming) if coming.state.is_open() => {
-            let there = postgres::begin(&mut target).await.map_err(query("begin a transaction"))?;
-            moving::abort(there.client(), &out.id).await?;
-            there.commit().await.map_err(query("give the move up"))?;
+        (Some(coming), Some(target)) if coming.state.is_open() => {
+            give_up(target, &coming.id).await?;
         }
         // Perhaps the settings name another database by now, and the one that was meant has the agent.
-        None if out.state == MoveState::HandedOver && !is_lost => {
+        (None, _) if out.state == MoveState::HandedOver && !is_lost => {
             return Err(MoveError::Forgotten(sides.target_name.to_owned()).into());
         }
-        Some(_) | None => {}
+        (Some(_) | None, _) => {}
     }
     here.commit().await.map_err(query("give the move up"))?;
-    Ok(Aborted { prefix: prefix.to_string(), to: out.peer, id: out.agent })
+    Ok(Aborted { prefix: prefix.to_string(), to: out.peer, id: Some(out.agent) })
+}
+
+/// Ends what the target has of a move that the source knows nothing of, or has given up: one of the two was set back. Where the source
+/// has handed over and finished, these may be the only rows but those in its trash.
+async fn abort_left(
+    source: &Client,
+    target: &mut Client,
+    sides: Sides<'_>,
+    prefix: &Prefix,
+    is_lost: bool,
+) -> Result<Aborted, Error> {
+    let nothing = || MoveError::NoMove(prefix.to_string());
+    let coming = Move::coming(target, sides.source_name, prefix.as_str(), false).await?;
+    let coming = coming.ok_or_else(nothing)?;
+    let out = Move::find(source, &coming.id).await?;
+    if out.is_some_and(|out| out.state == MoveState::Done) && !is_lost {
+        return Err(MoveError::SetBack(sides.target_name.to_owned()).into());
+    }
+    give_up(target, &coming.id).await?;
+    let here = Leaving::read(source, prefix.as_str(), Carried::All).await?;
+    let (to, id) = (sides.target_name.to_owned(), here.map(|here| here.agent));
+    Ok(Aborted { prefix: prefix.to_string(), to, id })
 }
 
 /// Drops what was built on the target for a copy that was broken off.
@@ -81,12 +112,25 @@ pub(crate) async fn abort_copy(
     sides: Sides<'_>,
     prefix: &Prefix,
 ) -> Result<Aborted, Error> {
-    let mut target = actor.client(sides.target).await?;
-    require_owner(&target).await?;
-    let begun = Move::copy_from(&target, sides.source_name, prefix.as_str()).await?;
+    let source = actor.client(sides.source).await?;
+    let mut target = owner_of(actor, sides.target).await?;
+    let begun = Move::coming(&target, sides.source_name, prefix.as_str(), true).await?;
     let coming = begun.ok_or_else(|| MoveError::NoCopy(prefix.to_string()))?;
-    let there = postgres::begin(&mut target).await.map_err(query("begin a transaction"))?;
-    moving::abort(there.client(), &coming.id).await?;
-    there.commit().await.map_err(query("give the copy up"))?;
-    Ok(Aborted { prefix: prefix.to_string(), to: sides.target_name.to_owned(), id: coming.agent })
+    give_up(&mut target, &coming.id).await?;
+    let here = Leaving::read(&source, prefix.as_str(), Carried::NoRoutes).await?;
+    let (to, id) = (sides.target_name.to_owned(), here.map(|here| here.agent));
+    Ok(Aborted { prefix: prefix.to_string(), to, id })
+}
+
+async fn owner_of(actor: &Actor, instance: &Instance) -> Result<Object, Error> {
+    let client = actor.client(instance).await?;
+    require_owner(&client).await?;
+    Ok(client)
+}
+
+/// The target drops what it has built.
+async fn give_up(target: &mut Client, id: &str) -> Result<(), Error> {
+    let there = postgres::begin(target).await.map_err(query("begin a transaction"))?;
+    moving::abort(there.client(), id).await?;
+    Ok(there.commit().await.map_err(query("give the move up"))?)
 }

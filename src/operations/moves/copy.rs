@@ -5,9 +5,9 @@ use serde::Serialize;
 
 use super::error::MoveError;
 use super::finish::enter;
-use super::hand_over::{is_busy, layout_of_source, require_same};
+use super::hand_over::{layout_of_source, require_same};
 use super::rows::copy_rows;
-use super::{CopiedTable, Sides, Step, build, check};
+use super::{CopiedTable, Sides, Step, build, check, require_version};
 use crate::agent::Prefix;
 use crate::operations::requested_job::require_owner;
 use crate::operations::{Actor, Error};
@@ -61,7 +61,7 @@ pub(crate) async fn copy_agent(
     drop(source);
     let leaving = leaving.ok_or_else(|| MoveError::NotBuilt(prefix.to_string()))?;
     let target = actor.client(sides.target).await?;
-    let begun = Move::copy_from(&target, sides.source_name, prefix.as_str()).await?;
+    let begun = Move::coming(&target, sides.source_name, prefix.as_str(), true).await?;
     drop(target);
     let build_spec = check(actor, sides, prefix, &leaving, begun.as_ref(), new_id).await?;
     let mut copy = AgentCopy {
@@ -127,13 +127,7 @@ async fn fill(
     require_same(&known, &to)?;
     let lock = format!("{NO_LIMITS}; {}", moving::lock_of_readers(&known));
     let begun = postgres::begin_snapshot(&mut source, &lock).await;
-    let snapshot = match begun.map_err(query("lock the agent's tables")).map_err(Error::from) {
-        Err(error) if is_busy(&error) => {
-            let client = actor.client(sides.source).await?;
-            return Err(MoveError::Busy(moving::holders(&client, prefix.as_str()).await?).into());
-        }
-        begun => begun?,
-    };
+    let snapshot = begun.map_err(query("lock the agent's tables"))?;
     let here = snapshot.client();
     let (leaving, from) = layout_of_source(here, prefix.as_str(), what, &coming, &to).await?;
     let names = |tables: &[TableLayout]| {
@@ -143,6 +137,7 @@ async fn fill(
         return Err(MoveError::Changed(prefix.to_string()).into());
     }
     require_same(&from, &to)?;
+    require_version(prefix.as_str(), &leaving, build_spec.templates())?;
     let tables = copy_rows(here, &from, there, &to).await?;
     moving::complete(here, &leaving.tables, there, &coming.tables, &triggers).await?;
     let rows = tables.iter().map(|table| table.rows).sum();

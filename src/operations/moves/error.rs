@@ -42,7 +42,7 @@ pub(crate) enum MoveError {
         source: tokio_postgres::Error,
     },
     #[error(
-        "{table} has {here} rows here and {there} there, or rows that differ: nothing was handed over. Run it again"
+        "{table} has {here} rows here and {there} there, or rows that differ: the agent stays as it is. Run it again"
     )]
     OtherRows { table: String, here: i64, there: i64 },
     #[error(
@@ -53,7 +53,7 @@ pub(crate) enum MoveError {
     /// Whether it was handed over is for the next run to find out.
     #[error("one of the two databases did not answer within {}: run the same command again", humantime::format_duration(*.0))]
     Silent(Duration),
-    #[error("somebody uses the agent's tables, and nothing was handed over: {}", if .0.is_empty() { "look again".to_owned() } else { .0.join(" ") })]
+    #[error("somebody uses the agent's tables, and it stays as it is: {}", if .0.is_empty() { "look again".to_owned() } else { .0.join(" ") })]
     Busy(Vec<String>),
     #[error(
         "the record of the move was not written: look for a rule, a trigger or a policy on provisioning.moves"
@@ -74,6 +74,18 @@ pub(crate) enum MoveError {
          lost, or was set back to before the move, serve the agent from here again: --abort --lost"
     )]
     Forgotten(String),
+    /// Its `--abort` was broken off.
+    #[error("database {0:?} has given the move up: give it up here, too, by --abort")]
+    GivenUp(String),
+    #[error(
+        "the agent was handed over, and database {0:?} does not serve it: was that database set back? The rows of the hand-over are in the trash here: \
+         agents restore --moved. To drop those that are there: --abort --lost"
+    )]
+    SetBack(String),
+    #[error(
+        "job {0}, which deletes the agent's tables here, is in somebody's hands: run the same command again"
+    )]
+    NotApproved(i64),
     #[error("no move of {0} is under way")]
     NoMove(String),
     #[error("no copy of {0} is under way there")]

@@ -50,8 +50,12 @@ pub(super) async fn finish(
             Ok(taken) => break taken,
         }
     };
-    let source = actor.client(sides.source).await?;
-    moving::approve(&source, &out.id, actor.name()).await?;
+    let mut source = actor.client(sides.source).await?;
+    let tx = postgres::begin(&mut source).await.map_err(query("begin a transaction"))?;
+    if let Some(job) = moving::approve(tx.client(), &out.id, actor.name()).await? {
+        return Err(MoveError::NotApproved(job).into());
+    }
+    tx.commit().await.map_err(query("approve the deletion"))?;
     Ok(Moved { new_id: Some(new_id), converting, ..Moved::of(&out, MoveOutcome::Moved) })
 }
 
@@ -68,6 +72,9 @@ async fn take_over(
     let coming = coming.filter(|coming| !coming.is_source).ok_or_else(forgotten)?;
     if coming.state == MoveState::Done {
         return Ok((coming.agent, None));
+    }
+    if coming.state == MoveState::Aborted {
+        return Err(MoveError::GivenUp(sides.target_name.to_owned()).into());
     }
     let copy = out.copy.as_deref().filter(|copy| coming.copy.as_deref() == Some(copy));
     let copy = copy.ok_or_else(forgotten)?;

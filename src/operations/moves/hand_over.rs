@@ -8,7 +8,7 @@ use tokio_postgres::{Client, Transaction};
 
 use super::error::MoveError;
 use super::rows::copy_rows;
-use super::{CopiedTable, Sides, Step, require_no_jobs};
+use super::{CopiedTable, Sides, Step, require_no_jobs, require_version};
 use crate::operations::{Actor, Error};
 use crate::postgres::{self, query};
 use crate::provisioning::BuildSpec;
@@ -60,7 +60,7 @@ pub(super) async fn hand_over(
 }
 
 /// Whether a lock of somebody's is the reason.
-pub(super) fn is_busy(error: &Error) -> bool {
+fn is_busy(error: &Error) -> bool {
     let code = if let Error::Query(error) = error {
         error.code()
     } else if let Error::Provisioning(error) = error {
@@ -97,6 +97,7 @@ async fn attempt(
     if leaving.agent != out.agent {
         return Err(MoveError::NotBuilt(out.prefix.clone()).into());
     }
+    require_version(&out.prefix, &leaving, build_spec.templates())?;
     require_same(&from, &to)?;
     let locked = Instant::now();
     let work = async {

@@ -25,6 +25,7 @@ use crate::provisioning::moving::{
 };
 use crate::queue::admin::End;
 use crate::service::Instance;
+use crate::templates::Templates;
 
 pub(crate) use abort::{Aborted, abort, abort_copy, under_way};
 pub(crate) use copy::{AgentCopy, CopyOutcome, copy_agent};
@@ -163,10 +164,7 @@ async fn check(
         let (source_set, target_set) = (here.named(), there.named());
         return Err(MoveError::OtherTemplates { source_set, target_set }.into());
     }
-    if leaving.version != here.version() {
-        let (prefix, version, wanted) = (prefix.to_string(), leaving.version, here.version());
-        return Err(MoveError::OtherVersion { prefix, version, wanted }.into());
-    }
+    require_version(prefix.as_str(), leaving, &here)?;
     let mut source = actor.client(sides.source).await?;
     let mut target = actor.client(sides.target).await?;
     require_owner(&target).await?;
@@ -209,6 +207,15 @@ async fn require_apart(source: &mut Client, target: &Client) -> Result<(), Error
     let is_free = rows.first().map(|row| row.try_get(0)).transpose().map_err(doing())?;
     tx.rollback().await.map_err(doing())?;
     if is_free.unwrap_or(false) { Ok(()) } else { Err(MoveError::SameDatabase.into()) }
+}
+
+/// What is built there is at the version of the templates.
+fn require_version(prefix: &str, leaving: &Leaving, here: &Templates) -> Result<(), MoveError> {
+    if leaving.version == here.version() {
+        return Ok(());
+    }
+    let (prefix, version, wanted) = (prefix.to_owned(), leaving.version, here.version());
+    Err(MoveError::OtherVersion { prefix, version, wanted })
 }
 
 async fn require_no_jobs(source: &Client, prefix: &str) -> Result<(), Error> {

@@ -13,6 +13,7 @@
 //! | `handed_over` | done | target | approves the deletion on the source |
 //! | done | done | target | nothing |
 //! | begun | aborted | source | ends the move, and begins another |
+//! | `handed_over` | aborted | nobody | says that `--abort` was broken off |
 //! | aborted | aborted | source | begins another |
 //!
 //! - The source's transaction locks its tables against writers before the first row is copied, and keeps them locked until

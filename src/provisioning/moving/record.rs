@@ -90,20 +90,23 @@ impl Move {
         Self::one(client, &sql, &[(&id, Type::TEXT)]).await
     }
 
-    /// The copy that comes from this database and was begun here.
-    pub(crate) async fn copy_from(
+    /// What comes here from a database and is not finished: a move, or a copy.
+    pub(crate) async fn coming(
         client: &Client,
         peer: &str,
         prefix: &str,
+        is_copy: bool,
     ) -> Result<Option<Self>, QueryError> {
         let sql = format!(
-            "select {COLUMNS} from provisioning.moves m where m.is_copy and m.peer = $1 and m.agent_prefix = $2 \
-             and m.ended_at is null"
+            "select {COLUMNS} from provisioning.moves m where m.direction = 'in' and m.is_copy = $3 and m.peer = $1 \
+             and m.agent_prefix = $2 and m.ended_at is null"
         );
-        Self::one(client, &sql, &[(&peer, Type::TEXT), (&prefix, Type::TEXT)]).await
+        let asked: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&peer, Type::TEXT), (&prefix, Type::TEXT), (&is_copy, Type::BOOL)];
+        Self::one(client, &sql, &asked).await
     }
 
-    /// The id of a move or a copy that is to begin.
+    /// The id of a copy that is to begin.
     pub(crate) async fn new_id(client: &Client) -> Result<Option<String>, QueryError> {
         let rows = client.query_typed("select gen_random_uuid()::text", &[]).await;
         let rows = rows.map_err(query(DOING))?;
@@ -139,7 +142,7 @@ impl Move {
 
     /// Locks it until the transaction ends; fails where it is in none of these states.
     pub(crate) async fn lock(client: &Client, id: &str, states: &[&str]) -> Result<(), QueryError> {
-        // No column: of a type that it has to ask for first, the driver may wait for ever.
+        // No column: of a type that it does not know the driver asks the server, and may hang.
         let sql = "select from provisioning.lock_move($1::text::uuid, $2)";
         let asked: [(&(dyn ToSql + Sync), Type); 2] =
             [(&id, Type::TEXT), (&states, Type::TEXT_ARRAY)];

@@ -75,18 +75,22 @@ pub(crate) async fn lock_rows(client: &Client, prefix: &str) -> Result<(), Query
 
 /// Keeps writers from the tables. Readers go on.
 pub(crate) async fn lock_tables(client: &Client, tables: &[TableLayout]) -> Result<(), QueryError> {
-    let names: Vec<&str> = tables.iter().map(|table| table.relation.as_str()).collect();
-    let lock = format!("lock table {} in share row exclusive mode", names.join(", "));
+    let lock = lock_statement(tables, "share row exclusive");
     client.batch_execute(&lock).await.map_err(query("lock the agent's tables against writers"))
+}
+
+/// Locks tables in a mode of `lock table`.
+pub(super) fn lock_statement(tables: &[TableLayout], mode: &str) -> String {
+    let names: Vec<&str> = tables.iter().map(|table| table.relation.as_str()).collect();
+    format!("lock table {} in {mode} mode", names.join(", "))
 }
 
 /// The statement that keeps others from changing how the tables are made. Writers go on.
 pub(crate) fn lock_of_readers(tables: &[TableLayout]) -> String {
-    let names: Vec<&str> = tables.iter().map(|table| table.relation.as_str()).collect();
-    format!("lock table {} in access share mode", names.join(", "))
+    lock_statement(tables, "access share")
 }
 
-/// Who keeps [`lock_tables`] waiting, each with the statement that ends it.
+/// Who keeps [`lock_tables`] and [`lock_rows`] waiting, each with the statement that ends it.
 pub(crate) async fn holders(client: &Client, prefix: &str) -> Result<Vec<String>, QueryError> {
     let sql = include_str!("../../../sql/provisioning/moving_holders.sql");
     let rows = client.query_typed(sql, &[(&prefix, Type::TEXT)]).await;
@@ -118,16 +122,18 @@ pub(crate) async fn take_back(client: &Client, id: &str) -> Result<(), QueryErro
     done.map(drop).map_err(query("take the move back"))
 }
 
-/// Ends the move where the target has taken over: the deletion here may go on.
+/// Ends the move where the target has taken over: the deletion here may go on. In a transaction that the caller opened. A job: that
+/// is the deletion, and it is still paused, since another session has it.
 pub(crate) async fn approve(
     client: &Client,
     id: &str,
     who: Option<&str>,
-) -> Result<(), QueryError> {
+) -> Result<Option<i64>, QueryError> {
+    let doing = || query("approve the deletion");
     let sql = include_str!("../../../sql/provisioning/moving_approve.sql");
     let asked: [(&(dyn ToSql + Sync), Type); 2] = [(&id, Type::TEXT), (&who, Type::TEXT)];
-    let done = client.query_typed(sql, &asked).await;
-    done.map(drop).map_err(query("approve the deletion"))
+    let rows = client.query_typed(sql, &asked).await.map_err(doing())?;
+    rows.first().map(|row| row.try_get(0)).transpose().map_err(doing())
 }
 
 /// Opens the tables of an agent that is back from the trash although it was moved, and notes that the move does not count.
