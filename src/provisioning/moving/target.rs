@@ -5,6 +5,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::layout::TableLayout;
 use super::record::Move;
+use super::source::lock_statement;
 use crate::agent::{Agent, AgentId};
 use crate::postgres::{QueryError, query};
 use crate::provisioning::build::in_the_way;
@@ -123,16 +124,15 @@ pub(crate) async fn empty(
     tables: &[TableLayout],
 ) -> Result<String, QueryError> {
     let doing = || query("empty the new tables");
-    let names: Vec<&str> = tables.iter().map(|table| table.relation.as_str()).collect();
-    let names = names.join(", ");
-    let lock = format!("lock table {names} in access exclusive mode");
+    let lock = lock_statement(tables, "access exclusive");
     client.batch_execute(&lock).await.map_err(doing())?;
     let sql = include_str!("../../../sql/provisioning/moving_triggers.sql");
     let rows = client.query_typed(sql, &[(&oids, Type::OID_ARRAY)]).await.map_err(doing())?;
     let Some(row) = rows.first() else { return Ok(String::new()) };
     let text = |column| row.try_get::<_, Vec<String>>(column).map_err(doing());
     let (mut off, back) = (text("off")?, text("back")?);
-    off.push(format!("truncate {names}"));
+    let names: Vec<&str> = tables.iter().map(|table| table.relation.as_str()).collect();
+    off.push(format!("truncate {}", names.join(", ")));
     client.batch_execute(&off.join(";\n")).await.map_err(doing())?;
     Ok(back.join(";\n"))
 }
