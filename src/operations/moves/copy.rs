@@ -5,8 +5,7 @@ use serde::Serialize;
 
 use super::error::MoveError;
 use super::finish::enter;
-use super::hand_over::{layout_of_source, require_same};
-use super::rows::copy_rows;
+use super::rows::{copy_rows, layout_of_source, require_same};
 use super::{CopiedTable, Sides, Step, build, check, require_version};
 use crate::agent::Prefix;
 use crate::operations::requested_job::require_owner;

@@ -7,14 +7,12 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Transaction};
 
 use super::error::MoveError;
-use super::rows::copy_rows;
+use super::rows::{copy_rows, layout_of_source, require_same};
 use super::{CopiedTable, Sides, Step, require_no_jobs, require_version};
 use crate::operations::{Actor, Error};
 use crate::postgres::{self, query};
 use crate::provisioning::BuildSpec;
-use crate::provisioning::moving::{
-    self, Carried, Leaving, Move, TableLayout, differences, read_layout,
-};
+use crate::provisioning::moving::{self, Carried, Move, read_layout};
 
 /// How long somebody else's locks are waited for, in all and at a time. Those who come behind a wait for the tables wait, too.
 /// The server ends an autovacuum that is in the way after `deadlock_timeout`, one second.
@@ -134,25 +132,4 @@ async fn begin(client: &mut Client, max_lock: Duration) -> Result<Transaction<'_
     );
     tx.batch_execute(&limits).await.map_err(query("begin a transaction"))?;
     Ok(tx)
-}
-
-/// Fails where one side has a table or a column that the other has not.
-pub(super) fn require_same(from: &[TableLayout], to: &[TableLayout]) -> Result<(), MoveError> {
-    let other = differences(from, to);
-    if other.is_empty() { Ok(()) } else { Err(MoveError::OtherTables(other)) }
-}
-
-/// The agent as it is now, and its tables as they are read.
-pub(super) async fn layout_of_source(
-    here: &Client,
-    prefix: &str,
-    what: Carried,
-    coming: &Move,
-    to: &[TableLayout],
-) -> Result<(Leaving, Vec<TableLayout>), Error> {
-    let leaving = Leaving::read(here, prefix, what).await?;
-    let leaving = leaving.ok_or_else(|| MoveError::NotBuilt(prefix.to_owned()))?;
-    let other = (coming.agent != leaving.agent).then_some((coming.agent, to));
-    let from = read_layout(here, &leaving.tables, leaving.agent, other).await?;
-    Ok((leaving, from))
 }

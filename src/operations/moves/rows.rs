@@ -1,4 +1,4 @@
-//! The copy of rows, and its comparison.
+//! The tables of both sides, the copy of their rows, and its comparison.
 
 use futures_util::{SinkExt, StreamExt, pin_mut};
 use tokio_postgres::Client;
@@ -6,7 +6,28 @@ use tokio_postgres::Client;
 use super::CopiedTable;
 use super::error::MoveError;
 use crate::operations::Error;
-use crate::provisioning::moving::TableLayout;
+use crate::provisioning::moving::{Carried, Leaving, Move, TableLayout, differences, read_layout};
+
+/// Fails where one side has a table or a column that the other has not.
+pub(super) fn require_same(from: &[TableLayout], to: &[TableLayout]) -> Result<(), MoveError> {
+    let other = differences(from, to);
+    if other.is_empty() { Ok(()) } else { Err(MoveError::OtherTables(other)) }
+}
+
+/// The agent as it is now, and its tables as they are read.
+pub(super) async fn layout_of_source(
+    here: &Client,
+    prefix: &str,
+    what: Carried,
+    coming: &Move,
+    to: &[TableLayout],
+) -> Result<(Leaving, Vec<TableLayout>), Error> {
+    let leaving = Leaving::read(here, prefix, what).await?;
+    let leaving = leaving.ok_or_else(|| MoveError::NotBuilt(prefix.to_owned()))?;
+    let other = (coming.agent != leaving.agent).then_some((coming.agent, to));
+    let from = read_layout(here, &leaving.tables, leaving.agent, other).await?;
+    Ok((leaving, from))
+}
 
 /// Copies the rows of all tables, and compares both sides.
 pub(super) async fn copy_rows(
