@@ -56,7 +56,7 @@
 //! | What happens when one of many databases is away? | `service/supervisor.rs` |
 //! | How does a command go over many databases? | `cli/databases.rs` (which), `cli/group.rs` (in which order) |
 //! | How are two schemas compared? | `schema/difference.rs` |
-//! | Which agents does verify leave out? | `sql/provisioning/fingerprints.sql` |
+//! | Which agents does verify leave out? | `sql/provisioning/fingerprints_relations.sql` |
 //! | What happens in an audit? | `audit/mod.rs` (`Audit::run`); `docs/audit.md` |
 //! | What is masked in an audit's report? | `audit/mask/mod.rs` |
 //! | How is a token encrypted? | `docs/tokens.md`; `tokens/sealed.rs`, `tokens/key.rs` |

@@ -7,6 +7,11 @@ with living as materialized (
     select l.id, l.agent_prefix from provisioning.living_agents() l
 ), prefixes as materialized (
     select p.agent_prefix from provisioning.agents p
+), others as materialized (
+    select c.relname
+    from pg_catalog.pg_class c
+    where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+      and not exists (select from provisioning.agent_tables t where t.relation = c.oid)
 )
 select 'without_tables' as what, a.agent_prefix as name, a.id as agent_id
 from living a
@@ -18,19 +23,13 @@ from provisioning.agents p
 where not exists (select from living a where a.id = p.agent_id)
   and not exists (select from provisioning.jobs j where j.agent_id = p.agent_id and j.state = 'pending')
 union all
-select 'unmanaged', c.relname::text, null
-from pg_catalog.pg_class c
-where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
-  and not exists (select from provisioning.agent_tables t where t.relation = c.oid)
-  and (
-      exists (select from unnest($1) e (suffix) where right(c.relname, length(suffix)) = suffix)
-      or exists (
-          -- Every head of the name that ends before an underscore.
-          select from generate_series(1, length(c.relname)) at (i)
-          where substr(c.relname, at.i, 1) = '_'
-            and left(c.relname, at.i - 1) in (select agent_prefix from prefixes)
-      )
-  )
+select 'unmanaged', o.relname::text, null
+from others o
+where exists (select from unnest($1) e (suffix) where right(o.relname, length(suffix)) = suffix)
+   or exists (
+       -- Every head of the name that ends before an underscore.
+       select from generate_series(1, length(o.relname)) at (i)
+       where substr(o.relname, at.i, 1) = '_' and left(o.relname, at.i - 1) in (select agent_prefix from prefixes))
 union all
 select 'unmanaged', y.typname::text, null
 from pg_catalog.pg_type y

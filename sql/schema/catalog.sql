@@ -160,7 +160,8 @@ cross join lateral (values
         select string_agg(o.option, ', ' order by o.place)
         from unnest(a.attoptions) with ordinality o (option, place) where not o.option ^@ 'pg_attver='))
 ) s (kind, definition)
-where s.definition is not null
+where (a.attstorage <> y.typstorage or a.attcompression <> '' or a.attstattarget >= 0 or a.attoptions is not null)
+  and s.definition is not null
 union all
 select i.owner, i.home, 'index statistics', i.part, a.attnum::text, a.attstattarget::text
 from indexes i
@@ -290,6 +291,8 @@ cross join lateral (
     from aclexplode(l.acl) g where g.grantee = l.relowner
 ) own
 where l.what <> 'c' and l.acl is not null
+  -- The first of the default ones are the owner's, except of types.
+  and (l.what = 'T' or not l.acl @> (acldefault(l.what, l.relowner))[1])
   and own.count < (select count(*) from aclexplode(acldefault(l.what, l.relowner)) g where g.grantee = l.relowner)
 union all
 select t.oid, t.relname, 'publication', t.relation, quote_ident(p.pubname), concat_ws(' ',

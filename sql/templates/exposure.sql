@@ -1,11 +1,12 @@
 -- What is open of the tables that the templates have made: row security that is off, and what anon or everybody may
 -- do to a table or to columns of it, whether the files grant it or the project's default privileges do; and parents
--- outside, through which its rows are read.
+-- outside, through which its rows are read. By index, as in scratch.sql.
 -- $1 the head of their names
 with tables as materialized (
     select c.oid, c.relname, c.relacl, c.relowner, c.relrowsecurity
     from pg_catalog.pg_class c
-    where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and c.relname ^@ $1
+    where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and c.relname >= $1
+      and c.relname ^@ $1
 ), lists as (
     select oid, coalesce(relacl, acldefault('r', relowner)) as acl, '' as what from tables
     union all

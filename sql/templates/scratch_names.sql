@@ -1,5 +1,5 @@
 -- The names of all relations that the templates have made for the scratch prefix, indexes and sequences too, and of the
--- table that each belongs to.
+-- table that each belongs to. By index, as in scratch.sql.
 -- $1 the head of its names
 select c.relname::text as name, coalesce(w.relname, c.relname)::text as whole
 from pg_catalog.pg_class c
@@ -11,5 +11,5 @@ left join lateral (
     limit 1
 ) d on true
 left join pg_catalog.pg_class w on w.oid = coalesce(i.indrelid, d.refobjid)
-where c.relnamespace = 'public'::regnamespace and c.relname ^@ $1
+where c.relnamespace = 'public'::regnamespace and c.relname >= $1 and c.relname ^@ $1
 order by c.oid

@@ -1,7 +1,5 @@
 //! All agents at once, as an operator asks for them.
 
-use std::collections::BTreeMap;
-
 use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -71,13 +69,4 @@ pub(super) async fn orphans(
         }
     }
     Ok(orphans)
-}
-
-/// How many agents are at which template version.
-pub(super) fn versions(agents: &[RegisteredAgent]) -> BTreeMap<i32, usize> {
-    let mut versions = BTreeMap::new();
-    for built in agents {
-        *versions.entry(built.version).or_default() += 1;
-    }
-    versions
 }

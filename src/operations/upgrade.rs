@@ -8,7 +8,7 @@ use super::error::Error;
 use super::queued::{HeldBack, Queued, hold_back, queue};
 use super::rollouts::{self, RolloutLimits, Started};
 use crate::agent::{Agent, Prefix};
-use crate::provisioning::{RegisteredAgent, Stage};
+use crate::provisioning::{RegisteredAgent, Stage, versions};
 use crate::queue::Work;
 use crate::queue::admin::NewRollout;
 use crate::service::Instance;
@@ -51,7 +51,7 @@ pub(crate) async fn plan(instance: &Instance, prefixes: &[Prefix]) -> Result<Pla
     Ok(Plan {
         version,
         templates: templates.named(),
-        versions: compare_agents::versions(&behind),
+        versions: versions(behind.iter().map(|built| built.version)),
         prefixes: behind.iter().map(|built| built.agent.prefix.clone()).collect(),
         sample: sample.map(|sample| (sample.agent.clone(), script(templates, sample))),
         held_back,

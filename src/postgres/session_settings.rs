@@ -23,7 +23,7 @@ pub(crate) const APPLICATION_NAME: &str = "agent-provisioner";
 type Setting = (&'static str, &'static str);
 
 /// What a transaction may set for itself, so that it holds behind a transaction-mode pooler too.
-const IN_TRANSACTION: [Setting; 17] = [
+const IN_TRANSACTION: [Setting; 18] = [
     // How text is read: string constants, `'{1, null}'`, `= null`, XML, and names without a schema. Whoever may
     // create in schema public could put an operator there that fits better than the one that is meant.
     ("standard_conforming_strings", "on"),
@@ -48,18 +48,18 @@ const IN_TRANSACTION: [Setting; 17] = [
     ("check_function_bodies", "on"),
     // A build may take hours, and every statement has a limit of its own. Since PostgreSQL 17.
     ("transaction_timeout", "0"),
+    // To compile a query of ours takes ten times as long as to run it.
+    ("jit", "off"),
 ];
 
 /// What is decided before a transaction begins.
-const OF_SESSION: [Setting; 5] = [
+const OF_SESSION: [Setting; 4] = [
     ("default_transaction_isolation", "read committed"),
     ("default_transaction_deferrable", "off"),
     // The listener is idle by its nature, and so is the pool.
     ("idle_session_timeout", "0"),
     // Would turn every failed job into a lost connection.
     ("exit_on_error", "off"),
-    // To compile a query of ours takes ten times as long as to run it.
-    ("jit", "off"),
 ];
 
 /// Everything that a session of ours sets once it is connected.

@@ -1,11 +1,11 @@
 //! Which agents are as they were when they were last found right.
 //!
 //! A fingerprint stands for every row of the catalog that an agent's facts are read from, and for every name in other rows that
-//! its definitions may contain. Fingerprints are read before the facts are, and names before rows. So a fingerprint is never
-//! newer than what was compared: what changes in between makes the next one another. An agent may be compared once too
-//! often, and never once too seldom, except for what a day's limit bounds: see the query.
+//! its definitions may contain. Fingerprints are read before the facts are. So a fingerprint is never newer than what was
+//! compared: what changes in between makes the next one another. An agent may be compared once too often, and never once too
+//! seldom, except for what a day's limit bounds: see `fingerprints_relations.sql`.
 //!
-//! Each statement reads so many rows and no more, however many agents there are.
+//! A few statements read whole catalogs, each once: to find the rows of 10,000 agents by index takes ten times as long.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,47 +14,59 @@ use tokio_postgres::{Client, Row};
 
 use super::compare::positions;
 use super::error::{Error, query};
-use super::registry::RegisteredAgent;
 use crate::agent::{Agent, AgentId};
-use crate::schema::{Difference, by_index, headlines};
-
-/// Relations or types that a statement looks at.
-const PAGE: i64 = 20_000;
+use crate::schema::{Difference, headlines};
 
 /// Agents that a statement writes.
 const RECORDED: usize = 1_000;
 
-/// What fingerprints of all agents have in common: the names around them, and what the templates make.
-#[derive(Debug)]
-pub(crate) struct Surroundings {
-    /// Of the hashes.
-    seed: i64,
-    digest: String,
-    next: Option<(Page, u32)>,
-    /// Of the pages so far.
-    names: (i64, i64),
+/// Rows of the catalog that were looked at: their number, and their hashes put together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rows {
+    count: i64,
+    hash: i64,
 }
 
-/// A catalog that grows with the agents.
+/// What is looked at by a statement of its own.
 #[derive(Clone, Copy, Debug)]
-enum Page {
+pub(crate) enum Part {
+    /// Tables, indexes and sequences.
     Relations,
+    /// Columns, constraints, and what else hangs on a table.
+    Parts,
     Types,
+}
+
+/// What a statement has found: by agent, and of what belongs to none.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    agents: HashMap<AgentId, Rows>,
+    others: Rows,
+}
+
+/// A registered agent.
+#[derive(Debug)]
+struct Registered {
+    prefix: String,
+    version: i32,
+    /// Of the rows that are the agent's own, and of the names that all agents have in common.
+    fingerprint: String,
+    /// What this role has recorded, if it counts.
+    recorded: Option<Recorded>,
+}
+
+#[derive(Debug)]
+struct Recorded {
+    fingerprint: String,
+    at: String,
 }
 
 /// The fingerprints of registered agents; or none, where nobody asked for them.
 #[derive(Debug, Default)]
 pub(crate) struct Fingerprints {
-    agents: HashMap<AgentId, Fingerprint>,
+    agents: HashMap<AgentId, Registered>,
     /// Of the hashes.
     seed: i64,
-}
-
-#[derive(Debug)]
-struct Fingerprint {
-    text: String,
-    /// When this role found an agent of that fingerprint right; `None`: it has to be compared.
-    unchanged_since: Option<String>,
 }
 
 /// An agent that differs.
@@ -123,80 +135,133 @@ pub(crate) struct NewDrift {
     pub(crate) differences: i32,
 }
 
-impl Surroundings {
-    /// `digest` stands for what the templates make. There is more: see [`Self::read_on`].
-    pub(crate) async fn begin(client: &Client, digest: &str) -> Result<Self, Error> {
-        let seed = "select coalesce(min(v.seed), hashtextextended(gen_random_uuid()::text, 0)) \
-                    from provisioning.verified_agents v where v.verified_by = current_user";
-        let rows = client.query_typed(seed, &[]).await.map_err(failed())?;
-        let seed: i64 = rows.first().map(|row| row.get(0)).unwrap_or_default();
-        let sql = include_str!("../../sql/provisioning/fingerprints_names.sql");
-        let parameters: [(&(dyn ToSql + Sync), Type); 2] =
-            [(&seed, Type::INT8), (&digest, Type::TEXT)];
-        let rows = client.query_typed(sql, &parameters).await.map_err(failed())?;
-        let digest = rows.first().map(|row| row.get(0)).unwrap_or_default();
-        Ok(Self { seed, digest, next: Some((Page::Relations, 0)), names: (0, 0) })
-    }
+/// The seed of the hashes. Nobody else can make other rows with the same fingerprint.
+pub(crate) async fn seed(client: &Client) -> Result<i64, Error> {
+    let sql = "select coalesce(min(v.seed), hashtextextended(gen_random_uuid()::text, 0)) \
+               from provisioning.verified_agents v where v.verified_by = current_user";
+    let rows = client.query_typed(sql, &[]).await.map_err(failed())?;
+    Ok(rows.first().map(|row| row.get(0)).unwrap_or_default())
+}
 
-    /// Reads one more page; false where there is none. Needs an open transaction.
-    pub(crate) async fn read_on(&mut self, client: &Client) -> Result<bool, Error> {
-        let Some((page, after)) = self.next else { return Ok(false) };
-        let sql = match page {
-            Page::Relations => include_str!("../../sql/provisioning/fingerprints_relations.sql"),
-            Page::Types => include_str!("../../sql/provisioning/fingerprints_types.sql"),
+impl Part {
+    pub(crate) const ALL: [Self; 3] = [Self::Relations, Self::Parts, Self::Types];
+
+    /// Reads whole catalogs. Needs an open transaction.
+    pub(crate) async fn read(self, client: &Client, seed: i64) -> Result<Found, Error> {
+        let sql = match self {
+            Self::Relations => include_str!("../../sql/provisioning/fingerprints_relations.sql"),
+            Self::Parts => include_str!("../../sql/provisioning/fingerprints_parts.sql"),
+            Self::Types => include_str!("../../sql/provisioning/fingerprints_types.sql"),
         };
-        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
-            [(&self.seed, Type::INT8), (&after, Type::OID), (&PAGE, Type::INT8)];
-        let rows = by_index(client, sql, &parameters).await?;
-        let mut last = None;
+        // Several are read at once.
+        let one_core = "set local max_parallel_workers_per_gather = 0";
+        client.batch_execute(one_core).await.map_err(failed())?;
+        let rows = client.query_typed(sql, &[(&seed, Type::INT8)]).await.map_err(failed())?;
+        let mut found = Found::default();
         for row in &rows {
-            last = row.get::<_, Option<u32>>("last");
-            let (count, hash) = self.names;
-            let more: (i64, Option<i64>) = (row.get("count"), row.get("hash"));
-            self.names = (count + more.0, hash ^ more.1.unwrap_or_default());
+            match row.get::<_, Option<i64>>("agent_id") {
+                Some(id) => found.agents.entry(AgentId(id)).or_default().add(Rows::of(row)),
+                None => found.others.add(Rows::of(row)),
+            }
         }
-        self.next = match (page, last) {
-            (page, Some(last)) => Some((page, last)),
-            (Page::Relations, None) => Some((Page::Types, 0)),
-            (Page::Types, None) => None,
-        };
-        Ok(self.next.is_some())
+        Ok(found)
+    }
+}
+
+impl Rows {
+    fn of(row: &Row) -> Self {
+        Self { count: row.get("count"), hash: row.get("hash") }
     }
 
-    /// The fingerprints of these agents. Needs an open transaction.
-    pub(crate) async fn fingerprints(
-        &self,
-        client: &Client,
-        agents: &[AgentId],
-    ) -> Result<Fingerprints, Error> {
-        let ids: Vec<i64> = agents.iter().map(|id| id.0).collect();
-        let sql = include_str!("../../sql/provisioning/fingerprints.sql");
-        let parameters: [(&(dyn ToSql + Sync), Type); 2] =
-            [(&self.seed, Type::INT8), (&ids, Type::INT8_ARRAY)];
-        let rows = by_index(client, sql, &parameters).await?;
-        let agents = rows.iter().map(|row| self.fingerprint(row)).collect();
-        Ok(Fingerprints { agents, seed: self.seed })
-    }
-
-    fn fingerprint(&self, row: &Row) -> (AgentId, Fingerprint) {
-        let (digest, (count, hash)) = (&self.digest, self.names);
-        let text = format!("{} {count} {hash} {digest}", row.get::<_, &str>("rows"));
-        let is_recorded = row.get::<_, Option<&str>>("recorded") == Some(&text);
-        let unchanged_since = is_recorded.then(|| row.get("verified_at"));
-        (AgentId(row.get("agent_id")), Fingerprint { text, unchanged_since })
+    fn add(&mut self, more: Self) {
+        self.count += more.count;
+        self.hash ^= more.hash;
     }
 }
 
 impl Fingerprints {
-    /// Of some and of others, with the same surroundings.
-    pub(crate) fn together(parts: Vec<Self>) -> Self {
-        let seed = parts.first().map(|part| part.seed).unwrap_or_default();
-        Self { agents: parts.into_iter().flat_map(|part| part.agents).collect(), seed }
+    /// Of all registered agents. `digest` stands for what the templates make, `found` for what [`Part::read`] has read with
+    /// this seed. Needs an open transaction.
+    pub(crate) async fn read(
+        client: &Client,
+        seed: i64,
+        digest: &str,
+        found: Vec<Found>,
+    ) -> Result<Self, Error> {
+        let sql = include_str!("../../sql/provisioning/fingerprints_names.sql");
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&seed, Type::INT8), (&digest, Type::TEXT)];
+        let rows = client.query_typed(sql, &parameters).await.map_err(failed())?;
+        let digest: String = rows.first().map(|row| row.get(0)).unwrap_or_default();
+        let mut others = Rows::default();
+        for found in &found {
+            others.add(found.others);
+        }
+        let surroundings = format!("{} {} {digest}", others.count, others.hash);
+        let sql = include_str!("../../sql/provisioning/fingerprints_agents.sql");
+        let rows = client.query_typed(sql, &[(&seed, Type::INT8)]).await.map_err(failed())?;
+        let agent = |row: &Row| {
+            let id = AgentId(row.get("agent_id"));
+            let mut own = Rows { count: 1, hash: row.get("hash") };
+            for more in found.iter().filter_map(|found| found.agents.get(&id)) {
+                own.add(*more);
+            }
+            let recorded: Option<String> = row.get("recorded");
+            let registered = Registered {
+                prefix: row.get("agent_prefix"),
+                version: row.get("template_version"),
+                fingerprint: format!("{} {} {surroundings}", own.count, own.hash),
+                recorded: recorded
+                    .map(|fingerprint| Recorded { fingerprint, at: row.get("verified_at") }),
+            };
+            (id, registered)
+        };
+        Ok(Self { agents: rows.iter().map(agent).collect(), seed })
+    }
+
+    /// Adds what definitions of these agents name of other agents: of most, nothing. An agent whose fingerprint is the recorded
+    /// one without it names nothing. Needs an open transaction.
+    pub(crate) async fn add_uses(
+        &mut self,
+        client: &Client,
+        agents: &[AgentId],
+    ) -> Result<(), Error> {
+        let ids: Vec<i64> = agents.iter().map(|id| id.0).collect();
+        let sql = include_str!("../../sql/provisioning/fingerprints_uses.sql");
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+            [(&self.seed, Type::INT8), (&ids, Type::INT8_ARRAY)];
+        for row in client.query_typed(sql, &parameters).await.map_err(failed())? {
+            let Rows { count, hash } = Rows::of(&row);
+            if let Some(agent) = self.agents.get_mut(&AgentId(row.get("agent_id"))) {
+                agent.fingerprint = format!("{} {count} {hash}", agent.fingerprint);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = AgentId> {
+        self.agents.keys().copied()
+    }
+
+    pub(crate) fn prefix(&self, id: AgentId) -> Option<&str> {
+        self.agents.get(&id).map(|agent| agent.prefix.as_str())
+    }
+
+    /// Of the last template file that was run for the agent.
+    pub(crate) fn version(&self, id: AgentId) -> Option<i32> {
+        self.agents.get(&id).map(|agent| agent.version)
+    }
+
+    /// The agents of which nothing has changed since they were found right.
+    pub(crate) fn unchanged(&self) -> impl Iterator<Item = AgentId> {
+        self.ids().filter(|id| self.unchanged_since(*id).is_some())
     }
 
     /// When the agent was found right, if nothing has changed since.
     pub(crate) fn unchanged_since(&self, id: AgentId) -> Option<&str> {
-        self.agents.get(&id)?.unchanged_since.as_deref()
+        let agent = self.agents.get(&id)?;
+        let recorded = agent.recorded.as_ref()?;
+        (recorded.fingerprint == agent.fingerprint).then_some(recorded.at.as_str())
     }
 
     /// Records what a comparison of agents came to: those that are right, and those that differ.
@@ -222,7 +287,7 @@ impl Fingerprints {
         right: &[AgentId],
         drifted: &[FoundDrift],
     ) -> Result<Vec<NewDrift>, Error> {
-        let text = |id: &AgentId| Some(self.agents.get(id)?.text.as_str());
+        let text = |id: &AgentId| Some(self.agents.get(id)?.fingerprint.as_str());
         let (right, texts): (Vec<i64>, Vec<Option<&str>>) =
             right.iter().map(|id| (id.0, text(id))).unzip();
         let differences: Vec<i32> = drifted.iter().map(|drifted| drifted.differences).collect();
@@ -247,16 +312,24 @@ impl Fingerprints {
     }
 }
 
+/// The registered tables that have rows, with their agents, by agent.
+pub(crate) async fn filled(client: &Client) -> Result<Vec<(AgentId, u32)>, Error> {
+    let sql = "select t.agent_id, t.relation::oid from provisioning.agent_tables t \
+               where pg_stat_get_live_tuples(t.relation) > 0 order by t.agent_id, t.relation";
+    let rows = client.query_typed(sql, &[]).await.map_err(query("look for tables with rows"))?;
+    Ok(rows.iter().map(|row| (AgentId(row.get(0)), row.get(1))).collect())
+}
+
 /// The agents of which a sequence is behind its rows: rows change nothing in the catalog. Needs an open transaction.
 pub(crate) async fn behind(
     client: &Client,
-    agents: &[RegisteredAgent],
+    filled: &[(AgentId, u32)],
 ) -> Result<HashSet<AgentId>, Error> {
-    let tables: Vec<u32> = agents.iter().flat_map(|built| &built.tables).copied().collect();
+    let tables: Vec<u32> = filled.iter().map(|(_, table)| *table).collect();
     let behind = positions(client, &tables).await?;
     let behind: HashSet<u32> = behind.into_iter().map(|(table, _)| table).collect();
-    let is_behind = |built: &&RegisteredAgent| built.tables.iter().any(|oid| behind.contains(oid));
-    Ok(agents.iter().filter(is_behind).map(|built| built.agent.id).collect())
+    let is_behind = |(id, table): &(AgentId, u32)| behind.contains(table).then_some(*id);
+    Ok(filled.iter().filter_map(is_behind).collect())
 }
 
 fn failed() -> impl FnOnce(tokio_postgres::Error) -> Error {

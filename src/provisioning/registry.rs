@@ -1,5 +1,7 @@
 //! What the registry knows of agents, and how that compares with the catalog.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
@@ -88,6 +90,15 @@ impl RegisteredAgent {
             displaced: serde_json::from_str(text("displaced")?).unwrap_or_default(),
         })
     }
+}
+
+/// How many agents are at which template version.
+pub(crate) fn versions(of_agents: impl Iterator<Item = i32>) -> BTreeMap<i32, usize> {
+    let mut versions = BTreeMap::new();
+    for version in of_agents {
+        *versions.entry(version).or_default() += 1;
+    }
+    versions
 }
 
 /// Registers what this transaction has made for a registered agent, and forgets what is gone. What another one has made

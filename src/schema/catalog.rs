@@ -8,10 +8,9 @@ use super::fact::Fact;
 use super::kind::Kind;
 
 /// Definitions name everything in full, and each step finds its rows by an index: a plan made for a
-/// small catalog would scan a large one. To compile such a query takes longer than to run it.
+/// small catalog would scan a large one.
 const SETTINGS: &str = "set local search_path = pg_catalog, pg_temp; set local enable_seqscan = off; \
-                        set local enable_hashjoin = off; set local enable_mergejoin = off; \
-                        set local jit = off";
+                        set local enable_hashjoin = off; set local enable_mergejoin = off";
 
 /// Undoes [`SETTINGS`] for what the transaction does next.
 const SETTINGS_OFF: &str = "set local enable_seqscan = on; set local enable_hashjoin = on; \

@@ -12,12 +12,9 @@ use crate::queue::{RetryPolicy, retry_policy};
 use crate::schema::Difference;
 use crate::templates::ExpectedSchema;
 
-/// Agents per query.
-const CHUNK: usize = 125;
-
-/// Agents per connection: a server process keeps a cache of every table it has looked at, and what is
+/// Agents per query and connection: a server process keeps a cache of every table it has looked at, and what is
 /// left to the last one is looked at by it alone.
-const SESSION: usize = 250;
+const CHUNK: usize = 250;
 
 /// Tries for a query that met a table being built or dropped.
 const TRIES: u32 = 10;
@@ -109,20 +106,16 @@ async fn look(
     agents: Vec<RegisteredAgent>,
     pace: Pace,
 ) -> Result<Vec<Drifted>, Error> {
-    let sessions: Vec<Vec<RegisteredAgent>> =
-        agents.chunks(SESSION).map(<[RegisteredAgent]>::to_vec).collect();
-    let looked = stream::iter(sessions).map(|session| async move {
+    let chunks: Vec<Vec<RegisteredAgent>> =
+        agents.chunks(CHUNK).map(<[RegisteredAgent]>::to_vec).collect();
+    let looked = stream::iter(chunks).map(|chunk| async move {
+        let begun = Instant::now();
         let mut client = db.get().await?;
-        let mut drifted = Vec::new();
-        for chunk in session.chunks(CHUNK) {
-            let begun = Instant::now();
-            let drift = patiently(&mut client, expected_schema, chunk).await?;
-            let differing = chunk.iter().zip(drift).filter(|(_, drift)| !drift.is_empty());
-            drifted.extend(differing.map(|(built, drift)| Drifted { built: built.clone(), drift }));
-            tokio::time::sleep(pace.rest(begun.elapsed())).await;
-        }
+        let drift = patiently(&mut client, expected_schema, &chunk).await?;
         Db::close(client);
-        Ok::<_, Error>(drifted)
+        tokio::time::sleep(pace.rest(begun.elapsed())).await;
+        let differing = chunk.into_iter().zip(drift).filter(|(_, drift)| !drift.is_empty());
+        Ok::<_, Error>(differing.map(|(built, drift)| Drifted { built, drift }).collect())
     });
     let drifted: Vec<Vec<Drifted>> =
         looked.buffer_unordered(pace.connections()).try_collect().await?;

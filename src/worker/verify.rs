@@ -11,16 +11,13 @@ use super::compare_agents::{Drifted, Error, Pace, differing};
 use crate::agent::AgentId;
 use crate::postgres::{self, Db, query};
 use crate::provisioning::{
-    self, Fingerprints, FoundDrift, NewDrift, RegisteredAgent, Surroundings,
+    self, Fingerprints, FoundDrift, NewDrift, Part, RegisteredAgent, versions,
 };
 use crate::telemetry::ErrorReport;
 use crate::templates::{ExpectedSchema, Templates};
 
-/// Agents whose fingerprints a statement reads.
-const FINGERPRINTS_OF: usize = 500;
-
-/// Agents whose sequences are looked at on one connection, which keeps a cache of every sequence.
-const SEQUENCES_OF: usize = 2500;
+/// Tables whose sequences are looked at on one connection, which keeps a cache of every sequence.
+const SEQUENCES_OF: usize = 10_000;
 
 /// Which agents are compared, and how.
 #[derive(Debug)]
@@ -59,23 +56,23 @@ pub(crate) async fn verify(
     expected_schema: &ExpectedSchema,
     scope: Scope,
 ) -> Result<Verified, Error> {
-    let (fingerprints, agents) = if let Some(named) = scope.named {
-        (Fingerprints::default(), named)
+    let (mut fingerprints, mut unchanged) = (Fingerprints::default(), HashSet::new());
+    let changed = if let Some(named) = scope.named {
+        named
     } else {
-        // First: what is read after it may be newer, and not older.
-        let fingerprints = fingerprints(db, expected_schema, scope.pace).await?;
-        (fingerprints, RegisteredAgent::read(&*db.get().await?, None).await?)
+        fingerprints = read_fingerprints(db, expected_schema, &scope).await?;
+        if !scope.full {
+            unchanged = fingerprints.unchanged().collect();
+            let behind = behind(db, &unchanged).await?;
+            unchanged.retain(|id| !behind.contains(id));
+        }
+        // After the fingerprints: what is read after them may be newer, and not older.
+        changed(db, &fingerprints, &unchanged).await?
     };
-    let mut versions = BTreeMap::new();
-    for built in &agents {
-        *versions.entry(built.version).or_default() += 1;
-    }
-    let since = |built: &RegisteredAgent| fingerprints.unchanged_since(built.agent.id);
-    let (mut unchanged, mut changed): (Vec<_>, Vec<_>) =
-        agents.into_iter().partition(|built| !scope.full && since(built).is_some());
-    let behind = behind(db, &unchanged).await?;
-    changed.extend(unchanged.extract_if(.., |built| behind.contains(&built.agent.id)));
-    let unchanged_since = unchanged.iter().filter_map(since).min().map(ToOwned::to_owned);
+    let of_unchanged = unchanged.iter().filter_map(|id| fingerprints.version(*id));
+    let versions = versions(changed.iter().map(|built| built.version).chain(of_unchanged));
+    let since = unchanged.iter().filter_map(|id| fingerprints.unchanged_since(*id));
+    let unchanged_since = since.min().map(ToOwned::to_owned);
     let compared: Vec<AgentId> = changed.iter().map(|built| built.agent.id).collect();
     let drifted = differing(db, expected_schema, changed, scope.pace).await?;
     let recorded = record(db, expected_schema, &fingerprints, &compared, &drifted).await;
@@ -88,49 +85,69 @@ pub(crate) async fn verify(
     Ok(Verified { drifted, compared, unchanged, unchanged_since, new_drift, differing, versions })
 }
 
-async fn fingerprints(
+/// Of all agents.
+async fn read_fingerprints(
     db: &Db,
     expected_schema: &ExpectedSchema,
-    pace: Pace,
+    scope: &Scope,
 ) -> Result<Fingerprints, Error> {
     let failed = |source| provisioning::Error::from(query("read the agents' fingerprints")(source));
-    let mut client = db.get().await?;
-    let mut surroundings = Surroundings::begin(&client, &expected_schema.digest()).await?;
-    let mut more = true;
-    while more {
-        let begun = Instant::now();
-        let tx = postgres::begin(&mut client).await.map_err(failed)?;
-        more = surroundings.read_on(tx.client()).await?;
-        tx.rollback().await.map_err(failed)?;
-        tokio::time::sleep(pace.rest(begun.elapsed())).await;
-    }
-    let ids = "select agent_id from provisioning.agents order by agent_id";
-    let ids = client.query_typed(ids, &[]).await.map_err(failed)?;
-    drop(client);
-    let ids: Vec<AgentId> = ids.iter().map(|row| AgentId(row.get(0))).collect();
-    let chunks: Vec<Vec<AgentId>> = ids.chunks(FINGERPRINTS_OF).map(<[AgentId]>::to_vec).collect();
-    let surroundings = &surroundings;
-    let read = stream::iter(chunks).map(|ids| async move {
+    let seed = provisioning::seed(&*db.get().await?).await?;
+    let pace = scope.pace;
+    let read = stream::iter(Part::ALL).map(|part| async move {
         let begun = Instant::now();
         let mut client = db.get().await?;
         let tx = postgres::begin(&mut client).await.map_err(failed)?;
-        let fingerprints = surroundings.fingerprints(tx.client(), &ids).await?;
+        let found = part.read(tx.client(), seed).await?;
         tx.rollback().await.map_err(failed)?;
         drop(client);
         tokio::time::sleep(pace.rest(begun.elapsed())).await;
-        Ok::<_, Error>(fingerprints)
+        Ok::<_, Error>(found)
     });
-    let read: Vec<Fingerprints> = read.buffer_unordered(pace.connections()).try_collect().await?;
-    Ok(Fingerprints::together(read))
+    let found: Vec<_> = read.buffer_unordered(pace.connections()).try_collect().await?;
+    let mut client = db.get().await?;
+    let tx = postgres::begin(&mut client).await.map_err(failed)?;
+    let digest = expected_schema.digest();
+    let mut fingerprints = Fingerprints::read(tx.client(), seed, &digest, found).await?;
+    let is_open = |id: &AgentId| scope.full || fingerprints.unchanged_since(*id).is_none();
+    let open: Vec<AgentId> = fingerprints.ids().filter(is_open).collect();
+    if !open.is_empty() {
+        fingerprints.add_uses(tx.client(), &open).await?;
+    }
+    tx.rollback().await.map_err(failed)?;
+    Ok(fingerprints)
 }
 
-async fn behind(db: &Db, agents: &[RegisteredAgent]) -> Result<HashSet<AgentId>, Error> {
+/// The agents that are not among the unchanged ones, as the registry has them.
+async fn changed(
+    db: &Db,
+    fingerprints: &Fingerprints,
+    unchanged: &HashSet<AgentId>,
+) -> Result<Vec<RegisteredAgent>, Error> {
+    let client = db.get().await?;
+    if unchanged.is_empty() {
+        return Ok(RegisteredAgent::read(&client, None).await?);
+    }
+    let changed = fingerprints.ids().filter(|id| !unchanged.contains(id));
+    let prefixes: Vec<&str> = changed.filter_map(|id| fingerprints.prefix(id)).collect();
+    if prefixes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut changed = RegisteredAgent::read(&client, Some(&prefixes)).await?;
+    // Whoever has the prefix by now was not looked at before.
+    changed.retain(|built| !unchanged.contains(&built.agent.id));
+    Ok(changed)
+}
+
+async fn behind(db: &Db, agents: &HashSet<AgentId>) -> Result<HashSet<AgentId>, Error> {
     let failed = |source| provisioning::Error::from(query("look at sequences")(source));
+    let mut filled = provisioning::filled(&*db.get().await?).await?;
+    filled.retain(|(id, _)| agents.contains(id));
     let mut behind = HashSet::new();
-    for agents in agents.chunks(SEQUENCES_OF) {
+    for tables in filled.chunks(SEQUENCES_OF) {
         let mut client = db.get().await?;
         let tx = postgres::begin(&mut client).await.map_err(failed)?;
-        behind.extend(provisioning::behind(tx.client(), agents).await?);
+        behind.extend(provisioning::behind(tx.client(), tables).await?);
         tx.rollback().await.map_err(failed)?;
         Db::close(client);
     }
