@@ -13,7 +13,7 @@ use super::table::{Table, clean, counted, or_dash, print_json, size};
 use super::watch::watch;
 use crate::operations::limits::{LargeAgent, Room};
 use crate::operations::status::{
-    self, Connected, LastHour, Queue, RunningJob, Status, StatusReport,
+    self, Connected, LastHour, Queue, RunningJob, SeenRoom, Status, StatusReport,
 };
 use crate::service::Instance;
 
@@ -35,14 +35,20 @@ impl Args {
 }
 
 pub(super) async fn main(args: &Args, instance: &Instance) -> Result<ExitCode, Error> {
+    let mut room = None;
     if args.watch {
-        return watch(args.json, async |out| look(args, instance, out).await).await;
+        return watch(args.json, async |out| look(args, instance, &mut room, out).await).await;
     }
-    look(args, instance, &mut stdout()).await.map(|()| ExitCode::SUCCESS)
+    look(args, instance, &mut room, &mut stdout()).await.map(|()| ExitCode::SUCCESS)
 }
 
-async fn look(args: &Args, instance: &Instance, out: &mut impl Write) -> Result<(), Error> {
-    let report = status::report(instance).await?;
+async fn look(
+    args: &Args,
+    instance: &Instance,
+    room: &mut Option<SeenRoom>,
+    out: &mut impl Write,
+) -> Result<(), Error> {
+    let report = status::report(instance, room).await?;
     let printed = if args.json { print_json(out, &report) } else { print(out, &report) };
     Ok(printed?)
 }
@@ -63,7 +69,8 @@ fn print(out: &mut impl Write, report: &StatusReport) -> io::Result<()> {
     facts.fact("templates", Some(templates(queue)));
     facts.fact("drift", Some(drift(queue)));
     facts.fact("trash", Some(trash(queue)));
-    facts.fact("room", room(&report.room));
+    // What is reached first.
+    facts.fact("room", report.room.limits.first().map(ToString::to_string));
     facts.fact("largest", largest(&report.room));
     facts.print(out, 0)?;
 
@@ -110,12 +117,6 @@ fn print(out: &mut impl Write, report: &StatusReport) -> io::Result<()> {
         writeln!(out, "\nJobs are held up by {holder}.\n  To end it: {}", clean(&holder.way_out))?;
     }
     Ok(())
-}
-
-/// What is reached first.
-fn room(room: &Room) -> Option<String> {
-    let first = room.limits.first()?;
-    Some(format!("for about {}: beyond, {}", counted(first.agents, "agent"), first.then))
 }
 
 fn largest(room: &Room) -> Option<String> {

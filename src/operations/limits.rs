@@ -1,5 +1,7 @@
 //! How many agents a database has room for: what grows with their number, and what is reached first.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::types::Type;
@@ -12,7 +14,7 @@ use crate::postgres::query;
 const LARGEST: i64 = 5;
 
 /// What a database has room for.
-#[derive(Debug, JsonSchema, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Room {
     /// What is reached first comes first.
     pub limits: Vec<Limit>,
@@ -21,7 +23,7 @@ pub(crate) struct Room {
 }
 
 /// One thing that grows with the number of agents.
-#[derive(Debug, JsonSchema, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Limit {
     /// `pg_dump_locks`, `foreign_keys`, `catalog`, `session_caches` or `api_reload`.
     pub what: String,
@@ -38,7 +40,7 @@ pub(crate) struct Limit {
     pub doubled_by: String,
 }
 
-#[derive(Debug, JsonSchema, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct LargeAgent {
     pub prefix: String,
     /// On disk, with indexes.
@@ -49,6 +51,13 @@ impl Limit {
     /// Seven tenths of it are used, or more.
     pub(crate) fn is_near(&self) -> bool {
         self.used.saturating_mul(10) >= self.most.saturating_mul(7)
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { agents, then, .. } = self;
+        write!(f, "for about {agents} agent{}: beyond, {then}", if *agents == 1 { "" } else { "s" })
     }
 }
 

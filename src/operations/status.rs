@@ -1,5 +1,7 @@
 //! What goes on, on one screen.
 
+use std::time::{Duration, Instant};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::Type;
@@ -11,6 +13,9 @@ use crate::postgres::query;
 use crate::queue::{LockHolder, distinct, visible_lock_holders};
 use crate::service::Instance;
 use crate::telemetry::Printable;
+
+/// How long what there is room for is taken to stay the same.
+const ROOM_FOR: Duration = Duration::from_mins(1);
 
 /// What goes on in a database. Ages are seconds.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -170,9 +175,27 @@ pub(crate) async fn reader_locks(instance: &Instance) -> Result<Vec<ReaderLock>,
     Ok(rows.iter().map(read).collect())
 }
 
-/// All that goes on now, and what there is room for. That is a look at the whole catalog.
-pub(crate) async fn report(instance: &Instance) -> Result<StatusReport, Error> {
+/// What there was room for when that was last looked at.
+#[derive(Debug)]
+pub(crate) struct SeenRoom {
+    room: Room,
+    at: Instant,
+}
+
+/// All that goes on now, and what there is room for. That is a look at the whole catalog, and good for a minute.
+pub(crate) async fn report(
+    instance: &Instance,
+    seen: &mut Option<SeenRoom>,
+) -> Result<StatusReport, Error> {
     let client = instance.current().await?;
     let status = read_on(&client, instance, true).await?;
-    Ok(StatusReport { status, room: limits::read(&client).await? })
+    let room = match seen {
+        Some(seen) if seen.at.elapsed() < ROOM_FOR => seen.room.clone(),
+        _ => {
+            let room = limits::read(&client).await?;
+            *seen = Some(SeenRoom { room: room.clone(), at: Instant::now() });
+            room
+        }
+    };
+    Ok(StatusReport { status, room })
 }

@@ -60,7 +60,7 @@ pub(crate) async fn verify(
     let changed = if let Some(named) = scope.named {
         named
     } else {
-        fingerprints = read_fingerprints(db, expected_schema, &scope).await?;
+        fingerprints = read_fingerprints(db, expected_schema, scope.pace).await?;
         if !scope.full {
             unchanged = fingerprints.unchanged().collect();
             let behind = behind(db, &unchanged).await?;
@@ -89,11 +89,10 @@ pub(crate) async fn verify(
 async fn read_fingerprints(
     db: &Db,
     expected_schema: &ExpectedSchema,
-    scope: &Scope,
+    pace: Pace,
 ) -> Result<Fingerprints, Error> {
     let failed = |source| provisioning::Error::from(query("read the agents' fingerprints")(source));
     let seed = provisioning::seed(&*db.get().await?).await?;
-    let pace = scope.pace;
     let read = stream::iter(Part::ALL).map(|part| async move {
         let begun = Instant::now();
         let mut client = db.get().await?;
@@ -109,7 +108,7 @@ async fn read_fingerprints(
     let tx = postgres::begin(&mut client).await.map_err(failed)?;
     let digest = expected_schema.digest();
     let mut fingerprints = Fingerprints::read(tx.client(), seed, &digest, found).await?;
-    let is_open = |id: &AgentId| scope.full || fingerprints.unchanged_since(*id).is_none();
+    let is_open = |id: &AgentId| fingerprints.unchanged_since(*id).is_none();
     let open: Vec<AgentId> = fingerprints.ids().filter(is_open).collect();
     if !open.is_empty() {
         fingerprints.add_uses(tx.client(), &open).await?;

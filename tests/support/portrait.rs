@@ -61,13 +61,21 @@ async fn dump(db: &Database) -> Vec<String> {
     objects.map(|object| in_order(object.trim_end_matches(['-', '\n', ' ']))).collect()
 }
 
-/// Rights are in the order in which they were granted: that is no difference.
+/// Rights are in the order in which they were granted: that is no difference. Nor is what a NOT NULL is called.
 fn in_order(object: &str) -> String {
-    let mut lines: Vec<_> = object.lines().collect();
+    let mut lines: Vec<_> = object.lines().map(without_name).collect();
     if lines.first().is_some_and(|first| first.contains("; Type: ACL; ")) {
         lines.sort_unstable();
     }
     lines.join("\n")
+}
+
+fn without_name(line: &str) -> String {
+    let named = line.split_once(" CONSTRAINT ").and_then(|(column, rest)| {
+        let (_, rest) = rest.split_once(' ')?;
+        rest.starts_with("NOT NULL").then(|| format!("{column} {rest}"))
+    });
+    named.unwrap_or_else(|| line.to_owned())
 }
 
 async fn catalogs(root: &Admin, prefix: &str) -> Vec<String> {

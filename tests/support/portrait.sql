@@ -46,8 +46,11 @@ union all
 select 'default ' || a.name, to_jsonb(pg_get_expr(d.adbin, d.adrelid))
 from columns a join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
 union all
-select format('constraint %s on %s', k.conname, k.conrelid::regclass),
+-- Since PostgreSQL 18 "not null" (n) is one too. What it is called is not compared.
+select format('constraint %s on %s', case k.contype when 'n' then pg_get_constraintdef(k.oid) else k.conname end,
+        k.conrelid::regclass),
     to_jsonb(k) - '{oid,conrelid,conindid,conparentid,confrelid,conkey,confkey,confdelsetcols,conbin}'::text[]
+    - case k.contype when 'n' then 'conname' else '' end
     || jsonb_build_object('said', pg_get_constraintdef(k.oid),
         -- Of two indexes of the same columns a foreign key rests on the older one: a repair does not choose.
         'with', case when k.contype <> 'f' then k.conindid::regclass end,

@@ -15,14 +15,11 @@ pub(super) async fn check(client: &Client) -> Finding {
             return failure(WHAT, ErrorReport(&error).to_string(), "see the server's log");
         }
     };
-    let words = |limit: &limits::Limit| {
-        format!("for about {} agents: beyond, {}", limit.agents, limit.then)
-    };
     match room.limits.iter().find(|limit| limit.is_near()) {
         Some(near) => {
             let used = format!("{} of {} {} are used", near.used, near.most, near.unit);
-            warning(WHAT, format!("{}; {used}", words(near)), &near.doubled_by).about(&near.what)
+            warning(WHAT, format!("{near}; {used}"), &near.doubled_by).about(&near.what)
         }
-        None => ok(WHAT, room.limits.first().map(words).unwrap_or_default()),
+        None => ok(WHAT, room.limits.first().map(ToString::to_string).unwrap_or_default()),
     }
 }
