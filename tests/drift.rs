@@ -100,7 +100,7 @@ async fn whatever_a_template_can_say_counts() {
 
 /// Names that other rows of the catalog have, and that may be in the definitions of agents' tables. What is renamed twice is as
 /// it was.
-const NAMES: [(&str, [u64; 3]); 7] = [
+const NAMES: [(&str, [u64; 3]); 8] = [
     ("create function public.more() returns int language sql as 'select 1'", [3, 0, 0]),
     ("alter function public.more() rename to other", [3, 0, 0]),
     ("alter publication supabase_realtime rename to realtime", [3, 0, 0]),
@@ -110,6 +110,7 @@ const NAMES: [(&str, [u64; 3]); 7] = [
         [3, 0, 0],
     ),
     ("create type public.letter as enum ('x')", [3, 0, 0]),
+    ("create cast (public.letter as text) with inout as assignment", [3, 0, 0]),
     (
         "alter function public.other() rename to another;
          alter function public.another() rename to other",
@@ -168,6 +169,8 @@ create table public.{prefix}_notes (
 );
 create constraint trigger {prefix}_notes_far after insert on public.{prefix}_notes from public.far
     for each row execute function public.nothing();
+create policy of_roles on public.{prefix}_notes
+    using (exists (select from information_schema.applicable_roles r where r.grantee = 'x'));
 alter table public.{prefix}_notes enable row level security, force row level security;
 revoke all on public.{prefix}_notes from public, anon, authenticated, service_role;
 ";
@@ -186,7 +189,7 @@ grant trigger on public.far to agent_provisioner;
 create function public.nothing() returns trigger language plpgsql as 'begin return null; end'";
 
 /// What an agent's tables name is called otherwise, another thing has its name; and back.
-const TAKEN: [(&str, &str); 5] = [
+const TAKEN: [(&str, &str); 6] = [
     (
         "alter domain public.tags rename to tags_old; create domain public.tags as text[]",
         "drop domain public.tags; alter domain public.tags_old rename to tags",
@@ -203,6 +206,12 @@ const TAKEN: [(&str, &str); 5] = [
         "alter table public.far rename to far_old; create table public.far (id int);
          grant trigger on public.far to agent_provisioner",
         "drop table public.far; alter table public.far_old rename to far",
+    ),
+    (
+        "alter view information_schema.applicable_roles rename grantee to x;
+         alter view information_schema.applicable_roles rename role_name to grantee",
+        "alter view information_schema.applicable_roles rename grantee to role_name;
+         alter view information_schema.applicable_roles rename x to grantee",
     ),
     // No name, but the function that makes the foreign keys: all agents differ from what it makes now.
     (
@@ -246,6 +255,7 @@ async fn a_name_that_another_thing_has_taken_is_seen_as_by_a_full_comparison() {
 
 const SHARED: &str = "
 create type public.{prefix}_tone as enum ('a');
+create type public.{prefix}_mood as enum ('a', 'b');
 create sequence public.{prefix}_shared_seq;
 create table public.{prefix}_shared (id int primary key, v int, n int default nextval('public.{prefix}_shared_seq'));
 alter sequence public.{prefix}_shared_seq owned by public.{prefix}_shared.n;
@@ -257,6 +267,7 @@ const USES: &str = "
 create table public.{prefix}_uses (
     id int references public.demo_shared (id),
     tone public.demo_tone,
+    moods public.demo_mood[] default '{a}',
     body text default 'a'::public.demo_tone::text,
     n int default nextval('public.demo_shared_seq')
 );
@@ -267,7 +278,7 @@ alter table public.{prefix}_uses enable row level security, force row level secu
 revoke all on public.{prefix}_uses from public, anon, authenticated, service_role";
 
 /// What an agent's tables name is called otherwise, another thing has its name; and back.
-const TAKEN_OF_OTHERS: [(&str, &str); 5] = [
+const TAKEN_OF_OTHERS: [(&str, &str); 6] = [
     (
         "alter table public.demo_shared rename id to ident; alter table public.demo_shared add id int unique",
         "alter table public.demo_shared drop id; alter table public.demo_shared rename ident to id",
@@ -289,6 +300,12 @@ const TAKEN_OF_OTHERS: [(&str, &str); 5] = [
     (
         "alter type public.demo_tone rename to demo_old; create type public.demo_tone as enum ('a')",
         "drop type public.demo_tone; alter type public.demo_old rename to demo_tone",
+    ),
+    (
+        "alter type public.demo_mood rename value 'a' to 'x'; alter type public.demo_mood rename value 'b' to 'a';
+         alter type public.demo_mood rename value 'x' to 'b'",
+        "alter type public.demo_mood rename value 'a' to 'x'; alter type public.demo_mood rename value 'b' to 'a';
+         alter type public.demo_mood rename value 'x' to 'b'",
     ),
 ];
 
@@ -326,6 +343,64 @@ async fn a_name_of_another_agents_is_seen_as_by_a_full_comparison() {
     let report = verify(&[]).await;
     assert_eq!(report["unchanged"], 2, "{report}");
     assert_eq!(report["drifted"][0]["prefix"], "demo", "{report}");
+}
+
+#[tokio::test]
+async fn a_role_that_only_a_constant_names_counts() {
+    let db = Database::new().await;
+    let root = Admin(db.connect(SUPERUSER).await);
+    let [here, there] = ["here", "there"].map(|name| format!("{name}_{}", db.name));
+    root.run(&format!("create role {here}; create role {there}")).await;
+    let notes = format!(
+        "create table public.{{prefix}}_notes (id int primary key, readers regrole[] default '{{{here}}}');
+         alter table public.{{prefix}}_notes enable row level security, force row level security;
+         revoke all on public.{{prefix}}_notes from public, anon, authenticated, service_role"
+    );
+    let files = Files::new(&[("0001_notes.sql", &notes)]);
+    let service = files.service(&db, &[("REFERENCE", "check")]).await;
+    let admin = db.admin().await;
+    admin.create("agt_x").await;
+    admin.all_done().await;
+    drop(service);
+    let verify = async |args: &[&str]| {
+        json(&files.ask(&db, &[&["agents", "verify", "--json"], args].concat()).await)
+    };
+    assert_eq!(counts(&verify(&[]).await), [1, 0, 0]);
+    assert_eq!(counts(&verify(&[]).await), [0, 1, 0]);
+    root.run(&format!("alter role {here} rename to {here}_x; alter role {there} rename to {here}"))
+        .await;
+    let plain = verify(&[]).await;
+    assert_eq!(counts(&plain), [1, 0, 1]);
+    assert_eq!(plain["drifted"], verify(&["--full"]).await["drifted"]);
+    root.run(&format!("drop role {here}; drop role {here}_x")).await;
+}
+
+#[tokio::test]
+async fn who_is_right_for_a_moment_only_is_not_recorded() {
+    let db = Database::new().await;
+    drop(agents(&db, 1).await);
+    let [root, holder] = [db.connect(SUPERUSER).await, db.connect(SUPERUSER).await].map(Admin);
+    let gone = "drop index public.agt_0_customers_phone_idx";
+    root.run(gone).await;
+    // The registry is read after the fingerprints, and before the tables.
+    holder
+        .run("begin; alter view provisioning.displaced_tables set (security_barrier = true)")
+        .await;
+    let repair = async {
+        root.holds(
+            "select exists (select from pg_locks l join pg_database d on d.oid = l.database
+                            where d.datname = current_database() and not l.granted)",
+        )
+        .await;
+        root.run("create index agt_0_customers_phone_idx on public.agt_0_customers (phone)").await;
+        holder.run("rollback").await;
+    };
+    let (meanwhile, ()) = tokio::join!(verify(&db, ADMIN, &[]), repair);
+    assert_eq!(counts(&meanwhile), [1, 0, 0]);
+    root.run(gone).await;
+    let plain = verify(&db, ADMIN, &[]).await;
+    assert_eq!(counts(&plain), [1, 0, 1]);
+    assert_eq!(plain["drifted"], verify(&db, ADMIN, &["--full"]).await["drifted"]);
 }
 
 #[tokio::test]

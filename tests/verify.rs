@@ -1,10 +1,11 @@
 //! `agents verify`: what it compares, and what it does not mistake for drift.
 
+use agent_provisioner::dev_server::SUPERUSER;
 use serde_json::{Value, json as value};
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use crate::support::{
-    ADMIN, Database, Files, Service, WORKER, ask, expect, finish, json, said, sound,
+    ADMIN, Admin, Database, Files, Service, WORKER, ask, expect, finish, json, said, sound,
 };
 
 #[tokio::test]
@@ -75,8 +76,9 @@ async fn an_index_is_told_in_the_servers_own_words_however_it_came_to_be() {
     let tables: Vec<u32> = admin.one(tables).await;
     admin.run("set search_path = ''").await;
     let sql = include_str!("../sql/schema/catalog.sql");
-    let parameters =
-        [(&tables as _, Type::OID_ARRAY), (&[0_u32; 0].as_slice() as _, Type::OID_ARRAY)];
+    let (types, whose) = (Vec::<u32>::new(), vec![0_i64; tables.len()]);
+    let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&tables, Type::OID_ARRAY), (&types, Type::OID_ARRAY), (&whose, Type::INT8_ARRAY)];
     let told = admin.query_typed(sql, &parameters).await.unwrap();
     let told = told.iter().filter(|row| row.get::<_, &str>("kind") == "index");
     let mut told: Vec<String> = told.map(|row| row.get("definition")).collect();
@@ -260,7 +262,7 @@ async fn a_sequence_behind_its_rows_is_named_before_a_customer_is_turned_away() 
     let _service = db.service().await;
     admin.create("agt_x").await;
     admin.settled().await;
-    let root = db.connect(agent_provisioner::dev_server::SUPERUSER).await;
+    let root = db.connect(SUPERUSER).await;
     let import = "insert into public.agt_x_customers (id, name, phone) select i, 'n', i from generate_series(1, 3) i;
                   select pg_stat_force_next_flush()";
     root.batch_execute(import).await.unwrap();
@@ -292,4 +294,32 @@ async fn a_number_with_a_cast_is_the_same_number() {
                     add constraint agt_x_customers_agent_id_check check (agent_id = '1'::bigint)";
     admin.run(cast).await;
     sound(&ask(&db.url(WORKER), &["agents", "verify", "--json"]).await, 1);
+}
+
+#[tokio::test]
+async fn a_child_of_another_agents_is_told_whoever_is_compared_with_it() {
+    let db = Database::new().await;
+    let files = Files::new(&[(
+        "0001_notes.sql",
+        "create table public.{prefix}_notes (id int);
+         alter table public.{prefix}_notes enable row level security, force row level security;
+         revoke all on public.{prefix}_notes from public, anon, authenticated, service_role",
+    )]);
+    let service = files.service(&db, &[("REFERENCE", "check")]).await;
+    let admin = db.admin().await;
+    admin.create("agt_x").await;
+    admin.create("agt_y").await;
+    admin.all_done().await;
+    drop(service);
+    Admin(db.connect(SUPERUSER).await)
+        .run("alter table public.agt_y_notes inherit public.agt_x_notes")
+        .await;
+    let drifted = async |args: &[&str]| {
+        let verify = [&["agents", "verify", "--json"], args].concat();
+        let report = json(&files.ask(&db, &verify).await);
+        report["drifted"].as_array().unwrap().iter().find(|it| it["prefix"] == "agt_x").cloned()
+    };
+    let alone = drifted(&["agt_x"]).await.unwrap();
+    assert_eq!(alone["differences"][0]["kind"], "child", "{alone}");
+    assert_eq!(drifted(&["--full"]).await.unwrap(), alone);
 }

@@ -1,4 +1,4 @@
--- What stands for the parts of agents' tables: columns, defaults, constraints, policies, triggers, rules, publications, each
+-- What stands for the parts of agents' tables: columns, partition keys, defaults, constraints, policies, triggers, rules, publications, each
 -- with its comment. A row an agent: number and hash, as in fingerprints_relations.sql.
 -- $1 the seed of the hashes
 with parts as (
@@ -13,6 +13,10 @@ with parts as (
     from provisioning.agent_tables t
     join pg_catalog.pg_index i on i.indrelid = t.relation and i.indexprs is not null
     join pg_catalog.pg_attribute a on a.attrelid = i.indexrelid
+    union all
+    select t.agent_id, hash_record_extended(row(p.tableoid, p.partrelid, p.xmin), $1)
+    from provisioning.agent_tables t
+    join pg_catalog.pg_partitioned_table p on p.partrelid = t.relation
     union all
     select t.agent_id, hash_record_extended(row(e.tableoid, e.oid, e.xmin), $1)
     from provisioning.agent_tables t

@@ -41,7 +41,7 @@ with owned as (
     left join pg_catalog.pg_description d
         on d.objoid = c.oid and d.objsubid = 0 and d.classoid = 'pg_catalog.pg_class'::regclass
     where o.agent_id is not null
-       or c.oid >= 16384 and c.relkind <> 't' and c.relpersistence <> 't'
+       or c.relkind <> 't' and c.relpersistence <> 't'
           and c.relnamespace <> 'pg_toast'::regnamespace
           and c.relnamespace is distinct from to_regnamespace('provisioning_trash')
 ), parts as (

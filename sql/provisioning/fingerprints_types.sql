@@ -1,20 +1,23 @@
 -- What stands for the types of agents. A row an agent: number and hash, as in fingerprints_relations.sql.
 --
--- The row without an agent stands for the names of all other types and of their labels. A row type is called after its
--- relation, an array after its elements.
+-- The row without an agent stands for the names of all other types and of their labels: of types that no agent's table or
+-- type is the base of.
 -- $1 the seed of the hashes
 with others as materialized (
-    -- A domain over an array has the category of an array, and a name of its own.
+    -- A domain over an array has the category of an array, and a base of its own.
     select y.oid, y.typname, y.typnamespace, y.typtype, y.typcollation, y.typstorage
     from pg_catalog.pg_type y
     left join pg_catalog.pg_type e on e.oid = y.typelem and e.typarray = y.oid
-    where y.typtype <> 'c' and e.oid is null
+    left join pg_catalog.pg_class c on c.oid = coalesce(e.typrelid, y.typrelid)
+    where c.relpersistence is distinct from 't'
       and y.typnamespace is distinct from to_regnamespace('provisioning_trash')
-      and not exists (select from provisioning.agent_types t where t.type = y.oid)
+      and not exists (select from provisioning.agent_types t where t.type = coalesce(e.oid, y.oid))
+      and not exists (select from provisioning.agent_tables t where t.relation = c.oid)
 ), parts as (
-    select t.agent_id, hash_record_extended(row(t.tableoid, t.type::oid, t.xmin, y.xmin, d.xmin), $1) as hash
+    select t.agent_id, hash_record_extended(row(t.tableoid, t.type::oid, t.xmin, y.xmin, a.xmin, d.xmin), $1) as hash
     from provisioning.agent_types t
     left join pg_catalog.pg_type y on y.oid = t.type
+    left join pg_catalog.pg_type a on a.oid = y.typarray
     left join pg_catalog.pg_description d on d.objoid = y.oid and d.classoid = 'pg_catalog.pg_type'::regclass
     union all
     select t.agent_id, hash_record_extended(row(l.tableoid, l.oid, l.xmin), $1)

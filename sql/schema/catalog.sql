@@ -1,10 +1,10 @@
 -- All there is to know of some tables and types, one fact a row: what it belongs to (by oid and by bare name), what it
 -- is or hangs on, its name there, and a definition that two facts share only if they are the same. With an empty
 -- search_path every name in a definition is qualified. What is as the server makes it by itself is no fact.
--- $1 tables, $2 types
+-- $1 tables, $2 types, $3 to whom each table belongs
 with tables as materialized (
-    select c.*, n.nspname, format('%I.%I', n.nspname, c.relname) as relation
-    from unnest($1) u (oid)
+    select c.*, n.nspname, format('%I.%I', n.nspname, c.relname) as relation, u.whose
+    from unnest($1, $3) u (oid, whose)
     join pg_catalog.pg_class c on c.oid = u.oid
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 ), sequences as materialized (
@@ -229,15 +229,15 @@ join pg_catalog.pg_inherits i on i.inhrelid = t.oid
 join pg_catalog.pg_class c on c.oid = i.inhparent
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 union all
--- A table that is nobody's, and shows its rows, or takes rows, under the agent's name. Those that are compared are told
--- by themselves.
+-- A table that is somebody else's, and shows its rows, or takes rows, under this one's name. Those that belong to the same
+-- are told by themselves.
 select t.oid, t.relname, 'child', t.relation, format('%I.%I', n.nspname, c.relname),
     coalesce(pg_get_expr(c.relpartbound, c.oid), '')
 from tables t
 join pg_catalog.pg_inherits i on i.inhparent = t.oid
 join pg_catalog.pg_class c on c.oid = i.inhrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-where t.relhassubclass and i.inhrelid <> all ($1)
+where t.relhassubclass and not exists (select from tables o where o.oid = i.inhrelid and o.whose = t.whose)
 union all
 select oid, relname, 'row security', relation, '',
     case when relforcerowsecurity then 'forced' else 'enabled' end

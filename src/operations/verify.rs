@@ -56,7 +56,7 @@ pub(crate) struct Report {
 }
 
 /// What no comparison looks at.
-const NOT_COMPARED: [&str; 11] = [
+const NOT_COMPARED: [&str; 12] = [
     "rows",
     "sequences with the rows themselves: their number is an estimate",
     "functions that triggers and policies call",
@@ -65,6 +65,7 @@ const NOT_COMPARED: [&str; 11] = [
     "security labels",
     "indexes of partitions that belong to an index of the parent, and their names",
     "whether an inheritance child has a column of its own, too",
+    "whether a table is of a type (OF)",
     "the names of NOT NULL constraints, which they have since PostgreSQL 18",
     "the order of columns: no statement changes it",
     "tablespaces and access methods",
@@ -154,8 +155,8 @@ pub(crate) async fn verify(
 pub(crate) async fn drifted(instance: &Instance) -> Result<Vec<Agent>, Error> {
     let expected_schema = instance.expected_schema().await?;
     let agents = compare_agents::select(&instance.db, &[]).await?;
-    let drifted = worker::differing(&instance.db, &expected_schema, agents, Pace::Fast).await?;
-    Ok(drifted.iter().map(Agent::of).collect())
+    let compared = worker::differing(&instance.db, &expected_schema, agents, Pace::Fast).await?;
+    Ok(compared.drifted.iter().map(Agent::of).collect())
 }
 
 /// What there is to say beside differences of agents.

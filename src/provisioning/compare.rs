@@ -29,13 +29,16 @@ pub(crate) async fn drift(
     let types: Vec<u32> = agents.iter().flat_map(|built| &built.types).copied().collect();
     let mut found: HashMap<u32, Vec<Fact>> = HashMap::new();
     let mut positions_of: HashMap<u32, Vec<Difference>> = HashMap::new();
-    for (oid, object) in schema::read(client, &tables, &types).await? {
+    let of = |built: &RegisteredAgent| built.agent.id.0;
+    let owned: Vec<(i64, u32)> =
+        agents.iter().flat_map(|it| it.tables.iter().map(move |oid| (of(it), *oid))).collect();
+    for (oid, object) in schema::read_of(client, &owned, &types).await? {
         found.entry(oid).or_default().push(object);
     }
     for (oid, behind) in positions(client, &tables).await? {
         positions_of.entry(oid).or_default().push(behind);
     }
-    let ids: Vec<i64> = agents.iter().map(|built| built.agent.id.0).collect();
+    let ids: Vec<i64> = agents.iter().map(of).collect();
     let mut off: HashMap<i64, Vec<Difference>> = HashMap::new();
     for key in keys_off(client, &ids).await? {
         off.entry(key.agent).or_default().push(key.drift());

@@ -2,8 +2,12 @@
 //!
 //! A fingerprint stands for every row of the catalog that an agent's facts are read from, and for every name in other rows that
 //! its definitions may contain. Fingerprints are read before the facts are. So a fingerprint is never newer than what was
-//! compared: what changes in between makes the next one another. An agent may be compared once too often, and never once too
-//! seldom, except for what a day's limit bounds: see `fingerprints_relations.sql`.
+//! compared: what changes in between makes the next one another. What is changed back does not. So they are read again
+//! afterwards, and one that is another by then is not recorded. An agent may be compared once too often, and never once too
+//! seldom. These exceptions a day's limit bounds: see `fingerprints_relations.sql`; an agent that becomes another in the
+//! course of a comparison, and becomes it again before its end; rows of the catalog that a superuser writes, where no statement
+//! does; and names of another agent's things in constants of which the server records no dependency, such as
+//! `'{x}'::regclass[]`.
 //!
 //! A few statements read whole catalogs, each once: to find the rows of 10,000 agents by index takes ten times as long.
 
@@ -16,6 +20,7 @@ use super::compare::positions;
 use super::error::{Error, query};
 use crate::agent::{Agent, AgentId};
 use crate::schema::{Difference, headlines};
+use crate::templates::ExpectedSchema;
 
 /// Agents that a statement writes.
 const RECORDED: usize = 1_000;
@@ -153,9 +158,10 @@ impl Part {
             Self::Parts => include_str!("../../sql/provisioning/fingerprints_parts.sql"),
             Self::Types => include_str!("../../sql/provisioning/fingerprints_types.sql"),
         };
-        // Several are read at once.
-        let one_core = "set local max_parallel_workers_per_gather = 0";
-        client.batch_execute(one_core).await.map_err(failed())?;
+        // Several are read at once. Without hashes a join of two whole catalogs would never end.
+        let settings = "set local max_parallel_workers_per_gather = 0; \
+                        set local enable_seqscan = on; set local enable_hashjoin = on";
+        client.batch_execute(settings).await.map_err(failed())?;
         let rows = client.query_typed(sql, &[(&seed, Type::INT8)]).await.map_err(failed())?;
         let mut found = Found::default();
         for row in &rows {
@@ -180,17 +186,17 @@ impl Rows {
 }
 
 impl Fingerprints {
-    /// Of all registered agents. `digest` stands for what the templates make, `found` for what [`Part::read`] has read with
-    /// this seed. Needs an open transaction.
+    /// Of all registered agents. `found` is what [`Part::read`] has read with this seed. Needs an open transaction.
     pub(crate) async fn read(
         client: &Client,
         seed: i64,
-        digest: &str,
+        expected_schema: &ExpectedSchema,
         found: Vec<Found>,
     ) -> Result<Self, Error> {
+        let (digest, names_roles) = (expected_schema.digest(), expected_schema.names_roles());
         let sql = include_str!("../../sql/provisioning/fingerprints_names.sql");
-        let parameters: [(&(dyn ToSql + Sync), Type); 2] =
-            [(&seed, Type::INT8), (&digest, Type::TEXT)];
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&seed, Type::INT8), (&digest, Type::TEXT), (&names_roles, Type::BOOL)];
         let rows = client.query_typed(sql, &parameters).await.map_err(failed())?;
         let digest: String = rows.first().map(|row| row.get(0)).unwrap_or_default();
         let mut others = Rows::default();
@@ -237,6 +243,24 @@ impl Fingerprints {
             }
         }
         Ok(())
+    }
+
+    /// Those that are still the same, without these agents'.
+    pub(crate) fn confirmed(mut self, again: &Self, without: &HashSet<AgentId>) -> Self {
+        self.agents.retain(|id, agent| {
+            let now = again.agents.get(id);
+            now.is_some_and(|now| now.fingerprint == agent.fingerprint) && !without.contains(id)
+        });
+        self
+    }
+
+    /// Of the hashes.
+    pub(crate) fn seed(&self) -> i64 {
+        self.seed
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.agents.is_empty()
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = AgentId> {

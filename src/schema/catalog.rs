@@ -16,7 +16,7 @@ const SETTINGS: &str = "set local search_path = pg_catalog, pg_temp; set local e
 const SETTINGS_OFF: &str = "set local enable_seqscan = on; set local enable_hashjoin = on; \
                             set local enable_mergejoin = on";
 
-/// Every object of these tables and types, with the oid of the one it belongs to.
+/// Every object of these tables and types, with the oid of the one it belongs to. The tables belong together.
 ///
 /// Needs an open transaction, whose `search_path` has no schema of ours or others' afterwards.
 pub(crate) async fn read(
@@ -24,9 +24,20 @@ pub(crate) async fn read(
     tables: &[u32],
     types: &[u32],
 ) -> Result<Vec<(u32, Fact)>, Error> {
+    let tables: Vec<(i64, u32)> = tables.iter().map(|oid| (0, *oid)).collect();
+    read_of(client, &tables, types).await
+}
+
+/// The same of tables that belong to several: to whom each belongs, and its oid.
+pub(crate) async fn read_of(
+    client: &Client,
+    tables: &[(i64, u32)],
+    types: &[u32],
+) -> Result<Vec<(u32, Fact)>, Error> {
     let sql = include_str!("../../sql/schema/catalog.sql");
-    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
-        [(&tables, Type::OID_ARRAY), (&types, Type::OID_ARRAY)];
+    let (whose, tables): (Vec<i64>, Vec<u32>) = tables.iter().copied().unzip();
+    let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+        [(&tables, Type::OID_ARRAY), (&types, Type::OID_ARRAY), (&whose, Type::INT8_ARRAY)];
     by_index(client, sql, &parameters).await?.iter().map(object).collect()
 }
 

@@ -17,7 +17,7 @@ mod rules;
 mod sql;
 
 pub(crate) use agents_key::{AgentsKey, rewrite};
-pub(crate) use catalog::{by_index, read, read_fact};
+pub(crate) use catalog::{by_index, read, read_fact, read_of};
 pub(crate) use difference::{Change, Difference, headlines};
 pub(crate) use difference::{add_removed, compare};
 pub(crate) use equivalents::{is_foreign_key, is_unchecked, stand_in, take_from_new, unchecked};

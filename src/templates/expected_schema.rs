@@ -54,6 +54,11 @@ impl ExpectedSchema {
         ))
     }
 
+    /// Whether definitions may have constants that name roles.
+    pub(crate) fn names_roles(&self) -> bool {
+        self.plain.has_text(&["::regrole", "::aclitem"])
+    }
+
     /// The files it was learnt from.
     pub fn templates(&self) -> &Templates {
         &self.templates

@@ -300,6 +300,12 @@ impl Rehearsal {
         checksum(&facts.join("\n"))
     }
 
+    /// Whether a definition contains one of these words.
+    pub(super) fn has_text(&self, words: &[&str]) -> bool {
+        let mut facts = self.stages.iter().flat_map(|stage| &stage.objects);
+        facts.any(|fact| words.iter().any(|word| fact.definition.contains(word)))
+    }
+
     /// All that an agent of a template version has, in the order of its making.
     pub(crate) fn objects(&self, agent: &Agent, version: i32) -> Vec<Fact> {
         let (scratch_id, id) = (self.id.to_string(), agent.id.to_string());

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_postgres::Client;
 
+use crate::agent::AgentId;
 use crate::postgres::{self, Db};
 use crate::provisioning::{self, RegisteredAgent};
 use crate::queue::{RetryPolicy, retry_policy};
@@ -68,7 +69,16 @@ impl Pace {
     }
 }
 
-/// Compares agents with their template versions; those that differ, by prefix.
+/// What agents came to that were compared.
+#[derive(Debug, Default)]
+pub(crate) struct Differing {
+    /// By prefix.
+    pub(crate) drifted: Vec<Drifted>,
+    /// They differed at first, and did not when they were looked at again.
+    pub(crate) wavering: HashSet<AgentId>,
+}
+
+/// Compares agents with their template versions.
 ///
 /// An agent that differs is compared twice, so that one that is being changed or dropped meanwhile does not count.
 pub(crate) async fn differing(
@@ -76,19 +86,22 @@ pub(crate) async fn differing(
     expected_schema: &ExpectedSchema,
     agents: Vec<RegisteredAgent>,
     pace: Pace,
-) -> Result<Vec<Drifted>, Error> {
+) -> Result<Differing, Error> {
     let suspects = look(db, expected_schema, agents, pace).await?;
     if suspects.is_empty() {
-        return Ok(suspects);
+        return Ok(Differing::default());
     }
     let prefixes: Vec<&str> = suspects.iter().map(|d| d.built.agent.prefix.as_str()).collect();
     let mut again = RegisteredAgent::read(&*db.get().await?, Some(&prefixes)).await?;
     // Whoever has the prefix by now was not looked at before.
-    let ids: HashSet<_> = suspects.iter().map(|drifted| drifted.built.agent.id).collect();
-    again.retain(|built| ids.contains(&built.agent.id));
+    let mut wavering: HashSet<_> = suspects.iter().map(|it| it.built.agent.id).collect();
+    again.retain(|built| wavering.contains(&built.agent.id));
     let mut drifted = look(db, expected_schema, again, pace).await?;
     drifted.sort_by(|a, b| a.built.agent.prefix.as_str().cmp(b.built.agent.prefix.as_str()));
-    Ok(drifted)
+    for it in &drifted {
+        wavering.remove(&it.built.agent.id);
+    }
+    Ok(Differing { drifted, wavering })
 }
 
 /// The same for agents that are not registered yet, each looked at once; in no order.

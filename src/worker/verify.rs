@@ -7,7 +7,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
-use super::compare_agents::{Drifted, Error, Pace, differing};
+use super::compare_agents::{Differing, Drifted, Error, Pace, differing};
 use crate::agent::AgentId;
 use crate::postgres::{self, Db, query};
 use crate::provisioning::{
@@ -60,7 +60,8 @@ pub(crate) async fn verify(
     let changed = if let Some(named) = scope.named {
         named
     } else {
-        fingerprints = read_fingerprints(db, expected_schema, scope.pace).await?;
+        let seed = provisioning::seed(&*db.get().await?).await?;
+        fingerprints = read_fingerprints(db, expected_schema, seed, scope.pace).await?;
         if !scope.full {
             unchanged = fingerprints.unchanged().collect();
             let behind = behind(db, &unchanged).await?;
@@ -74,7 +75,13 @@ pub(crate) async fn verify(
     let since = unchanged.iter().filter_map(|id| fingerprints.unchanged_since(*id));
     let unchanged_since = since.min().map(ToOwned::to_owned);
     let compared: Vec<AgentId> = changed.iter().map(|built| built.agent.id).collect();
-    let drifted = differing(db, expected_schema, changed, scope.pace).await?;
+    let Differing { drifted, wavering } =
+        differing(db, expected_schema, changed, scope.pace).await?;
+    if !fingerprints.is_empty() && drifted.len() < compared.len() {
+        let seed = fingerprints.seed();
+        let again = read_fingerprints(db, expected_schema, seed, scope.pace).await?;
+        fingerprints = fingerprints.confirmed(&again, &wavering);
+    }
     let recorded = record(db, expected_schema, &fingerprints, &compared, &drifted).await;
     let (new_drift, differing) = recorded.unwrap_or_else(|error| {
         let error = ErrorReport(&error);
@@ -89,10 +96,10 @@ pub(crate) async fn verify(
 async fn read_fingerprints(
     db: &Db,
     expected_schema: &ExpectedSchema,
+    seed: i64,
     pace: Pace,
 ) -> Result<Fingerprints, Error> {
     let failed = |source| provisioning::Error::from(query("read the agents' fingerprints")(source));
-    let seed = provisioning::seed(&*db.get().await?).await?;
     let read = stream::iter(Part::ALL).map(|part| async move {
         let begun = Instant::now();
         let mut client = db.get().await?;
@@ -106,8 +113,7 @@ async fn read_fingerprints(
     let found: Vec<_> = read.buffer_unordered(pace.connections()).try_collect().await?;
     let mut client = db.get().await?;
     let tx = postgres::begin(&mut client).await.map_err(failed)?;
-    let digest = expected_schema.digest();
-    let mut fingerprints = Fingerprints::read(tx.client(), seed, &digest, found).await?;
+    let mut fingerprints = Fingerprints::read(tx.client(), seed, expected_schema, found).await?;
     let is_open = |id: &AgentId| fingerprints.unchanged_since(*id).is_none();
     let open: Vec<AgentId> = fingerprints.ids().filter(is_open).collect();
     if !open.is_empty() {
