@@ -1,13 +1,13 @@
 //! Which agents are as they were when they were last found right.
 //!
 //! A fingerprint stands for every row of the catalog that an agent's facts are read from, and for every name in other rows that
-//! its definitions may contain. Fingerprints are read before the facts are. So a fingerprint is never newer than what was
-//! compared: what changes in between makes the next one another. What is changed back does not. So they are read again
-//! afterwards, and one that is another by then is not recorded. An agent may be compared once too often, and never once too
-//! seldom. These exceptions a day's limit bounds: see `fingerprints_relations.sql`; an agent that becomes another in the
-//! course of a comparison, and becomes it again before its end; rows of the catalog that a superuser writes, where no statement
-//! does; and names of another agent's things in constants of which the server records no dependency, such as
-//! `'{x}'::regclass[]`.
+//! its definitions may contain. Fingerprints are read before the facts are, and again afterwards. One that is another by then is
+//! not recorded. So an agent may be compared once too often, and never once too seldom. There are exceptions, for a day at most:
+//!
+//! - what becomes different, right and different again in the course of one comparison,
+//! - what `fingerprints_relations.sql` says of xids and oids,
+//! - rows of the catalog that a superuser writes, where no statement does,
+//! - names of another agent's things in constants of which the server records no dependency, such as `'{x}'::regclass[]`.
 //!
 //! A few statements read whole catalogs, each once: to find the rows of 10,000 agents by index takes ten times as long.
 
@@ -34,7 +34,7 @@ struct Rows {
 
 /// What is looked at by a statement of its own.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Part {
+pub(crate) enum Subject {
     /// Tables, indexes and sequences.
     Relations,
     /// Columns, constraints, and what else hangs on a table.
@@ -148,7 +148,7 @@ pub(crate) async fn seed(client: &Client) -> Result<i64, Error> {
     Ok(rows.first().map(|row| row.get(0)).unwrap_or_default())
 }
 
-impl Part {
+impl Subject {
     pub(crate) const ALL: [Self; 3] = [Self::Relations, Self::Parts, Self::Types];
 
     /// Reads whole catalogs. Needs an open transaction.
@@ -186,7 +186,7 @@ impl Rows {
 }
 
 impl Fingerprints {
-    /// Of all registered agents. `found` is what [`Part::read`] has read with this seed. Needs an open transaction.
+    /// Of all registered agents. `found` is what [`Subject::read`] has read with this seed. Needs an open transaction.
     pub(crate) async fn read(
         client: &Client,
         seed: i64,

@@ -32,7 +32,7 @@ pub(crate) use compare::drift;
 pub(crate) use concurrent::run_concurrently;
 pub(crate) use delete::{Deletion, delete};
 pub(crate) use error::Error;
-pub(crate) use fingerprint::{Fingerprints, FoundDrift, NewDrift, Part, behind, filled, seed};
+pub(crate) use fingerprint::{Fingerprints, FoundDrift, NewDrift, Subject, behind, filled, seed};
 pub(crate) use outside_keys::{KeyOff, keys_off};
 pub(crate) use reference_mode::{check_keys, convert};
 pub(crate) use registry::{RegisteredAgent, versions};

@@ -11,7 +11,7 @@ use super::compare_agents::{Differing, Drifted, Error, Pace, differing};
 use crate::agent::AgentId;
 use crate::postgres::{self, Db, query};
 use crate::provisioning::{
-    self, Fingerprints, FoundDrift, NewDrift, Part, RegisteredAgent, versions,
+    self, Fingerprints, FoundDrift, NewDrift, RegisteredAgent, Subject, versions,
 };
 use crate::telemetry::ErrorReport;
 use crate::templates::{ExpectedSchema, Templates};
@@ -100,11 +100,11 @@ async fn read_fingerprints(
     pace: Pace,
 ) -> Result<Fingerprints, Error> {
     let failed = |source| provisioning::Error::from(query("read the agents' fingerprints")(source));
-    let read = stream::iter(Part::ALL).map(|part| async move {
+    let read = stream::iter(Subject::ALL).map(|subject| async move {
         let begun = Instant::now();
         let mut client = db.get().await?;
         let tx = postgres::begin(&mut client).await.map_err(failed)?;
-        let found = part.read(tx.client(), seed).await?;
+        let found = subject.read(tx.client(), seed).await?;
         tx.rollback().await.map_err(failed)?;
         drop(client);
         tokio::time::sleep(pace.rest(begun.elapsed())).await;
