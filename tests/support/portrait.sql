@@ -64,13 +64,15 @@ select format('index %s on %s', i.indexrelid::regclass, i.indrelid::regclass),
     || jsonb_build_object('said', pg_get_indexdef(i.indexrelid))
 from relations c join pg_index i on i.indrelid = c.oid
 union all
-select format('trigger %s on %s', case when tgisinternal then 'of ' || k.conname else tgname end, tgrelid::regclass),
+-- The server names the copies of a key for partitions of the table that it refers to, in an order of its own.
+select format('trigger %s on %s', case when tgisinternal then 'of ' || coalesce(p.conname, k.conname) else tgname end, tgrelid::regclass),
     jsonb_agg(to_jsonb(g) - '{oid,tgrelid,tgparentid,tgconstrrelid,tgconstrindid,tgconstraint,tgattr,tgqual}'::text[]
         - case when tgisinternal then 'tgname' else '' end
         || jsonb_build_object('said', case when not tgisinternal then pg_get_triggerdef(g.oid) end, 'part', tgparentid <> 0)
         order by tgtype, tgfoid)
 from relations c join pg_trigger g on g.tgrelid = c.oid
 left join pg_constraint k on k.oid = g.tgconstraint
+left join pg_constraint p on p.oid = k.conparentid and p.conrelid = k.conrelid
 group by 1
 union all
 select format('policy %s on %s', polname, polrelid::regclass),
