@@ -49,7 +49,7 @@ pub(crate) struct Found {
     others: Rows,
 }
 
-/// A registered agent.
+/// What is known of a registered agent, and of its last comparison.
 #[derive(Debug)]
 struct Registered {
     prefix: String,

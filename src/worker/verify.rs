@@ -92,7 +92,7 @@ pub(crate) async fn verify(
     Ok(Verified { drifted, compared, unchanged, unchanged_since, new_drift, differing, versions })
 }
 
-/// Of all agents.
+/// Reads the fingerprints of all agents.
 async fn read_fingerprints(
     db: &Db,
     expected_schema: &ExpectedSchema,
@@ -111,6 +111,7 @@ async fn read_fingerprints(
         Ok::<_, Error>(found)
     });
     let found: Vec<_> = read.buffer_unordered(pace.connections()).try_collect().await?;
+    let begun = Instant::now();
     let mut client = db.get().await?;
     let tx = postgres::begin(&mut client).await.map_err(failed)?;
     let mut fingerprints = Fingerprints::read(tx.client(), seed, expected_schema, found).await?;
@@ -120,6 +121,8 @@ async fn read_fingerprints(
         fingerprints.add_uses(tx.client(), &open).await?;
     }
     tx.rollback().await.map_err(failed)?;
+    drop(client);
+    tokio::time::sleep(pace.rest(begun.elapsed())).await;
     Ok(fingerprints)
 }
 
