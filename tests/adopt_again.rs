@@ -294,7 +294,7 @@ async fn a_type_that_was_made_anew_is_advised_to_be_adopted() {
         .await;
     let adoptable = value!([{ "prefix": "agt_a", "id": 1, "tables": ["agt_a_channel"] }]);
     for only in [&[][..], &["agt_a"]] {
-        let report = json(&files.ask(&db, &[&["agents", "verify", "--json"], only].concat()).await);
+        let report = files.verify(&db, only).await;
         assert_eq!(report["adoptable"], adoptable);
         let verified = files.ask(&db, &[&["agents", "verify"], only].concat()).await;
         expect(&verified, 1, &["agent-provisioner agents adopt agt_a"]);

@@ -84,18 +84,15 @@ async fn whatever_a_template_can_say_counts() {
     }
     admin.all_done().await;
     drop(service);
-    let verify = async |args: &[&str]| {
-        json(&files.ask(&db, &[&["agents", "verify", "--json"], args].concat()).await)
-    };
-    assert_eq!(counts(&verify(&[]).await), [drifted + 1, 0, 0]);
-    assert_eq!(counts(&verify(&[]).await), [0, drifted + 1, 0]);
+    assert_eq!(counts(&files.verify(&db, &[]).await), [drifted + 1, 0, 0]);
+    assert_eq!(counts(&files.verify(&db, &[]).await), [0, drifted + 1, 0]);
     let root = Admin(db.connect(SUPERUSER).await);
     for (agent, Construct { name, drift, .. }) in told.iter().enumerate() {
         root.run(&constructs::of(&format!("a_{agent}"), name, drift)).await;
     }
-    let report = verify(&[]).await;
+    let report = files.verify(&db, &[]).await;
     assert_eq!(counts(&report), [drifted, 1, drifted], "{report}");
-    assert_eq!(report["drifted"], verify(&["--full"]).await["drifted"]);
+    assert_eq!(report["drifted"], files.verify(&db, &["--full"]).await["drifted"]);
 }
 
 /// Names that other rows of the catalog have, and that may be in the definitions of agents' tables. What is renamed twice is as
@@ -237,19 +234,16 @@ async fn a_name_that_another_thing_has_taken_is_seen_as_by_a_full_comparison() {
     admin.create("agt_x").await;
     admin.all_done().await;
     drop(service);
-    let verify = async |args: &[&str]| {
-        json(&files.ask(&db, &[&["agents", "verify", "--json"], args].concat()).await)
-    };
-    assert_eq!(counts(&verify(&[]).await), [1, 0, 0]);
+    assert_eq!(counts(&files.verify(&db, &[]).await), [1, 0, 0]);
     for (change, back) in TAKEN {
-        assert_eq!(counts(&verify(&[]).await), [0, 1, 0], "{change}");
+        assert_eq!(counts(&files.verify(&db, &[]).await), [0, 1, 0], "{change}");
         root.run(change).await;
-        let plain = verify(&[]).await;
-        let full = verify(&["--full"]).await;
+        let plain = files.verify(&db, &[]).await;
+        let full = files.verify(&db, &["--full"]).await;
         assert_eq!(counts(&full), [1, 0, 1], "{change}");
         assert_eq!(plain["drifted"], full["drifted"], "{change}");
         root.run(back).await;
-        assert_eq!(counts(&verify(&[]).await), [1, 0, 0], "{back}");
+        assert_eq!(counts(&files.verify(&db, &[]).await), [1, 0, 0], "{back}");
     }
 }
 
@@ -324,23 +318,20 @@ async fn a_name_of_another_agents_is_seen_as_by_a_full_comparison() {
     admin.create("agt_y").await;
     admin.all_done().await;
     drop(service);
-    let verify = async |args: &[&str]| {
-        json(&files.ask(&db, &[&["agents", "verify", "--json"], args].concat()).await)
-    };
-    assert_eq!(counts(&verify(&[]).await), [3, 0, 0]);
+    assert_eq!(counts(&files.verify(&db, &[]).await), [3, 0, 0]);
     for (change, back) in TAKEN_OF_OTHERS {
-        assert_eq!(counts(&verify(&[]).await), [0, 3, 0], "{change}");
+        assert_eq!(counts(&files.verify(&db, &[]).await), [0, 3, 0], "{change}");
         root.run(change).await;
-        let plain = verify(&[]).await;
-        let full = verify(&["--full"]).await;
+        let plain = files.verify(&db, &[]).await;
+        let full = files.verify(&db, &["--full"]).await;
         assert_eq!(counts(&full), [3, 0, 3], "{change}: {full}");
         assert_eq!(plain["drifted"], full["drifted"], "{change}");
         root.run(back).await;
-        assert_eq!(counts(&verify(&[]).await), [3, 0, 0], "{back}");
+        assert_eq!(counts(&files.verify(&db, &[]).await), [3, 0, 0], "{back}");
     }
     // What else becomes of that table is none of their business.
     root.run("comment on table public.demo_shared is 'x'").await;
-    let report = verify(&[]).await;
+    let report = files.verify(&db, &[]).await;
     assert_eq!(report["unchanged"], 2, "{report}");
     assert_eq!(report["drifted"][0]["prefix"], "demo", "{report}");
 }
@@ -362,16 +353,13 @@ async fn a_role_that_only_a_constant_names_counts() {
     admin.create("agt_x").await;
     admin.all_done().await;
     drop(service);
-    let verify = async |args: &[&str]| {
-        json(&files.ask(&db, &[&["agents", "verify", "--json"], args].concat()).await)
-    };
-    assert_eq!(counts(&verify(&[]).await), [1, 0, 0]);
-    assert_eq!(counts(&verify(&[]).await), [0, 1, 0]);
+    assert_eq!(counts(&files.verify(&db, &[]).await), [1, 0, 0]);
+    assert_eq!(counts(&files.verify(&db, &[]).await), [0, 1, 0]);
     root.run(&format!("alter role {here} rename to {here}_x; alter role {there} rename to {here}"))
         .await;
-    let plain = verify(&[]).await;
+    let plain = files.verify(&db, &[]).await;
     assert_eq!(counts(&plain), [1, 0, 1]);
-    assert_eq!(plain["drifted"], verify(&["--full"]).await["drifted"]);
+    assert_eq!(plain["drifted"], files.verify(&db, &["--full"]).await["drifted"]);
     root.run(&format!("drop role {here}; drop role {here}_x")).await;
 }
 

@@ -315,8 +315,7 @@ async fn a_child_of_another_agents_is_told_whoever_is_compared_with_it() {
         .run("alter table public.agt_y_notes inherit public.agt_x_notes")
         .await;
     let drifted = async |args: &[&str]| {
-        let verify = [&["agents", "verify", "--json"], args].concat();
-        let report = json(&files.ask(&db, &verify).await);
+        let report = files.verify(&db, args).await;
         report["drifted"].as_array().unwrap().iter().find(|it| it["prefix"] == "agt_x").cloned()
     };
     let alone = drifted(&["agt_x"]).await.unwrap();

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::{Database, Service, WORKER, finish, provisioner, temp_dir};
+use serde_json::Value;
+
+use super::{Database, Service, WORKER, finish, json, provisioner, temp_dir};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -56,6 +58,11 @@ impl Files {
     /// Runs a command with these templates to its end.
     pub async fn ask(&self, db: &Database, args: &[&str]) -> Output {
         finish(&mut self.command(db, args)).await
+    }
+
+    /// What `agents verify` says with these templates.
+    pub async fn verify(&self, db: &Database, args: &[&str]) -> Value {
+        json(&self.ask(db, &[&["agents", "verify", "--json"], args].concat()).await)
     }
 }
 
