@@ -149,6 +149,31 @@ async fn rows_that_a_default_partition_took_meanwhile_stay_there_until_a_person_
     }
 }
 
+/// The parent's default is another one later, or none.
+const DEFAULTS: &str = "
+create table public.{prefix}_log (id int, n int default 1, t text default 'a', away int default 1) partition by list (id);
+create table public.{prefix}_log_1 partition of public.{prefix}_log for values in (1);
+insert into public.{prefix}_log (id) values (1);
+alter table public.{prefix}_log alter n drop default, alter t set default 'b', drop column away, add column late int default 5;
+insert into public.{prefix}_log (id) values (1);
+alter table public.{prefix}_log alter late drop default, enable row level security;
+alter table public.{prefix}_log_1 enable row level security;
+revoke all on public.{prefix}_log, public.{prefix}_log_1 from public, anon, authenticated, service_role";
+
+#[tokio::test]
+async fn first_rows_come_back_with_the_defaults_that_the_parent_had_then() {
+    let (db, files, _service, root) = built_from(DEFAULTS).await;
+    let rows = "select id, n, t, late from public.agt_x_log_1 order by n";
+    let first = root.rows(rows).await;
+    assert_eq!(first, ["1|1|a|5", "1|-|b|5"]);
+    root.run("drop table public.agt_x_log_1").await;
+    let plan = files.ask(&db, &["agents", "repair", "--dry-run"]).await;
+    expect(&plan, 0, &[]);
+    expect(&files.ask(&db, &["agents", "repair", "--wait"]).await, 0, &[]);
+    sound(&files.ask(&db, &["agents", "verify", "--json"]).await, 1);
+    assert_eq!(root.rows(rows).await, first);
+}
+
 const CHILD: &str = "
 create table public.{prefix}_log (id int primary key, n int constraint positive check (n > 0));
 create table public.{prefix}_child () inherits (public.{prefix}_log);

@@ -235,3 +235,100 @@ async fn a_table_whose_key_refers_to_one_that_was_renamed_later_is_made_by_its_s
     assert_eq!(admin.rows(state).await, built);
     expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
 }
+
+/// A table that gets another name later, with a child, and with a key to it from a table that stands.
+const NAMED_LATER: &str =
+    "create table public.{prefix}_a (id int primary key, n int check (n > 0));
+    create table public.{prefix}_b (id int primary key, a int references public.{prefix}_a (id));
+    alter table public.{prefix}_a rename to {prefix}_c;
+    create table public.{prefix}_heir (own int) inherits (public.{prefix}_c);
+    alter table public.{prefix}_b enable row level security;
+    alter table public.{prefix}_c enable row level security;
+    alter table public.{prefix}_heir enable row level security;";
+
+/// One has all by its parent, one a column and a check of its own, too, one what comes later.
+const HEIRS: &str = "create table public.{prefix}_a (id int not null, n int default 1 constraint pos check (n > 0), t text);
+    create table public.{prefix}_heir () inherits (public.{prefix}_a);
+    alter table public.{prefix}_heir alter column n set default 2, alter column t set not null;
+    create table public.{prefix}_own (t text, constraint pos check (n > 0), more int) inherits (public.{prefix}_a);
+    alter table public.{prefix}_own alter column n drop default;
+    create table public.{prefix}_late (id int not null, n int, t text, constraint pos check (n > 0));
+    alter table public.{prefix}_late inherit public.{prefix}_a;
+    alter table public.{prefix}_a add column twice int generated always as (n * 2) stored;
+    alter table public.{prefix}_a enable row level security;
+    alter table public.{prefix}_heir enable row level security;
+    alter table public.{prefix}_own enable row level security;
+    alter table public.{prefix}_late enable row level security;";
+
+/// What children have of their own, and how.
+const OF_CHILDREN: &str = "select concat_ws(' ', a.attrelid::regclass, a.attname, a.attislocal, a.attinhcount > 0,
+                               a.attnotnull, a.attgenerated, pg_get_expr(d.adbin, 0))
+     from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum and a.attgenerated = ''
+     where a.attrelid::regclass::text ~ '^agt_x_(heir|own|late)$' and a.attnum > 0 and not a.attisdropped
+     union all
+     select concat_ws(' ', c.conrelid::regclass, pg_get_constraintdef(c.oid), c.conislocal, c.coninhcount > 0)
+     from pg_constraint c where c.conrelid::regclass::text ~ '^agt_x_' and c.contype in ('c', 'f')
+     order by 1";
+
+#[tokio::test]
+async fn a_child_has_no_more_of_its_own_than_before_whichever_way_it_is_made_again() {
+    let rename = "alter table public.{prefix}_a rename to {prefix}_b;";
+    let tried = [
+        (vec![("0001_named.sql", NAMED_LATER)], &["agt_x_c"][..]),
+        (
+            vec![("0001_heirs.sql", HEIRS), ("0002_name.sql", rename)],
+            &["agt_x_heir", "agt_x_own", "agt_x_late", "agt_x_b"],
+        ),
+    ];
+    for (files, lost) in tried {
+        let db = Database::new().await;
+        let admin = db.admin().await;
+        let files = Files::new(&files);
+        let _service = files.service(&db, &[]).await;
+        admin.create("agt_x").await;
+        admin.settled().await;
+        let built = admin.rows(OF_CHILDREN).await;
+        assert!(built.len() > 4, "{built:?}");
+        for table in lost {
+            admin.run(&format!("drop table public.{table} cascade")).await;
+            expect(&files.ask(&db, &["agents", "repair", "--wait"]).await, 0, &[]);
+            assert_eq!(admin.rows(OF_CHILDREN).await, built, "{table}");
+            expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
+        }
+        // What a child has by its parent goes and comes with its parent's.
+        admin
+            .run(&format!("alter table public.{} drop column n cascade", lost.last().unwrap()))
+            .await;
+        expect(&files.ask(&db, &["agents", "repair", "--wait"]).await, 0, &[]);
+        assert_eq!(admin.rows(OF_CHILDREN).await, built);
+    }
+}
+
+#[tokio::test]
+async fn a_column_that_has_become_a_childs_own_is_told_and_one_that_was_renamed_is_told_once() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let files = Files::new(&[("0001_children.sql", CHILDREN)]);
+    let _service = files.service(&db, &[]).await;
+    admin.create("agt_x").await;
+    admin.settled().await;
+    admin.run("alter table public.agt_x_p rename column n to m").await;
+    assert_eq!(told(&files, &db).await, ["missing column public.agt_x_p.n"]);
+    admin.run("alter table public.agt_x_p rename column m to n").await;
+    expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
+    admin
+        .run(
+            "alter table public.agt_x_heir no inherit public.agt_x_p;
+             alter table public.agt_x_heir inherit public.agt_x_p",
+        )
+        .await;
+    let wanted = [
+        "extra own constraint pos on public.agt_x_heir",
+        "missing inherited column public.agt_x_heir.id",
+        "missing inherited column public.agt_x_heir.n",
+    ];
+    assert_eq!(told(&files, &db).await, wanted);
+    let repaired = files.ask(&db, &["agents", "repair", "--force", "--wait"]).await;
+    expect(&repaired, 1, &[]);
+    assert_eq!(told(&files, &db).await, wanted);
+}

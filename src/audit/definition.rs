@@ -218,6 +218,7 @@ fn heads(kind: Kind) -> &'static [&'static str] {
         | Kind::OwnerRights
         | Kind::ConstraintTriggers
         | Kind::OwnConstraint
+        | Kind::InheritedColumn
         | Kind::PartitionTrigger
         | Kind::Rule
         | Kind::Name

@@ -110,6 +110,7 @@ impl Item {
             | Kind::Name
             | Kind::Cluster => (Component::Table, relation.clone()),
             Kind::Column
+            | Kind::InheritedColumn
             | Kind::Default
             | Kind::ColumnStorage
             | Kind::ColumnCompression

@@ -8,11 +8,15 @@ use super::replace::{self, DROPS, Replacement};
 use super::schema_state::SchemaState;
 use super::step::{Step, add_constraint, concurrently, publish};
 use super::violations::{self, guarded};
-use crate::schema::{Change, Difference, Fact, Key, Kind, make_column, make_table};
+use crate::schema::{
+    Change, Difference, Fact, Key, Kind, check_of_child, comes_by_parents, inherited_column,
+    is_check_of_child, is_own_for_good, make_column, make_table,
+};
 
 const REWRITES: &str = "It rewrites the table, and values may not fit.";
 const LOOSER: &str =
     "The database takes fewer values than the files, and readers may rely on that.";
+const OWN: &str = "It is the table's own, too: no statement changes that.";
 const NUMBERS: &str = "It drops the sequence that numbers the rows now, with the rights on it.";
 
 /// What a server would give to whom on new objects by itself.
@@ -75,6 +79,7 @@ impl Planner<'_> {
         let fact = &difference.object;
         let mut step = Step::of(fact);
         match &difference.change {
+            Change::Missing if comes_by_parents(fact, self.missing) => {}
             Change::Missing => self.make(fact, &mut step),
             Change::Differs { found } if fact.kind == Kind::Column => {
                 self.alter_column(fact, found, &mut step);
@@ -99,11 +104,13 @@ impl Planner<'_> {
             Kind::Sequence => self.sequence(fact, step),
             Kind::Identity if is_plain(&fact.definition) => {}
             Kind::Index if !has_new_home => step.later.push(concurrently(fact)),
-            Kind::Constraint if !has_new_home || self.may_lack_key(fact) => {
-                add_constraint(fact, self.may_lack_key(fact), step);
-            }
+            Kind::Constraint => self.constraint(fact, has_new_home, step),
             Kind::Parent if !has_new_home => step.statements.push(guarded(&fact.create())),
             Kind::Publication => step.statements.push(publish(fact)),
+            Kind::InheritedColumn if is_own_for_good(fact, self.missing) => {
+                step.leave(OWN, [fact.create()]);
+            }
+            Kind::InheritedColumn => step.statements.extend(inherited_column(fact, self.missing)),
             Kind::OwnerRights if !has_new_home => {
                 step.leave("It takes rights from the owner.", [fact.create()]);
             }
@@ -116,7 +123,6 @@ impl Planner<'_> {
             | Kind::ColumnCompression
             | Kind::ColumnStatistics
             | Kind::ColumnOptions
-            | Kind::Constraint
             | Kind::IndexParameter
             | Kind::Index
             | Kind::IndexStatistics
@@ -146,6 +152,16 @@ impl Planner<'_> {
         step.statements.extend(self.revoke(fact));
         if self.waits_for_index(fact) {
             step.later.splice(0..0, std::mem::take(&mut step.statements));
+        }
+    }
+
+    fn constraint(&self, fact: &Fact, has_new_home: bool, step: &mut Step) {
+        if !has_new_home || self.may_lack_key(fact) {
+            add_constraint(fact, self.may_lack_key(fact), step);
+        } else if is_check_of_child(fact, self.missing) {
+            step.statements.push(check_of_child(fact));
+        } else {
+            step.statements.push(fact.create());
         }
     }
 

@@ -64,6 +64,7 @@ impl Replacement<'_> {
             | Kind::Column
             | Kind::Constraint
             | Kind::OwnConstraint
+            | Kind::InheritedColumn
             | Kind::Index
             | Kind::Parent
             | Kind::Child
@@ -124,6 +125,7 @@ impl Replacement<'_> {
             | Kind::ColumnStatistics
             | Kind::ColumnOptions
             | Kind::OwnConstraint
+            | Kind::InheritedColumn
             | Kind::IndexParameter
             | Kind::IndexStatistics
             | Kind::Cluster

@@ -10,8 +10,13 @@ impl Difference {
     pub(crate) fn by_hand(&self) -> Option<String> {
         let object = &self.object;
         match &self.change {
-            // A table is more than one statement, and an identity goes with its column.
-            Change::Missing if matches!(object.kind, Kind::Table | Kind::Identity) => None,
+            // A table is more than one statement, an identity goes with its column, and a column that is a child's own
+            // stays so.
+            Change::Missing
+                if matches!(object.kind, Kind::Table | Kind::Identity | Kind::InheritedColumn) =>
+            {
+                None
+            }
             Change::Missing => Some(object.create()),
             Change::Extra => object.drop(),
             Change::Differs { found } => changed(object, found),

@@ -143,7 +143,7 @@ pub(crate) fn lacks_check_of_rows(check: &Fact, found: &str) -> bool {
     is_check(check) && found.strip_suffix(NOT_VALID).is_some_and(|found| check.is(found))
 }
 
-fn is_check(object: &Fact) -> bool {
+pub(crate) fn is_check(object: &Fact) -> bool {
     object.kind == Kind::Constraint && object.definition.starts_with("CHECK ")
 }
 

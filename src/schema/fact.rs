@@ -93,6 +93,7 @@ impl Fact {
             matches!(
                 self.kind,
                 Kind::Default
+                    | Kind::InheritedColumn
                     | Kind::ColumnStorage
                     | Kind::ColumnCompression
                     | Kind::ColumnStatistics

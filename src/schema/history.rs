@@ -6,9 +6,10 @@ use super::agents_key::rewrite;
 use super::difference::{Change, Difference};
 use super::equivalents::is_foreign_key;
 use super::fact::{Fact, Key};
+use super::first_rows::Moment;
 use super::kind::Kind;
 use super::sql::bare;
-use crate::sql_text::{Token, tokens};
+use crate::sql_text::{self, Token, tokens};
 
 /// A statement of a template, for one agent, and what came of it.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct Recorded {
     pub(crate) sql: String,
     /// Whether schema public is in the path while it runs.
     pub(crate) public_path: bool,
+    /// Tables and types that later statements call otherwise: what each was called when it ran, and is called in the end.
+    pub(crate) called: Vec<(String, String)>,
     /// The tables and types that it made or changed, or whose rows or sequences it changed.
     pub(crate) homes: Vec<Home>,
     /// The facts that it made or changed, as they were then.
@@ -38,6 +41,13 @@ pub(crate) enum Home {
 impl Home {
     pub(super) fn is_one_of(&self, lasting: &HashSet<&str>) -> bool {
         self.is_in(lasting, &HashSet::new())
+    }
+
+    pub(super) fn lasting(&self) -> Option<&str> {
+        match self {
+            Self::Lasting(name) => Some(name),
+            Self::Dropped(_) => None,
+        }
     }
 
     fn is_in(&self, lasting: &HashSet<&str>, dropped: &HashSet<u32>) -> bool {
@@ -93,6 +103,20 @@ impl Recorded {
             && tokens.iter().zip(tokens.iter().skip(1)).any(is_clause)
     }
 
+    /// With the names that tables and types have by now, but for those that are missing: they get theirs on the way.
+    fn with_names_of_now(&self, missing: &HashSet<&str>) -> Self {
+        let known = self.called.iter().filter(|(_, now)| !missing.contains(now.as_str()));
+        let known: Vec<_> = known.map(|(then, now)| (then.as_str(), now.as_str())).collect();
+        if known.is_empty() {
+            return self.clone();
+        }
+        let rename = |text: &str| sql_text::rename(text, &known);
+        let facts =
+            |facts: &[Fact]| facts.iter().map(|fact| fact.map(rename, ToOwned::to_owned)).collect();
+        let (made, gone) = (facts(&self.made), facts(&self.gone));
+        Self { sql: rename(&self.sql), made, gone, ..self.clone() }
+    }
+
     fn keys(&self) -> impl Iterator<Item = &Fact> {
         self.made.iter().chain(&self.gone)
     }
@@ -118,8 +142,20 @@ impl Remake {
     pub(super) fn of(drift: &[Difference], history: &[Recorded]) -> Self {
         let homes = missing_homes(drift);
         let dropped = dropped_with(&homes, history);
-        let own = |statement: &&Recorded| is_own(statement, &homes, &dropped);
-        let statements: Vec<Recorded> = history.iter().filter(own).cloned().collect();
+        let mut moment = Moment::default();
+        let mut own = Vec::new();
+        for statement in history {
+            if is_own(statement, &homes, &dropped) {
+                let parents = (!statement.facts_only).then(|| moment.parents(&statement.homes));
+                own.push((statement.with_names_of_now(&homes), parents));
+            }
+            moment.pass(statement);
+        }
+        let run = |(statement, parents)| match parents {
+            Some(parents) => moment.run_with(statement, &parents, &homes),
+            None => statement,
+        };
+        let statements: Vec<Recorded> = own.into_iter().map(run).collect();
         let mut facts: HashMap<Key, Fact> = HashMap::new();
         for statement in &statements {
             for fact in &statement.gone {
@@ -134,7 +170,7 @@ impl Remake {
             .collect();
         let mut surplus: Vec<Fact> = facts
             .iter()
-            .filter(|(key, _)| !wanted.contains(*key))
+            .filter(|(key, fact)| !wanted.contains(*key) && homes.contains(fact.home.as_str()))
             .map(|(_, f)| f.clone())
             .collect();
         surplus.sort_by_key(Fact::key);

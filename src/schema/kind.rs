@@ -18,6 +18,8 @@ pub(crate) enum Kind {
     Table,
     /// Type, collation, generation, nullability.
     Column,
+    /// A column that an inheritance child has by its parents alone, and loses with theirs.
+    InheritedColumn,
     /// A column's.
     Default,
     /// The sequence of an identity column.
@@ -99,6 +101,7 @@ impl Kind {
                 | Self::ReplicaIdentity
                 | Self::Identity
                 | Self::OwnConstraint
+                | Self::InheritedColumn
                 | Self::PartitionTrigger
         )
     }

@@ -20,7 +20,8 @@ pub(crate) fn tell_renamed_columns(drift: &mut Vec<Difference>) {
         }
     }
     for (column, other) in pairs {
-        drift.retain(|it| it.object == column || !follows(it, &column, &other));
+        let is_inherited = is_inherited(&column, drift) && is_inherited(&other, drift);
+        drift.retain(|it| it.object == column && !is_inherited || !follows(it, &column, &other));
         if let Some(told) = drift.iter_mut().find(|it| it.object == column) {
             told.change = Change::Removed {
                 found: None,
@@ -42,14 +43,19 @@ fn is_column(difference: &Difference, change: &Change) -> bool {
     difference.object.kind == Kind::Column && difference.change == *change
 }
 
-/// Whether it is the other column, hangs on one of the two, or differs in no more than their names.
+/// Whether a child has it by its parents alone: then it has another name when theirs has.
+fn is_inherited(column: &Fact, drift: &[Difference]) -> bool {
+    drift.iter().any(|it| it.object.kind == Kind::InheritedColumn && it.object.goes_with(column))
+}
+
+/// Whether it is one of the two columns, hangs on one of them, or differs in no more than their names.
 fn follows(difference: &Difference, column: &Fact, other: &Fact) -> bool {
     let Difference { object, change } = difference;
     let hangs_on = |column: &Fact| {
         object.goes_with(column) || object.kind == Kind::Sequence && column.is_filled_by(object)
     };
     match change {
-        Change::Missing => hangs_on(column),
+        Change::Missing => object == column || hangs_on(column),
         Change::Extra => object == other || hangs_on(other),
         Change::Differs { found } => object.is(&found.replace(&other.part, &column.part)),
         Change::Removed { .. } => false,

@@ -4,10 +4,13 @@ use std::collections::HashSet;
 
 use super::difference::{Change, Difference};
 use super::equivalents::{
-    self, is_check_of_two, is_foreign_key, is_namesake, is_unchecked, lacks_check_of_rows,
-    lacks_not_null, stand_in,
+    self, is_foreign_key, is_namesake, is_unchecked, lacks_check_of_rows, lacks_not_null, stand_in,
 };
 use super::fact::Fact;
+use super::heirs::{
+    comes_by_parents, inherited_column, is_check_of_child, is_heir, is_inherited, is_own_for_good,
+    parents,
+};
 use super::history::{Recorded, Remake, missing_homes, own_statements};
 use super::kind::Kind;
 use super::renamed_sequences::draws_from_another;
@@ -190,6 +193,7 @@ pub(crate) fn plan_repair(
             }
             Change::Differs { found } if draws_from_another(object, found) => None,
             Change::Missing | Change::Differs { .. } if has_other_column(object, drift) => None,
+            Change::Missing if is_own_for_good(object, &missing) => None,
             // Whoever owns a table that stands keeps what the owner may do.
             Change::Missing
                 if object.kind == Kind::OwnerRights
@@ -268,19 +272,22 @@ fn make(
         return vec![equivalents::replace(object, old)];
     }
     let with_column = || missing.iter().any(|m| m.kind == Kind::Column && object.goes_with(m));
-    if matches!(object.kind, Kind::Column | Kind::Default) && has_new_table
+    if comes_by_parents(object, missing)
+        || matches!(object.kind, Kind::Column | Kind::Default) && has_new_table
         || object.kind == Kind::Default && with_column()
     {
         Vec::new()
     } else if object.kind == Kind::Table {
         table(object, missing)
+    } else if object.kind == Kind::InheritedColumn {
+        inherited_column(object, missing)
     } else if object.kind == Kind::Column {
         column(object, missing)
     } else if object.kind == Kind::Identity
         && missing.iter().any(|column| column.is_filled_by(object))
     {
         Vec::new()
-    } else if missing.iter().any(|other| is_check_of_two(object, other)) {
+    } else if is_check_of_child(object, missing) {
         vec![sql::constraint_of_child(object)]
     } else if is_foreign_key(object) && object.holds_for_rows() {
         equivalents::checked_key(object, None)
@@ -363,12 +370,20 @@ fn tie(entry: &Difference, drift: &[Difference], missing: &[&Fact], force: bool)
     }
 }
 
-/// With its columns, for a partition key names them, and one column may be generated from a later one.
+/// With its columns, for a partition key names them, and one column may be generated from a later one. A child that has columns
+/// by its parents alone is made as their child.
 pub(crate) fn table(table: &Fact, missing: &[&Fact]) -> Vec<String> {
-    let own = |fact: &&&Fact| fact.kind == Kind::Column && fact.home == table.home;
+    let own = |fact: &&&Fact| {
+        fact.kind == Kind::Column && fact.home == table.home && !is_inherited(fact, missing)
+    };
     let columns = missing.iter().filter(own);
     let columns: Vec<String> = columns.map(|column| with_default(column, missing)).collect();
-    let mut step = vec![sql::table_of(table, &columns.join(", "))];
+    let parents = if is_heir(&table.home, missing) {
+        parents(&table.home, missing).map(|parent| parent.part.as_str()).collect()
+    } else {
+        Vec::new()
+    };
+    let mut step = vec![sql::table_of(table, &columns.join(", "), &parents)];
     let columns = missing.iter().filter(own);
     step.extend(columns.flat_map(|column| owned_by(column, missing)));
     step

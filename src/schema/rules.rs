@@ -48,7 +48,7 @@ const TOLD: Rule = Rule {
 };
 
 /// In the order of [`Kind`]. What a child or a partition has of its own is a fact of its own: so `only`.
-const RULES: [Rule; 39] = [
+const RULES: [Rule; 40] = [
     Rule { make: |f| f.fill("create schema {relation}"), ..TOLD },
     Rule {
         kind: Kind::Extension,
@@ -64,6 +64,13 @@ const RULES: [Rule; 39] = [
         name: "column",
         title: "{relation}.{part}",
         make: |f| f.fill("alter table {relation} add column {part} {definition}"),
+        ..TOLD
+    },
+    // Only a new table can get one: no statement parts a column that is there from its table.
+    Rule {
+        kind: Kind::InheritedColumn,
+        name: "inherited column",
+        title: "{relation}.{part}",
         ..TOLD
     },
     Rule {

@@ -16,7 +16,7 @@ pub(super) fn index(index: &Fact) -> String {
 }
 
 /// Adds a check where the table does not have it by its parent, and then checks the rows.
-pub(super) fn constraint_of_child(check: &Fact) -> String {
+pub(crate) fn constraint_of_child(check: &Fact) -> String {
     let validate = if check.holds_for_rows() { VALIDATE } else { "" };
     on_constraint(check, &format!("if not found then {ADD_CONSTRAINT}; end if; {validate}"))
 }
@@ -42,6 +42,23 @@ fn on_constraint(check: &Fact, act: &str) -> String {
     )
 }
 
+/// Forbids nulls in a column that has them by no parent's word, if it is to have none.
+pub(super) fn not_null_of_child(column: &Fact) -> Option<String> {
+    let has_none = column.definition.ends_with(" not null");
+    let of = format!(
+        "a.attrelid = {} and pg_catalog.quote_ident(a.attname) = '{}'",
+        constant(&column.relation),
+        column.part.replace('\'', "''")
+    );
+    let set = column.fill("alter table only {relation} alter column {part} set not null");
+    has_none.then(|| {
+        format!(
+            "do $fix$ begin if not (select a.attnotnull from pg_catalog.pg_attribute a where {of}) \
+             then {set}; end if; end $fix$"
+        )
+    })
+}
+
 pub(super) fn data_type(fact: &Fact) -> String {
     match fact.definition.strip_prefix("domain ") {
         Some(base) => format!("create domain {} as {base}", fact.relation),
@@ -51,17 +68,22 @@ pub(super) fn data_type(fact: &Fact) -> String {
 
 /// Without columns.
 pub(super) fn table(fact: &Fact) -> String {
-    table_of(fact, "")
+    table_of(fact, "", &[])
 }
 
-/// With these columns.
-pub(super) fn table_of(fact: &Fact, columns: &str) -> String {
+/// With these columns, and as the child of these tables.
+pub(super) fn table_of(fact: &Fact, columns: &str, parents: &[&str]) -> String {
     let Fact { relation, definition, .. } = fact;
     let (unlogged, rest) = match definition.strip_prefix("unlogged") {
         Some(rest) => ("unlogged ", rest),
         None => ("", definition.strip_prefix("logged").unwrap_or(definition)),
     };
-    format!("create {unlogged}table {relation} ({columns}){rest}")
+    let parents = if parents.is_empty() {
+        String::new()
+    } else {
+        format!(" inherits ({})", parents.join(", "))
+    };
+    format!("create {unlogged}table {relation} ({columns}){parents}{rest}")
 }
 
 pub(super) fn row_security(fact: &Fact) -> String {

@@ -2,8 +2,8 @@
 
 mod checksum;
 mod index_statement;
-mod keyword;
 mod lexer;
+mod names;
 mod paste;
 mod reader;
 mod references;
@@ -11,10 +11,10 @@ mod split;
 
 pub(crate) use checksum::checksum;
 pub(crate) use index_statement::IndexStatement;
-pub(crate) use keyword::quote_word;
 #[cfg(test)]
 pub(crate) use lexer::FOUND;
 pub(crate) use lexer::{Kind, Token, is_word, line_ends, tokens};
+pub(crate) use names::{quote_word, rename};
 pub use paste::pasteable;
 pub(crate) use reader::{Reader, name};
 pub(crate) use references::{AGENTS, in_quotes, outside, quoted, refers_to};

@@ -1,6 +1,7 @@
 //! The templates run statement by statement, and what each of them made.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
@@ -12,6 +13,7 @@ use super::template_set::Templates;
 use super::worker_role::act_as_worker;
 use crate::agent::{Agent, AgentId, Prefix};
 use crate::schema::{self, Fact, Home, Key, Kind, Recorded};
+use crate::sql_text::Reader;
 
 /// The catalog is read after each statement. A set that has more is not worth the wait: then what is missing is put
 /// together from the catalog.
@@ -24,7 +26,7 @@ pub(crate) struct History {
     id: AgentId,
     statements: Vec<Step>,
     /// The tables and types after each file, by oid.
-    stages: Vec<(i32, HashMap<u32, String>)>,
+    stages: Vec<(i32, Arc<HashMap<u32, String>>)>,
 }
 
 #[derive(Debug)]
@@ -32,6 +34,8 @@ struct Step {
     version: i32,
     sql: String,
     public_path: bool,
+    /// What tables and types were called before it, by oid.
+    names: Arc<HashMap<u32, String>>,
     homes: Vec<u32>,
     made: Vec<Fact>,
     gone: Vec<Fact>,
@@ -41,7 +45,7 @@ struct Step {
 /// What stands under the scratch prefix at a moment.
 #[derive(Debug, Default)]
 struct Snapshot {
-    names: HashMap<u32, String>,
+    names: Arc<HashMap<u32, String>>,
     /// In the order of their making.
     facts: Vec<(u32, Fact)>,
     /// By table, what changes with its rows and sequences.
@@ -66,12 +70,13 @@ impl History {
                     continue;
                 }
                 let after = Snapshot::read(client, &history.scratch).await?;
-                let sql = statement.places().into_iter().map(|place| place.text).collect();
-                let step = Step { version: file.version, sql, ..Step::between(&before, &after) };
-                history.statements.push(Step { public_path: file.public_path, ..step });
+                let sql: String = statement.places().into_iter().map(|place| place.text).collect();
+                let step = Step::between(&before, &after, is_rename(&sql));
+                let (version, public_path) = (file.version, file.public_path);
+                history.statements.push(Step { version, sql, public_path, ..step });
                 before = after;
             }
-            history.stages.push((file.version, before.names.clone()));
+            history.stages.push((file.version, Arc::clone(&before.names)));
         }
         if history.statements.len() >= STATEMENTS {
             history.statements.clear();
@@ -94,9 +99,14 @@ impl History {
             Some(name) => Home::Lasting(fill(name)),
             None => Home::Dropped(*oid),
         };
+        let called = |(oid, then): (&u32, &String)| {
+            let now = names.get(oid).filter(|now| *now != then)?;
+            Some((fill(then), fill(now)))
+        };
         let statement = |step: &Step| Recorded {
             sql: fill(&step.sql),
             public_path: step.public_path,
+            called: step.names.iter().filter_map(called).collect(),
             homes: step.homes.iter().map(home).collect(),
             made: facts(&step.made),
             gone: facts(&step.gone),
@@ -107,7 +117,8 @@ impl History {
 }
 
 impl Step {
-    fn between(before: &Snapshot, after: &Snapshot) -> Self {
+    /// A statement that gives something another name is about that: what names it elsewhere follows.
+    fn between(before: &Snapshot, after: &Snapshot, is_rename: bool) -> Self {
         let (old, new) = (before.by_key(), after.by_key());
         let made = after
             .facts
@@ -119,10 +130,17 @@ impl Step {
             before.rows.get(oid).map_or(!rows.ends_with(Snapshot::NO_ROWS), |old| old != *rows)
         });
         let rows: HashSet<u32> = rows.map(|(oid, _)| *oid).collect();
+        let is_about = |(oid, fact): &&(u32, Fact)| {
+            let is_new =
+                |names: &HashMap<(u32, Key), &Fact>| !names.contains_key(&(*oid, fact.key()));
+            let is_named = || fact.kind != Kind::Parent && (is_new(&old) || is_new(&new));
+            !is_rename || fact.kind == Kind::Type || is_named()
+        };
         let homes: HashSet<u32> = made
             .clone()
+            .chain(gone.clone())
+            .filter(is_about)
             .map(|(oid, _)| *oid)
-            .chain(gone.clone().map(|(oid, _)| *oid))
             .chain(rows.iter().copied())
             .collect();
         let mut made: Vec<Fact> = made.map(|(_, fact)| fact.clone()).collect();
@@ -131,6 +149,7 @@ impl Step {
             version: 0,
             sql: String::new(),
             public_path: false,
+            names: Arc::clone(&before.names),
             homes: homes.into_iter().collect(),
             made,
             gone: gone.map(|(_, fact)| fact.clone()).collect(),
@@ -157,9 +176,21 @@ impl Snapshot {
         Ok(Self {
             facts,
             rows: rows.iter().map(|row| (row.get("oid"), row.get("state"))).collect(),
-            names: names(tables).chain(names(types)).collect(),
+            names: Arc::new(names(tables).chain(names(types)).collect()),
         })
     }
+}
+
+/// Whether a statement gives something another name.
+fn is_rename(sql: &str) -> bool {
+    let mut rest = Reader::new(sql);
+    let is_alter = rest.words("alter") && rest.next().is_some();
+    rest.words("if exists");
+    rest.words("only");
+    let is_named = is_alter && rest.qualified().is_some();
+    rest.mark('*');
+    let is_part = rest.words("on");
+    is_named && (!is_part || rest.qualified().is_some()) && rest.words("rename")
 }
 
 /// What of these tables and types a statement could change: to be the same before and after.

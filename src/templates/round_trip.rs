@@ -13,7 +13,9 @@ use super::error::{Error, query};
 use super::scratch;
 use super::script::Script;
 use crate::agent::Prefix;
-use crate::schema::{self, Change, Difference, Fact, Key, Kind, Step, is_unchecked, plan_repair};
+use crate::schema::{
+    self, Change, Difference, Fact, Key, Kind, Step, is_unchecked, lacks_not_null, plan_repair,
+};
 
 /// Fills in [`Fact::echo`]. Needs an open transaction in which these objects stand, under the
 /// scratch prefix, and leaves it as it was.
@@ -54,8 +56,10 @@ pub(crate) async fn add_echoes(
         .collect();
     for object in objects {
         let echo = heard.get(&object.key()).filter(|heard| **heard != object.definition);
-        // A key to a table outside was made without a check; it is as good only when it is checked.
-        object.echo = echo.filter(|heard| !is_unchecked(object, heard)).cloned();
+        // A key to a table outside was made without a check; it is as good only when it is checked. So is a column only without
+        // nulls.
+        let is_less = |heard: &str| is_unchecked(object, heard) || lacks_not_null(object, heard);
+        object.echo = echo.filter(|heard| !is_less(heard)).cloned();
     }
     Ok(())
 }

@@ -1,4 +1,8 @@
-//! Names that are words of SQL.
+//! Names in SQL.
+
+use super::lexer::{Token, tokens};
+use super::reader::name;
+use super::references::quoted;
 
 /// SQL with a word in quotes wherever it stands as a name by itself, as the server shows such a name. Within a literal
 /// only after a schema.
@@ -18,6 +22,16 @@ pub(crate) fn quote_word(sql: &str, word: &str) -> String {
     }
     quoted.push_str(rest);
     quoted
+}
+
+/// SQL with other names wherever these stand as names, outside of literals.
+pub(crate) fn rename(sql: &str, names: &[(&str, &str)]) -> String {
+    let other = |token: &Token<'_>| {
+        let own = name(token)?;
+        names.iter().find(|(from, _)| *from == own).map(|(_, to)| quoted(to))
+    };
+    let piece = |token: Token<'_>| other(&token).unwrap_or_else(|| token.text.to_owned());
+    tokens(sql).map(piece).collect()
 }
 
 #[cfg(test)]
@@ -40,5 +54,13 @@ mod tests {
         for (sql, quoted) in cases {
             assert_eq!(quote_word(sql, "session_user"), quoted);
         }
+    }
+
+    #[test]
+    fn names_are_replaced_where_they_are_names() {
+        let sql = "create table b () inherits (public.A); select 'a', \"a\", a1, \"A\" -- a";
+        let renamed =
+            "create table a () inherits (public.\"x y\"); select 'a', \"x y\", a1, \"A\" -- a";
+        assert_eq!(rename(sql, &[("a", "x y"), ("b", "a")]), renamed);
     }
 }
