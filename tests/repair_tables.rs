@@ -331,4 +331,21 @@ async fn a_column_that_has_become_a_childs_own_is_told_and_one_that_was_renamed_
     let repaired = files.ask(&db, &["agents", "repair", "--force", "--wait"]).await;
     expect(&repaired, 1, &[]);
     assert_eq!(told(&files, &db).await, wanted);
+    // As docs/operate.md has it.
+    admin
+        .run(
+            "insert into public.agt_x_heir values (1, 1);
+             create schema kept;
+             create table kept.rows as select * from only public.agt_x_heir;
+             drop table public.agt_x_heir",
+        )
+        .await;
+    expect(&files.ask(&db, &["agents", "repair", "--wait"]).await, 0, &[]);
+    admin
+        .run(
+            "insert into public.agt_x_heir (id, n) select id, n from kept.rows;
+             drop schema kept cascade",
+        )
+        .await;
+    expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
 }

@@ -25,7 +25,7 @@ with tables as materialized (
     where d.classid = 'pg_catalog.pg_class'::regclass and d.refobjsubid > 0 and d.deptype in ('a', 'i')
 ), columns as materialized (
     -- A default names no column, and needs no look at the table's own.
-    select t.relname as home, t.relation, t.relowner, t.relispartition, quote_ident(a.attname) as part, a.*,
+    select t.relname as home, t.relation, t.relowner, quote_ident(a.attname) as part, a.*,
         pg_get_expr(d.adbin, case when a.attgenerated = '' then 0 else d.adrelid end) as expression
     from tables t
     join pg_catalog.pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped
@@ -150,7 +150,7 @@ union all
 -- It goes when the parent's goes. Of a partition all are so.
 select attrelid, home, 'inherited column', relation, part, ''
 from columns
-where attinhcount > 0 and not attislocal and not relispartition
+where attinhcount > 0 and not attislocal
 union all
 select attrelid, home, 'default', relation, part, expression
 from columns

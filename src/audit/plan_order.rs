@@ -37,7 +37,15 @@ pub(super) fn sorted<'a>(
     for difference in &adding {
         let fact = &difference.object;
         let Some(own) = place_of(&fact.key()) else { continue };
-        let needed = expected.needs.get(&fact.key()).into_iter().flatten();
+        let needed_by = |key: &Key| expected.needs.get(key).into_iter().flatten();
+        let table = (Kind::Table, fact.home.clone(), String::new());
+        // A child's constraint may come with its parent's.
+        let of_parents = needed_by(&table).filter(|(kind, ..)| *kind == Kind::Table);
+        let of_parents = of_parents
+            .map(|(_, parent, _)| (Kind::Constraint, parent.clone(), fact.part.clone()))
+            .filter(|_| fact.kind == Kind::Constraint);
+        let of_parents: Vec<Key> = of_parents.collect();
+        let needed = needed_by(&fact.key()).chain(&of_parents);
         let mut found: Vec<usize> = needed.filter_map(&mut place_of).collect();
         if new.contains(fact.home.as_str()) && fact.kind != Kind::Sequence {
             let heads = [Kind::Table, Kind::View, Kind::Function, Kind::Type, Kind::Sequence];

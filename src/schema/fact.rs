@@ -86,6 +86,9 @@ impl Fact {
             return other.kind == Kind::Column
                 && self.relation == other.fill("({part}) on {relation}");
         }
+        if self.kind == Kind::InheritedColumn && other.kind == Kind::Parent {
+            return at_home;
+        }
         if self.kind == Kind::OwnConstraint {
             return other.kind == Kind::Constraint && same_part();
         }

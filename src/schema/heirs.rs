@@ -1,45 +1,51 @@
-//! Missing inheritance children: what they have by their parents alone is made by making them their parents' children.
+//! What a child has by its parents alone: it comes with theirs, and an inheritance child is made as theirs.
 
 use super::equivalents::{is_check, is_check_of_two};
 use super::fact::Fact;
 use super::kind::Kind;
 use super::sql;
 
-/// What a missing table inherits from. A partition is attached when it is whole.
+/// The parents that a table lacks.
 pub(super) fn parents<'a>(home: &str, missing: &[&'a Fact]) -> impl Iterator<Item = &'a Fact> {
-    let is_parent = move |fact: &&&Fact| {
-        fact.kind == Kind::Parent && fact.home == home && fact.definition.is_empty()
-    };
+    let is_parent = move |fact: &&&Fact| fact.kind == Kind::Parent && fact.home == home;
     missing.iter().filter(is_parent).copied()
 }
 
-/// Whether a missing table is made as its parents' child: it has a column by them alone.
+/// Whether a missing table is made as its parents' child. A partition is attached when it is whole, and so is a child that has
+/// all of its columns itself.
 pub(super) fn is_heir(home: &str, missing: &[&Fact]) -> bool {
     let has = |kind| missing.iter().any(|fact| fact.kind == kind && fact.home == home);
-    has(Kind::Table) && has(Kind::InheritedColumn) && parents(home, missing).next().is_some()
+    has(Kind::Table)
+        && has(Kind::InheritedColumn)
+        && parents(home, missing).any(|parent| parent.definition.is_empty())
 }
 
-/// Whether a missing column, or the default of one, is one that its table has by its parents alone.
+/// Whether a missing column is one that its table has by its parents alone.
 pub(super) fn is_inherited(column: &Fact, missing: &[&Fact]) -> bool {
-    missing.iter().any(|fact| {
-        fact.kind == Kind::InheritedColumn
-            && (&fact.relation, &fact.part) == (&column.relation, &column.part)
-    })
+    let is_it = |fact: &&Fact| fact.kind == Kind::InheritedColumn && is_of_same(fact, column);
+    missing.iter().any(is_it)
 }
 
-/// Whether a missing thing comes with its table, which is made as a child, or with a column of its parents.
+fn is_of_same(fact: &Fact, column: &Fact) -> bool {
+    (&fact.relation, &fact.part) == (&column.relation, &column.part)
+}
+
+/// Whether a missing thing comes with its table, which is made as a child, or with its parents'.
 pub(crate) fn comes_by_parents(object: &Fact, missing: &[&Fact]) -> bool {
     let is_heir = || is_heir(&object.home, missing);
-    // To be its parents' child again, a table needs all columns first.
+    // A table that has lost its parents needs all columns before it gets them back.
     let is_child = || parents(&object.home, missing).next().is_none();
     object.kind == Kind::Parent && object.definition.is_empty() && is_heir()
         || object.kind == Kind::Column && is_inherited(object, missing) && (is_heir() || is_child())
 }
 
-/// Whether all that is missing of a column is that it comes by the parents alone. No statement takes it from its table.
+/// Whether all that is missing of a column is that it comes by the parents alone, and no statement takes it from its table.
 pub(crate) fn is_own_for_good(object: &Fact, missing: &[&Fact]) -> bool {
-    let is_column = |fact: &&Fact| fact.kind == Kind::Column && object.goes_with(fact);
-    object.kind == Kind::InheritedColumn && !missing.iter().any(is_column)
+    let is_column = |fact: &&Fact| fact.kind == Kind::Column && is_of_same(fact, object);
+    object.kind == Kind::InheritedColumn
+        && !missing.iter().any(is_column)
+        // Who attaches a partition takes its columns from it.
+        && parents(&object.home, missing).all(|parent| parent.definition.is_empty())
 }
 
 /// Whether a missing check may come with one of a parent's.
@@ -48,19 +54,52 @@ pub(crate) fn is_check_of_child(check: &Fact, missing: &[&Fact]) -> bool {
         || is_check(check) && is_heir(&check.home, missing)
 }
 
+/// Makes a table as its parents' child, with these columns of its own.
+pub(super) fn child(
+    table: &Fact,
+    own: &[&Fact],
+    definitions: &[String],
+    missing: &[&Fact],
+) -> Vec<String> {
+    const COMPUTED: &str = " generated always as (";
+    let parents = parents(&table.home, missing).filter(|parent| parent.definition.is_empty());
+    let parents: Vec<&str> = parents.map(|parent| parent.part.as_str()).collect();
+    let create = |columns: &[String]| sql::table_of(table, &columns.join(", "), &parents);
+    let inheriting: Vec<String> = definitions
+        .iter()
+        .map(|column| match column.split_once(COMPUTED) {
+            Some((plain, rest)) if rest.ends_with(" not null") => plain.to_owned() + " not null",
+            Some((plain, _)) => plain.to_owned(),
+            None => column.clone(),
+        })
+        .collect();
+    let mut statement = create(definitions);
+    if inheriting != definitions {
+        // PostgreSQL before 16 takes no expression for a column that the parent has, too: it has the parent's.
+        statement = format!(
+            "do $fix$ begin {statement}; exception when invalid_column_definition then {}; end $fix$",
+            create(&inheriting)
+        );
+    }
+    let default = own.iter().filter_map(|column| default(column, missing));
+    std::iter::once(statement).chain(default).collect()
+}
+
 /// Makes a missing column as it should be, once it has come by the parents: whether it takes nulls, and its default.
 pub(crate) fn inherited_column(object: &Fact, missing: &[&Fact]) -> Vec<String> {
-    let of = |kind| {
-        let is_it = |fact: &&&Fact| {
-            fact.kind == kind && (&fact.relation, &fact.part) == (&object.relation, &object.part)
-        };
-        missing.iter().find(is_it)
-    };
-    let Some(column) = of(Kind::Column) else { return Vec::new() };
-    let default = match of(Kind::Default) {
-        Some(default) => Some(default.create()),
-        None if column.definition.contains(" generated ") => None,
-        None => Some(object.fill("alter table only {relation} alter column {part} drop default")),
-    };
-    sql::not_null_of_child(column).into_iter().chain(default).collect()
+    let is_it = |fact: &&&Fact| fact.kind == Kind::Column && is_of_same(fact, object);
+    let column = missing.iter().find(is_it).filter(|column| comes_by_parents(column, missing));
+    let Some(column) = column else { return Vec::new() };
+    sql::not_null_of_child(column).into_iter().chain(default(column, missing)).collect()
+}
+
+/// Gives a column its own default, or none, where its parent may have another one.
+fn default(column: &Fact, missing: &[&Fact]) -> Option<String> {
+    let is_it = |fact: &&&Fact| fact.kind == Kind::Default && is_of_same(fact, column);
+    if let Some(default) = missing.iter().find(is_it) {
+        return Some(default.create());
+    }
+    let is_generated = column.definition.contains(" generated ");
+    (!is_generated)
+        .then(|| column.fill("alter table only {relation} alter column {part} drop default"))
 }

@@ -18,7 +18,7 @@ pub(crate) enum Kind {
     Table,
     /// Type, collation, generation, nullability.
     Column,
-    /// A column that an inheritance child has by its parents alone, and loses with theirs.
+    /// A column that a partition or an inheritance child has by its parents alone, and loses with theirs.
     InheritedColumn,
     /// A column's.
     Default,

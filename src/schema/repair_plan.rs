@@ -8,8 +8,8 @@ use super::equivalents::{
 };
 use super::fact::Fact;
 use super::heirs::{
-    comes_by_parents, inherited_column, is_check_of_child, is_heir, is_inherited, is_own_for_good,
-    parents,
+    child, comes_by_parents, inherited_column, is_check_of_child, is_heir, is_inherited,
+    is_own_for_good,
 };
 use super::history::{Recorded, Remake, missing_homes, own_statements};
 use super::kind::Kind;
@@ -373,19 +373,20 @@ fn tie(entry: &Difference, drift: &[Difference], missing: &[&Fact], force: bool)
 /// With its columns, for a partition key names them, and one column may be generated from a later one. A child that has columns
 /// by its parents alone is made as their child.
 pub(crate) fn table(table: &Fact, missing: &[&Fact]) -> Vec<String> {
+    let is_heir = is_heir(&table.home, missing);
     let own = |fact: &&&Fact| {
-        fact.kind == Kind::Column && fact.home == table.home && !is_inherited(fact, missing)
+        fact.kind == Kind::Column
+            && fact.home == table.home
+            && !(is_heir && is_inherited(fact, missing))
     };
-    let columns = missing.iter().filter(own);
-    let columns: Vec<String> = columns.map(|column| with_default(column, missing)).collect();
-    let parents = if is_heir(&table.home, missing) {
-        parents(&table.home, missing).map(|parent| parent.part.as_str()).collect()
+    let own: Vec<&Fact> = missing.iter().filter(own).copied().collect();
+    let definitions: Vec<String> = own.iter().map(|column| with_default(column, missing)).collect();
+    let mut step = if is_heir {
+        child(table, &own, &definitions, missing)
     } else {
-        Vec::new()
+        vec![sql::table_of(table, &definitions.join(", "), &[])]
     };
-    let mut step = vec![sql::table_of(table, &columns.join(", "), &parents)];
-    let columns = missing.iter().filter(own);
-    step.extend(columns.flat_map(|column| owned_by(column, missing)));
+    step.extend(own.iter().flat_map(|column| owned_by(column, missing)));
     step
 }
 

@@ -700,7 +700,8 @@ fn alteration(set: &mut Set, draw: &mut Draw<'_>) -> Option<String> {
         3 => format!("alter table {name} alter column {old} drop default"),
         4 => format!("alter table {name} alter column {old} set default {}", default?),
         5 => format!("alter table {name} alter column {old} set not null"),
-        6 if kind == "int" => {
+        // The values of a lost partition's first rows are not changed again by statements about its parent.
+        6 if kind == "int" && is_whole => {
             "bigint".clone_into(&mut column.1);
             format!("alter table {name} alter column {old} type bigint using {old} * 2")
         }

@@ -12,7 +12,7 @@ with relations as materialized (
       and (y.typname ^@ ($1 || '_') or y.typname ^@ ('_' || $1 || '_'))
 ), columns as materialized (
     -- In an index a column keeps its first name.
-    select a.*, format('%s.%I', a.attrelid::regclass,
+    select a.*, c.relkind in ('i', 'I') as of_index, format('%s.%I', a.attrelid::regclass,
         case when c.relkind in ('i', 'I') then a.attnum::text else a.attname end) as name
     from pg_attribute a join relations c on c.oid = a.attrelid
     where a.attnum > 0 and not a.attisdropped
@@ -35,10 +35,12 @@ from (select oid::regclass::text as what,
 group by 1
 union all
 select 'column ' || name,
-    to_jsonb(a) - '{name,attrelid,atttypid,attname,attnum,attacl,atthasmissing,attmissingval,attcacheoff,attndims,attoptions}'::text[]
+    to_jsonb(a) - '{name,of_index,attrelid,atttypid,attname,attnum,attacl,atthasmissing,attmissingval,attcacheoff,attndims,attoptions}'::text[]
     -- Without the version that the server keeps there since the minor releases of November 2026.
     || jsonb_build_object('type', format_type(atttypid, atttypmod),
-        'options', (select jsonb_agg(o) from unnest(attoptions) o where not o ^@ 'pg_attver='))
+        'options', (select jsonb_agg(o) from unnest(attoptions) o where not o ^@ 'pg_attver='),
+        -- An index with types of its own has the column's when that is set, and not when the index is made.
+        'attcompression', case when not of_index then attcompression end)
 from columns a
 union all
 select 'position ' || name, to_jsonb(row_number() over (partition by attrelid order by attnum)) from columns
