@@ -349,3 +349,29 @@ async fn a_column_that_has_become_a_childs_own_is_told_and_one_that_was_renamed_
         .await;
     expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
 }
+
+/// A child that is there before a check which holds for new rows only.
+const CHECKED_LATER: &str = "create table public.{prefix}_p (id int primary key, n int);
+    create table public.{prefix}_heir () inherits (public.{prefix}_p);
+    alter table public.{prefix}_p add constraint pos check (n > 0) not valid;
+    alter table public.{prefix}_p enable row level security;
+    alter table public.{prefix}_heir enable row level security;";
+
+/// The server checks the rows of a new child, and nobody can take that back.
+#[tokio::test]
+async fn a_child_whose_rows_were_checked_does_not_differ_and_its_parent_does() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let files = Files::new(&[("0001_children.sql", CHECKED_LATER)]);
+    let _service = files.service(&db, &[]).await;
+    admin.create("agt_x").await;
+    admin.settled().await;
+    let checked = "select convalidated from pg_constraint where conrelid = 'public.agt_x_heir'::regclass and contype = 'c'";
+    assert!(!admin.one::<bool>(checked).await);
+    admin.run("drop table public.agt_x_heir").await;
+    expect(&files.ask(&db, &["agents", "repair", "--wait"]).await, 0, &[]);
+    assert!(admin.one::<bool>(checked).await);
+    expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
+    admin.run("alter table public.agt_x_p validate constraint pos").await;
+    assert_eq!(told(&files, &db).await, ["differs constraint pos on public.agt_x_p"]);
+}

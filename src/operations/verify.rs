@@ -56,7 +56,7 @@ pub(crate) struct Report {
 }
 
 /// What no comparison looks at.
-const NOT_COMPARED: [&str; 11] = [
+const NOT_COMPARED: [&str; 12] = [
     "rows",
     "sequences with the rows themselves: their number is an estimate",
     "functions that triggers and policies call",
@@ -64,6 +64,7 @@ const NOT_COMPARED: [&str; 11] = [
     "extended statistics",
     "security labels",
     "indexes of partitions that belong to an index of the parent, and their names",
+    "whether a child's rows were checked where the templates leave a check NOT VALID",
     "whether a table is of a type (OF)",
     "the names of NOT NULL constraints, which they have since PostgreSQL 18",
     "the order of columns: no statement changes it",

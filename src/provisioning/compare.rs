@@ -10,7 +10,7 @@ use super::outside_keys::keys_off;
 use super::registry::{Displaced, RegisteredAgent};
 use crate::schema::{
     self, Change, Difference, Fact, Kind, add_removed, compare, is_foreign_key,
-    take_sequence_names_back, tell_renamed_columns,
+    leave_out_checked_children, take_sequence_names_back, tell_renamed_columns,
 };
 use crate::templates::ExpectedSchema;
 
@@ -55,6 +55,7 @@ pub(crate) async fn drift(
             let expected = expected.await?;
             drift = take_sequence_names_back(&expected, &mut found);
             drift.extend(compare(&expected, &found));
+            leave_out_checked_children(&mut drift, &found);
             tell_renamed_columns(&mut drift);
         }
         drift.extend(built.tables.iter().filter_map(|oid| positions_of.remove(oid)).flatten());

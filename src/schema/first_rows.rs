@@ -1,4 +1,5 @@
-//! First rows of a lost partition that come by way of a parent that stands: with the defaults that they had then.
+//! First rows of a lost partition that come by way of a parent that stands. They get the defaults that the parent had when the
+//! template wrote them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -35,7 +36,7 @@ impl<'a> Moment<'a> {
         }
     }
 
-    /// Of these as partitions.
+    /// The tables that have these as partitions, at any level.
     pub(super) fn parents(&self, parts: &'a [Home]) -> Parents<'a> {
         let mut below: HashSet<&str> = parts.iter().filter_map(Home::lasting).collect();
         let mut relations: HashSet<&str> = HashSet::new();
@@ -56,8 +57,8 @@ impl<'a> Moment<'a> {
         Parents { relations, defaults }
     }
 
-    /// The statement, run while those parents that stand have the defaults of then. Whoever makes a partition holds the lock
-    /// of its parent anyway.
+    /// The statement, run while the parents that stand have the defaults of then. Whoever makes a partition holds the lock of
+    /// its parent anyway.
     pub(super) fn run_with(
         &self,
         mut statement: Recorded,

@@ -23,7 +23,8 @@ pub(crate) use catalog::{by_index, read, read_fact, read_of};
 pub(crate) use difference::{Change, Difference, headlines};
 pub(crate) use difference::{add_removed, compare};
 pub(crate) use equivalents::{
-    is_foreign_key, is_unchecked, lacks_not_null, stand_in, take_from_new, unchecked,
+    is_foreign_key, is_unchecked, lacks_not_null, leave_out_checked_children, stand_in,
+    take_from_new, unchecked,
 };
 pub(crate) use error::Error;
 pub(crate) use fact::{Fact, Key, NOT_VALID};

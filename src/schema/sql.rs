@@ -42,7 +42,7 @@ fn on_constraint(check: &Fact, act: &str) -> String {
     )
 }
 
-/// Forbids nulls in a column that has them by no parent's word, if it is to have none.
+/// Forbids nulls in a child's column, unless its parent does. `None` where it may have some.
 pub(super) fn not_null_of_child(column: &Fact) -> Option<String> {
     let has_none = column.definition.ends_with(" not null");
     let of = format!(

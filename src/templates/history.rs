@@ -117,7 +117,7 @@ impl History {
 }
 
 impl Step {
-    /// A statement that gives something another name is about that: what names it elsewhere follows.
+    /// A rename is about what it renames, and not about what names that elsewhere.
     fn between(before: &Snapshot, after: &Snapshot, is_rename: bool) -> Self {
         let (old, new) = (before.by_key(), after.by_key());
         let made = after

@@ -56,8 +56,8 @@ pub(crate) async fn add_echoes(
         .collect();
     for object in objects {
         let echo = heard.get(&object.key()).filter(|heard| **heard != object.definition);
-        // A key to a table outside was made without a check; it is as good only when it is checked. So is a column only without
-        // nulls.
+        // A key to a table outside was made without a check; it is as good only when it is checked. A column that takes nulls is
+        // not as good as one that takes none.
         let is_less = |heard: &str| is_unchecked(object, heard) || lacks_not_null(object, heard);
         object.echo = echo.filter(|heard| !is_less(heard)).cloned();
     }
