@@ -254,6 +254,7 @@ const HEIRS: &str = "create table public.{prefix}_a (id int not null, n int defa
     alter table public.{prefix}_own alter column n drop default;
     create table public.{prefix}_late (id int not null, n int, t text, constraint pos check (n > 0));
     alter table public.{prefix}_late inherit public.{prefix}_a;
+    alter table public.{prefix}_a alter column t set compression pglz;
     alter table public.{prefix}_a add column twice int generated always as (n * 2) stored;
     alter table public.{prefix}_a enable row level security;
     alter table public.{prefix}_heir enable row level security;

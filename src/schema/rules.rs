@@ -108,7 +108,11 @@ const RULES: [Rule; 40] = [
         make: |f| {
             f.fill("alter table only {relation} alter column {part} set compression {definition}")
         },
+        drop: Some(|f| {
+            f.fill("alter table only {relation} alter column {part} set compression default")
+        }),
         replaced: Acts::Forced,
+        removed: Acts::Forced,
         ..TOLD
     },
     Rule {
@@ -118,7 +122,9 @@ const RULES: [Rule; 40] = [
         make: |f| {
             f.fill("alter table only {relation} alter column {part} set statistics {definition}")
         },
+        drop: Some(|f| f.fill("alter table only {relation} alter column {part} set statistics -1")),
         replaced: Acts::Forced,
+        removed: Acts::Forced,
         ..TOLD
     },
     Rule {
@@ -171,14 +177,18 @@ const RULES: [Rule; 40] = [
         name: "index statistics",
         title: "{relation}, column {part}",
         make: |f| f.fill("alter index {relation} alter column {part} set statistics {definition}"),
+        drop: Some(|f| f.fill("alter index {relation} alter column {part} set statistics -1")),
         replaced: Acts::Forced,
+        removed: Acts::Forced,
         ..TOLD
     },
     Rule {
         kind: Kind::Cluster,
         name: "cluster",
         make: |f| f.fill("alter table {relation} cluster on {definition}"),
+        drop: Some(|f| f.fill("alter table {relation} set without cluster")),
         replaced: Acts::Forced,
+        removed: Acts::Forced,
         ..TOLD
     },
     Rule {

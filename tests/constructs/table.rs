@@ -57,6 +57,36 @@ pub const CONSTRUCTS: &[Construct] = &[
         ..NEW
     },
     Construct {
+        name: "compression_extra",
+        drift: "alter table T alter b set compression pglz",
+        said: "extra column compression T.b",
+        mends: Forced,
+        ..NEW
+    },
+    Construct {
+        name: "statistics_extra",
+        drift: "alter table T alter b set statistics 10",
+        said: "extra column statistics T.b",
+        mends: Forced,
+        ..NEW
+    },
+    Construct {
+        name: "cluster_extra",
+        more: "create index N_o on T (b)",
+        drift: "alter table T cluster on N_o",
+        said: "extra cluster T",
+        mends: Forced,
+        ..NEW
+    },
+    Construct {
+        name: "index_statistics_extra",
+        more: "create index N_s on T ((id + 1))",
+        drift: "alter index public.N_s alter column 1 set statistics 300",
+        said: "extra index statistics public.N_s, column 1",
+        mends: Forced,
+        ..NEW
+    },
+    Construct {
         name: "options",
         more: "alter table T alter b set (n_distinct = -0.5)",
         drift: "alter table T alter b reset (n_distinct)",
