@@ -181,6 +181,77 @@ async fn first_rows_come_back_with_the_defaults_that_the_parent_had_then() {
     sound(&files.ask(&db, &["agents", "verify", "--json"]).await, 1);
 }
 
+/// A later file takes a column away.
+const WIDE: &str = "
+create table public.{prefix}_log (id int, x text) partition by range (id);
+create table public.{prefix}_log_1 partition of public.{prefix}_log for values from (0) to (10);
+alter table public.{prefix}_log enable row level security;
+alter table public.{prefix}_log_1 enable row level security;
+revoke all on public.{prefix}_log, public.{prefix}_log_1 from public, anon, authenticated, service_role;
+alter table public.{prefix}_log drop column x";
+
+#[tokio::test]
+async fn a_partition_that_was_detached_keeps_its_columns_when_the_parent_is_made_again() {
+    let (db, files, _service, root) = built_from(WIDE).await;
+    root.run(
+        "alter table public.agt_x_log detach partition public.agt_x_log_1;
+         alter table public.agt_x_log_1 add column x text;
+         insert into public.agt_x_log_1 values (1, 'kept');
+         drop table public.agt_x_log",
+    )
+    .await;
+    for force in [&[][..], &["--force"]] {
+        let args = [&["agents", "repair", "--wait"], force].concat();
+        expect(&files.ask(&db, &args).await, 1, &[]);
+        assert_eq!(root.rows("select id, x from public.agt_x_log_1").await, ["1|kept"]);
+        assert_eq!(
+            told(&db, &files).await,
+            ["extra column public.agt_x_log.x", "extra column public.agt_x_log_1.x"]
+        );
+    }
+}
+
+/// The parent has other defaults later.
+const OTHERS_LATER: &str = "
+create table public.{prefix}_ev (id int, v int default 10, z int default 3) partition by list (id);
+create table public.{prefix}_ev_1 partition of public.{prefix}_ev for values in (1);
+insert into public.{prefix}_ev (id) values (1);
+alter table only public.{prefix}_ev alter column v set default 20;
+alter table only public.{prefix}_ev alter column z drop default;
+alter table public.{prefix}_ev enable row level security;
+alter table public.{prefix}_ev_1 enable row level security;
+revoke all on public.{prefix}_ev, public.{prefix}_ev_1 from public, anon, authenticated, service_role";
+
+/// Somebody else's defaults of the parent are left as they are, by a repair and by what it prints.
+#[tokio::test]
+async fn a_parent_has_the_same_defaults_after_first_rows_came_back_by_way_of_it() {
+    let rename = ";
+alter table public.{prefix}_ev rename to {prefix}_events";
+    for (rename, name) in [("", "agt_x_ev"), (rename, "agt_x_events")] {
+        let (db, files, _service, root) = built_from(&format!("{OTHERS_LATER}{rename}")).await;
+        let defaults = format!(
+            "select a.attname, pg_get_expr(d.adbin, d.adrelid) from pg_attrdef d
+             join pg_attribute a on a.attrelid = d.adrelid and a.attnum = d.adnum
+             where d.adrelid = 'public.{name}'::regclass order by 1"
+        );
+        root.run(&format!(
+            "alter table only public.{name} alter column v set default 42, alter column z set default 77;
+             drop table public.agt_x_ev_1"
+        ))
+        .await;
+        let plan = files.ask(&db, &["agents", "repair", "--dry-run"]).await;
+        let plan = String::from_utf8(plan.stdout).unwrap();
+        let made = ["select id, v, z from public.agt_x_ev_1", &defaults];
+        root.run(&plan.replace("\ncommit;", "")).await;
+        assert_eq!(root.rows(made[0]).await, ["1|10|3"], "{plan}");
+        assert_eq!(root.rows(made[1]).await, ["v|42", "z|77"], "{plan}");
+        root.run("rollback").await;
+        files.ask(&db, &["agents", "repair", "--wait"]).await;
+        assert_eq!(root.rows(made[0]).await, ["1|10|3"]);
+        assert_eq!(root.rows(made[1]).await, ["v|42", "z|77"]);
+    }
+}
+
 const CHILD: &str = "
 create table public.{prefix}_log (id int primary key, n int constraint positive check (n > 0));
 create table public.{prefix}_child () inherits (public.{prefix}_log);

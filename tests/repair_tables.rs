@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use agent_provisioner::dev_server::SUPERUSER;
 
-use crate::support::{ADMIN, Admin, Database, Files, ask, expect, json};
+use crate::support::{ADMIN, Admin, Database, Files, ask, expect, finish, json, provisioner};
 
 #[tokio::test]
 async fn a_key_that_was_renamed_with_the_table_it_refers_to_is_not_made_twice() {
@@ -375,4 +375,82 @@ async fn a_child_whose_rows_were_checked_does_not_differ_and_its_parent_does() {
     expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
     admin.run("alter table public.agt_x_p validate constraint pos").await;
     assert_eq!(told(&files, &db).await, ["differs constraint pos on public.agt_x_p"]);
+}
+
+/// Tables of which one takes the name that another one had, an enum that is made anew, and one that has nothing to do with them.
+const NAMES_TAKEN: &str = "create type public.{prefix}_mood as enum ('good', 'bad');
+    create table public.{prefix}_notes (id int, mood public.{prefix}_mood default 'good');
+    insert into public.{prefix}_notes (id) values (1);
+    create table if not exists public.{prefix}_a (id int default 1, t text default 'a');
+    create table if not exists public.{prefix}_b (id int default 2, t text default 'b');
+    insert into public.{prefix}_b (t) values ('first of b');
+    create table public.{prefix}_apart (id int);
+    insert into public.{prefix}_apart values (1);
+    alter table public.{prefix}_notes enable row level security;
+    alter table public.{prefix}_a enable row level security;
+    alter table public.{prefix}_b enable row level security;
+    alter table public.{prefix}_apart enable row level security;";
+
+const TAKE_NAMES: &str = "alter table public.{prefix}_b rename to {prefix}_c;
+    alter table public.{prefix}_a rename to {prefix}_b;
+    alter type public.{prefix}_mood rename to {prefix}_mood_old;
+    create type public.{prefix}_mood as enum ('good', 'bad', 'so');
+    alter table public.{prefix}_notes alter column mood drop default,
+        alter column mood type public.{prefix}_mood using mood::text::public.{prefix}_mood,
+        alter column mood set default 'good';
+    drop type public.{prefix}_mood_old;";
+
+#[tokio::test]
+async fn nothing_is_made_by_way_of_a_name_that_something_else_has_by_now() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let files = Files::new(&[("0001_names.sql", NAMES_TAKEN), ("0002_take.sql", TAKE_NAMES)]);
+    let _service = files.service(&db, &[]).await;
+    admin.create("agt_x").await;
+    admin.settled().await;
+    admin
+        .run(
+            "insert into public.agt_x_b (t) values ('mine');
+             drop table public.agt_x_c, public.agt_x_notes, public.agt_x_apart",
+        )
+        .await;
+    let plan = files.ask(&db, &["agents", "repair", "--dry-run"]).await;
+    let plan = String::from_utf8(plan.stdout).unwrap();
+    let rows = "select t from public.agt_x_b union all select id::text from public.agt_x_apart
+                union all select 'c ' || count(*) from public.agt_x_c";
+    let root = Admin(db.connect(SUPERUSER).await);
+    root.run(&plan.replace("\ncommit;", "")).await;
+    assert_eq!(root.rows(rows).await, ["mine", "1", "c 0"], "{plan}");
+    root.run("rollback").await;
+    expect(&files.ask(&db, &["agents", "repair", "--wait"]).await, 0, &[]);
+    assert_eq!(root.rows(rows).await, ["mine", "1", "c 0"]);
+    expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
+}
+
+/// A child of which the parent has less later.
+const LESS_LATER: &str =
+    "create table public.{prefix}_a (id int, n int default 1 check (n > 0), t text default 'a');
+    create table public.{prefix}_heir () inherits (public.{prefix}_a);
+    alter table public.{prefix}_a enable row level security;
+    alter table public.{prefix}_heir enable row level security;
+    alter table public.{prefix}_a drop column n;
+    alter table public.{prefix}_a rename column t to u;";
+
+#[tokio::test]
+async fn what_a_parent_has_no_more_is_not_taken_from_its_child() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let files = Files::new(&[("0001_less.sql", LESS_LATER)]);
+    let _service = files.service(&db, &[]).await;
+    admin.create("agt_x").await;
+    admin.settled().await;
+    admin.run("drop table public.agt_x_heir").await;
+    let plan = files.ask(&db, &["agents", "repair", "--dry-run"]).await;
+    admin.run(&String::from_utf8(plan.stdout).unwrap()).await;
+    // Who makes tables by hand has them registered.
+    let mut adopt = provisioner(&db.url(ADMIN));
+    adopt.env("PROVISIONER_TEMPLATES", files.path());
+    adopt.args(["agents", "adopt", "agt_x", "--yes", "--wait"]);
+    expect(&finish(&mut adopt).await, 0, &[]);
+    expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
 }

@@ -147,14 +147,32 @@ async fn trim(
         run(client, steps, &mut ran).await?;
     }
     let mut any = ran.any;
+    let parents = parents_of_standing(client, made).await?;
+    // A column of a parent goes from its children, too, and from their rows.
+    let is_new = |extra: &&Difference| {
+        extra.change == Change::Extra
+            && !(extra.object.kind == Kind::Column && parents.contains(&extra.object.relation))
+    };
     // What hangs on a column goes before it.
-    for extra in plan.left.iter().rev().filter(|drift| drift.change == Change::Extra) {
+    for extra in plan.left.iter().rev().filter(is_new) {
         if let Some(take) = take_from_new(&extra.object) {
             any |= run_one(client, &take).await?;
         }
     }
     let (_, left) = look(client, build_spec, agent).await?;
     Ok((any, left))
+}
+
+/// Those of the tables just made, qualified and quoted, that have a child or a partition which was there before.
+async fn parents_of_standing(
+    client: &Client,
+    made: &HashSet<String>,
+) -> Result<HashSet<String>, Error> {
+    let made: Vec<&str> = made.iter().map(String::as_str).collect();
+    let sql = include_str!("../../sql/provisioning/standing_children.sql");
+    let rows = client.query_typed(sql, &[(&made, Type::TEXT_ARRAY)]).await;
+    let rows = rows.map_err(query("look for children that stand"))?;
+    Ok(rows.iter().map(|row| row.get("name")).collect())
 }
 
 /// What [`repair`] does. Needs an open transaction, in which the templates run once more, statement by statement, where

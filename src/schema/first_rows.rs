@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::difference::{Change, Difference};
 use super::fact::{Fact, Key};
 use super::history::{Home, Recorded};
 use super::kind::Kind;
@@ -13,6 +14,8 @@ pub(super) struct Moment<'a> {
     facts: HashMap<Key, &'a Fact>,
     /// The default that rows got which were there when a column was added.
     added: HashMap<Key, Option<&'a Fact>>,
+    /// Defaults that are there, and are not those.
+    found: HashMap<Key, Fact>,
 }
 
 /// The parents of some tables at a moment.
@@ -24,15 +27,29 @@ pub(super) struct Parents<'a> {
 
 impl<'a> Moment<'a> {
     pub(super) fn pass(&mut self, statement: &'a Recorded) {
-        for fact in &statement.gone {
-            self.facts.remove(&fact.key());
-        }
         let columns = statement.made.iter().filter(|fact| fact.kind == Kind::Column);
         let new = columns.filter(|column| !self.facts.contains_key(&column.key()));
         let new: Vec<&Fact> = new.collect();
+        for fact in &statement.gone {
+            self.facts.remove(&fact.key());
+        }
         self.facts.extend(statement.made.iter().map(|fact| (fact.key(), fact)));
         for column in new {
             self.added.insert(column.key(), self.default_of(column));
+        }
+    }
+
+    /// Defaults of tables that stand, as far as they are others than the templates make, and a repair leaves them.
+    pub(super) fn find(&mut self, drift: &[Difference], force: bool) {
+        for Difference { object, change } in
+            drift.iter().filter(|it| it.object.kind == Kind::Default)
+        {
+            let found = match change {
+                Change::Differs { found } if !force => found.clone(),
+                Change::Extra => object.definition.clone(),
+                Change::Differs { .. } | Change::Missing | Change::Removed { .. } => continue,
+            };
+            self.found.insert(object.key(), Fact { definition: found, ..object.clone() });
         }
     }
 
@@ -72,7 +89,8 @@ impl<'a> Moment<'a> {
         for column in columns {
             let key = column.key();
             let then = parents.defaults.get(&key).or_else(|| self.added.get(&key));
-            let (then, now) = (then.copied().flatten(), self.default_of(column));
+            let found = self.found.get(&default_key(column));
+            let (then, now) = (then.copied().flatten(), found.or_else(|| self.default_of(column)));
             if then.map(|default| &default.definition) != now.map(|default| &default.definition) {
                 let set = |default: Option<&Fact>, other: Option<&Fact>| {
                     default.map(Fact::create).or_else(|| other.and_then(Fact::drop))
@@ -91,7 +109,10 @@ impl<'a> Moment<'a> {
     }
 
     fn default_of(&self, column: &Fact) -> Option<&'a Fact> {
-        let key = (Kind::Default, column.relation.clone(), column.part.clone());
-        self.facts.get(&key).copied()
+        self.facts.get(&default_key(column)).copied()
     }
+}
+
+fn default_key(column: &Fact) -> Key {
+    (Kind::Default, column.relation.clone(), column.part.clone())
 }

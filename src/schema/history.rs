@@ -132,25 +132,27 @@ pub(crate) struct Remake {
     pub(crate) forced: Vec<String>,
     /// What then is as it should be.
     covered: HashMap<Key, String>,
-    /// What then is there, and should not be.
+    /// Rights that are there then, and should not be.
     pub(super) surplus: Vec<Fact>,
 }
 
 impl Remake {
     /// Of what is missing as a whole: the statements that touch nothing else, rows included, and nothing but what later ones
     /// drop. One that also touches a table that stands is left out, whatever else it does.
-    pub(super) fn of(drift: &[Difference], history: &[Recorded]) -> Self {
-        let homes = missing_homes(drift);
-        let dropped = dropped_with(&homes, history);
+    pub(super) fn of(drift: &[Difference], history: &[Recorded], force: bool) -> Self {
+        let (homes, dropped) = remade(missing_homes(drift), history);
+        let current: Vec<Recorded> =
+            history.iter().map(|statement| statement.with_names_of_now(&homes)).collect();
         let mut moment = Moment::default();
         let mut own = Vec::new();
-        for statement in history {
+        for statement in &current {
             if is_own(statement, &homes, &dropped) {
                 let parents = (!statement.facts_only).then(|| moment.parents(&statement.homes));
-                own.push((statement.with_names_of_now(&homes), parents));
+                own.push((statement.clone(), parents));
             }
             moment.pass(statement);
         }
+        moment.find(drift, force);
         let run = |(statement, parents)| match parents {
             Some(parents) => moment.run_with(statement, &parents, &homes),
             None => statement,
@@ -168,11 +170,12 @@ impl Remake {
             .filter(|drift| drift.change != Change::Extra)
             .map(|drift| drift.object.key())
             .collect();
-        let mut surplus: Vec<Fact> = facts
-            .iter()
-            .filter(|(key, fact)| !wanted.contains(*key) && homes.contains(fact.home.as_str()))
-            .map(|(_, f)| f.clone())
-            .collect();
+        let is_right = |fact: &Fact| {
+            matches!(fact.kind, Kind::Grant | Kind::ColumnGrant | Kind::OwnerRights)
+                && homes.contains(fact.home.as_str())
+        };
+        let surplus = facts.iter().filter(|(key, fact)| !wanted.contains(*key) && is_right(fact));
+        let mut surplus: Vec<Fact> = surplus.map(|(_, fact)| fact.clone()).collect();
         surplus.sort_by_key(Fact::key);
         let covered = facts.into_iter().map(|(key, fact)| (key, fact.definition)).collect();
         Self { statements, forced: Vec::new(), covered, surplus }
@@ -186,6 +189,37 @@ impl Remake {
 
     pub(super) fn makes(&self, fact: &Fact) -> bool {
         self.covered.get(&fact.key()).is_some_and(|made| fact.is(made))
+    }
+}
+
+/// Those of the missing tables and types that the template's own statements make again, and what these statements drop.
+///
+/// Where something that stands bears a name by now that one of them had on the way, its statements would be about that.
+fn remade<'a>(
+    mut missing: HashSet<&'a str>,
+    history: &[Recorded],
+) -> (HashSet<&'a str>, HashSet<u32>) {
+    let all = history.iter().flat_map(|statement| &statement.homes);
+    let standing: HashSet<&str> =
+        all.filter_map(Home::lasting).filter(|home| !missing.contains(home)).collect();
+    loop {
+        let dropped = dropped_with(&missing, history);
+        let own: Vec<&Recorded> =
+            history.iter().filter(|statement| is_own(statement, &missing, &dropped)).collect();
+        let made = own.iter().flat_map(|statement| &statement.made);
+        let mut made = made.filter(|fact| matches!(fact.kind, Kind::Table | Kind::Type));
+        let Some(taken) = made.find(|fact| standing.contains(fact.home.as_str())) else {
+            return (missing, dropped);
+        };
+        let names = |statement: &&&Recorded| {
+            statement.made.contains(taken) || sql_text::mentions(&statement.sql, &taken.home)
+        };
+        let homes = own.iter().filter(names).flat_map(|statement| &statement.homes);
+        let homes: HashSet<&str> = homes.filter_map(Home::lasting).collect();
+        if homes.is_empty() {
+            return (HashSet::new(), HashSet::new());
+        }
+        missing.retain(|home| !homes.contains(home));
     }
 }
 

@@ -163,8 +163,8 @@ pub(crate) fn plan_repair(
     force: bool,
     history: &[Recorded],
 ) -> RepairPlan {
-    let mut plan = RepairPlan { remake: Remake::of(drift, history), ..RepairPlan::default() };
-    put_copies_together(&mut plan.remake, drift, prefix);
+    let remake = remake(prefix, drift, force, history);
+    let mut plan = RepairPlan { remake, ..RepairPlan::default() };
     let homes = missing_homes(drift);
     let missing: Vec<&Fact> =
         drift.iter().filter(|d| d.change == Change::Missing).map(|d| &d.object).collect();
@@ -228,7 +228,8 @@ pub(crate) fn plan_repair(
 
 /// A table that was made like another one is made as it was then. One that goes into another one then has to be like that one
 /// as it is by now.
-fn put_copies_together(remake: &mut Remake, drift: &[Difference], prefix: &Prefix) {
+fn remake(prefix: &Prefix, drift: &[Difference], force: bool, history: &[Recorded]) -> Remake {
+    let mut remake = Remake::of(drift, history, force);
     let children: HashSet<&str> = drift
         .iter()
         .filter(|entry| entry.object.kind == Kind::Parent && entry.change == Change::Missing)
@@ -241,6 +242,7 @@ fn put_copies_together(remake: &mut Remake, drift: &[Difference], prefix: &Prefi
         statement.sql = from_facts(&statement.made, prefix);
         statement.public_path = false;
     }
+    remake
 }
 
 /// Takes away what the database grants by default on a new table, and the templates do not grant.

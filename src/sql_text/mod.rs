@@ -14,7 +14,7 @@ pub(crate) use index_statement::IndexStatement;
 #[cfg(test)]
 pub(crate) use lexer::FOUND;
 pub(crate) use lexer::{Kind, Token, is_word, line_ends, tokens};
-pub(crate) use names::{quote_word, rename};
+pub(crate) use names::{mentions, quote_word, rename};
 pub use paste::pasteable;
 pub(crate) use reader::{Reader, name};
 pub(crate) use references::{AGENTS, in_quotes, outside, quoted, refers_to};

@@ -34,6 +34,11 @@ pub(crate) fn rename(sql: &str, names: &[(&str, &str)]) -> String {
     tokens(sql).map(piece).collect()
 }
 
+/// Whether a name stands in SQL as a name, outside of literals.
+pub(crate) fn mentions(sql: &str, wanted: &str) -> bool {
+    tokens(sql).any(|token| name(&token).as_deref() == Some(wanted))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -34,7 +34,7 @@ struct Step {
     version: i32,
     sql: String,
     public_path: bool,
-    /// What tables and types were called before it, by oid.
+    /// What tables and types were called before it, by oid; of those that it made, what it called them.
     names: Arc<HashMap<u32, String>>,
     homes: Vec<u32>,
     made: Vec<Fact>,
@@ -149,7 +149,7 @@ impl Step {
             version: 0,
             sql: String::new(),
             public_path: false,
-            names: Arc::clone(&before.names),
+            names: before.names_with_new(after),
             homes: homes.into_iter().collect(),
             made,
             gone: gone.map(|(_, fact)| fact.clone()).collect(),
@@ -164,6 +164,16 @@ impl Snapshot {
 
     fn by_key(&self) -> HashMap<(u32, Key), &Fact> {
         self.facts.iter().map(|(oid, fact)| ((*oid, fact.key()), fact)).collect()
+    }
+
+    /// What is called how, and what the next statement has made.
+    fn names_with_new(&self, after: &Self) -> Arc<HashMap<u32, String>> {
+        if after.names.keys().all(|oid| self.names.contains_key(oid)) {
+            return Arc::clone(&self.names);
+        }
+        let mut names = HashMap::clone(&after.names);
+        names.extend(self.names.iter().map(|(oid, name)| (*oid, name.clone())));
+        Arc::new(names)
     }
 
     async fn read(client: &Client, scratch: &Prefix) -> Result<Self, Error> {
