@@ -16,6 +16,6 @@ select format('drop table %s cascade', i.inhrelid::regclass)
 from pg_inherits i join pg_class c on c.oid = i.inhrelid
 where relnamespace = 'public'::regnamespace and relname ^@ '{prefix}_' and not relispartition
   -- A check of the parent's that is NOT VALID holds for the rows of a new child.
-  and not exists (select from pg_constraint k where k.conrelid = i.inhrelid and not k.convalidated)
+  and not exists (select from pg_constraint k where k.conrelid = i.inhrelid and k.contype = 'c' and not k.convalidated)
   and abs(hashtext(relname || '{seed}')) % 2 = 0
 order by 1
