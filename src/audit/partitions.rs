@@ -18,6 +18,9 @@ pub(super) fn moved_with(
         let (detached, attached) =
             (parent.change == Change::Missing, parent.change == Change::Extra);
         let goes = match change {
+            // Columns are its own from then on, or the parent's.
+            Change::Missing if object.kind == Kind::InheritedColumn => detached,
+            Change::Extra if object.kind == Kind::InheritedColumn => attached,
             Change::Extra => detached && has_like(expected, &parent.object, object),
             Change::Missing => attached && has_like(found, &parent.object, object),
             // A partition numbers its rows as the parent does.

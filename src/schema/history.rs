@@ -105,14 +105,17 @@ impl Recorded {
 
     /// With the names that tables and types have by now, but for those that are missing: they get theirs on the way.
     fn with_names_of_now(&self, missing: &HashSet<&str>) -> Self {
-        let known = self.called.iter().filter(|(_, now)| !missing.contains(now.as_str()));
-        let known: Vec<_> = known.map(|(then, now)| (then.as_str(), now.as_str())).collect();
-        if known.is_empty() {
+        if self.called.is_empty() {
             return self.clone();
         }
+        let known = self.called.iter().filter(|(_, now)| !missing.contains(now.as_str()));
+        let known: Vec<_> = known.map(|(then, now)| (then.as_str(), now.as_str())).collect();
         let rename = |text: &str| sql_text::rename(text, &known);
-        let facts =
-            |facts: &[Fact]| facts.iter().map(|fact| fact.map(rename, ToOwned::to_owned)).collect();
+        let home = |home: &str| {
+            let called = self.called.iter().find(|(then, _)| then == home);
+            called.map_or_else(|| home.to_owned(), |(_, now)| now.clone())
+        };
+        let facts = |facts: &[Fact]| facts.iter().map(|fact| fact.map(rename, home)).collect();
         let (made, gone) = (facts(&self.made), facts(&self.gone));
         Self { sql: rename(&self.sql), made, gone, ..self.clone() }
     }
