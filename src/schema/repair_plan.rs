@@ -415,7 +415,10 @@ fn with_default(column: &Fact, missing: &[&Fact]) -> String {
         identity.map(|own| own.fill(" as identity (sequence name {relation} {definition})"));
     let definition = match identity {
         Some(identity) => column.definition.replacen(" as identity", &identity, 1),
-        None => column.definition.clone(),
+        // Since PostgreSQL 17 a partition counts by its parent's sequence. Who attaches it gives it that.
+        None => ["always", "by default"].iter().fold(column.definition.clone(), |text, how| {
+            text.replacen(&format!(" generated {how} as identity"), "", 1)
+        }),
     };
     format!("{} {definition}{}", column.part, default.unwrap_or_default())
 }
