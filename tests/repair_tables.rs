@@ -4,7 +4,9 @@ use serde_json::Value;
 
 use agent_provisioner::dev_server::SUPERUSER;
 
-use crate::support::{ADMIN, Admin, Database, Files, ask, expect, finish, json, provisioner};
+use crate::support::{
+    ADMIN, Admin, Database, Files, Service, ask, expect, finish, json, provisioner,
+};
 
 #[tokio::test]
 async fn a_key_that_was_renamed_with_the_table_it_refers_to_is_not_made_twice() {
@@ -31,6 +33,19 @@ async fn a_key_that_was_renamed_with_the_table_it_refers_to_is_not_made_twice() 
     expect(&repaired, 0, &[]);
     assert_eq!(admin.rows(keys).await, before);
     expect(&ask(&db.url(ADMIN), &["agents", "verify", "--full"]).await, 0, &[]);
+}
+
+/// An agent of template files with these texts.
+async fn built(texts: &[&str]) -> (Database, Files, Service, Admin) {
+    let db = Database::new().await;
+    let names: Vec<_> = (1..=texts.len()).map(|number| format!("{number:04}_tables.sql")).collect();
+    let templates = names.iter().map(String::as_str).zip(texts.iter().copied());
+    let files = Files::new(&templates.collect::<Vec<_>>());
+    let service = files.service(&db, &[]).await;
+    let admin = db.admin().await;
+    admin.create("agt_x").await;
+    admin.settled().await;
+    (db, files, service, admin)
 }
 
 /// A table with a check that holds for new rows only, and children: one has it of its own, too, one by its parent alone.
@@ -78,12 +93,7 @@ const FORBIDDEN: &str = "alter table public.agt_x_p drop constraint pos;
 
 #[tokio::test]
 async fn a_childs_check_comes_back_with_its_parents_checked_and_no_more_its_own_than_before() {
-    let db = Database::new().await;
-    let files = Files::new(&[("0001_children.sql", CHILDREN)]);
-    let _service = files.service(&db, &[]).await;
-    let admin = db.admin().await;
-    admin.create("agt_x").await;
-    admin.settled().await;
+    let (db, files, _service, admin) = built(&[CHILDREN]).await;
     let checks =
         "select conrelid::regclass, convalidated, conislocal, coninhcount from pg_constraint
                   where contype = 'c' and conrelid::regclass::text ~ 'agt_x_' order by 1";
@@ -134,12 +144,7 @@ const RESTING: &str = "create table public.{prefix}_one (id int primary key, kin
 
 #[tokio::test]
 async fn what_is_made_again_is_as_it_was_built_whatever_it_rested_on_by_then() {
-    let db = Database::new().await;
-    let admin = db.admin().await;
-    let files = Files::new(&[("0001_resting.sql", RESTING)]);
-    let _service = files.service(&db, &[]).await;
-    admin.create("agt_x").await;
-    admin.settled().await;
+    let (db, files, _service, admin) = built(&[RESTING]).await;
     let columns = "select string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' order by attnum)
                    from pg_attribute where attrelid = 'public.agt_x_two'::regclass and attnum > 0";
     let built = admin.rows(columns).await;
@@ -184,12 +189,7 @@ const CHANGES: [(&str, &str); 7] = [
 
 #[tokio::test]
 async fn what_no_repair_changes_is_printed_with_the_statement_that_ends_it() {
-    let db = Database::new().await;
-    let admin = db.admin().await;
-    let files = Files::new(&[("0001_kept.sql", KEPT)]);
-    let _service = files.service(&db, &[]).await;
-    admin.create("agt_x").await;
-    admin.settled().await;
+    let (db, files, _service, admin) = built(&[KEPT]).await;
     for (change, kind) in CHANGES {
         admin.run(change).await;
         expect(&files.ask(&db, &["agents", "repair", "--force", "--wait"]).await, 1, &[]);
@@ -215,13 +215,8 @@ const RENAMED_LATER: &str = "create table public.{prefix}_a (id int primary key)
 /// catalog: a child would own all of its columns.
 #[tokio::test]
 async fn a_table_whose_key_refers_to_one_that_was_renamed_later_is_made_by_its_statements() {
-    let db = Database::new().await;
-    let admin = db.admin().await;
     let rename = "alter table public.{prefix}_a rename to {prefix}_c;";
-    let files = Files::new(&[("0001_key.sql", RENAMED_LATER), ("0002_name.sql", rename)]);
-    let _service = files.service(&db, &[]).await;
-    admin.create("agt_x").await;
-    admin.settled().await;
+    let (db, files, _service, admin) = built(&[RENAMED_LATER, rename]).await;
     let state = "select a.attname || ' ' || a.attislocal from pg_attribute a
                  where a.attrelid = 'public.agt_x_heir'::regclass and a.attnum > 0
                  union all
@@ -274,20 +269,17 @@ const OF_CHILDREN: &str = "select concat_ws(' ', a.attrelid::regclass, a.attname
 #[tokio::test]
 async fn a_child_has_no_more_of_its_own_than_before_whichever_way_it_is_made_again() {
     let rename = "alter table public.{prefix}_a rename to {prefix}_b;";
+    // Then the children's own statements make them no more.
+    let of_both = "alter table public.{prefix}_a rename column n to m;
+                   alter table public.{prefix}_a rename to {prefix}_b;";
+    let children = ["agt_x_heir", "agt_x_own", "agt_x_late", "agt_x_b"];
     let tried = [
-        (vec![("0001_named.sql", NAMED_LATER)], &["agt_x_c"][..]),
-        (
-            vec![("0001_heirs.sql", HEIRS), ("0002_name.sql", rename)],
-            &["agt_x_heir", "agt_x_own", "agt_x_late", "agt_x_b"],
-        ),
+        ([NAMED_LATER, "select 1"], &["agt_x_c"][..], "n"),
+        ([HEIRS, rename], &children, "n"),
+        ([HEIRS, of_both], &children, "m"),
     ];
-    for (files, lost) in tried {
-        let db = Database::new().await;
-        let admin = db.admin().await;
-        let files = Files::new(&files);
-        let _service = files.service(&db, &[]).await;
-        admin.create("agt_x").await;
-        admin.settled().await;
+    for (files, lost, column) in tried {
+        let (db, files, _service, admin) = built(&files).await;
         let built = admin.rows(OF_CHILDREN).await;
         assert!(built.len() > 4, "{built:?}");
         for table in lost {
@@ -297,9 +289,8 @@ async fn a_child_has_no_more_of_its_own_than_before_whichever_way_it_is_made_aga
             expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
         }
         // What a child has by its parent goes and comes with its parent's.
-        admin
-            .run(&format!("alter table public.{} drop column n cascade", lost.last().unwrap()))
-            .await;
+        let parent = lost.last().unwrap();
+        admin.run(&format!("alter table public.{parent} drop column {column} cascade")).await;
         expect(&files.ask(&db, &["agents", "repair", "--wait"]).await, 0, &[]);
         assert_eq!(admin.rows(OF_CHILDREN).await, built);
     }
@@ -307,12 +298,7 @@ async fn a_child_has_no_more_of_its_own_than_before_whichever_way_it_is_made_aga
 
 #[tokio::test]
 async fn a_column_that_has_become_a_childs_own_is_told_and_one_that_was_renamed_is_told_once() {
-    let db = Database::new().await;
-    let admin = db.admin().await;
-    let files = Files::new(&[("0001_children.sql", CHILDREN)]);
-    let _service = files.service(&db, &[]).await;
-    admin.create("agt_x").await;
-    admin.settled().await;
+    let (db, files, _service, admin) = built(&[CHILDREN]).await;
     admin.run("alter table public.agt_x_p rename column n to m").await;
     assert_eq!(told(&files, &db).await, ["missing column public.agt_x_p.n"]);
     admin.run("alter table public.agt_x_p rename column m to n").await;
@@ -361,12 +347,7 @@ const CHECKED_LATER: &str = "create table public.{prefix}_p (id int primary key,
 /// The server checks the rows of a new child, and nobody can take that back.
 #[tokio::test]
 async fn a_child_whose_rows_were_checked_does_not_differ_and_its_parent_does() {
-    let db = Database::new().await;
-    let admin = db.admin().await;
-    let files = Files::new(&[("0001_children.sql", CHECKED_LATER)]);
-    let _service = files.service(&db, &[]).await;
-    admin.create("agt_x").await;
-    admin.settled().await;
+    let (db, files, _service, admin) = built(&[CHECKED_LATER]).await;
     let checked = "select convalidated from pg_constraint where conrelid = 'public.agt_x_heir'::regclass and contype = 'c'";
     assert!(!admin.one::<bool>(checked).await);
     admin.run("drop table public.agt_x_heir").await;
@@ -402,12 +383,7 @@ const TAKE_NAMES: &str = "alter table public.{prefix}_b rename to {prefix}_c;
 
 #[tokio::test]
 async fn nothing_is_made_by_way_of_a_name_that_something_else_has_by_now() {
-    let db = Database::new().await;
-    let admin = db.admin().await;
-    let files = Files::new(&[("0001_names.sql", NAMES_TAKEN), ("0002_take.sql", TAKE_NAMES)]);
-    let _service = files.service(&db, &[]).await;
-    admin.create("agt_x").await;
-    admin.settled().await;
+    let (db, files, _service, admin) = built(&[NAMES_TAKEN, TAKE_NAMES]).await;
     admin
         .run(
             "insert into public.agt_x_b (t) values ('mine');
@@ -438,12 +414,7 @@ const LESS_LATER: &str =
 
 #[tokio::test]
 async fn what_a_parent_has_no_more_is_not_taken_from_its_child() {
-    let db = Database::new().await;
-    let admin = db.admin().await;
-    let files = Files::new(&[("0001_less.sql", LESS_LATER)]);
-    let _service = files.service(&db, &[]).await;
-    admin.create("agt_x").await;
-    admin.settled().await;
+    let (db, files, _service, admin) = built(&[LESS_LATER]).await;
     admin.run("drop table public.agt_x_heir").await;
     let plan = files.ask(&db, &["agents", "repair", "--dry-run"]).await;
     admin.run(&String::from_utf8(plan.stdout).unwrap()).await;

@@ -264,10 +264,7 @@ impl Planner<'_> {
     }
 
     fn is_missing(&self, kind: Kind, of: &Fact) -> bool {
-        let is_it = |fact: &&&Fact| {
-            fact.kind == kind && fact.relation == of.relation && fact.part == of.part
-        };
-        self.missing.iter().any(|fact| is_it(&fact))
+        self.missing.iter().any(|fact| fact.kind == kind && fact.is_beside(of))
     }
 
     /// What a server gives by itself on something new, where the files give something else.

@@ -50,7 +50,12 @@ impl Fact {
     }
 
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        (self.kind, &self.relation, &self.part) == (other.kind, &other.relation, &other.part)
+        self.kind == other.kind && self.is_beside(other)
+    }
+
+    /// Whether it has the same relation and part, such as a column and its default.
+    pub(crate) fn is_beside(&self, other: &Self) -> bool {
+        (&self.relation, &self.part) == (&other.relation, &other.part)
     }
 
     /// Whether a definition found in the catalog is this one.
@@ -81,7 +86,6 @@ impl Fact {
         if self.kind == Kind::Comment {
             return other.comment_target().is_some_and(|target| target == self.part);
         }
-        let same_part = || self.relation == other.relation && self.part == other.part;
         if self.kind == Kind::ColumnGrant {
             return other.kind == Kind::Column
                 && self.relation == other.fill("({part}) on {relation}");
@@ -90,7 +94,7 @@ impl Fact {
             return at_home;
         }
         if self.kind == Kind::OwnConstraint {
-            return other.kind == Kind::Constraint && same_part();
+            return other.kind == Kind::Constraint && self.is_beside(other);
         }
         let of_column = || {
             matches!(
@@ -104,7 +108,7 @@ impl Fact {
             )
         };
         matches!(other.kind, Kind::Sequence | Kind::Identity) && self.needs(other)
-            || other.kind == Kind::Column && of_column() && same_part()
+            || other.kind == Kind::Column && of_column() && self.is_beside(other)
             || self.kind == Kind::Identity && other.is_filled_by(self)
             || self.kind == Kind::IndexStatistics
                 && other.kind == Kind::Index

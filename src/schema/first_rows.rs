@@ -9,12 +9,11 @@ use super::history::{Home, Recorded};
 use super::kind::Kind;
 
 /// What stands after some of the statements.
-#[derive(Default)]
 pub(super) struct Moment<'a> {
     facts: HashMap<Key, &'a Fact>,
     /// The default that rows got which were there when a column was added.
     added: HashMap<Key, Option<&'a Fact>>,
-    /// Defaults that are there, and are not those.
+    /// Defaults of tables that stand which are others than the templates make, and which a repair leaves.
     found: HashMap<Key, Fact>,
 }
 
@@ -26,6 +25,21 @@ pub(super) struct Parents<'a> {
 }
 
 impl<'a> Moment<'a> {
+    /// Before all statements.
+    pub(super) fn first(drift: &[Difference], force: bool) -> Self {
+        let left = |Difference { object, change }: &Difference| {
+            let definition = match change {
+                Change::Differs { found } if !force => found.clone(),
+                Change::Extra => object.definition.clone(),
+                Change::Differs { .. } | Change::Missing | Change::Removed { .. } => return None,
+            };
+            Some((object.key(), Fact { definition, ..object.clone() }))
+        };
+        let defaults = drift.iter().filter(|it| it.object.kind == Kind::Default);
+        let found = defaults.filter_map(left).collect();
+        Self { facts: HashMap::new(), added: HashMap::new(), found }
+    }
+
     pub(super) fn pass(&mut self, statement: &'a Recorded) {
         let columns = statement.made.iter().filter(|fact| fact.kind == Kind::Column);
         let new = columns.filter(|column| !self.facts.contains_key(&column.key()));
@@ -36,20 +50,6 @@ impl<'a> Moment<'a> {
         self.facts.extend(statement.made.iter().map(|fact| (fact.key(), fact)));
         for column in new {
             self.added.insert(column.key(), self.default_of(column));
-        }
-    }
-
-    /// Defaults of tables that stand, as far as they are others than the templates make, and a repair leaves them.
-    pub(super) fn find(&mut self, drift: &[Difference], force: bool) {
-        for Difference { object, change } in
-            drift.iter().filter(|it| it.object.kind == Kind::Default)
-        {
-            let found = match change {
-                Change::Differs { found } if !force => found.clone(),
-                Change::Extra => object.definition.clone(),
-                Change::Differs { .. } | Change::Missing | Change::Removed { .. } => continue,
-            };
-            self.found.insert(object.key(), Fact { definition: found, ..object.clone() });
         }
     }
 
@@ -92,9 +92,6 @@ impl<'a> Moment<'a> {
             let found = self.found.get(&default_key(column));
             let (then, now) = (then.copied().flatten(), found.or_else(|| self.default_of(column)));
             if then.map(|default| &default.definition) != now.map(|default| &default.definition) {
-                let set = |default: Option<&Fact>, other: Option<&Fact>| {
-                    default.map(Fact::create).or_else(|| other.and_then(Fact::drop))
-                };
                 let around = [set(then, now), Some(statement.sql), set(now, then)];
                 statement.sql = around.into_iter().flatten().collect::<Vec<_>>().join(";\n");
             }
@@ -111,6 +108,11 @@ impl<'a> Moment<'a> {
     fn default_of(&self, column: &Fact) -> Option<&'a Fact> {
         self.facts.get(&default_key(column)).copied()
     }
+}
+
+/// Gives a column its default, or takes the other one that it has.
+fn set(default: Option<&Fact>, other: Option<&Fact>) -> Option<String> {
+    default.map(Fact::create).or_else(|| other.and_then(Fact::drop))
 }
 
 fn default_key(column: &Fact) -> Key {

@@ -22,12 +22,8 @@ pub(super) fn is_heir(home: &str, missing: &[&Fact]) -> bool {
 
 /// Whether a missing column is one that its table has by its parents alone.
 pub(super) fn is_inherited(column: &Fact, missing: &[&Fact]) -> bool {
-    let is_it = |fact: &&Fact| fact.kind == Kind::InheritedColumn && is_of_same(fact, column);
+    let is_it = |fact: &&Fact| fact.kind == Kind::InheritedColumn && fact.is_beside(column);
     missing.iter().any(is_it)
-}
-
-fn is_of_same(fact: &Fact, column: &Fact) -> bool {
-    (&fact.relation, &fact.part) == (&column.relation, &column.part)
 }
 
 /// Whether a missing thing comes with its table, which is made as a child, or with its parents'.
@@ -41,7 +37,7 @@ pub(crate) fn comes_by_parents(object: &Fact, missing: &[&Fact]) -> bool {
 
 /// Whether all that is missing of a column is that it comes by the parents alone, and no statement takes it from its table.
 pub(crate) fn is_own_for_good(object: &Fact, missing: &[&Fact]) -> bool {
-    let is_column = |fact: &&Fact| fact.kind == Kind::Column && is_of_same(fact, object);
+    let is_column = |fact: &&Fact| fact.kind == Kind::Column && fact.is_beside(object);
     object.kind == Kind::InheritedColumn
         && !missing.iter().any(is_column)
         // Who attaches a partition takes its columns from it.
@@ -81,24 +77,30 @@ pub(super) fn child(
             create(&inheriting)
         );
     }
-    let default = own.iter().filter_map(|column| default(column, missing));
-    std::iter::once(statement).chain(default).collect()
+    let bare = own.iter().filter(|column| default_of(column, missing).is_none());
+    std::iter::once(statement).chain(bare.filter_map(|column| no_default(column))).collect()
 }
 
 /// Makes a missing column as it should be, once it has come by the parents: whether it takes nulls, and its default.
 pub(crate) fn inherited_column(object: &Fact, missing: &[&Fact]) -> Vec<String> {
-    let is_it = |fact: &&&Fact| fact.kind == Kind::Column && is_of_same(fact, object);
+    let is_it = |fact: &&&Fact| fact.kind == Kind::Column && fact.is_beside(object);
     let column = missing.iter().find(is_it).filter(|column| comes_by_parents(column, missing));
     let Some(column) = column else { return Vec::new() };
-    sql::not_null_of_child(column).into_iter().chain(default(column, missing)).collect()
+    let default = match default_of(column, missing) {
+        Some(default) => Some(default.create()),
+        None => no_default(column),
+    };
+    sql::not_null_of_child(column).into_iter().chain(default).collect()
 }
 
-/// Gives a column its own default, or none, where its parent may have another one.
-fn default(column: &Fact, missing: &[&Fact]) -> Option<String> {
-    let is_it = |fact: &&&Fact| fact.kind == Kind::Default && is_of_same(fact, column);
-    if let Some(default) = missing.iter().find(is_it) {
-        return Some(default.create());
-    }
+/// A missing column's default.
+pub(super) fn default_of<'a>(column: &Fact, missing: &[&'a Fact]) -> Option<&'a Fact> {
+    let is_it = |fact: &&&Fact| fact.kind == Kind::Default && fact.is_beside(column);
+    missing.iter().find(is_it).copied()
+}
+
+/// Takes the default from a column that its parent may have given one. `None`: it fills itself.
+fn no_default(column: &Fact) -> Option<String> {
     let is_generated = column.definition.contains(" generated ");
     (!is_generated)
         .then(|| column.fill("alter table only {relation} alter column {part} drop default"))

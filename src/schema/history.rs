@@ -146,7 +146,7 @@ impl Remake {
         let (homes, dropped) = remade(missing_homes(drift), history);
         let current: Vec<Recorded> =
             history.iter().map(|statement| statement.with_names_of_now(&homes)).collect();
-        let mut moment = Moment::default();
+        let mut moment = Moment::first(drift, force);
         let mut own = Vec::new();
         for statement in &current {
             if is_own(statement, &homes, &dropped) {
@@ -155,7 +155,6 @@ impl Remake {
             }
             moment.pass(statement);
         }
-        moment.find(drift, force);
         let run = |(statement, parents)| match parents {
             Some(parents) => moment.run_with(statement, &parents, &homes),
             None => statement,

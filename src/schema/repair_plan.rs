@@ -8,8 +8,8 @@ use super::equivalents::{
 };
 use super::fact::Fact;
 use super::heirs::{
-    child, comes_by_parents, inherited_column, is_check_of_child, is_heir, is_inherited,
-    is_own_for_good,
+    child, comes_by_parents, default_of, inherited_column, is_check_of_child, is_heir,
+    is_inherited, is_own_for_good,
 };
 use super::history::{Recorded, Remake, missing_homes, own_statements};
 use super::kind::Kind;
@@ -401,13 +401,8 @@ pub(crate) fn column(column: &Fact, missing: &[&Fact]) -> Vec<String> {
 }
 
 fn with_default(column: &Fact, missing: &[&Fact]) -> String {
-    let same = |object: &&&Fact| {
-        object.kind == Kind::Default
-            && object.relation == column.relation
-            && object.part == column.part
-    };
-    let default = missing.iter().find(same);
-    let default = default.map(|default| format!(" default {}", default.definition));
+    let default =
+        default_of(column, missing).map(|default| format!(" default {}", default.definition));
     // Rows that are there draw from it at once, so it begins as it is to go on.
     let identity =
         missing.iter().find(|own| own.kind == Kind::Identity && column.is_filled_by(own));
@@ -474,10 +469,8 @@ fn lacks_owner_rights(Difference { object, change }: &Difference) -> bool {
 fn has_other_column(default: &Fact, drift: &[Difference]) -> bool {
     let is_other = |d: &Difference| match &d.change {
         Change::Differs { found } => {
-            let Fact { kind, relation, part, .. } = &d.object;
-            *kind == Kind::Column
-                && *relation == default.relation
-                && *part == default.part
+            d.object.kind == Kind::Column
+                && d.object.is_beside(default)
                 && !lacks_not_null(&d.object, found)
         }
         Change::Missing | Change::Extra | Change::Removed { .. } => false,
