@@ -425,3 +425,59 @@ async fn what_a_parent_has_no_more_is_not_taken_from_its_child() {
     expect(&finish(&mut adopt).await, 0, &[]);
     expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
 }
+
+/// A partition whose statement lacks a column that its parent gets later, a table that refers to it, and one on its own.
+const STATEMENT_OF_THEN: &str =
+    "create table public.{prefix}_p (id int not null, primary key (id)) partition by range (id);
+    create table public.{prefix}_p1 (id int not null);
+    alter table public.{prefix}_p attach partition public.{prefix}_p1 for values from (0) to (10);
+    create table public.{prefix}_notes (id int primary key references public.{prefix}_p1 (id));
+    create table public.{prefix}_rates (id int primary key, n int);
+    insert into public.{prefix}_rates values (1, 10);
+    insert into public.{prefix}_p values (1);
+    insert into public.{prefix}_notes values (1);
+    alter table public.{prefix}_p add column n int;
+    alter table public.{prefix}_p enable row level security;
+    alter table public.{prefix}_p1 enable row level security;
+    alter table public.{prefix}_notes enable row level security;
+    alter table public.{prefix}_rates enable row level security;";
+
+#[tokio::test]
+async fn a_statement_that_fails_by_now_keeps_no_other_table_from_its_first_rows() {
+    let (db, files, _service, admin) = built(&[STATEMENT_OF_THEN]).await;
+    admin.run("drop table public.agt_x_notes, public.agt_x_p1, public.agt_x_rates").await;
+    expect(&files.ask(&db, &["agents", "repair", "--wait"]).await, 0, &[]);
+    expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
+    assert_eq!(
+        admin
+            .rows(
+                "select n, (select count(*) from public.agt_x_p), (select count(*) from public.agt_x_notes)
+                 from public.agt_x_rates"
+            )
+            .await,
+        ["10|0|0"]
+    );
+}
+
+/// A check that comes from a table by way of its child to the child's child. That table has a column of a type.
+const CHECK_OF_THREE: &str = "create type public.{prefix}_mood as enum ('good', 'bad');
+    create table public.{prefix}_p (n int, mood public.{prefix}_mood);
+    create table public.{prefix}_a () inherits (public.{prefix}_p);
+    create table public.{prefix}_b () inherits (public.{prefix}_a);
+    alter table public.{prefix}_p add constraint pos check (n > 0);
+    alter table public.{prefix}_p enable row level security;
+    alter table public.{prefix}_a enable row level security;
+    alter table public.{prefix}_b enable row level security;";
+
+#[tokio::test]
+async fn a_check_that_comes_from_a_tables_parent_comes_after_it_whatever_that_waits_for() {
+    let (db, files, _service, admin) = built(&[CHECK_OF_THREE]).await;
+    admin
+        .run(
+            "alter table public.agt_x_p drop constraint pos;
+             drop type public.agt_x_mood cascade",
+        )
+        .await;
+    expect(&files.ask(&db, &["agents", "repair", "--wait"]).await, 0, &[]);
+    expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
+}

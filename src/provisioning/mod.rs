@@ -17,6 +17,7 @@ mod outside_keys;
 mod reference_mode;
 mod registered_objects;
 mod registry;
+mod remake;
 mod repair;
 mod restore;
 mod trash;

@@ -9,18 +9,18 @@ use super::build_spec::BuildSpec;
 use super::error::Error;
 use super::fingerprint::record_drift;
 use super::registry::{self, RegisteredAgent};
+use super::remake::{first_plan, is_final, remake, remake_all};
 use super::{compare, outside_keys};
 use crate::agent::{Agent, Prefix};
 use crate::postgres::{lock, query, require_turn};
-use crate::queue::{Outcome, PrefixOwner, RetryPolicy, retry_policy};
+use crate::queue::{Outcome, PrefixOwner};
 use crate::schema::{
-    Change, Difference, Fact, Kind, Remake, RepairPlan, Step, headlines, is_unchecked,
+    Change, Difference, Fact, Keys, Kind, Recorded, RepairPlan, Step, headlines, is_unchecked,
     missing_homes, plan_repair, refers_to, take_from_new,
 };
 use crate::telemetry::ErrorReport;
 use crate::templates::{
-    self, ExpectedSchema, Script, act_as_oneself, act_as_worker, apply, apply_or_take_back,
-    existing_relations, lock_referenced,
+    ExpectedSchema, Script, act_as_oneself, act_as_worker, apply_or_take_back, existing_relations,
 };
 
 /// Brings an agent back to what its template version makes, see [`plan_repair`], and gives it back the foreign keys that a
@@ -57,18 +57,11 @@ pub(crate) async fn repair(
     if !in_the_way.is_empty() {
         return Err(Error::InTheWay(in_the_way));
     }
-    let plan =
-        plan(client, &build_spec.expected_schema, agent, built.version, &drift, force).await?;
-    require_confirmed(&plan, confirmed, agent)?;
-    if let Some(keys) = &plan.keys {
-        require_turn(client, keys.mode).await?;
-    }
-    act_as_worker(client, Some(agent.id)).await?;
-    let how = (force, confirmed.is_some());
-    let (ran, plan) = carry_out(client, agent, &built, &drift, how, plan).await?;
+    let expected_schema = &build_spec.expected_schema;
+    let (ran, keys) = mend(client, expected_schema, &built, &drift, force, confirmed).await?;
     let mut mended = ran.any;
-    registry::register(client, &build_spec.expected_schema, agent, built.version).await?;
-    if let Some(keys) = &plan.keys {
+    registry::register(client, expected_schema, agent, built.version).await?;
+    if let Some(keys) = &keys {
         lock(client, keys.mode, &keys.shared, &keys.own).await?;
         for statement in &keys.statements {
             mended |= run_one(client, statement).await?;
@@ -101,6 +94,35 @@ pub(crate) async fn repair(
     Ok(if left.is_empty() { Outcome::Repaired } else { Outcome::Drifted { mended } })
 }
 
+/// Mends all but keys to tables outside, as the worker's role: what came of it, and these keys.
+async fn mend(
+    client: &Client,
+    expected_schema: &ExpectedSchema,
+    built: &RegisteredAgent,
+    drift: &[Difference],
+    force: bool,
+    confirmed: Option<&str>,
+) -> Result<(Ran, Option<Keys>), Error> {
+    let agent = &built.agent;
+    let history = history(client, expected_schema, agent, built.version, drift).await?;
+    let plan = first_plan(client, agent, drift, force, &history).await?;
+    require_confirmed(&plan, confirmed, agent)?;
+    if let Some(keys) = &plan.keys {
+        require_turn(client, keys.mode).await?;
+    }
+    act_as_worker(client, Some(agent.id)).await?;
+    let mut ran = Ran::default();
+    run(client, &plan.doors, &mut ran).await?;
+    run(client, &plan.parts, &mut ran).await?;
+    let (remade, plan) = match confirmed {
+        None => remake(client, built, drift, force, history, plan).await?,
+        Some(_) => (remake_all(client, built, &plan).await?, plan),
+    };
+    run(client, &plan.steps, &mut ran).await?;
+    ran.any |= remade;
+    Ok((ran, plan.keys))
+}
+
 fn require_confirmed(
     plan: &RepairPlan,
     confirmed: Option<&str>,
@@ -111,24 +133,6 @@ fn require_confirmed(
         return Ok(());
     }
     Err(Error::PlanChanged(checksum, agent.prefix.clone()))
-}
-
-/// Runs a plan but for its keys to tables outside, and says which plan it was in the end.
-async fn carry_out(
-    client: &Client,
-    agent: &Agent,
-    built: &RegisteredAgent,
-    drift: &[Difference],
-    how: (bool, bool),
-    plan: RepairPlan,
-) -> Result<(Ran, RepairPlan), Error> {
-    let mut ran = Ran::default();
-    run(client, &plan.doors, &mut ran).await?;
-    run(client, &plan.parts, &mut ran).await?;
-    let (remade, plan) = remake(client, agent, built, drift, how, plan).await?;
-    run(client, &plan.steps, &mut ran).await?;
-    ran.any |= remade;
-    Ok((ran, plan))
 }
 
 /// Puts right what was just made again: it has what the database grants by default, and what a table that it was made like
@@ -185,125 +189,22 @@ pub(crate) async fn plan(
     drift: &[Difference],
     force: bool,
 ) -> Result<RepairPlan, Error> {
-    let history = if drift.iter().any(Difference::is_whole) {
-        expected_schema.history(client, agent, version).await?
-    } else {
-        Vec::new()
-    };
-    let mut plan = plan_repair(&agent.prefix, drift, force, &history);
-    if !plan.remake.statements.is_empty() {
-        plan.remake.forced = forced_parents(client, drift).await?;
-    }
-    Ok(plan)
+    let history = history(client, expected_schema, agent, version, drift).await?;
+    first_plan(client, agent, drift, force, &history).await
 }
 
-/// Makes missing tables by the template's own statements: all of them or, where one fails or does something to what
-/// stands, none. Then the plan is another one, from the catalog. Whether it made any.
-async fn remake(
+/// What each statement of the templates did, where that is needed.
+async fn history(
     client: &Client,
+    expected_schema: &ExpectedSchema,
     agent: &Agent,
-    built: &RegisteredAgent,
+    version: i32,
     drift: &[Difference],
-    (force, is_confirmed): (bool, bool),
-    plan: RepairPlan,
-) -> Result<(bool, RepairPlan), Error> {
-    if plan.remake.statements.is_empty() {
-        return Ok((false, plan));
+) -> Result<Vec<Recorded>, Error> {
+    if drift.iter().any(Difference::is_whole) {
+        return Ok(expected_schema.history(client, agent, version).await?);
     }
-    match run_own_or_take_back(client, agent, built, &plan.remake).await? {
-        Ok(()) => Ok((true, plan)),
-        // What would be put together instead nobody has confirmed.
-        Err(error) if is_confirmed => Err(error.into()),
-        Err(error) => {
-            tracing::warn!(
-                agent.prefix = %agent.prefix, error = %ErrorReport(&error),
-                "the template's own statements do not make it again: it is put together from the catalog"
-            );
-            let new = missing_homes(drift);
-            let is_new = |step: &Step| new.contains(step.home.as_str());
-            let mut put_together = plan_repair(&agent.prefix, drift, force, &[]);
-            put_together.steps.retain(is_new);
-            put_together.steps.extend(plan.steps.into_iter().filter(|step| !is_new(step)));
-            Ok((false, put_together))
-        }
-    }
-}
-
-/// The statements, and where one would fail the same way again, nothing has happened.
-async fn run_own_or_take_back(
-    client: &Client,
-    agent: &Agent,
-    built: &RegisteredAgent,
-    remake: &Remake,
-) -> Result<Result<(), templates::Error>, Error> {
-    let opened = client.batch_execute("savepoint remake").await;
-    opened.map_err(query("open a savepoint"))?;
-    let (end, ran) = match run_own(client, agent, built, remake).await {
-        Ok(()) => ("release savepoint remake", Ok(())),
-        Err(error) if is_final(&error) => {
-            ("rollback to savepoint remake; release savepoint remake", Err(error))
-        }
-        Err(error) => return Err(error.into()),
-    };
-    client.batch_execute(end).await.map_err(query("end a savepoint"))?;
-    Ok(ran)
-}
-
-/// The tables that stand, have a missing table as a partition, and force row security upon their owner.
-async fn forced_parents(client: &Client, drift: &[Difference]) -> Result<Vec<String>, Error> {
-    let new = missing_homes(drift);
-    let is_partition = |fact: &&Fact| {
-        fact.kind == Kind::Parent && new.contains(fact.home.as_str()) && !fact.definition.is_empty()
-    };
-    let parents = drift.iter().map(|drift| &drift.object).filter(is_partition);
-    let parents: Vec<&str> = parents.map(|fact| fact.part.as_str()).collect();
-    if parents.is_empty() {
-        return Ok(Vec::new());
-    }
-    let sql = include_str!("../../sql/provisioning/forced_ancestors.sql");
-    let rows = client.query_typed(sql, &[(&parents, Type::TEXT_ARRAY)]).await;
-    let rows = rows.map_err(query("look for parents that force row security"))?;
-    Ok(rows.iter().map(|row| row.get("name")).collect())
-}
-
-async fn run_own(
-    client: &Client,
-    agent: &Agent,
-    built: &RegisteredAgent,
-    remake: &Remake,
-) -> Result<(), templates::Error> {
-    apply(client, &Script::of(remake.lift("no force").join(";\n"))).await?;
-    let before = templates::state(client, &built.tables, &built.types).await?;
-    for statement in &remake.statements {
-        let script = Script::of(statement.sql.as_str()).with_public_path(statement.public_path);
-        lock_referenced(client, &script, &agent.prefix).await?;
-        if !statement.is_about_parts() {
-            apply(client, &script).await?;
-            continue;
-        }
-        // A part of it may be gone in the end, by a statement about a parent that stands, or have another name by now, as what a
-        // key refers to. The rest is made one by one, and what is still missing is put together from the catalog.
-        match apply_or_take_back(client, &script).await? {
-            Err(error) if !is_final(&error) => return Err(error),
-            Err(error) => {
-                tracing::info!(error = %ErrorReport(&error), "a statement of the template is passed over");
-            }
-            Ok(()) => {}
-        }
-    }
-    if templates::state(client, &built.tables, &built.types).await? == before {
-        return apply(client, &Script::of(remake.lift("force").join(";\n"))).await;
-    }
-    let (at, reason) = (String::new(), "a statement changes a table that stands".to_owned());
-    Err(templates::Error::Stray { at, reason })
-}
-
-/// Whether it would fail the same way again.
-fn is_final(error: &templates::Error) -> bool {
-    match error.code() {
-        Some(code) => error.refusal().is_none() && retry_policy(Some(code)) == RetryPolicy::Fail,
-        None => matches!(error, templates::Error::Stray { .. }),
-    }
+    Ok(Vec::new())
 }
 
 fn tell(agent: &Agent, left: &[Difference]) {

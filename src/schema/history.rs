@@ -27,10 +27,12 @@ pub(crate) struct Recorded {
     pub(crate) gone: Vec<Fact>,
     /// Whether it changed no more than facts.
     pub(crate) facts_only: bool,
+    /// Whether it makes nothing again, for it fails by now, or is about the same as one that does.
+    pub(crate) passed_over: bool,
 }
 
 /// A table or a type of the templates.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Home {
     /// It is there in the end; by bare name.
     Lasting(String),
@@ -189,6 +191,23 @@ impl Remake {
         self.forced.iter().map(alter).collect()
     }
 
+    /// Passes over a statement, or all, and what else is about the same tables and types.
+    pub(crate) fn pass_over(&self, failed: Option<&Recorded>, history: &mut [Recorded]) {
+        let all = self.statements.iter().flat_map(|statement| &statement.homes);
+        let Some(failed) = failed else { return mark(&all.collect(), history) };
+        let mut homes: HashSet<&Home> = failed.homes.iter().collect();
+        loop {
+            let known = homes.len();
+            let others = self.statements.iter().map(|statement| &statement.homes);
+            let joined = others.filter(|others| others.iter().any(|home| homes.contains(home)));
+            let joined: Vec<&Home> = joined.flatten().collect();
+            homes.extend(joined);
+            if homes.len() == known {
+                return mark(&homes, history);
+            }
+        }
+    }
+
     pub(super) fn makes(&self, fact: &Fact) -> bool {
         self.covered.get(&fact.key()).is_some_and(|made| fact.is(made))
     }
@@ -225,8 +244,16 @@ fn remade<'a>(
     }
 }
 
+fn mark(passed_over: &HashSet<&Home>, history: &mut [Recorded]) {
+    for statement in history {
+        statement.passed_over |= statement.homes.iter().any(|home| passed_over.contains(home));
+    }
+}
+
 fn is_own(statement: &Recorded, homes: &HashSet<&str>, dropped: &HashSet<u32>) -> bool {
-    !statement.homes.is_empty() && statement.homes.iter().all(|home| home.is_in(homes, dropped))
+    !statement.passed_over
+        && !statement.homes.is_empty()
+        && statement.homes.iter().all(|home| home.is_in(homes, dropped))
 }
 
 /// What later statements drop, and statements about these tables and types are about, too: such as a child of one of them. Only

@@ -33,7 +33,7 @@ pub(crate) use history::{Home, Recorded, Remake, missing_homes};
 pub(crate) use kind::Kind;
 pub(crate) use renamed_columns::tell_renamed_columns;
 pub(crate) use renamed_sequences::take_back as take_sequence_names_back;
-pub(crate) use repair_plan::{RepairPlan, Step, plan_repair};
+pub(crate) use repair_plan::{Keys, RepairPlan, Step, plan_repair};
 pub(crate) use repair_plan::{column as make_column, table as make_table};
 pub(crate) use repair_plan::{refers_to, refers_to_agents};
 pub(crate) use sql::constraint_of_child as check_of_child;

@@ -44,13 +44,15 @@ pub(crate) struct Step {
     /// What they are about.
     pub(crate) kind: Kind,
     pub(crate) home: String,
+    part: String,
     /// Each without its semicolon.
     pub(crate) statements: Vec<String>,
 }
 
 impl Step {
     fn of(object: &Fact, statements: Vec<String>) -> Self {
-        Self { kind: object.kind, home: object.home.clone(), statements }
+        let (home, part) = (object.home.clone(), object.part.clone());
+        Self { kind: object.kind, home, part, statements }
     }
 
     pub(crate) fn to_sql(&self) -> String {
@@ -120,7 +122,8 @@ impl RepairPlan {
         }
     }
 
-    /// Whether it needs nothing that is missing as a whole. What comes later in a table's order may rest on what came before.
+    /// Whether it needs nothing that is missing as a whole. What comes later in a table's order may rest on what came before,
+    /// and a child has a check by its parent.
     fn goes_before_remake(&self, step: &Step, homes: &HashSet<&str>) -> bool {
         let quoted: Vec<String> =
             homes.iter().map(|home| home.replace('"', "\"\"").replace('\'', "''")).collect();
@@ -128,8 +131,10 @@ impl RepairPlan {
             homes.iter().any(|home| statement.contains(home))
                 || quoted.iter().any(|home| statement.contains(home.as_str()))
         };
-        !step.statements.iter().any(names_missing)
-            && !self.steps.iter().any(|other| other.home == step.home)
+        let rests_on = |other: &Step| {
+            other.home == step.home || (other.kind, &other.part) == (step.kind, &step.part)
+        };
+        !step.statements.iter().any(names_missing) && !self.steps.iter().any(rests_on)
     }
 }
 

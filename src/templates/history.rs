@@ -111,6 +111,7 @@ impl History {
             made: facts(&step.made),
             gone: facts(&step.gone),
             facts_only: step.facts_only,
+            passed_over: false,
         };
         self.statements.iter().filter(|step| step.version <= version).map(statement).collect()
     }
