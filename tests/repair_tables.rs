@@ -50,7 +50,7 @@ async fn built(texts: &[&str]) -> (Database, Files, Service, Admin) {
 
 /// A table with a check that holds for new rows only, and children: one has it of its own, too, one by its parent alone.
 const CHILDREN: &str = "create table public.{prefix}_p (id int primary key, n int);
-    create table public.{prefix}_own (constraint pos check (n > 0)) inherits (public.{prefix}_p);
+    create table public.{prefix}_own (id int, constraint pos check (n > 0)) inherits (public.{prefix}_p);
     alter table public.{prefix}_p add constraint pos check (n > 0) not valid;
     create table public.{prefix}_heir () inherits (public.{prefix}_p);
     alter table public.{prefix}_p enable row level security;
@@ -302,6 +302,10 @@ async fn a_column_that_has_become_a_childs_own_is_told_and_one_that_was_renamed_
     admin.run("alter table public.agt_x_p rename column n to m").await;
     assert_eq!(told(&files, &db).await, ["missing column public.agt_x_p.n"]);
     admin.run("alter table public.agt_x_p rename column m to n").await;
+    // It has this column of its own, too.
+    admin.run("alter table public.agt_x_p rename column id to m").await;
+    assert_eq!(told(&files, &db).await, ["missing column public.agt_x_p.id"]);
+    admin.run("alter table public.agt_x_p rename column m to id").await;
     expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
     admin
         .run(
@@ -479,5 +483,72 @@ async fn a_check_that_comes_from_a_tables_parent_comes_after_it_whatever_that_wa
         )
         .await;
     expect(&files.ask(&db, &["agents", "repair", "--wait"]).await, 0, &[]);
+    expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
+}
+
+/// A partition and a child with rows of their own. Their parents' default is another one later, and they get a column.
+const ROWS_OF_CHILDREN: &str =
+    "create table public.{prefix}_p (id int, n int default 1) partition by range (id);
+    create table public.{prefix}_p1 partition of public.{prefix}_p for values from (0) to (10);
+    create table public.{prefix}_q (id int, n int default 1);
+    create table public.{prefix}_heir (own int default 7) inherits (public.{prefix}_q);
+    insert into public.{prefix}_p1 (id) values (1);
+    insert into public.{prefix}_heir (id) values (1);
+    alter table public.{prefix}_p alter column n set default 2;
+    alter table public.{prefix}_q alter column n set default 2;
+    alter table public.{prefix}_heir alter column own set default 8;
+    insert into public.{prefix}_p1 (id) values (2);
+    insert into public.{prefix}_heir (id) values (2);
+    alter table public.{prefix}_p add column m int default 5;
+    alter table public.{prefix}_q add column m int default 5;
+    alter table public.{prefix}_heir add column late int default 9;
+    alter table public.{prefix}_p alter column m set default 6;
+    alter table public.{prefix}_q alter column m set default 6;
+    alter table public.{prefix}_p enable row level security;
+    alter table public.{prefix}_p1 enable row level security;
+    alter table public.{prefix}_q enable row level security;
+    alter table public.{prefix}_heir enable row level security;";
+
+#[tokio::test]
+async fn rows_that_a_child_had_from_the_beginning_come_back_with_the_defaults_of_then() {
+    let rows = "select to_jsonb(c) from public.agt_x_p1 c union all select to_jsonb(c) from public.agt_x_heir c";
+    let (db, files, _service, _admin) = built(&[ROWS_OF_CHILDREN]).await;
+    let root = Admin(db.connect(SUPERUSER).await);
+    let first = root.rows(rows).await;
+    assert_eq!(first.len(), 4, "{first:?}");
+    // The second time with defaults that no plain repair changes.
+    let drift = "alter table public.agt_x_p alter column n set default 3;
+                 alter table public.agt_x_q alter column n set default 3;";
+    let (plain, forced) =
+        (&["agents", "repair", "--wait"][..], &["agents", "repair", "--wait", "--force"][..]);
+    for (drift, repair) in [("", plain), (drift, plain), (drift, forced)] {
+        root.run(&format!("{drift} drop table public.agt_x_p1, public.agt_x_heir")).await;
+        files.ask(&db, repair).await;
+        assert_eq!(root.rows(rows).await, first, "{drift} {repair:?}");
+    }
+    expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
+}
+
+/// A partition whose rows come by way of its parent. That loses a column, which is in the middle, and gets one of that name.
+const OTHER_COLUMNS: &str =
+    "create table public.{prefix}_w (id int, a text, b text) partition by range (id);
+    create table public.{prefix}_w1 partition of public.{prefix}_w for values from (0) to (10);
+    insert into public.{prefix}_w values (1, 'a', 'b');
+    insert into public.{prefix}_w (id, a) values (2, 'a');
+    insert into public.{prefix}_w as w (id, b) values (3, 'b') on conflict do nothing;
+    alter table public.{prefix}_w drop column a;
+    alter table public.{prefix}_w add column a text;
+    alter table public.{prefix}_w enable row level security;
+    alter table public.{prefix}_w1 enable row level security;";
+
+#[tokio::test]
+async fn no_value_of_a_first_row_comes_into_another_column() {
+    let (db, files, _service, admin) = built(&[OTHER_COLUMNS]).await;
+    let rows = "select id, b, a from public.agt_x_w order by id";
+    let root = Admin(db.connect(SUPERUSER).await);
+    assert_eq!(root.rows(rows).await, ["1|b|-", "2|-|-", "3|b|-"]);
+    admin.run("drop table public.agt_x_w1").await;
+    expect(&files.ask(&db, &["agents", "repair", "--wait"]).await, 0, &[]);
+    assert_eq!(root.rows(rows).await, ["3|b|-"]);
     expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
 }

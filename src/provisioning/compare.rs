@@ -56,7 +56,7 @@ pub(crate) async fn drift(
             drift = take_sequence_names_back(&expected, &mut found);
             drift.extend(compare(&expected, &found));
             leave_out_checked_children(&mut drift, &found);
-            tell_renamed_columns(&mut drift);
+            tell_renamed_columns(&mut drift, &expected);
         }
         drift.extend(built.tables.iter().filter_map(|oid| positions_of.remove(oid)).flatten());
         add_removed(&mut drift, off.remove(&agent.id.0).unwrap_or_default());

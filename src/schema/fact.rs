@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::kind::Kind;
+use super::sql::bare;
 
 /// What is found of a sequence that its column draws from and does not own.
 pub(super) const PARTED: &str = "owned by another column, or by none";
@@ -51,6 +52,11 @@ impl Fact {
 
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.kind == other.kind && self.is_beside(other)
+    }
+
+    /// The name of its part, without schema and quotes.
+    pub(super) fn bare_part(&self) -> String {
+        bare(&self.part).trim_matches('"').replace("\"\"", "\"")
     }
 
     /// Whether it has the same relation and part, such as a column and its default.

@@ -148,20 +148,21 @@ impl Remake {
         let (homes, dropped) = remade(missing_homes(drift), history);
         let current: Vec<Recorded> =
             history.iter().map(|statement| statement.with_names_of_now(&homes)).collect();
-        let mut moment = Moment::first(drift, force);
+        let mut moment = Moment::first(drift, force, &homes);
         let mut own = Vec::new();
         for statement in &current {
-            if is_own(statement, &homes, &dropped) {
-                let parents = (!statement.facts_only).then(|| moment.parents(&statement.homes));
-                own.push((statement.clone(), parents));
+            let again = is_own(statement, &homes, &dropped);
+            if again {
+                let ways = (!statement.facts_only).then(|| moment.ways(&statement.homes));
+                own.push((statement.clone(), ways));
             }
-            moment.pass(statement);
+            moment.pass(statement, again);
         }
-        let run = |(statement, parents)| match parents {
-            Some(parents) => moment.run_with(statement, &parents, &homes),
-            None => statement,
+        let run = |(statement, ways)| match ways {
+            Some(ways) => moment.run_with(statement, &ways),
+            None => Some(statement),
         };
-        let statements: Vec<Recorded> = own.into_iter().map(run).collect();
+        let statements: Vec<Recorded> = own.into_iter().filter_map(run).collect();
         let mut facts: HashMap<Key, Fact> = HashMap::new();
         for statement in &statements {
             for fact in &statement.gone {
@@ -325,7 +326,7 @@ pub(super) fn own_statements(fact: &Fact, history: &[Recorded]) -> Option<Vec<St
     let makes = |statement: &&Recorded| statement.keys().any(|made| made.is_same(fact));
     let statements: Vec<&Recorded> = history.iter().filter(makes).collect();
     // A name that the server chooses depends on what else is there.
-    let name = bare(&fact.part).trim_matches('"').replace("\"\"", "\"");
+    let name = fact.bare_part();
     let only_it = |statement: &&Recorded| {
         statement.facts_only
             && statement.sql.contains(&name)

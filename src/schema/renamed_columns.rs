@@ -5,8 +5,9 @@ use super::difference::{Change, Difference};
 use super::fact::Fact;
 use super::kind::Kind;
 
-/// Leaves one difference for each such column, which names both ways out. What differs with it by the name alone goes.
-pub(crate) fn tell_renamed_columns(drift: &mut Vec<Difference>) {
+/// Leaves one difference for each such column, which names both ways out. What differs with it by the name alone goes, and so
+/// does a child's column: it has its parent's name.
+pub(crate) fn tell_renamed_columns(drift: &mut Vec<Difference>, expected: &[Fact]) {
     let mut pairs: Vec<(Fact, Fact)> = Vec::new();
     for Difference { object, .. } in drift.iter().filter(|it| is_column(it, &Change::Missing)) {
         let like = drift.iter().filter(|it| is_column(it, &Change::Extra)).map(|it| &it.object);
@@ -19,10 +20,15 @@ pub(crate) fn tell_renamed_columns(drift: &mut Vec<Difference>) {
             pairs.push((object.clone(), extra.clone()));
         }
     }
-    for (column, other) in pairs {
-        let is_inherited = is_inherited(&column, drift) && is_inherited(&other, drift);
-        drift.retain(|it| it.object == column && !is_inherited || !follows(it, &column, &other));
-        if let Some(told) = drift.iter_mut().find(|it| it.object == column) {
+    for (column, other) in &pairs {
+        let is_with_parent = |parent: &Fact| {
+            let mut of_parent = pairs.iter().filter(|(column, _)| column.relation == parent.part);
+            of_parent.any(|pair| (&pair.0.part, &pair.1.part) == (&column.part, &other.part))
+        };
+        let parents = |it: &&Fact| it.kind == Kind::Parent && it.home == column.home;
+        let is_childs = expected.iter().filter(parents).any(is_with_parent);
+        drift.retain(|it| it.object == *column && !is_childs || !follows(it, column, other));
+        if let Some(told) = drift.iter_mut().find(|it| it.object == *column) {
             told.change = Change::Removed {
                 found: None,
                 obstacle: Some(format!(
@@ -41,11 +47,6 @@ pub(crate) fn tell_renamed_columns(drift: &mut Vec<Difference>) {
 
 fn is_column(difference: &Difference, change: &Change) -> bool {
     difference.object.kind == Kind::Column && difference.change == *change
-}
-
-/// Whether a child has it by its parents alone: then it has another name when theirs has.
-fn is_inherited(column: &Fact, drift: &[Difference]) -> bool {
-    drift.iter().any(|it| it.object.kind == Kind::InheritedColumn && it.object.goes_with(column))
 }
 
 /// Whether it is one of the two columns, hangs on one of them, or differs in no more than their names.

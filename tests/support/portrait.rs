@@ -61,13 +61,26 @@ async fn dump(db: &Database) -> Vec<String> {
     objects.map(|object| in_order(object.trim_end_matches(['-', '\n', ' ']))).collect()
 }
 
-/// Rights are in the order in which they were granted: that is no difference. Nor is what a NOT NULL is called.
+/// Rights are in the order in which they were granted: that is no difference. Nor is what a NOT NULL is called. Options of TOAST
+/// tables are a matter of the catalogs.
 fn in_order(object: &str) -> String {
-    let mut lines: Vec<_> = object.lines().map(without_name).collect();
+    let mut lines: Vec<_> = object.lines().filter_map(without_toast).collect();
+    for line in &mut lines {
+        *line = without_name(line);
+    }
     if lines.first().is_some_and(|first| first.contains("; Type: ACL; ")) {
         lines.sort_unstable();
     }
     lines.join("\n")
+}
+
+fn without_toast(line: &str) -> Option<String> {
+    let line = line.trim_end_matches(';');
+    let Some(options) = line.strip_prefix("WITH (").and_then(|rest| rest.strip_suffix(')')) else {
+        return Some(line.to_owned());
+    };
+    let own: Vec<_> = options.split(", ").filter(|option| !option.starts_with("toast.")).collect();
+    (!own.is_empty()).then(|| format!("WITH ({})", own.join(", ")))
 }
 
 fn without_name(line: &str) -> String {

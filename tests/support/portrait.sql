@@ -22,7 +22,9 @@ select 'relation ' || relname as what,
         relfrozenxid,relminmxid,relhasindex,relhasrules,relhastriggers,relhassubclass,relacl,relpartbound,relnatts,
         reloftype,relrewrite}'::text[]
     || jsonb_build_object('bound', pg_get_expr(relpartbound, oid), 'parted', pg_get_partkeydef(oid),
-        'toast', (select s.reloptions from pg_class s where s.oid = c.reltoastrelid)) as said
+        -- The server forgets those of a table without a TOAST table. One that lost its last long column keeps that.
+        'toast', (select s.reloptions from pg_class s where s.oid = c.reltoastrelid
+                  and exists (select from columns a where a.attrelid = c.oid and a.attstorage <> 'p'))) as said
 from relations c
 union all
 select format('right %s %s', o.what, case when g.grantee = 0 then 'public' else g.grantee::regrole::text end),
@@ -40,7 +42,8 @@ select 'column ' || name,
     || jsonb_build_object('type', format_type(atttypid, atttypmod),
         'options', (select jsonb_agg(o) from unnest(attoptions) o where not o ^@ 'pg_attver='),
         -- An index with types of its own has the column's when that is set, and not when the index is made.
-        'attcompression', case when not of_index then attcompression end)
+        'attcompression', case when not of_index then attcompression end,
+        'attstorage', case when not of_index or attlen < 0 then attstorage end)
 from columns a
 union all
 select 'position ' || name, to_jsonb(row_number() over (partition by attrelid order by attnum)) from columns
