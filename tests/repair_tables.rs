@@ -463,6 +463,52 @@ async fn a_statement_that_fails_by_now_keeps_no_other_table_from_its_first_rows(
     );
 }
 
+/// A table that refers to another one, whose name begins with its own.
+const NAMES_WITHIN: &str = "create table public.{prefix}_t (id int primary key);
+    create table public.{prefix}_to (id int primary key);
+    alter table public.{prefix}_t add column far int references public.{prefix}_to (id);
+    insert into public.{prefix}_to values (7);
+    insert into public.{prefix}_t values (1, 7);
+    alter table public.{prefix}_t enable row level security;
+    alter table public.{prefix}_to enable row level security;";
+
+#[tokio::test]
+async fn what_a_lost_table_needs_is_there_first_whatever_it_is_called() {
+    let (db, files, _service, _admin) = built(&[NAMES_WITHIN]).await;
+    let root = Admin(db.connect(SUPERUSER).await);
+    root.run(
+        "drop table public.agt_x_t;
+         alter table public.agt_x_to drop constraint agt_x_to_pkey",
+    )
+    .await;
+    expect(&files.ask(&db, &["agents", "repair", "--wait"]).await, 0, &[]);
+    expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
+    assert_eq!(root.rows("select id, far from public.agt_x_t").await, ["1|7"]);
+}
+
+/// A lost table with rows that the templates read from one that stands.
+const ROWS_OF_OTHERS: &str = "create table public.{prefix}_s (id int, t text);
+    insert into public.{prefix}_s values (1, 'first');
+    create table public.{prefix}_t (id int, t text);
+    insert into public.{prefix}_t select * from public.{prefix}_s;
+    insert into public.{prefix}_t values (7, 'own');
+    alter table public.{prefix}_s enable row level security;
+    alter table public.{prefix}_t enable row level security;";
+
+#[tokio::test]
+async fn no_row_of_a_table_that_stands_is_copied_into_one_that_is_made_again() {
+    let (db, files, _service, admin) = built(&[ROWS_OF_OTHERS]).await;
+    admin
+        .run(
+            "drop table public.agt_x_t;
+             insert into public.agt_x_s values (2, 'secret')",
+        )
+        .await;
+    expect(&files.ask(&db, &["agents", "repair", "--wait"]).await, 0, &[]);
+    expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
+    assert_eq!(admin.rows("select id, t from public.agt_x_t").await, ["7|own"]);
+}
+
 /// A check that comes from a table by way of its child to the child's child. That table has a column of a type.
 const CHECK_OF_THREE: &str = "create type public.{prefix}_mood as enum ('good', 'bad');
     create table public.{prefix}_p (n int, mood public.{prefix}_mood);

@@ -93,13 +93,12 @@ async fn run_or_take_back<'a>(
 ) -> Result<Result<(), Refusal<'a>>, Error> {
     let opened = client.batch_execute("savepoint remake").await;
     opened.map_err(query("open a savepoint"))?;
-    let ran = run(client, built, remake).await;
-    let end = match &ran {
-        Ok(()) => "release savepoint remake",
+    let (end, ran) = match run(client, built, remake).await {
+        Ok(()) => ("release savepoint remake", Ok(())),
         Err(refusal) if is_final(&refusal.error) => {
-            "rollback to savepoint remake; release savepoint remake"
+            ("rollback to savepoint remake; release savepoint remake", Err(refusal))
         }
-        Err(_) => return ran.map(Ok).map_err(|refusal| refusal.error.into()),
+        Err(refusal) => return Err(refusal.error.into()),
     };
     client.batch_execute(end).await.map_err(query("end a savepoint"))?;
     Ok(ran)

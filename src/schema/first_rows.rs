@@ -100,8 +100,15 @@ impl<'a> Moment<'a> {
     }
 
     /// The statement, run while its ways have the defaults of then. Whoever makes a partition holds the lock of its parent anyway.
-    /// `None` where values could come into other columns.
+    /// `None` where the rows could be others: it reads a table that stands, or values could come into other columns.
     pub(super) fn run_with(&self, mut statement: Recorded, ways: &Ways<'_>) -> Option<Recorded> {
+        let standing = self.of_kind(Kind::Table).filter(|table| {
+            let is_way = ways.relations.contains(table.relation.as_str());
+            !is_way && !self.missing.contains(table.home.as_str())
+        });
+        if standing.into_iter().any(|table| sql_text::mentions(&statement.sql, &table.home)) {
+            return None;
+        }
         let taken = self.taken.iter().skip(ways.taken);
         let mut taken =
             taken.filter(|column| ways.relations.contains(column.relation.as_str())).peekable();

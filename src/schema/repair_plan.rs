@@ -15,10 +15,10 @@ use super::history::{Recorded, Remake, missing_homes, own_statements};
 use super::kind::Kind;
 use super::renamed_sequences::draws_from_another;
 use super::rules::Acts;
-use super::sql;
+use super::sql::{self, bare};
 use crate::agent::Prefix;
 use crate::postgres::LockMode;
-use crate::sql_text::{checksum, outside};
+use crate::sql_text::{checksum, is_word, outside};
 
 /// What to run, and what then is still different.
 #[derive(Debug, Default)]
@@ -97,9 +97,9 @@ impl RepairPlan {
         checksum(&self.script().join(";\n"))
     }
 
-    fn push(&mut self, entry: &Difference, homes: &HashSet<&str>, statements: Vec<String>) {
+    fn push(&mut self, entry: &Difference, lost: &Lost<'_>, statements: Vec<String>) {
         let Difference { object, change } = entry;
-        let stands = !homes.contains(object.home.as_str());
+        let stands = !lost.homes.contains(object.home.as_str());
         if stands && lacks_owner_rights(entry) {
             self.doors.push(Step::of(object, vec![sql::owner_grant(object)]));
         }
@@ -115,7 +115,7 @@ impl RepairPlan {
             self.doors.insert(self.doors.iter().take_while(is_name).count(), step);
         } else if door && stands {
             self.doors.push(step);
-        } else if stands && self.goes_before_remake(&step, homes) {
+        } else if stands && self.goes_before_remake(&step, lost) {
             self.parts.push(step);
         } else {
             self.steps.push(step);
@@ -124,17 +124,47 @@ impl RepairPlan {
 
     /// Whether it needs nothing that is missing as a whole. What comes later in a table's order may rest on what came before,
     /// and a child has a check by its parent.
-    fn goes_before_remake(&self, step: &Step, homes: &HashSet<&str>) -> bool {
-        let quoted: Vec<String> =
-            homes.iter().map(|home| home.replace('"', "\"\"").replace('\'', "''")).collect();
-        let names_missing = |statement: &String| {
-            homes.iter().any(|home| statement.contains(home))
-                || quoted.iter().any(|home| statement.contains(home.as_str()))
-        };
+    fn goes_before_remake(&self, step: &Step, lost: &Lost<'_>) -> bool {
         let rests_on = |other: &Step| {
             other.home == step.home || (other.kind, &other.part) == (step.kind, &step.part)
         };
-        !step.statements.iter().any(names_missing) && !self.steps.iter().any(rests_on)
+        !step.statements.iter().any(|sql| lost.is_named_in(sql)) && !self.steps.iter().any(rests_on)
+    }
+}
+
+/// What is missing as a whole.
+struct Lost<'a> {
+    /// The tables and types, by bare name.
+    homes: HashSet<&'a str>,
+    /// What these and their sequences are called in SQL, without the schema: as a name and within a constant.
+    names: HashSet<String>,
+}
+
+impl<'a> Lost<'a> {
+    fn of(drift: &'a [Difference]) -> Self {
+        let homes = missing_homes(drift);
+        let is_relation = |fact: &&Fact| {
+            matches!(fact.kind, Kind::Table | Kind::Type | Kind::Sequence | Kind::Identity)
+                && homes.contains(fact.home.as_str())
+        };
+        let relations = drift.iter().map(|entry| &entry.object).filter(is_relation);
+        let names = relations.flat_map(|fact| {
+            let name = bare(&fact.relation);
+            [name.to_owned(), name.replace('\'', "''")]
+        });
+        let names = names.collect();
+        Self { homes, names }
+    }
+
+    fn is_named_in(&self, sql: &str) -> bool {
+        self.names.iter().any(|name| {
+            sql.match_indices(name.as_str()).any(|(at, _)| {
+                let (before, after) = (sql.get(..at), sql.get(at + name.len()..));
+                let before = before.and_then(|text| text.chars().next_back());
+                let after = after.and_then(|text| text.chars().next());
+                !before.is_some_and(is_word) && !after.is_some_and(is_word)
+            })
+        })
     }
 }
 
@@ -170,14 +200,14 @@ pub(crate) fn plan_repair(
 ) -> RepairPlan {
     let remake = remake(prefix, drift, force, history);
     let mut plan = RepairPlan { remake, ..RepairPlan::default() };
-    let homes = missing_homes(drift);
+    let whole = Lost::of(drift);
     let missing: Vec<&Fact> =
         drift.iter().filter(|d| d.change == Change::Missing).map(|d| &d.object).collect();
     let mut keys = Keys::default();
     let lost = lost_sequences(&missing);
     for entry in drift {
         let object = &entry.object;
-        if plan.remake.makes(object) && homes.contains(object.home.as_str()) {
+        if plan.remake.makes(object) && whole.homes.contains(object.home.as_str()) {
             continue;
         }
         let refers_to = refers_to(object, prefix);
@@ -203,7 +233,7 @@ pub(crate) fn plan_repair(
             Change::Missing
                 if object.kind == Kind::OwnerRights
                     && !force
-                    && !homes.contains(object.home.as_str()) =>
+                    && !whole.homes.contains(object.home.as_str()) =>
             {
                 None
             }
@@ -219,7 +249,7 @@ pub(crate) fn plan_repair(
         };
         match step {
             Some(step) if step.is_empty() => {}
-            Some(step) => plan.push(entry, &homes, step),
+            Some(step) => plan.push(entry, &whole, step),
             None => plan.left.push(entry.clone()),
         }
     }
