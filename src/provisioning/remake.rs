@@ -1,20 +1,17 @@
 //! Making missing tables and types again by the template's own statements, in a transaction that the caller opened.
 
-use std::mem;
-
 use tokio_postgres::Client;
-use tokio_postgres::types::Type;
 
 use super::error::Error;
 use super::registry::RegisteredAgent;
-use crate::agent::Agent;
+use crate::agent::{Agent, Prefix};
 use crate::postgres::query;
 use crate::queue::{RetryPolicy, retry_policy};
 use crate::schema::{
-    Difference, Fact, Kind, Recorded, Remake, RepairPlan, missing_homes, plan_repair,
+    Difference, FirstRows, Recorded, Remake, RepairPlan, missing_homes, plan_repair,
 };
-use crate::telemetry::ErrorReport;
-use crate::templates::{self, Script, apply, apply_or_take_back, lock_referenced};
+use crate::telemetry::RedactedErrorReport;
+use crate::templates::{self, ExpectedSchema, Script, apply, apply_or_take_back, lock_referenced};
 
 /// Why the own statements do not make what is missing.
 struct Refusal<'a> {
@@ -29,19 +26,35 @@ impl From<templates::Error> for Refusal<'_> {
     }
 }
 
-/// The plan by which all own statements run.
-pub(super) async fn first_plan(
-    client: &Client,
-    agent: &Agent,
-    drift: &[Difference],
-    force: bool,
-    history: &[Recorded],
-) -> Result<RepairPlan, Error> {
-    let mut plan = plan_repair(&agent.prefix, drift, force, history);
-    if !plan.remake.statements.is_empty() {
-        plan.remake.forced = forced_parents(client, drift).await?;
+/// What the templates did for an agent, as far as it is needed.
+pub(super) struct Known {
+    history: Vec<Recorded>,
+    /// Of tables that are missing.
+    rows: Vec<FirstRows>,
+}
+
+impl Known {
+    pub(super) async fn read(
+        client: &Client,
+        expected_schema: &ExpectedSchema,
+        agent: &Agent,
+        version: i32,
+        drift: &[Difference],
+    ) -> Result<Self, Error> {
+        if !drift.iter().any(Difference::is_whole) {
+            return Ok(Self { history: Vec::new(), rows: Vec::new() });
+        }
+        let history = expected_schema.history(client, agent, version).await?;
+        let missing = missing_homes(drift);
+        let rows = expected_schema.first_rows(client, agent, version, &missing).await?;
+        Ok(Self { history, rows })
     }
-    Ok(plan)
+
+    pub(super) fn plan(&self, prefix: &Prefix, drift: &[Difference], force: bool) -> RepairPlan {
+        let mut plan = plan_repair(prefix, drift, force, &self.history);
+        plan.fill(prefix, drift, &self.rows);
+        plan
+    }
 }
 
 /// Makes what is missing as a whole by its own statements. Where one fails, or does something to what stands, what it is about
@@ -51,7 +64,7 @@ pub(super) async fn remake(
     built: &RegisteredAgent,
     drift: &[Difference],
     force: bool,
-    mut history: Vec<Recorded>,
+    mut known: Known,
     mut plan: RepairPlan,
 ) -> Result<(bool, RepairPlan), Error> {
     let prefix = &built.agent.prefix;
@@ -59,15 +72,12 @@ pub(super) async fn remake(
         let Err(refusal) = run_or_take_back(client, built, &plan.remake).await? else {
             return Ok((true, plan));
         };
-        let statement = refusal.statement.map(Recorded::to_sql);
         tracing::warn!(
-            agent.prefix = %prefix, error = %ErrorReport(&refusal.error), statement,
+            agent.prefix = %prefix, error = %RedactedErrorReport(&refusal.error),
             "the template's own statements do not make it again: it is put together from the catalog"
         );
-        plan.remake.pass_over(refusal.statement, &mut history);
-        let forced = mem::take(&mut plan.remake.forced);
-        plan = plan_repair(prefix, drift, force, &history);
-        plan.remake.forced = forced;
+        plan.remake.pass_over(refusal.statement, &mut known.history);
+        plan = known.plan(prefix, drift, force);
     }
     Ok((false, plan))
 }
@@ -109,14 +119,13 @@ async fn run<'a>(
     built: &RegisteredAgent,
     remake: &'a Remake,
 ) -> Result<(), Refusal<'a>> {
-    apply(client, &Script::of(remake.lift("no force").join(";\n"))).await?;
     let before = templates::state(client, &built.tables, &built.types).await?;
     for statement in &remake.statements {
         let ran = run_one(client, &built.agent, statement).await;
         ran.map_err(|error| Refusal { statement: Some(statement), error })?;
     }
     if templates::state(client, &built.tables, &built.types).await? == before {
-        return Ok(apply(client, &Script::of(remake.lift("force").join(";\n"))).await?);
+        return Ok(());
     }
     let (at, reason) = (String::new(), "a statement changes a table that stands".to_owned());
     Err(templates::Error::Stray { at, reason }.into())
@@ -137,28 +146,11 @@ async fn run_one(
     match apply_or_take_back(client, &script).await? {
         Err(error) if !is_final(&error) => Err(error),
         Err(error) => {
-            tracing::info!(error = %ErrorReport(&error), "a statement of the template is passed over");
+            tracing::info!(error = %RedactedErrorReport(&error), "a statement of the template is passed over");
             Ok(())
         }
         Ok(()) => Ok(()),
     }
-}
-
-/// The tables that stand, have a missing table as a partition, and force row security upon their owner.
-async fn forced_parents(client: &Client, drift: &[Difference]) -> Result<Vec<String>, Error> {
-    let new = missing_homes(drift);
-    let is_partition = |fact: &&Fact| {
-        fact.kind == Kind::Parent && new.contains(fact.home.as_str()) && !fact.definition.is_empty()
-    };
-    let parents = drift.iter().map(|drift| &drift.object).filter(is_partition);
-    let parents: Vec<&str> = parents.map(|fact| fact.part.as_str()).collect();
-    if parents.is_empty() {
-        return Ok(Vec::new());
-    }
-    let sql = include_str!("../../sql/provisioning/forced_ancestors.sql");
-    let rows = client.query_typed(sql, &[(&parents, Type::TEXT_ARRAY)]).await;
-    let rows = rows.map_err(query("look for parents that force row security"))?;
-    Ok(rows.iter().map(|row| row.get("name")).collect())
 }
 
 /// Whether it would fail the same way again.

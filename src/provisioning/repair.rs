@@ -9,16 +9,16 @@ use super::build_spec::BuildSpec;
 use super::error::Error;
 use super::fingerprint::record_drift;
 use super::registry::{self, RegisteredAgent};
-use super::remake::{first_plan, is_final, remake, remake_all};
+use super::remake::{Known, is_final, remake, remake_all};
 use super::{compare, outside_keys};
 use crate::agent::{Agent, Prefix};
 use crate::postgres::{lock, query, require_turn};
 use crate::queue::{Outcome, PrefixOwner};
 use crate::schema::{
-    Change, Difference, Fact, Keys, Kind, Recorded, RepairPlan, Step, headlines, is_unchecked,
-    missing_homes, plan_repair, refers_to, take_from_new,
+    Change, Difference, Fact, Keys, Kind, RepairPlan, Step, headlines, is_unchecked, missing_homes,
+    plan_repair, refers_to, take_from_new,
 };
-use crate::telemetry::ErrorReport;
+use crate::telemetry::RedactedErrorReport;
 use crate::templates::{
     ExpectedSchema, Script, act_as_oneself, act_as_worker, apply_or_take_back, existing_relations,
 };
@@ -104,8 +104,8 @@ async fn mend(
     confirmed: Option<&str>,
 ) -> Result<(Ran, Option<Keys>), Error> {
     let agent = &built.agent;
-    let history = history(client, expected_schema, agent, built.version, drift).await?;
-    let plan = first_plan(client, agent, drift, force, &history).await?;
+    let known = Known::read(client, expected_schema, agent, built.version, drift).await?;
+    let plan = known.plan(&agent.prefix, drift, force);
     require_confirmed(&plan, confirmed, agent)?;
     if let Some(keys) = &plan.keys {
         require_turn(client, keys.mode).await?;
@@ -115,10 +115,11 @@ async fn mend(
     run(client, &plan.doors, &mut ran).await?;
     run(client, &plan.parts, &mut ran).await?;
     let (remade, plan) = match confirmed {
-        None => remake(client, built, drift, force, history, plan).await?,
+        None => remake(client, built, drift, force, known, plan).await?,
         Some(_) => (remake_all(client, built, &plan).await?, plan),
     };
     run(client, &plan.steps, &mut ran).await?;
+    run(client, &plan.rows, &mut ran).await?;
     ran.any |= remade;
     Ok((ran, plan.keys))
 }
@@ -189,22 +190,8 @@ pub(crate) async fn plan(
     drift: &[Difference],
     force: bool,
 ) -> Result<RepairPlan, Error> {
-    let history = history(client, expected_schema, agent, version, drift).await?;
-    first_plan(client, agent, drift, force, &history).await
-}
-
-/// What each statement of the templates did, where that is needed.
-async fn history(
-    client: &Client,
-    expected_schema: &ExpectedSchema,
-    agent: &Agent,
-    version: i32,
-    drift: &[Difference],
-) -> Result<Vec<Recorded>, Error> {
-    if drift.iter().any(Difference::is_whole) {
-        return Ok(expected_schema.history(client, agent, version).await?);
-    }
-    Ok(Vec::new())
+    let known = Known::read(client, expected_schema, agent, version, drift).await?;
+    Ok(known.plan(&agent.prefix, drift, force))
 }
 
 fn tell(agent: &Agent, left: &[Difference]) {
@@ -339,7 +326,7 @@ async fn run_one(client: &Client, sql: &str) -> Result<bool, Error> {
     match apply_or_take_back(client, &Script::of(sql)).await? {
         Ok(()) => Ok(true),
         Err(error) if is_final(&error) => {
-            tracing::warn!(error = %ErrorReport(&error), "a step of the repair failed");
+            tracing::warn!(error = %RedactedErrorReport(&error), "a step of the repair failed");
             Ok(false)
         }
         Err(error) => Err(error.into()),

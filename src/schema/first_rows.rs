@@ -1,192 +1,157 @@
-//! First rows that come to a lost table while a table above it stands. They get the defaults of the moment at which the template
-//! wrote them.
+//! First rows: what the templates have put into a table by the time an agent is built.
 
-use std::collections::{HashMap, HashSet};
-
-use super::difference::{Change, Difference};
-use super::fact::{Fact, Key};
-use super::heirs::no_default;
-use super::history::{Home, Recorded};
+use super::equivalents::is_foreign_key;
+use super::fact::Fact;
 use super::kind::Kind;
-use crate::sql_text::{self, Reader};
+use super::repair_plan::{Step, refers_to};
+use crate::agent::Prefix;
+use crate::sql_text::mentions;
 
-/// What there is after some of the statements.
-pub(super) struct Moment<'a> {
-    /// The tables and types that are missing.
-    missing: &'a HashSet<&'a str>,
-    facts: HashMap<Key, &'a Fact>,
-    /// The default that rows got which were there when a column was added.
-    added: HashMap<Key, Option<&'a Fact>>,
-    /// Columns that the statements make which run again.
-    own: HashSet<Key>,
-    /// Columns that the other statements took away or renamed, in that order.
-    taken: Vec<&'a Fact>,
-    /// Defaults of tables that stand which are others than the templates make, and which a repair leaves.
-    found: HashMap<Key, Fact>,
+/// Those of one table, and how far its sequences have counted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FirstRows {
+    /// The table: its bare name, and its qualified and quoted one.
+    pub(crate) home: String,
+    pub(crate) relation: String,
+    /// Quoted.
+    pub(crate) columns: Vec<String>,
+    /// Each as a list of constants in parentheses.
+    pub(crate) rows: Vec<String>,
+    /// Statements that set its sequences.
+    pub(crate) counts: Vec<String>,
 }
 
-/// At a moment, the tables that a statement's rows come by, as far as they stand or are made like one that stands: they are
-/// as that one is by now.
-pub(super) struct Ways<'a> {
-    relations: HashSet<&'a str>,
-    /// Of each of their columns.
-    defaults: HashMap<Key, Option<&'a Fact>>,
-    /// How many columns had been taken away.
-    taken: usize,
+impl FirstRows {
+    fn none(table: &Fact) -> Self {
+        let (home, relation) = (table.home.clone(), table.relation.clone());
+        Self { home, relation, ..Self::default() }
+    }
+
+    /// The same with every text changed in the same way.
+    pub(crate) fn map(&self, change: impl Fn(&str) -> String) -> Self {
+        let all = |texts: &[String]| texts.iter().map(|text| change(text)).collect();
+        Self {
+            home: change(&self.home),
+            relation: change(&self.relation),
+            columns: self.columns.clone(),
+            rows: all(&self.rows),
+            counts: all(&self.counts),
+        }
+    }
+
+    fn insert(&self) -> Option<String> {
+        let (table, columns) = (&self.relation, self.columns.join(", "));
+        let rows = self.rows.join(",\n    ");
+        (!rows.is_empty()).then(|| {
+            format!("insert into {table} ({columns}) overriding system value values\n    {rows}")
+        })
+    }
 }
 
-impl<'a> Moment<'a> {
-    /// Before all statements.
-    pub(super) fn first(drift: &[Difference], force: bool, missing: &'a HashSet<&'a str>) -> Self {
-        let left = |Difference { object, change }: &Difference| {
-            let definition = match change {
-                Change::Differs { found } if !force => found.clone(),
-                Change::Extra => object.definition.clone(),
-                Change::Differs { .. } | Change::Missing | Change::Removed { .. } => return None,
-            };
-            Some((object.key(), Fact { definition, ..object.clone() }))
+/// Tables that are made again, and what they have then.
+struct Filling<'a> {
+    prefix: &'a Prefix,
+    facts: &'a [&'a Fact],
+}
+
+impl Filling<'_> {
+    fn of(&self, home: &str) -> impl Iterator<Item = &Fact> {
+        self.facts.iter().copied().filter(move |fact| fact.home == home)
+    }
+
+    /// Whether one has a key to the other.
+    fn waits(&self, one: &FirstRows, other: &FirstRows) -> bool {
+        let mut keys = self.of(&one.home).filter(|fact| is_foreign_key(fact));
+        one.home != other.home && keys.any(|key| mentions(&key.definition, &other.home))
+    }
+
+    /// What would do something to a row, or refuse it, that was there first.
+    fn in_the_way(&self, home: &str) -> Vec<&Fact> {
+        let is_child = self.of(home).any(|fact| fact.kind == Kind::Parent);
+        let is_in_the_way = |fact: &&Fact| {
+            fact.kind == Kind::Trigger
+                || fact.kind == Kind::Constraint
+                    && !fact.holds_for_rows()
+                    && !is_child
+                    && refers_to(fact, self.prefix).is_empty()
         };
-        let defaults = drift.iter().filter(|it| it.object.kind == Kind::Default);
-        let found = defaults.filter_map(left).collect();
-        let (facts, added, own) = (HashMap::new(), HashMap::new(), HashSet::new());
-        Self { missing, facts, added, own, taken: Vec::new(), found }
+        self.of(home).filter(is_in_the_way).collect()
     }
 
-    /// After a statement; whether that runs again.
-    pub(super) fn pass(&mut self, statement: &'a Recorded, again: bool) {
-        let columns = statement.made.iter().filter(|fact| fact.kind == Kind::Column);
-        let new = columns.filter(|column| !self.facts.contains_key(&column.key()));
-        let new: Vec<&Fact> = new.collect();
-        for fact in &statement.gone {
-            self.facts.remove(&fact.key());
-        }
-        self.facts.extend(statement.made.iter().map(|fact| (fact.key(), fact)));
-        for column in &new {
-            self.added.insert(column.key(), self.default_of(column));
-        }
-        if again {
-            self.own.extend(new.iter().map(|column| column.key()));
-        } else {
-            let gone = statement.gone.iter().filter(|fact| fact.kind == Kind::Column);
-            self.taken.extend(gone.filter(|column| !self.facts.contains_key(&column.key())));
-        }
+    fn is_forced(&self, home: &str) -> bool {
+        self.of(home).any(|fact| fact.kind == Kind::RowSecurity && fact.definition == "forced")
     }
 
-    /// Those of rows of these tables.
-    pub(super) fn ways(&self, tables: &'a [Home]) -> Ways<'a> {
-        let homes =
-            self.of_kind(Kind::Table).map(|fact| (fact.relation.as_str(), fact.home.as_str()));
-        let homes: HashMap<&str, &str> = homes.collect();
-        let mut reached: HashSet<&str> = tables.iter().filter_map(Home::lasting).collect();
-        loop {
-            let known = reached.len();
-            for fact in self.of_kind(Kind::Parent) {
-                let is_partition =
-                    !fact.definition.is_empty() && reached.contains(fact.home.as_str());
-                reached.extend(homes.get(fact.part.as_str()).filter(|_| is_partition));
-            }
-            if reached.len() == known {
-                break;
-            }
-        }
-        let like_standing = self.like_standing();
-        let is_way =
-            |relation: &str, home: &str| reached.contains(home) && like_standing.contains(relation);
-        let relations = homes.iter().filter(|(relation, home)| is_way(relation, home));
-        let relations: HashSet<&str> = relations.map(|(relation, _)| *relation).collect();
-        let columns = self.columns_of(&relations);
-        let defaults = columns.map(|column| (column.key(), self.default_of(column))).collect();
-        Ways { relations, defaults, taken: self.taken.len() }
+    /// Whether it has a parent's triggers.
+    fn is_partition(&self, home: &str) -> bool {
+        self.of(home).any(|fact| fact.kind == Kind::Parent && !fact.definition.is_empty())
     }
 
-    /// The statement, run while its ways have the defaults of then. Whoever makes a partition holds the lock of its parent anyway.
-    /// `None` where the rows could be others: it reads a table that stands, or values could come into other columns.
-    pub(super) fn run_with(&self, mut statement: Recorded, ways: &Ways<'_>) -> Option<Recorded> {
-        let standing = self.of_kind(Kind::Table).filter(|table| {
-            let is_way = ways.relations.contains(table.relation.as_str());
-            !is_way && !self.missing.contains(table.home.as_str())
-        });
-        if standing.into_iter().any(|table| sql_text::mentions(&statement.sql, &table.home)) {
-            return None;
-        }
-        let taken = self.taken.iter().skip(ways.taken);
-        let mut taken =
-            taken.filter(|column| ways.relations.contains(column.relation.as_str())).peekable();
-        if taken.peek().is_some() && !names_columns_but(&statement.sql, taken) {
-            return None;
-        }
-        let mut columns: Vec<_> = self.columns_of(&ways.relations).collect();
-        columns.sort_by_key(|column| column.key());
-        for column in columns {
-            let key = column.key();
-            let then = match (ways.defaults.get(&key), self.added.get(&key)) {
-                (Some(then), _) => *then,
-                (None, Some(added)) if !self.own.contains(&key) => *added,
-                // It is not there yet.
-                (None, _) => continue,
-            };
-            let found = self.found.get(&default_key(column));
-            let now = found.or_else(|| self.default_of(column));
-            // What is made like a table whose default is not the templates' begins with that.
-            let is_known = || !self.found.keys().any(|(_, _, part)| *part == column.part);
-            let is_then =
-                then.map(|default| &default.definition) == now.map(|default| &default.definition);
-            if !is_then || found.is_none() && !is_known() {
-                let around = [set(column, then), Some(statement.sql), set(column, now)];
-                statement.sql = around.into_iter().flatten().collect::<Vec<_>>().join(";\n");
-            }
-        }
-        Some(statement)
+    /// Takes out of the way what would do something to the rows, or refuse them.
+    fn open(&self, FirstRows { home, relation, .. }: &FirstRows) -> Vec<String> {
+        let mut open: Vec<String> =
+            self.in_the_way(home).iter().filter_map(|fact| fact.drop()).collect();
+        let triggers = || format!("alter table {relation} disable trigger user");
+        open.extend(self.is_partition(home).then(triggers));
+        let force = || format!("alter table {relation} no force row level security");
+        open.extend(self.is_forced(home).then(force));
+        open
     }
 
-    /// The tables that stand, and those that have one of them above them.
-    fn like_standing(&self) -> HashSet<&'a str> {
-        let standing = self.of_kind(Kind::Table);
-        let standing = standing.filter(|fact| !self.missing.contains(fact.home.as_str()));
-        let mut like: HashSet<&str> = standing.map(|fact| fact.relation.as_str()).collect();
-        loop {
-            let known = like.len();
-            for fact in self.of_kind(Kind::Parent) {
-                let is_below = like.contains(fact.part.as_str());
-                like.extend(is_below.then_some(fact.relation.as_str()));
-            }
-            if like.len() == known {
-                return like;
-            }
-        }
+    /// Takes that back.
+    fn close(&self, FirstRows { home, relation, .. }: &FirstRows) -> Vec<String> {
+        let force = || format!("alter table {relation} force row level security");
+        let mut close: Vec<String> = self.is_forced(home).then(force).into_iter().collect();
+        let triggers = || format!("alter table {relation} enable trigger user");
+        close.extend(self.is_partition(home).then(triggers));
+        let of_partition = self.of(home).filter(|fact| fact.kind == Kind::PartitionTrigger);
+        close.extend(of_partition.map(Fact::create));
+        close.extend(self.in_the_way(home).into_iter().map(Fact::create));
+        close
     }
 
-    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &'a Fact> {
-        self.facts.values().copied().filter(move |fact| fact.kind == kind)
-    }
-
-    fn columns_of(&self, relations: &HashSet<&str>) -> impl Iterator<Item = &'a Fact> {
-        let is_one = |fact: &&Fact| relations.contains(fact.relation.as_str());
-        self.of_kind(Kind::Column).filter(is_one)
-    }
-
-    fn default_of(&self, column: &Fact) -> Option<&'a Fact> {
-        self.facts.get(&default_key(column)).copied()
+    /// Fills these together. `is_filled`: a statement has put rows there.
+    fn step(&self, tables: &[&FirstRows], is_filled: &impl Fn(&str) -> bool) -> Step {
+        let mut statements: Vec<String> =
+            tables.iter().flat_map(|first| self.open(first)).collect();
+        let filled = tables.iter().filter(|first| is_filled(&first.home));
+        statements.extend(filled.map(|first| format!("delete from only {}", first.relation)));
+        // What waits for the commit would fail there, with all else.
+        statements.push("set constraints all deferred".to_owned());
+        statements.extend(tables.iter().filter_map(|first| first.insert()));
+        statements.push("set constraints all immediate".to_owned());
+        statements.extend(tables.iter().flat_map(|first| self.close(first)));
+        statements.extend(tables.iter().flat_map(|first| first.counts.clone()));
+        let home = tables.first().map_or("", |first| &first.home);
+        Step::about(Kind::Table, home, statements)
     }
 }
 
-/// Gives a column a default, or none. `None`: it fills itself.
-fn set(column: &Fact, default: Option<&Fact>) -> Option<String> {
-    default.map(Fact::create).or_else(|| no_default(column))
-}
-
-fn default_key(column: &Fact) -> Key {
-    (Kind::Default, column.relation.clone(), column.part.clone())
-}
-
-/// Whether it is an insert that names its columns, and none of these.
-fn names_columns_but<'a>(sql: &str, mut taken: impl Iterator<Item = &'a &'a Fact>) -> bool {
-    let mut text = Reader::new(sql);
-    let mut names_columns = || {
-        text.words("insert into") && text.qualified().is_some() && {
-            let _alias = text.words("as").then(|| text.name());
-            text.list().is_some()
+/// Fills tables that are made again: what others refer to by a foreign key comes first. `facts`: what they have then.
+/// `is_filled`: a statement has put rows there.
+pub(super) fn fill(
+    prefix: &Prefix,
+    rows: &[FirstRows],
+    facts: &[&Fact],
+    is_filled: impl Fn(&str) -> bool,
+) -> Vec<Step> {
+    let filling = Filling { prefix, facts };
+    let is_known = |home: &str| rows.iter().any(|first| first.home == home);
+    let tables = facts.iter().filter(|fact| fact.kind == Kind::Table);
+    let emptied = tables.filter(|table| is_filled(&table.home) && !is_known(&table.home));
+    let emptied: Vec<FirstRows> = emptied.map(|table| FirstRows::none(table)).collect();
+    let mut left: Vec<&FirstRows> = rows.iter().chain(&emptied).collect();
+    let mut steps = Vec::new();
+    while !left.is_empty() {
+        let free = |one: &&FirstRows| !left.iter().any(|other| filling.waits(one, other));
+        let (next, rest): (Vec<_>, Vec<_>) = left.iter().copied().partition(free);
+        if next.is_empty() {
+            // They refer to one another.
+            steps.push(filling.step(&rest, &is_filled));
+            break;
         }
-    };
-    names_columns() && !taken.any(|column| sql_text::mentions(sql, &column.bare_part()))
+        steps.extend(next.iter().map(|one| filling.step(&[*one], &is_filled)));
+        left = rest;
+    }
+    steps
 }

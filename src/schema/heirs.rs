@@ -100,7 +100,7 @@ pub(super) fn default_of<'a>(column: &Fact, missing: &[&'a Fact]) -> Option<&'a 
 }
 
 /// Takes the default from a column that its parent may have given one. `None`: it fills itself.
-pub(super) fn no_default(column: &Fact) -> Option<String> {
+fn no_default(column: &Fact) -> Option<String> {
     let is_generated = column.definition.contains(" generated ");
     (!is_generated)
         .then(|| column.fill("alter table only {relation} alter column {part} drop default"))

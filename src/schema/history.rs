@@ -6,10 +6,9 @@ use super::agents_key::rewrite;
 use super::difference::{Change, Difference};
 use super::equivalents::is_foreign_key;
 use super::fact::{Fact, Key};
-use super::first_rows::Moment;
 use super::kind::Kind;
 use super::sql::bare;
-use crate::sql_text::{self, Token, tokens};
+use crate::sql_text::{self, Reader, Token, tokens};
 
 /// A statement of a template, for one agent, and what came of it.
 #[derive(Clone, Debug)]
@@ -90,6 +89,16 @@ impl Recorded {
         self.facts_only && !self.made.is_empty() && self.made.iter().all(is_part)
     }
 
+    /// Whether it writes rows, also where there are none before.
+    fn writes_rows(&self) -> bool {
+        !self.facts_only && !Reader::new(&self.sql).words("alter")
+    }
+
+    /// Whether it does no more than to write rows or to draw numbers.
+    fn is_about_rows(&self) -> bool {
+        !self.facts_only && self.made.is_empty() && self.gone.is_empty()
+    }
+
     /// Whether it makes a table like another one (`like`) and no child. Run once more it would make it like what that one is
     /// by now.
     pub(super) fn copies(&self) -> bool {
@@ -132,9 +141,6 @@ impl Recorded {
 pub(crate) struct Remake {
     /// In this order, all or none.
     pub(crate) statements: Vec<Recorded>,
-    /// Parents of lost partitions that stand and force row security upon their owner. That is lifted meanwhile, or first rows
-    /// would not come back by way of them. Whoever makes a partition holds the lock of its parent anyway.
-    pub(crate) forced: Vec<String>,
     /// What then is as it should be.
     covered: HashMap<Key, String>,
     /// Rights that are there then, and should not be.
@@ -143,26 +149,13 @@ pub(crate) struct Remake {
 
 impl Remake {
     /// Of what is missing as a whole: the statements that touch nothing else, rows included, and nothing but what later ones
-    /// drop. One that also touches a table that stands is left out, whatever else it does.
-    pub(super) fn of(drift: &[Difference], history: &[Recorded], force: bool) -> Self {
+    /// drop. One that also touches a table that stands is left out, whatever else it does, and so is one that does no more than
+    /// to write rows: these are filled in later.
+    pub(super) fn of(drift: &[Difference], history: &[Recorded]) -> Self {
         let (homes, dropped) = remade(missing_homes(drift), history);
-        let current: Vec<Recorded> =
-            history.iter().map(|statement| statement.with_names_of_now(&homes)).collect();
-        let mut moment = Moment::first(drift, force, &homes);
-        let mut own = Vec::new();
-        for statement in &current {
-            let again = is_own(statement, &homes, &dropped);
-            if again {
-                let ways = (!statement.facts_only).then(|| moment.ways(&statement.homes));
-                own.push((statement.clone(), ways));
-            }
-            moment.pass(statement, again);
-        }
-        let run = |(statement, ways)| match ways {
-            Some(ways) => moment.run_with(statement, &ways),
-            None => Some(statement),
-        };
-        let statements: Vec<Recorded> = own.into_iter().filter_map(run).collect();
+        let own = history.iter().filter(|statement| is_own(statement, &homes, &dropped));
+        let statements: Vec<Recorded> =
+            own.map(|statement| statement.with_names_of_now(&homes)).collect();
         let mut facts: HashMap<Key, Fact> = HashMap::new();
         for statement in &statements {
             for fact in &statement.gone {
@@ -183,13 +176,14 @@ impl Remake {
         let mut surplus: Vec<Fact> = surplus.map(|(_, fact)| fact.clone()).collect();
         surplus.sort_by_key(Fact::key);
         let covered = facts.into_iter().map(|(key, fact)| (key, fact.definition)).collect();
-        Self { statements, forced: Vec::new(), covered, surplus }
+        Self { statements, covered, surplus }
     }
 
-    /// The statements that lift it (`no force`), or take that back (`force`).
-    pub(crate) fn lift(&self, whether: &str) -> Vec<String> {
-        let alter = |table| format!("alter table {table} {whether} row level security");
-        self.forced.iter().map(alter).collect()
+    /// Whether a statement puts rows into a table while it makes it.
+    pub(super) fn fills(&self, home: &str) -> bool {
+        let is_about =
+            |statement: &&Recorded| statement.homes.iter().any(|own| own.lasting() == Some(home));
+        self.statements.iter().filter(is_about).any(Recorded::writes_rows)
     }
 
     /// Passes over a statement, or all, and what else is about the same tables and types.
@@ -253,6 +247,7 @@ fn mark(passed_over: &HashSet<&Home>, history: &mut [Recorded]) {
 
 fn is_own(statement: &Recorded, homes: &HashSet<&str>, dropped: &HashSet<u32>) -> bool {
     !statement.passed_over
+        && !statement.is_about_rows()
         && !statement.homes.is_empty()
         && statement.homes.iter().all(|home| home.is_in(homes, dropped))
 }

@@ -28,6 +28,7 @@ pub(crate) use equivalents::{
 };
 pub(crate) use error::Error;
 pub(crate) use fact::{Fact, Key, NOT_VALID};
+pub(crate) use first_rows::FirstRows;
 pub(crate) use heirs::{comes_by_parents, inherited_column, is_check_of_child, is_own_for_good};
 pub(crate) use history::{Home, Recorded, Remake, missing_homes};
 pub(crate) use kind::Kind;

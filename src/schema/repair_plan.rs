@@ -7,6 +7,7 @@ use super::equivalents::{
     self, is_foreign_key, is_namesake, is_unchecked, lacks_check_of_rows, lacks_not_null, stand_in,
 };
 use super::fact::Fact;
+use super::first_rows::{FirstRows, fill};
 use super::heirs::{
     child, comes_by_parents, default_of, inherited_column, is_check_of_child, is_heir,
     is_inherited, is_own_for_good,
@@ -32,6 +33,8 @@ pub(crate) struct RepairPlan {
     pub(crate) remake: Remake,
     /// Then the rest, in this order.
     pub(crate) steps: Vec<Step>,
+    /// Then the first rows of tables that are made again.
+    pub(crate) rows: Vec<Step>,
     /// Comes last: what locks tables that all agents share.
     pub(crate) keys: Option<Keys>,
     /// For a person: mending it could lose rows, or was not asked for.
@@ -55,6 +58,10 @@ impl Step {
         Self { kind: object.kind, home, part, statements }
     }
 
+    pub(super) fn about(kind: Kind, home: &str, statements: Vec<String>) -> Self {
+        Self { kind, home: home.to_owned(), part: String::new(), statements }
+    }
+
     pub(crate) fn to_sql(&self) -> String {
         self.statements.join(";\n")
     }
@@ -72,18 +79,28 @@ pub(crate) struct Keys {
 }
 
 impl RepairPlan {
+    /// Has tables that are made again filled with these rows.
+    pub(crate) fn fill(&mut self, prefix: &Prefix, drift: &[Difference], rows: &[FirstRows]) {
+        let missing = drift.iter().filter(|entry| entry.change == Change::Missing);
+        let missing: Vec<&Fact> = missing.map(|entry| &entry.object).collect();
+        self.rows = fill(prefix, rows, &missing, |home| self.remake.fills(home));
+    }
+
     /// As it could be run in psql by a member of the worker's role, each statement without its semicolon: without checks of rows
     /// behind keys, which only the worker's own session may do.
     pub(crate) fn script(&self) -> Vec<String> {
+        self.script_with(&self.rows)
+    }
+
+    fn script_with(&self, rows: &[Step]) -> Vec<String> {
         let statements = |steps: &[Step]| {
             steps.iter().flat_map(|step| step.statements.clone()).collect::<Vec<_>>()
         };
         let mut script = statements(&self.doors);
         script.extend(statements(&self.parts));
-        script.extend(self.remake.lift("no force"));
         script.extend(self.remake.statements.iter().map(Recorded::to_sql));
-        script.extend(self.remake.lift("force"));
         script.extend(statements(&self.steps));
+        script.extend(statements(rows));
         if let Some(keys) = &self.keys {
             script.push(keys.lock());
             script.extend(keys.statements.clone());
@@ -92,9 +109,9 @@ impl RepairPlan {
         script
     }
 
-    /// Of what a confirmation is about.
+    /// Of what a confirmation is about: all but first rows, for some have other values each time, such as the time.
     pub(crate) fn checksum(&self) -> String {
-        checksum(&self.script().join(";\n"))
+        checksum(&self.script_with(&[]).join(";\n"))
     }
 
     fn push(&mut self, entry: &Difference, lost: &Lost<'_>, statements: Vec<String>) {
@@ -190,15 +207,15 @@ impl Keys {
 /// policy, a trigger or a column's sequence that is only called otherwise. With `force` also replaces what differs and takes away what is
 /// extra, as far as the list of kinds allows, and forbids nulls where there are none.
 ///
-/// What is missing as a whole is made by the template's own statements, as far as `history` knows them. All else is put
-/// together from the catalog. Other tables, columns and constraints that are there are never changed.
+/// What is missing as a whole is made by the template's own statements, as far as `history` knows them, and without its first
+/// rows, see [`RepairPlan::fill`]. All else is put together from the catalog. Other tables, columns and constraints that are there are never changed.
 pub(crate) fn plan_repair(
     prefix: &Prefix,
     drift: &[Difference],
     force: bool,
     history: &[Recorded],
 ) -> RepairPlan {
-    let remake = remake(prefix, drift, force, history);
+    let remake = remake(prefix, drift, history);
     let mut plan = RepairPlan { remake, ..RepairPlan::default() };
     let whole = Lost::of(drift);
     let missing: Vec<&Fact> =
@@ -263,8 +280,8 @@ pub(crate) fn plan_repair(
 
 /// A table that was made like another one is made as it was then. One that goes into another one then has to be like that one
 /// as it is by now.
-fn remake(prefix: &Prefix, drift: &[Difference], force: bool, history: &[Recorded]) -> Remake {
-    let mut remake = Remake::of(drift, history, force);
+fn remake(prefix: &Prefix, drift: &[Difference], history: &[Recorded]) -> Remake {
+    let mut remake = Remake::of(drift, history);
     let children: HashSet<&str> = drift
         .iter()
         .filter(|entry| entry.object.kind == Kind::Parent && entry.change == Change::Missing)

@@ -29,7 +29,7 @@ impl fmt::Display for RedactedErrorReport<'_> {
             // Data exceptions and violated constraints name values; so may a template's own errors.
             Some("22" | "23" | "P0") => write!(
                 f,
-                "SQLSTATE {}, in the job's last_error with all that the server said",
+                "SQLSTATE {}, and words that may quote a row: a job that failed has them in its last_error",
                 db.code().code()
             ),
             _ => said(f, db),

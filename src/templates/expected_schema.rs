@@ -1,6 +1,6 @@
 //! What a template set makes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_postgres::Client;
@@ -13,7 +13,7 @@ use super::search_path;
 use super::template_set::Templates;
 use crate::agent::{Agent, Prefix, Reference};
 use crate::postgres;
-use crate::schema::{Fact, Recorded};
+use crate::schema::{Fact, FirstRows, Recorded};
 use crate::sql_text::checksum;
 
 /// Everything that an agent has to have.
@@ -163,6 +163,27 @@ impl ExpectedSchema {
             Arc::clone(locked(&self.history).get_or_insert(new))
         };
         Ok(history.of(agent, version))
+    }
+
+    /// The rows that these tables of an agent begin with. Needs an open transaction. The templates run once more where there
+    /// are any: what is drawn by chance is no other agent's.
+    pub(crate) async fn first_rows(
+        &self,
+        client: &Client,
+        agent: &Agent,
+        version: i32,
+        tables: &HashSet<&str>,
+    ) -> Result<Vec<FirstRows>, Error> {
+        let of_tables = |history: &History| {
+            let mut rows = history.rows_of(agent, version);
+            rows.retain(|first| tables.contains(first.home.as_str()));
+            rows
+        };
+        let known = locked(&self.history).as_ref().map(Arc::clone);
+        if known.is_some_and(|known| of_tables(&known).is_empty()) {
+            return Ok(Vec::new());
+        }
+        Ok(of_tables(&History::record(client, &self.templates).await?))
     }
 }
 

@@ -8,11 +8,12 @@ use tokio_postgres::types::Type;
 
 use super::apply::{apply, lock_referenced};
 use super::error::{Error, query};
+use super::first_rows::first_rows;
 use super::scratch::{made, scratch_id, scratch_prefix};
 use super::template_set::Templates;
 use super::worker_role::act_as_worker;
 use crate::agent::{Agent, AgentId, Prefix};
-use crate::schema::{self, Fact, Home, Key, Kind, Recorded};
+use crate::schema::{self, Fact, FirstRows, Home, Key, Kind, Recorded};
 use crate::sql_text::Reader;
 
 /// The catalog is read after each statement. A set that has more is not worth the wait: then what is missing is put
@@ -25,8 +26,17 @@ pub(crate) struct History {
     scratch: Prefix,
     id: AgentId,
     statements: Vec<Step>,
-    /// The tables and types after each file, by oid.
-    stages: Vec<(i32, Arc<HashMap<u32, String>>)>,
+    stages: Vec<Stage>,
+}
+
+/// What there is after a file.
+#[derive(Debug)]
+struct Stage {
+    version: i32,
+    /// The tables and types, by oid.
+    names: Arc<HashMap<u32, String>>,
+    /// What the tables have in them, by oid.
+    rows: Vec<(u32, FirstRows)>,
 }
 
 #[derive(Debug)]
@@ -76,7 +86,10 @@ impl History {
                 history.statements.push(Step { version, sql, public_path, ..step });
                 before = after;
             }
-            history.stages.push((file.version, Arc::clone(&before.names)));
+            let (tables, types) = made(client, &history.scratch).await?;
+            let rows = first_rows(client, &tables.oids).await?;
+            let names = Arc::new(tables.by_oid().chain(types.by_oid()).collect());
+            history.stages.push(Stage { version: file.version, names, rows });
         }
         if history.statements.len() >= STATEMENTS {
             history.statements.clear();
@@ -88,13 +101,9 @@ impl History {
 
     /// The statements that an agent of a template version was built by.
     pub(crate) fn of(&self, agent: &Agent, version: i32) -> Vec<Recorded> {
-        let (scratch_id, id) = (self.id.to_string(), agent.id.to_string());
-        let fill = |text: &str| {
-            text.replace(self.scratch.as_str(), agent.prefix.as_str()).replace(&scratch_id, &id)
-        };
-        let stage = self.stages.iter().rev().find(|(stage, _)| *stage <= version);
-        let Some((_, names)) = stage else { return Vec::new() };
-        let facts = |facts: &[Fact]| facts.iter().map(|fact| fact.map(fill, fill)).collect();
+        let fill = self.fill(agent);
+        let Some(Stage { names, .. }) = self.stage(version) else { return Vec::new() };
+        let facts = |facts: &[Fact]| facts.iter().map(|fact| fact.map(&fill, &fill)).collect();
         let home = |oid: &u32| match names.get(oid) {
             Some(name) => Home::Lasting(fill(name)),
             None => Home::Dropped(*oid),
@@ -114,6 +123,28 @@ impl History {
             passed_over: false,
         };
         self.statements.iter().filter(|step| step.version <= version).map(statement).collect()
+    }
+
+    /// The rows that an agent of a template version begins with.
+    pub(crate) fn rows_of(&self, agent: &Agent, version: i32) -> Vec<FirstRows> {
+        let fill = self.fill(agent);
+        let Some(Stage { names, rows, .. }) = self.stage(version) else { return Vec::new() };
+        let named = |(oid, rows): &(u32, FirstRows)| {
+            let home = names.get(oid)?.clone();
+            Some(FirstRows { home, ..rows.clone() }.map(&fill))
+        };
+        rows.iter().filter_map(named).collect()
+    }
+
+    fn stage(&self, version: i32) -> Option<&Stage> {
+        self.stages.iter().rev().find(|stage| stage.version <= version)
+    }
+
+    /// Puts an agent in the place of the scratch one.
+    fn fill(&self, agent: &Agent) -> impl Fn(&str) -> String {
+        let (scratch_id, id) = (self.id.to_string(), agent.id.to_string());
+        let (scratch, prefix) = (self.scratch.as_str(), agent.prefix.as_str());
+        move |text: &str| text.replace(scratch, prefix).replace(&scratch_id, &id)
     }
 }
 
@@ -183,11 +214,10 @@ impl Snapshot {
         let sql = include_str!("../../sql/templates/rows_state.sql");
         let rows = client.query_typed(sql, &[(&tables.oids, Type::OID_ARRAY)]).await;
         let rows = rows.map_err(query("look for rows that a template writes"))?;
-        let names = |made: super::scratch::Made| made.oids.into_iter().zip(made.names);
         Ok(Self {
             facts,
             rows: rows.iter().map(|row| (row.get("oid"), row.get("state"))).collect(),
-            names: Arc::new(names(tables).chain(names(types)).collect()),
+            names: Arc::new(tables.by_oid().chain(types.by_oid()).collect()),
         })
     }
 }

@@ -8,6 +8,7 @@ mod error;
 mod expected_schema;
 mod exposure;
 mod file_text;
+mod first_rows;
 mod history;
 mod lint;
 mod load_error;

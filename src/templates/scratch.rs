@@ -15,6 +15,12 @@ pub(crate) struct Made {
     pub(crate) names: Vec<String>,
 }
 
+impl Made {
+    pub(crate) fn by_oid(self) -> impl Iterator<Item = (u32, String)> {
+        self.oids.into_iter().zip(self.names)
+    }
+}
+
 /// The tables and the types that stand under a scratch prefix, in the order of their making.
 pub(crate) async fn made(client: &Client, scratch: &Prefix) -> Result<(Made, Made), Error> {
     let sql = include_str!("../../sql/templates/scratch.sql");
