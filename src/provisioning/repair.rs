@@ -119,8 +119,16 @@ async fn mend(
         Some(_) => (remake_all(client, built, &plan).await?, plan),
     };
     run(client, &plan.steps, &mut ran).await?;
-    run(client, &plan.rows, &mut ran).await?;
-    ran.any |= remade;
+    if remade {
+        ran.any = true;
+        ran.made.extend(plan.remade(drift).map(ToOwned::to_owned));
+    }
+    // A table of that name which somebody else has made meanwhile has rows of its own.
+    for fill in
+        plan.rows.iter().filter(|fill| fill.homes.iter().all(|home| ran.made.contains(home)))
+    {
+        ran.any |= run_one(client, &fill.statements.join(";\n")).await?;
+    }
     Ok((ran, plan.keys))
 }
 
@@ -285,6 +293,8 @@ fn unchecked(prefix: &Prefix, drift: &[Difference]) -> Vec<Fact> {
 struct Ran {
     /// Whether any has run.
     any: bool,
+    /// The tables that were made.
+    made: HashSet<String>,
     /// The tables that lack a constraint, since the server refused it.
     unsure: HashSet<String>,
     /// Those of them whose policies stay as they are.
@@ -315,6 +325,9 @@ async fn run(client: &Client, steps: &[Step], ran: &mut Ran) -> Result<(), Error
         let done = run_one(client, &step.to_sql()).await?;
         if !done && step.kind == Kind::Constraint {
             ran.unsure.insert(step.home.clone());
+        }
+        if done && step.kind == Kind::Table {
+            ran.made.insert(step.home.clone());
         }
         ran.any |= done;
     }

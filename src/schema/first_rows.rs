@@ -3,7 +3,7 @@
 use super::equivalents::is_foreign_key;
 use super::fact::Fact;
 use super::kind::Kind;
-use super::repair_plan::{Step, refers_to};
+use super::repair_plan::refers_to;
 use crate::agent::Prefix;
 use crate::sql_text::mentions;
 
@@ -21,6 +21,15 @@ pub(crate) struct FirstRows {
     pub(crate) counts: Vec<String>,
 }
 
+/// Statements that fill tables, and that take effect together.
+#[derive(Debug)]
+pub(crate) struct Fill {
+    /// The tables. They are new: rows may go from them that a statement has put there.
+    pub(crate) homes: Vec<String>,
+    /// Each without its semicolon.
+    pub(crate) statements: Vec<String>,
+}
+
 impl FirstRows {
     fn none(table: &Fact) -> Self {
         let (home, relation) = (table.home.clone(), table.relation.clone());
@@ -33,7 +42,7 @@ impl FirstRows {
         Self {
             home: change(&self.home),
             relation: change(&self.relation),
-            columns: self.columns.clone(),
+            columns: all(&self.columns),
             rows: all(&self.rows),
             counts: all(&self.counts),
         }
@@ -111,7 +120,7 @@ impl Filling<'_> {
     }
 
     /// Fills these together. `is_filled`: a statement has put rows there.
-    fn step(&self, tables: &[&FirstRows], is_filled: &impl Fn(&str) -> bool) -> Step {
+    fn fill(&self, tables: &[&FirstRows], is_filled: &impl Fn(&str) -> bool) -> Fill {
         let mut statements: Vec<String> =
             tables.iter().flat_map(|first| self.open(first)).collect();
         let filled = tables.iter().filter(|first| is_filled(&first.home));
@@ -122,8 +131,7 @@ impl Filling<'_> {
         statements.push("set constraints all immediate".to_owned());
         statements.extend(tables.iter().flat_map(|first| self.close(first)));
         statements.extend(tables.iter().flat_map(|first| first.counts.clone()));
-        let home = tables.first().map_or("", |first| &first.home);
-        Step::about(Kind::Table, home, statements)
+        Fill { homes: tables.iter().map(|first| first.home.clone()).collect(), statements }
     }
 }
 
@@ -134,24 +142,24 @@ pub(super) fn fill(
     rows: &[FirstRows],
     facts: &[&Fact],
     is_filled: impl Fn(&str) -> bool,
-) -> Vec<Step> {
+) -> Vec<Fill> {
     let filling = Filling { prefix, facts };
     let is_known = |home: &str| rows.iter().any(|first| first.home == home);
     let tables = facts.iter().filter(|fact| fact.kind == Kind::Table);
     let emptied = tables.filter(|table| is_filled(&table.home) && !is_known(&table.home));
     let emptied: Vec<FirstRows> = emptied.map(|table| FirstRows::none(table)).collect();
     let mut left: Vec<&FirstRows> = rows.iter().chain(&emptied).collect();
-    let mut steps = Vec::new();
+    let mut fills = Vec::new();
     while !left.is_empty() {
         let free = |one: &&FirstRows| !left.iter().any(|other| filling.waits(one, other));
         let (next, rest): (Vec<_>, Vec<_>) = left.iter().copied().partition(free);
         if next.is_empty() {
             // They refer to one another.
-            steps.push(filling.step(&rest, &is_filled));
+            fills.push(filling.fill(&rest, &is_filled));
             break;
         }
-        steps.extend(next.iter().map(|one| filling.step(&[*one], &is_filled)));
+        fills.extend(next.iter().map(|one| filling.fill(&[*one], &is_filled)));
         left = rest;
     }
-    steps
+    fills
 }

@@ -7,7 +7,7 @@ use super::equivalents::{
     self, is_foreign_key, is_namesake, is_unchecked, lacks_check_of_rows, lacks_not_null, stand_in,
 };
 use super::fact::Fact;
-use super::first_rows::{FirstRows, fill};
+use super::first_rows::{Fill, FirstRows, fill};
 use super::heirs::{
     child, comes_by_parents, default_of, inherited_column, is_check_of_child, is_heir,
     is_inherited, is_own_for_good,
@@ -34,7 +34,7 @@ pub(crate) struct RepairPlan {
     /// Then the rest, in this order.
     pub(crate) steps: Vec<Step>,
     /// Then the first rows of tables that are made again.
-    pub(crate) rows: Vec<Step>,
+    pub(crate) rows: Vec<Fill>,
     /// Comes last: what locks tables that all agents share.
     pub(crate) keys: Option<Keys>,
     /// For a person: mending it could lose rows, or was not asked for.
@@ -56,10 +56,6 @@ impl Step {
     fn of(object: &Fact, statements: Vec<String>) -> Self {
         let (home, part) = (object.home.clone(), object.part.clone());
         Self { kind: object.kind, home, part, statements }
-    }
-
-    pub(super) fn about(kind: Kind, home: &str, statements: Vec<String>) -> Self {
-        Self { kind, home: home.to_owned(), part: String::new(), statements }
     }
 
     pub(crate) fn to_sql(&self) -> String {
@@ -86,13 +82,20 @@ impl RepairPlan {
         self.rows = fill(prefix, rows, &missing, |home| self.remake.fills(home));
     }
 
+    /// The tables that the template's own statements make again, by bare name.
+    pub(crate) fn remade<'a>(&self, drift: &'a [Difference]) -> impl Iterator<Item = &'a str> {
+        let tables = drift.iter().map(|entry| &entry.object);
+        let tables = tables.filter(|fact| fact.kind == Kind::Table && self.remake.makes(fact));
+        tables.map(|table| table.home.as_str())
+    }
+
     /// As it could be run in psql by a member of the worker's role, each statement without its semicolon: without checks of rows
     /// behind keys, which only the worker's own session may do.
     pub(crate) fn script(&self) -> Vec<String> {
         self.script_with(&self.rows)
     }
 
-    fn script_with(&self, rows: &[Step]) -> Vec<String> {
+    fn script_with(&self, rows: &[Fill]) -> Vec<String> {
         let statements = |steps: &[Step]| {
             steps.iter().flat_map(|step| step.statements.clone()).collect::<Vec<_>>()
         };
@@ -100,7 +103,7 @@ impl RepairPlan {
         script.extend(statements(&self.parts));
         script.extend(self.remake.statements.iter().map(Recorded::to_sql));
         script.extend(statements(&self.steps));
-        script.extend(statements(rows));
+        script.extend(rows.iter().flat_map(|fill| fill.statements.clone()));
         if let Some(keys) = &self.keys {
             script.push(keys.lock());
             script.extend(keys.statements.clone());

@@ -14,7 +14,10 @@ pub(super) async fn first_rows(
     let failed = || query("read the rows that the templates write");
     let sql = include_str!("../../sql/templates/first_rows.sql");
     let found = client.query_typed(sql, &[(&tables, Type::OID_ARRAY)]).await.map_err(failed())?;
-    client.batch_execute("savepoint first_rows").await.map_err(failed())?;
+    // Whatever a template has set, these are read back alike everywhere.
+    let begin = "savepoint first_rows; set local datestyle = 'ISO, MDY'; set local intervalstyle = 'postgres'; \
+                 set local bytea_output = 'hex'; set local extra_float_digits = 1; set local search_path = pg_catalog, pg_temp";
+    client.batch_execute(begin).await.map_err(failed())?;
     let mut all = Vec::new();
     for table in &found {
         let first = FirstRows {
@@ -48,7 +51,7 @@ async fn rows(client: &Client, table: &Row) -> Result<Vec<String>, Error> {
         columns.iter().map(|column| format!("quote_nullable({column}::text)")).collect();
     let constants = constants.join(", ");
     let sql = format!(
-        "select '(' || array_to_string(array[{constants}], ', ') || ')' from only {relation}"
+        "select format('(%s)', array_to_string(array[{constants}], ', ')) from only {relation}"
     );
     let rows = client.query(sql.as_str(), &[]).await.map_err(failed())?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
