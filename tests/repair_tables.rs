@@ -48,6 +48,12 @@ async fn built(texts: &[&str]) -> (Database, Files, Service, Admin) {
     (db, files, service, admin)
 }
 
+/// A repair mends all that differs.
+async fn mended(db: &Database, files: &Files) {
+    expect(&files.ask(db, &["agents", "repair", "--wait"]).await, 0, &[]);
+    expect(&files.ask(db, &["agents", "verify", "--full"]).await, 0, &[]);
+}
+
 /// A table with a check that holds for new rows only, and children: one has it of its own, too, one by its parent alone.
 const CHILDREN: &str = "create table public.{prefix}_p (id int primary key, n int);
     create table public.{prefix}_own (id int, constraint pos check (n > 0)) inherits (public.{prefix}_p);
@@ -450,8 +456,7 @@ const STATEMENT_OF_THEN: &str =
 async fn a_statement_that_fails_by_now_keeps_no_other_table_from_its_first_rows() {
     let (db, files, _service, admin) = built(&[STATEMENT_OF_THEN]).await;
     admin.run("drop table public.agt_x_notes, public.agt_x_p1, public.agt_x_rates").await;
-    expect(&files.ask(&db, &["agents", "repair", "--wait"]).await, 0, &[]);
-    expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
+    mended(&db, &files).await;
     assert_eq!(
         admin
             .rows(
@@ -481,8 +486,7 @@ async fn what_a_lost_table_needs_is_there_first_whatever_it_is_called() {
          alter table public.agt_x_to drop constraint agt_x_to_pkey",
     )
     .await;
-    expect(&files.ask(&db, &["agents", "repair", "--wait"]).await, 0, &[]);
-    expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
+    mended(&db, &files).await;
     assert_eq!(root.rows("select id, far from public.agt_x_t").await, ["1|7"]);
 }
 
@@ -504,8 +508,7 @@ async fn no_row_of_a_table_that_stands_is_copied_into_one_that_is_made_again() {
              insert into public.agt_x_s values (2, 'secret')",
         )
         .await;
-    expect(&files.ask(&db, &["agents", "repair", "--wait"]).await, 0, &[]);
-    expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
+    mended(&db, &files).await;
     assert_eq!(admin.rows("select id, t from public.agt_x_t").await, ["1|first", "7|own"]);
 }
 
@@ -528,8 +531,7 @@ async fn a_check_that_comes_from_a_tables_parent_comes_after_it_whatever_that_wa
              drop type public.agt_x_mood cascade",
         )
         .await;
-    expect(&files.ask(&db, &["agents", "repair", "--wait"]).await, 0, &[]);
-    expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
+    mended(&db, &files).await;
 }
 
 /// A partition and a child with rows of their own. Their parents' default is another one later, and they get a column.
@@ -665,8 +667,7 @@ async fn first_rows_are_what_a_new_agent_has_whatever_wrote_them() {
     let first = (root.rows(&rows).await, root.rows(counts).await);
     assert_eq!(first.0.len(), 14, "{first:?}");
     root.run(&format!("drop table {} cascade", lost.join(", "))).await;
-    expect(&files.ask(&db, &["agents", "repair", "--wait"]).await, 0, &[]);
-    expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
+    mended(&db, &files).await;
     assert_eq!((root.rows(&rows).await, root.rows(counts).await), first);
     // Whoever pastes what is printed has the same.
     root.run(&format!("drop table {} cascade", lost.join(", "))).await;
@@ -675,7 +676,8 @@ async fn first_rows_are_what_a_new_agent_has_whatever_wrote_them() {
     assert_eq!((root.rows(&rows).await, root.rows(counts).await), first);
 }
 
-/// A row that refers to one which is gone by now, and a table that has nothing to do with it.
+/// A row that refers to one which is gone by now, of a table that was closed to its owner first, and a table that has nothing to
+/// do with it.
 const REFERRING: &str = "create table public.{prefix}_s (id int primary key);
     insert into public.{prefix}_s values (1);
     create table public.{prefix}_t (s int references public.{prefix}_s deferrable initially deferred);
@@ -683,6 +685,8 @@ const REFERRING: &str = "create table public.{prefix}_s (id int primary key);
     alter table public.{prefix}_s enable row level security;
     alter table public.{prefix}_t enable row level security;
     alter table public.{prefix}_un enable row level security;
+    create policy own on public.{prefix}_t to current_user using (true);
+    alter table public.{prefix}_t force row level security;
     insert into public.{prefix}_t values (1);
     insert into public.{prefix}_un (id) values (1);";
 
@@ -697,8 +701,7 @@ async fn a_row_that_cannot_come_back_keeps_no_other_away_and_chance_is_no_other_
              delete from public.agt_x_s",
         )
         .await;
-    expect(&files.ask(&db, &["agents", "repair", "--wait"]).await, 0, &[]);
-    expect(&files.ask(&db, &["agents", "verify", "--full"]).await, 0, &[]);
+    mended(&db, &files).await;
     let rows = "select (select count(*) from public.agt_x_t), x.id, y.id, x.key <> y.key
                 from public.agt_x_un x, public.agt_y_un y";
     assert_eq!(admin.rows(rows).await, ["0|1|1|t"]);

@@ -44,7 +44,10 @@ async fn rows(client: &Client, table: &Row) -> Result<Vec<String>, Error> {
     let failed = || query("read the rows that the templates write");
     let relation: &str = table.get("relation");
     if table.get("forced") {
-        let lift = format!("alter table {relation} no force row level security");
+        // What waits for the commit keeps a table from being altered.
+        let lift = format!(
+            "set constraints all immediate; alter table {relation} no force row level security"
+        );
         client.batch_execute(&lift).await.map_err(failed())?;
     }
     let constants: Vec<String> =
