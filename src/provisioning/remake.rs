@@ -143,18 +143,25 @@ async fn run_one(
     }
     // A part of it may be gone in the end, by a statement about a parent that stands, or have another name by now, as what a
     // key refers to. The rest is made one by one, and what is still missing is put together from the catalog.
-    match apply_or_take_back(client, &script).await? {
+    if let Some(error) = refusal(client, &script).await? {
+        tracing::info!(error = %RedactedErrorReport(&error), "a statement of the template is passed over");
+    }
+    Ok(())
+}
+
+/// Runs statements that take effect together. What the server says where it refuses them, and would again: they are taken back.
+pub(super) async fn refusal(
+    client: &Client,
+    script: &Script,
+) -> Result<Option<templates::Error>, templates::Error> {
+    match apply_or_take_back(client, script).await? {
         Err(error) if !is_final(&error) => Err(error),
-        Err(error) => {
-            tracing::info!(error = %RedactedErrorReport(&error), "a statement of the template is passed over");
-            Ok(())
-        }
-        Ok(()) => Ok(()),
+        done => Ok(done.err()),
     }
 }
 
 /// Whether it would fail the same way again.
-pub(super) fn is_final(error: &templates::Error) -> bool {
+fn is_final(error: &templates::Error) -> bool {
     match error.code() {
         Some(code) => error.refusal().is_none() && retry_policy(Some(code)) == RetryPolicy::Fail,
         None => matches!(error, templates::Error::Stray { .. }),

@@ -9,7 +9,7 @@ use super::build_spec::BuildSpec;
 use super::error::Error;
 use super::fingerprint::record_drift;
 use super::registry::{self, RegisteredAgent};
-use super::remake::{Known, is_final, remake, remake_all};
+use super::remake::{Known, refusal, remake, remake_all};
 use super::{compare, outside_keys};
 use crate::agent::{Agent, Prefix};
 use crate::postgres::{lock, query, require_turn};
@@ -19,9 +19,7 @@ use crate::schema::{
     plan_repair, refers_to, take_from_new,
 };
 use crate::telemetry::RedactedErrorReport;
-use crate::templates::{
-    ExpectedSchema, Script, act_as_oneself, act_as_worker, apply_or_take_back, existing_relations,
-};
+use crate::templates::{ExpectedSchema, Script, act_as_oneself, act_as_worker, existing_relations};
 
 /// Brings an agent back to what its template version makes, see [`plan_repair`], and gives it back the foreign keys that a
 /// deletion has taken off. No row is lost. What the server refuses fails alone: all else is mended. What is left is logged,
@@ -336,14 +334,11 @@ async fn run(client: &Client, steps: &[Step], ran: &mut Ran) -> Result<(), Error
 
 /// Whether the server has done it. What it refuses is taken back and logged.
 async fn run_one(client: &Client, sql: &str) -> Result<bool, Error> {
-    match apply_or_take_back(client, &Script::of(sql)).await? {
-        Ok(()) => Ok(true),
-        Err(error) if is_final(&error) => {
-            tracing::warn!(error = %RedactedErrorReport(&error), "a step of the repair failed");
-            Ok(false)
-        }
-        Err(error) => Err(error.into()),
+    let refused = refusal(client, &Script::of(sql)).await?;
+    if let Some(error) = &refused {
+        tracing::warn!(error = %RedactedErrorReport(error), "a step of the repair failed");
     }
+    Ok(refused.is_none())
 }
 
 /// Unqualified, as the registry has them.

@@ -174,16 +174,12 @@ impl ExpectedSchema {
         version: i32,
         tables: &HashSet<&str>,
     ) -> Result<Vec<FirstRows>, Error> {
-        let of_tables = |history: &History| {
-            let mut rows = history.rows_of(agent, version);
-            rows.retain(|first| tables.contains(first.home.as_str()));
-            rows
-        };
         let known = locked(&self.history).as_ref().map(Arc::clone);
-        if known.is_some_and(|known| of_tables(&known).is_empty()) {
+        if known.is_some_and(|known| known.rows_of(agent, version, tables).is_empty()) {
             return Ok(Vec::new());
         }
-        Ok(of_tables(&History::record(client, &self.templates).await?))
+        let anew = History::record(client, &self.templates).await?;
+        Ok(anew.rows_of(agent, version, tables))
     }
 }
 

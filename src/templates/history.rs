@@ -125,13 +125,18 @@ impl History {
         self.statements.iter().filter(|step| step.version <= version).map(statement).collect()
     }
 
-    /// The rows that an agent of a template version begins with.
-    pub(crate) fn rows_of(&self, agent: &Agent, version: i32) -> Vec<FirstRows> {
+    /// The rows that these tables of an agent of a template version begin with.
+    pub(crate) fn rows_of(
+        &self,
+        agent: &Agent,
+        version: i32,
+        tables: &HashSet<&str>,
+    ) -> Vec<FirstRows> {
         let fill = self.fill(agent);
         let Some(Stage { names, rows, .. }) = self.stage(version) else { return Vec::new() };
         let named = |(oid, rows): &(u32, FirstRows)| {
-            let home = names.get(oid)?.clone();
-            Some(FirstRows { home, ..rows.clone() }.map(&fill))
+            let home = names.get(oid).filter(|name| tables.contains(fill(name).as_str()))?;
+            Some(FirstRows { home: home.clone(), ..rows.clone() }.map(&fill))
         };
         rows.iter().filter_map(named).collect()
     }
