@@ -391,6 +391,41 @@ async fn who_is_right_for_a_moment_only_is_not_recorded() {
     assert_eq!(plain["drifted"], verify(&db, ADMIN, &["--full"]).await["drifted"]);
 }
 
+/// Otherwise a repaired agent is one that differs, until the next comparison.
+#[tokio::test]
+async fn what_a_job_has_mended_since_it_was_compared_is_not_recorded() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let service = db.service().await;
+    admin.create("agt_x").await;
+    admin.settled().await;
+    let [root, holder] = [db.connect(SUPERUSER).await, db.connect(SUPERUSER).await].map(Admin);
+    root.run("drop index public.agt_x_customers_phone_idx").await;
+    // What a comparison reads between the tables and what it writes.
+    holder.run("begin; lock provisioning.instances").await;
+    let repair = async {
+        root.holds(
+            "select exists (select from pg_stat_activity where datname = current_database()
+                              and query like '%differing_instances(null%' and wait_event_type = 'Lock')",
+        )
+        .await;
+        let queue = "insert into provisioning.jobs (kind, agent_id, agent_prefix)
+                     select 'repair', agent_id, agent_prefix from provisioning.agents;
+                     update provisioning.jobs set run_at = now() where kind = 'repair'";
+        root.run(queue).await;
+        admin.settled().await;
+        holder.run("rollback").await;
+    };
+    let mut patient = provisioner(&db.url(ADMIN));
+    patient.env("PROVISIONER_DATABASE__LOCK_TIMEOUT", "50s").args(["agents", "verify", "--json"]);
+    let (meanwhile, ()) = tokio::join!(finish(&mut patient), repair);
+    assert_eq!(counts(&json(&meanwhile)), [1, 0, 1]);
+    assert!(meanwhile.stderr.is_empty(), "{meanwhile:?}");
+    assert_eq!(admin.rows("select agent_id::text from provisioning.drifted_agents").await, [""; 0]);
+    assert_eq!(counts(&verify(&db, ADMIN, &[]).await), [1, 0, 0]);
+    drop(service);
+}
+
 #[tokio::test]
 async fn who_has_other_settings_than_an_instance_says_so_and_records_nothing() {
     let db = Database::new().await;

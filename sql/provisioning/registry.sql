@@ -2,7 +2,7 @@
 -- renamed, or moved to another schema.
 -- $1 prefixes; null is all. $2 the prefix to go on after, $3 how many agents
 select
-    a.agent_id, a.agent_prefix, a.template_version, a.reference,
+    a.agent_id, a.agent_prefix, a.template_version, a.reference, a.xmin::text as row_version,
     array(
         select t.relation::oid
         from provisioning.agent_tables t

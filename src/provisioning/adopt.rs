@@ -337,8 +337,15 @@ impl Candidate {
         let version = version(expected_schema, &agent.prefix, related);
         let keyed = related.iter().any(|row| row.get("keyed"));
         let reference = if keyed { Reference::ForeignKey } else { Reference::Check };
-        let (tables, types, displaced) = (Vec::new(), Vec::new(), Vec::new());
-        let built = RegisteredAgent { agent, version, reference, tables, types, displaced };
+        let built = RegisteredAgent {
+            agent,
+            version,
+            reference,
+            row_version: String::new(),
+            tables: Vec::new(),
+            types: Vec::new(),
+            displaced: Vec::new(),
+        };
         Self { built, registered: None, taken: Vec::new() }.with(related, expected_schema)
     }
 

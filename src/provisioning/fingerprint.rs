@@ -18,6 +18,7 @@ use tokio_postgres::{Client, Row};
 
 use super::compare::positions;
 use super::error::{Error, query};
+use super::registry::RegisteredAgent;
 use crate::agent::{Agent, AgentId};
 use crate::schema::{Difference, headlines};
 use crate::templates::ExpectedSchema;
@@ -78,6 +79,8 @@ pub(crate) struct Fingerprints {
 #[derive(Debug)]
 pub(crate) struct FoundDrift {
     pub(crate) agent: AgentId,
+    /// Of its row in the registry, when it was compared. `None`: this transaction has changed the agent.
+    row_version: Option<String>,
     /// In so many ways.
     pub(crate) differences: i32,
     /// Some of them, as a JSON array.
@@ -88,8 +91,13 @@ pub(crate) struct FoundDrift {
 const TOLD: usize = 20;
 
 impl FoundDrift {
+    pub(crate) fn of(built: &RegisteredAgent, drift: &[Difference]) -> Self {
+        let row_version = Some(built.row_version.clone());
+        Self { row_version, ..Self::by_job(&built.agent, drift) }
+    }
+
     /// The same words for the same difference of any agent.
-    pub(crate) fn of(agent: &Agent, drift: &[Difference]) -> Self {
+    fn by_job(agent: &Agent, drift: &[Difference]) -> Self {
         let told = headlines(drift).into_iter().take(TOLD).map(|difference| {
             let Difference { object, change } = difference;
             let (kind, object) = (object.kind.as_str(), object.to_string());
@@ -98,6 +106,7 @@ impl FoundDrift {
         });
         Self {
             agent: agent.id,
+            row_version: None,
             differences: i32::try_from(drift.len()).unwrap_or(i32::MAX),
             found: told.collect::<serde_json::Value>().to_string(),
         }
@@ -124,11 +133,16 @@ pub(crate) async fn record_drift(
     agent: &Agent,
     left: &[Difference],
 ) -> Result<(), Error> {
+    // What somebody else has found meanwhile is of no account.
+    let sql =
+        "update provisioning.agents set template_version = template_version where agent_id = $1";
+    let changed = client.execute_typed(sql, &[(&agent.id.0, Type::INT8)]).await;
+    changed.map_err(query("record what was compared"))?;
     let none = Fingerprints::default();
     if left.is_empty() {
         none.record(client, &[agent.id], &[]).await?;
     } else {
-        none.record(client, &[], &[FoundDrift::of(agent, left)]).await?;
+        none.record(client, &[], &[FoundDrift::by_job(agent, left)]).await?;
     }
     Ok(())
 }
@@ -316,15 +330,18 @@ impl Fingerprints {
             right.iter().map(|id| (id.0, text(id))).unzip();
         let differences: Vec<i32> = drifted.iter().map(|drifted| drifted.differences).collect();
         let found: Vec<&str> = drifted.iter().map(|drifted| drifted.found.as_str()).collect();
+        let row_versions: Vec<Option<&str>> =
+            drifted.iter().map(|drifted| drifted.row_version.as_deref()).collect();
         let drifted: Vec<i64> = drifted.iter().map(|drifted| drifted.agent.0).collect();
         let sql = include_str!("../../sql/provisioning/fingerprints_record.sql");
-        let parameters: [(&(dyn ToSql + Sync), Type); 6] = [
+        let parameters: [(&(dyn ToSql + Sync), Type); 7] = [
             (&right, Type::INT8_ARRAY),
             (&texts, Type::TEXT_ARRAY),
             (&self.seed, Type::INT8),
             (&drifted, Type::INT8_ARRAY),
             (&differences, Type::INT4_ARRAY),
             (&found, Type::TEXT_ARRAY),
+            (&row_versions, Type::TEXT_ARRAY),
         ];
         let rows = client.query_typed(sql, &parameters).await;
         let rows = rows.map_err(query("record what was compared"))?;

@@ -25,6 +25,8 @@ pub(crate) struct RegisteredAgent {
     pub version: i32,
     /// What ties it to `agents`.
     pub reference: Reference,
+    /// Which version of its row in the registry this was read from: a job that changes the agent writes another one.
+    pub(crate) row_version: String,
     pub(crate) tables: Vec<u32>,
     pub(crate) types: Vec<u32>,
     /// Registered tables and types that bear another name, or stand in another schema.
@@ -85,6 +87,7 @@ impl RegisteredAgent {
             agent: Agent { id, prefix: text("agent_prefix")?.parse()? },
             version: row.try_get("template_version").map_err(unreadable())?,
             reference: text("reference")?.parse()?,
+            row_version: text("row_version")?.to_owned(),
             tables: row.try_get("tables").map_err(unreadable())?,
             types: row.try_get("types").map_err(unreadable())?,
             displaced: serde_json::from_str(text("displaced")?).unwrap_or_default(),

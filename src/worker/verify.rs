@@ -179,7 +179,7 @@ async fn record(
         return Ok((Vec::new(), differing));
     }
     let drifted: Vec<FoundDrift> =
-        drifted.iter().map(|it| FoundDrift::of(&it.built.agent, &it.drift)).collect();
+        drifted.iter().map(|it| FoundDrift::of(&it.built, &it.drift)).collect();
     let differs: HashSet<AgentId> = drifted.iter().map(|found| found.agent).collect();
     let right: Vec<_> = compared.iter().filter(|id| !differs.contains(id)).copied().collect();
     Ok((fingerprints.record(&client, &right, &drifted).await?, differing))
