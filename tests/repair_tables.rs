@@ -130,10 +130,12 @@ async fn told(files: &Files, db: &Database) -> Vec<String> {
     told
 }
 
-/// A table made like another one whose columns are changed later; a parent with a default, and a partition with a first row that
+/// Tables made of another one whose columns are changed later; a parent with a default, and a partition with a first row that
 /// comes by way of the parent; a key to itself, of a table of which the owner keeps some rights only.
 const RESTING: &str = "create table public.{prefix}_one (id int primary key, kind boolean, note text);
     create table public.{prefix}_two (like public.{prefix}_one including all);
+    create table public.{prefix}_two_q as select * from public.{prefix}_one with no data;
+    do $$ begin create table public.{prefix}_two_code as table public.{prefix}_one; end $$;
     alter table public.{prefix}_one alter column kind type text, drop column note;
     create table public.{prefix}_part (id int, n int default 1) partition by list (id);
     create table public.{prefix}_part1 partition of public.{prefix}_part for values in (1);
@@ -142,6 +144,8 @@ const RESTING: &str = "create table public.{prefix}_one (id int primary key, kin
     revoke delete, truncate on public.{prefix}_tree from current_user;
     alter table public.{prefix}_one enable row level security;
     alter table public.{prefix}_two enable row level security;
+    alter table public.{prefix}_two_q enable row level security;
+    alter table public.{prefix}_two_code enable row level security;
     alter table public.{prefix}_part enable row level security;
     alter table public.{prefix}_part1 enable row level security;
     alter table public.{prefix}_tree enable row level security;
@@ -151,12 +155,14 @@ const RESTING: &str = "create table public.{prefix}_one (id int primary key, kin
 #[tokio::test]
 async fn what_is_made_again_is_as_it_was_built_whatever_it_rested_on_by_then() {
     let (db, files, _service, admin) = built(&[RESTING]).await;
-    let columns = "select string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' order by attnum)
-                   from pg_attribute where attrelid = 'public.agt_x_two'::regclass and attnum > 0";
+    let columns = "select attrelid::regclass, attname || ' ' || format_type(atttypid, atttypmod)
+                   from pg_attribute where attrelid::regclass::text ~ '^agt_x_two(_q|_code)?$' and attnum > 0
+                   order by 1, attnum";
     let built = admin.rows(columns).await;
+    assert_eq!(built.len(), 9);
     let root = Admin(db.connect(SUPERUSER).await);
     root.run(
-        "drop table public.agt_x_two, public.agt_x_part1;
+        "drop table public.agt_x_two, public.agt_x_two_q, public.agt_x_two_code, public.agt_x_part1;
          alter table public.agt_x_part alter column n drop default;
          alter table public.agt_x_tree alter constraint up deferrable;
          revoke update on public.agt_x_tree from agent_provisioner",
@@ -247,7 +253,7 @@ const NAMED_LATER: &str =
     alter table public.{prefix}_c enable row level security;
     alter table public.{prefix}_heir enable row level security;";
 
-/// One has all by its parent, one a column and a check of its own, too, one what comes later.
+/// One has all by its parent, one a column and a check of its own, too, the others all but what comes later.
 const HEIRS: &str = "create table public.{prefix}_a (id int not null, n int default 1 constraint pos check (n > 0), t text);
     create table public.{prefix}_heir () inherits (public.{prefix}_a);
     alter table public.{prefix}_heir alter column n set default 2, alter column t set not null;
@@ -255,8 +261,15 @@ const HEIRS: &str = "create table public.{prefix}_a (id int not null, n int defa
     alter table public.{prefix}_own alter column n drop default;
     create table public.{prefix}_late (id int not null, n int, t text, constraint pos check (n > 0));
     alter table public.{prefix}_late inherit public.{prefix}_a;
+    create table public.{prefix}_like (like public.{prefix}_a including all);
+    alter table public.{prefix}_like inherit public.{prefix}_a;
     alter table public.{prefix}_a alter column t set compression pglz;
     alter table public.{prefix}_a add column twice int generated always as (n * 2) stored;
+    create table public.{prefix}_even (like public.{prefix}_a including all);
+    alter table public.{prefix}_even inherit public.{prefix}_a;
+    alter table public.{prefix}_a add constraint later check (n < 99);
+    alter table public.{prefix}_like enable row level security;
+    alter table public.{prefix}_even enable row level security;
     alter table public.{prefix}_a enable row level security;
     alter table public.{prefix}_heir enable row level security;
     alter table public.{prefix}_own enable row level security;
@@ -266,7 +279,7 @@ const HEIRS: &str = "create table public.{prefix}_a (id int not null, n int defa
 const OF_CHILDREN: &str = "select concat_ws(' ', a.attrelid::regclass, a.attname, a.attislocal, a.attinhcount > 0,
                                a.attnotnull, a.attgenerated, pg_get_expr(d.adbin, 0))
      from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum and a.attgenerated = ''
-     where a.attrelid::regclass::text ~ '^agt_x_(heir|own|late)$' and a.attnum > 0 and not a.attisdropped
+     where a.attrelid::regclass::text ~ '^agt_x_(heir|own|late|like|even)$' and a.attnum > 0 and not a.attisdropped
      union all
      select concat_ws(' ', c.conrelid::regclass, pg_get_constraintdef(c.oid), c.conislocal, c.coninhcount > 0)
      from pg_constraint c where c.conrelid::regclass::text ~ '^agt_x_' and c.contype in ('c', 'f')
@@ -278,9 +291,10 @@ async fn a_child_has_no_more_of_its_own_than_before_whichever_way_it_is_made_aga
     // Then the children's own statements make them no more.
     let of_both = "alter table public.{prefix}_a rename column n to m;
                    alter table public.{prefix}_a rename to {prefix}_b;";
-    let children = ["agt_x_heir", "agt_x_own", "agt_x_late", "agt_x_b"];
+    let children = ["heir", "own", "late", "like", "even", "b"].map(|name| format!("agt_x_{name}"));
+    let renamed = ["agt_x_c".to_owned()];
     let tried = [
-        ([NAMED_LATER, "select 1"], &["agt_x_c"][..], "n"),
+        ([NAMED_LATER, "select 1"], &renamed[..], "n"),
         ([HEIRS, rename], &children, "n"),
         ([HEIRS, of_both], &children, "m"),
     ];
@@ -648,6 +662,7 @@ const ROWS_OF_THEN: &str = "create table public.{prefix}_add (id int);
     alter table public.{prefix}_low add constraint low check (id > 0) not valid;
     create table public.{prefix}_taken as select id, day::text, repeat('it''s ', 2) as t from public.{prefix}_day;
     create trigger old before insert on public.{prefix}_low for each row execute function suppress_redundant_updates_trigger();
+    comment on trigger old on public.{prefix}_low is 'told';
     do $$ declare name text; begin
         for name in select tablename from pg_tables where schemaname = 'public' and tablename like '{prefix}\\_%'
         loop execute format('alter table public.%I enable row level security', name); end loop;
@@ -661,11 +676,13 @@ async fn first_rows_are_what_a_new_agent_has_whatever_wrote_them() {
     let lost = LOST.map(|name| format!("public.agt_x_{name}"));
     let rows =
         lost.iter().map(|name| format!("select '{name}', to_jsonb(one)::text from {name} one"));
-    let rows = rows.collect::<Vec<_>>().join(" union all ") + " order by 1, 2";
+    let comment = "select 'comment', description from pg_description where description = 'told'";
+    let rows: Vec<String> = rows.chain([comment.to_owned()]).collect();
+    let rows = rows.join(" union all ") + " order by 1, 2";
     let counts = "select relname, pg_sequence_last_value(oid) from pg_class
                   where relkind = 'S' and relname like 'agt_x%'";
     let first = (root.rows(&rows).await, root.rows(counts).await);
-    assert_eq!(first.0.len(), 14, "{first:?}");
+    assert_eq!(first.0.len(), 15, "{first:?}");
     root.run(&format!("drop table {} cascade", lost.join(", "))).await;
     mended(&db, &files).await;
     assert_eq!((root.rows(&rows).await, root.rows(counts).await), first);

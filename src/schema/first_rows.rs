@@ -115,7 +115,12 @@ impl Filling<'_> {
         close.extend(self.is_partition(home).then(triggers));
         let of_partition = self.of(home).filter(|fact| fact.kind == Kind::PartitionTrigger);
         close.extend(of_partition.map(Fact::create));
-        close.extend(self.in_the_way(home).into_iter().map(Fact::create));
+        let back = self.in_the_way(home);
+        let comment = |fact: &&Fact| {
+            fact.kind == Kind::Comment && back.iter().any(|other| fact.goes_with(other))
+        };
+        let comments = self.of(home).filter(comment);
+        close.extend(back.iter().copied().chain(comments).map(Fact::create));
         close
     }
 

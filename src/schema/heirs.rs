@@ -12,12 +12,16 @@ pub(super) fn parents<'a>(home: &str, missing: &[&'a Fact]) -> impl Iterator<Ite
 }
 
 /// Whether a missing table is made as its parents' child. A partition is attached when it is whole, and so is a child that has
-/// all of its columns itself.
+/// all of its columns and checks itself.
 pub(super) fn is_heir(home: &str, missing: &[&Fact]) -> bool {
-    let has = |kind| missing.iter().any(|fact| fact.kind == kind && fact.home == home);
-    has(Kind::Table)
-        && has(Kind::InheritedColumn)
+    let of_table = || missing.iter().filter(|fact| fact.home == home);
+    let is_own = |check: &Fact| {
+        of_table().any(|fact| fact.kind == Kind::OwnConstraint && fact.is_beside(check))
+    };
+    of_table().any(|fact| fact.kind == Kind::Table)
         && parents(home, missing).any(|parent| parent.definition.is_empty())
+        && of_table()
+            .any(|fact| fact.kind == Kind::InheritedColumn || is_check(fact) && !is_own(fact))
 }
 
 /// Whether a missing column is one that its table has by its parents alone.

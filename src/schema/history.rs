@@ -8,7 +8,7 @@ use super::equivalents::is_foreign_key;
 use super::fact::{Fact, Key};
 use super::kind::Kind;
 use super::sql::bare;
-use crate::sql_text::{self, Reader, Token, tokens};
+use crate::sql_text::{self, Reader};
 
 /// A statement of a template, for one agent, and what came of it.
 #[derive(Clone, Debug)]
@@ -99,19 +99,14 @@ impl Recorded {
         !self.facts_only && self.made.is_empty() && self.gone.is_empty()
     }
 
-    /// Whether it makes a table like another one (`like`) and no child. Run once more it would make it like what that one is
-    /// by now.
+    /// Whether it makes a table, and no child, of columns that it does not name: like another one, by a query, or by code. Run
+    /// once more it would make them as others are by now.
     pub(super) fn copies(&self) -> bool {
         let has = |kind| self.made.iter().any(|fact| fact.kind == kind);
-        let tokens: Vec<_> = tokens(&self.sql).filter(|token| !token.is_blank()).collect();
-        // The operator stands behind an operand.
-        let is_clause = |(before, word): (&Token<'_>, &Token<'_>)| {
-            word.is("like") && (before.is_mark('(') || before.is_mark(','))
-        };
-        self.facts_only
-            && has(Kind::Table)
+        has(Kind::Table)
             && !has(Kind::Parent)
-            && tokens.iter().zip(tokens.iter().skip(1)).any(is_clause)
+            && self.gone.is_empty()
+            && !names_its_columns(&self.sql)
     }
 
     /// With the names that tables and types have by now, but for those that are missing: they get theirs on the way.
@@ -237,6 +232,30 @@ fn remade<'a>(
         }
         missing.retain(|home| !homes.contains(home));
     }
+}
+
+/// Whether a statement makes a table of columns that it names.
+fn names_its_columns(sql: &str) -> bool {
+    let mut rest = Reader::new(sql);
+    let is_create = rest.words("create");
+    rest.words("unlogged");
+    if !is_create || !rest.words("table") {
+        return false;
+    }
+    let (mut depth, mut begins) = (0_u32, false);
+    for token in rest {
+        // An operator `like` stands behind an operand. A column that is generated `as` something is within parentheses.
+        if depth == 0 && token.is("as") || begins && token.is("like") {
+            return false;
+        }
+        begins = token.is_mark('(') || token.is_mark(',');
+        if token.is_mark('(') {
+            depth += 1;
+        } else if token.is_mark(')') {
+            depth = depth.saturating_sub(1);
+        }
+    }
+    true
 }
 
 fn mark(passed_over: &HashSet<&Home>, history: &mut [Recorded]) {

@@ -281,21 +281,23 @@ pub(crate) fn plan_repair(
     plan
 }
 
-/// A table that was made like another one is made as it was then. One that goes into another one then has to be like that one
-/// as it is by now.
+/// A table that was made as another one was is made as it was then. One that becomes a partition has to be like its parent as
+/// that is by now.
 fn remake(prefix: &Prefix, drift: &[Difference], history: &[Recorded]) -> Remake {
     let mut remake = Remake::of(drift, history);
-    let children: HashSet<&str> = drift
-        .iter()
-        .filter(|entry| entry.object.kind == Kind::Parent && entry.change == Change::Missing)
-        .map(|entry| entry.object.home.as_str())
-        .collect();
+    let is_bound = |entry: &&Difference| {
+        let Difference { object, change } = entry;
+        object.kind == Kind::Parent && !object.definition.is_empty() && *change == Change::Missing
+    };
+    let bound = drift.iter().filter(is_bound).map(|entry| entry.object.home.as_str());
+    let bound: HashSet<&str> = bound.collect();
     let copies = |statement: &&mut Recorded| {
-        statement.copies() && !statement.homes.iter().any(|home| home.is_one_of(&children))
+        statement.copies() && !statement.homes.iter().any(|home| home.is_one_of(&bound))
     };
     for statement in remake.statements.iter_mut().filter(copies) {
         statement.sql = from_facts(&statement.made, prefix);
         statement.public_path = false;
+        statement.facts_only = true;
     }
     remake
 }
