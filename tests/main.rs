@@ -41,6 +41,7 @@ mod example;
 mod failover;
 mod faults;
 mod filters;
+mod first_rows;
 mod forged;
 mod functions;
 mod generator;

@@ -36,7 +36,7 @@ async fn a_key_that_was_renamed_with_the_table_it_refers_to_is_not_made_twice() 
 }
 
 /// An agent of template files with these texts.
-async fn built(texts: &[&str]) -> (Database, Files, Service, Admin) {
+pub async fn built(texts: &[&str]) -> (Database, Files, Service, Admin) {
     let db = Database::new().await;
     let names: Vec<_> = (1..=texts.len()).map(|number| format!("{number:04}_tables.sql")).collect();
     let templates = names.iter().map(String::as_str).zip(texts.iter().copied());
@@ -49,7 +49,7 @@ async fn built(texts: &[&str]) -> (Database, Files, Service, Admin) {
 }
 
 /// A repair mends all that differs.
-async fn mended(db: &Database, files: &Files) {
+pub async fn mended(db: &Database, files: &Files) {
     expect(&files.ask(db, &["agents", "repair", "--wait"]).await, 0, &[]);
     expect(&files.ask(db, &["agents", "verify", "--full"]).await, 0, &[]);
 }

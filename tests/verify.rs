@@ -184,6 +184,26 @@ async fn agents_that_come_and_go_meanwhile_do_not_count_as_drift() {
     }
 }
 
+/// A row of the catalog that only a superuser can spoil, or a disk.
+#[tokio::test]
+async fn an_agent_of_which_the_catalog_cannot_be_read_is_named() {
+    let db = Database::new().await;
+    let admin = db.admin().await;
+    let service = db.service().await;
+    for number in 0..5 {
+        admin.create(&format!("agt_{number}")).await;
+    }
+    admin.settled().await;
+    drop(service);
+    let root = Admin(db.connect(SUPERUSER).await);
+    let spoil = "update pg_constraint set conkey = '{99}'
+                 where conrelid = 'public.agt_3_customers'::regclass and contype = 'p'";
+    root.run(spoil).await;
+    let wanted = ["cannot compare agent agt_3 with its templates", "99"];
+    expect(&ask(&db.url(ADMIN), &["agents", "verify"]).await, 1, &wanted);
+    sound(&ask(&db.url(ADMIN), &["agents", "verify", "--json", "agt_0", "agt_4"]).await, 2);
+}
+
 #[tokio::test]
 async fn a_prefix_that_nobody_has_is_an_error_and_not_a_clean_bill() {
     let db = Database::new().await;

@@ -1,7 +1,7 @@
--- Tables that have rows or sequences, and how to read these: row security does not hide them from the owner meanwhile.
+-- Tables that have rows or sequences, and what is to be read of these.
 -- $1 tables
-select c.oid, format('%I.%I', n.nspname, c.relname) as relation, c.relrowsecurity and c.relforcerowsecurity as forced,
-    c.relkind = 'r' and pg_relation_size(c.oid) > 0 and has_table_privilege(c.oid, 'select') as has_rows,
+select c.relname as home, format('%I.%I', n.nspname, c.relname) as relation,
+    c.relkind = 'r' and pg_relation_size(c.oid) > 0 as has_rows,
     array(select quote_ident(a.attname)
           from pg_catalog.pg_attribute a
           where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
@@ -12,7 +12,6 @@ select c.oid, format('%I.%I', n.nspname, c.relname) as relation, c.relrowsecurit
           join pg_catalog.pg_namespace sn on sn.oid = s.relnamespace
           where d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = c.oid and d.refobjsubid > 0
             and d.classid = 'pg_catalog.pg_class'::regclass and d.deptype in ('a', 'i')
-            and case when s.relkind = 'S' then has_sequence_privilege(s.oid, 'select') end
           order by s.relname) as sequences
 from unnest($1) u (oid)
 join pg_catalog.pg_class c on c.oid = u.oid

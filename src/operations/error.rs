@@ -3,6 +3,7 @@
 use tokio_postgres::error::SqlState;
 
 use super::moves::MoveError;
+use crate::agent::Prefix;
 use crate::queue::admin::ReplayError;
 use crate::worker::CompareError;
 use crate::{
@@ -27,6 +28,9 @@ pub(crate) enum Error {
     Template(#[from] templates::Error),
     #[error(transparent)]
     Provisioning(#[from] provisioning::Error),
+    /// Others can be.
+    #[error("cannot compare agent {prefix} with its templates")]
+    Agent { prefix: Prefix, source: provisioning::Error },
     #[error(transparent)]
     Query(#[from] postgres::QueryError),
     #[error(transparent)]
@@ -171,6 +175,7 @@ impl From<CompareError> for Error {
         match error {
             CompareError::Db(error) => Self::Db(error),
             CompareError::Provisioning(error) => Self::Provisioning(error),
+            CompareError::Agent { prefix, source } => Self::Agent { prefix, source },
         }
     }
 }
@@ -194,7 +199,9 @@ impl Error {
         match self {
             Self::Instance(error) => error.is_configuration(),
             Self::Template(error) => error.is_configuration(),
-            Self::Provisioning(error) => error.is_configuration(),
+            Self::Provisioning(error) | Self::Agent { source: error, .. } => {
+                error.is_configuration()
+            }
             Self::Audit(error) => error.is_bad_input(),
             Self::Tokens(error) => error.is_bad_input(),
             Self::Config(_)

@@ -127,6 +127,7 @@ async fn mend(
     {
         ran.any |= run_one(client, &fill.statements.join(";\n")).await?;
     }
+    run(client, &plan.referring, &mut ran).await?;
     Ok((ran, plan.keys))
 }
 

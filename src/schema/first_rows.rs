@@ -4,19 +4,20 @@ use super::equivalents::is_foreign_key;
 use super::fact::Fact;
 use super::kind::Kind;
 use super::repair_plan::refers_to;
+use super::sql;
 use crate::agent::Prefix;
 use crate::sql_text::mentions;
 
 /// Those of one table, and how far its sequences have counted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FirstRows {
     /// The table: its bare name, and its qualified and quoted one.
     pub(crate) home: String,
     pub(crate) relation: String,
     /// Quoted.
     pub(crate) columns: Vec<String>,
-    /// Each as a list of constants in parentheses.
-    pub(crate) rows: Vec<String>,
+    /// Each value as a constant.
+    pub(crate) rows: Vec<Vec<String>>,
     /// Statements that set its sequences.
     pub(crate) counts: Vec<String>,
 }
@@ -24,18 +25,13 @@ pub(crate) struct FirstRows {
 /// Statements that fill tables, and that take effect together.
 #[derive(Debug)]
 pub(crate) struct Fill {
-    /// The tables. They are new: rows may go from them that a statement has put there.
+    /// The tables. They are new.
     pub(crate) homes: Vec<String>,
     /// Each without its semicolon.
     pub(crate) statements: Vec<String>,
 }
 
 impl FirstRows {
-    fn none(table: &Fact) -> Self {
-        let (home, relation) = (table.home.clone(), table.relation.clone());
-        Self { home, relation, ..Self::default() }
-    }
-
     /// The same with every text changed in the same way.
     pub(crate) fn map(&self, change: impl Fn(&str) -> String) -> Self {
         let all = |texts: &[String]| texts.iter().map(|text| change(text)).collect();
@@ -43,14 +39,30 @@ impl FirstRows {
             home: change(&self.home),
             relation: change(&self.relation),
             columns: all(&self.columns),
-            rows: all(&self.rows),
+            rows: self.rows.iter().map(|row| all(row)).collect(),
             counts: all(&self.counts),
         }
     }
 
+    /// Whether something of it is the same each time for one prefix (`again`), and another for another prefix (`other`).
+    pub(crate) fn differs_by_prefix(&self, again: Option<&Self>, other: Option<&Self>) -> bool {
+        let (Some(again), Some(other)) = (again, other) else { return again.is_some() };
+        let (this, again, other) = (self.values(), again.values(), other.values());
+        if this.len() != other.len() {
+            return this.len() == again.len();
+        }
+        let mut each = this.iter().zip(again).zip(other);
+        each.any(|((this, again), other)| *this == again && *this != other)
+    }
+
+    fn values(&self) -> Vec<&str> {
+        self.rows.iter().flatten().chain(&self.counts).map(String::as_str).collect()
+    }
+
     fn insert(&self) -> Option<String> {
         let (table, columns) = (&self.relation, self.columns.join(", "));
-        let rows = self.rows.join(",\n    ");
+        let rows: Vec<_> = self.rows.iter().map(|row| format!("({})", row.join(", "))).collect();
+        let rows = rows.join(",\n    ");
         (!rows.is_empty()).then(|| {
             format!("insert into {table} ({columns}) overriding system value values\n    {rows}")
         })
@@ -63,19 +75,59 @@ struct Filling<'a> {
     facts: &'a [&'a Fact],
 }
 
-impl Filling<'_> {
-    fn of(&self, home: &str) -> impl Iterator<Item = &Fact> {
+impl<'a> Filling<'a> {
+    fn of(&self, home: &str) -> impl Iterator<Item = &'a Fact> {
         self.facts.iter().copied().filter(move |fact| fact.home == home)
     }
 
+    /// A table, and what it is a partition of, as far as that is made again, too.
+    fn lineage(&self, home: &'a str) -> Vec<&'a str> {
+        let mut line = vec![home];
+        let mut last = home;
+        while let Some(parent) = self.partitioned(last) {
+            line.push(parent);
+            last = parent;
+        }
+        line
+    }
+
+    fn partitioned(&self, home: &str) -> Option<&'a str> {
+        let bound = self.of(home).find(|fact| is_bound(fact))?;
+        let is_it = |fact: &&&Fact| fact.kind == Kind::Table && fact.relation == bound.part;
+        self.facts.iter().find(is_it).map(|table| table.home.as_str())
+    }
+
+    /// The foreign keys that hold for its rows.
+    fn keys(&self, one: &'a FirstRows) -> impl Iterator<Item = &'a Fact> {
+        let line = self.lineage(&one.home);
+        let own = line.into_iter().flat_map(|home| self.of(home)).collect::<Vec<_>>();
+        own.into_iter().filter(|fact| is_foreign_key(fact))
+    }
+
+    fn refers(&self, key: &Fact, other: &'a FirstRows) -> bool {
+        self.lineage(&other.home).iter().any(|home| mentions(&key.definition, home))
+    }
+
     /// Whether one has a key to the other.
-    fn waits(&self, one: &FirstRows, other: &FirstRows) -> bool {
-        let mut keys = self.of(&one.home).filter(|fact| is_foreign_key(fact));
-        one.home != other.home && keys.any(|key| mentions(&key.definition, &other.home))
+    fn waits(&self, one: &'a FirstRows, other: &'a FirstRows) -> bool {
+        one.home != other.home && self.keys(one).any(|key| self.refers(key, other))
+    }
+
+    /// With what it waits for, and what that waits for.
+    fn with_needed(&self, one: &'a FirstRows, all: &[&'a FirstRows]) -> Vec<&'a FirstRows> {
+        let mut needed = vec![one];
+        let mut done = 0;
+        while let Some(next) = needed.get(done).copied() {
+            done += 1;
+            let more = all.iter().filter(|other| self.waits(next, other));
+            let more: Vec<&FirstRows> = more.filter(|it| !needed.contains(it)).copied().collect();
+            needed.extend(more);
+        }
+        needed
     }
 
     /// What would do something to a row, or refuse it, that was there first.
-    fn in_the_way(&self, home: &str) -> Vec<&Fact> {
+    fn in_the_way(&self, home: &str) -> Vec<&'a Fact> {
         let is_child = self.of(home).any(|fact| fact.kind == Kind::Parent);
         let is_in_the_way = |fact: &&Fact| {
             fact.kind == Kind::Trigger
@@ -87,19 +139,37 @@ impl Filling<'_> {
         self.of(home).filter(is_in_the_way).collect()
     }
 
+    /// Keys of tables that refer to one another. None of these has all its rows before the other.
+    fn circular(&self, tables: &[&'a FirstRows]) -> Vec<&'a Fact> {
+        let mut keys: Vec<&Fact> = Vec::new();
+        for one in tables {
+            let others = || tables.iter().filter(|other| other.home != one.home);
+            let own = self.keys(one).filter(|key| key.holds_for_rows());
+            keys.extend(own.filter(|key| others().any(|other| self.refers(key, other))));
+        }
+        keys.sort_by_key(|key| (&key.relation, &key.part));
+        keys.dedup();
+        keys
+    }
+
     fn is_forced(&self, home: &str) -> bool {
         self.of(home).any(|fact| fact.kind == Kind::RowSecurity && fact.definition == "forced")
     }
 
     /// Whether it has a parent's triggers.
     fn is_partition(&self, home: &str) -> bool {
-        self.of(home).any(|fact| fact.kind == Kind::Parent && !fact.definition.is_empty())
+        self.of(home).any(is_bound)
+    }
+
+    /// What its owner may do with it, where that is not all.
+    fn rights(&self, home: &str) -> impl Iterator<Item = &'a Fact> {
+        self.of(home).filter(|fact| fact.kind == Kind::OwnerRights)
     }
 
     /// Takes out of the way what would do something to the rows, or refuse them.
     fn open(&self, FirstRows { home, relation, .. }: &FirstRows) -> Vec<String> {
-        let mut open: Vec<String> =
-            self.in_the_way(home).iter().filter_map(|fact| fact.drop()).collect();
+        let mut open: Vec<String> = self.rights(home).filter_map(Fact::drop).collect();
+        open.extend(self.in_the_way(home).iter().filter_map(|fact| fact.drop()));
         let triggers = || format!("alter table {relation} disable trigger user");
         open.extend(self.is_partition(home).then(triggers));
         let force = || format!("alter table {relation} no force row level security");
@@ -111,60 +181,66 @@ impl Filling<'_> {
     fn close(&self, FirstRows { home, relation, .. }: &FirstRows) -> Vec<String> {
         let force = || format!("alter table {relation} force row level security");
         let mut close: Vec<String> = self.is_forced(home).then(force).into_iter().collect();
-        let triggers = || format!("alter table {relation} enable trigger user");
-        close.extend(self.is_partition(home).then(triggers));
+        if self.is_partition(home) {
+            close.push(format!("alter table {relation} enable trigger user"));
+            close.push(sql::triggers_of_partition(relation, None));
+        }
         let of_partition = self.of(home).filter(|fact| fact.kind == Kind::PartitionTrigger);
         close.extend(of_partition.map(Fact::create));
-        let back = self.in_the_way(home);
-        let comment = |fact: &&Fact| {
-            fact.kind == Kind::Comment && back.iter().any(|other| fact.goes_with(other))
-        };
-        let comments = self.of(home).filter(comment);
-        close.extend(back.iter().copied().chain(comments).map(Fact::create));
+        close.extend(self.back(&self.in_the_way(home)));
         close
     }
 
-    /// Fills these together. `is_filled`: a statement has put rows there.
-    fn fill(&self, tables: &[&FirstRows], is_filled: &impl Fn(&str) -> bool) -> Fill {
+    /// Makes these again, with their comments.
+    fn back(&self, away: &[&'a Fact]) -> impl Iterator<Item = String> {
+        let is_comment = |fact: &&&Fact| {
+            fact.kind == Kind::Comment && away.iter().any(|other| fact.goes_with(other))
+        };
+        let comments = self.facts.iter().filter(is_comment);
+        let all: Vec<String> = away.iter().chain(comments).map(|fact| fact.create()).collect();
+        all.into_iter()
+    }
+
+    /// Fills these together.
+    fn fill(&self, tables: &[&'a FirstRows]) -> Fill {
+        let circular = self.circular(tables);
         let mut statements: Vec<String> =
             tables.iter().flat_map(|first| self.open(first)).collect();
-        let filled = tables.iter().filter(|first| is_filled(&first.home));
-        statements.extend(filled.map(|first| format!("delete from only {}", first.relation)));
+        statements.extend(circular.iter().filter_map(|key| key.drop()));
         // What waits for the commit would fail there, with all else.
         statements.push("set constraints all deferred".to_owned());
         statements.extend(tables.iter().filter_map(|first| first.insert()));
         statements.push("set constraints all immediate".to_owned());
+        // Forced row security would hide the rows from the check.
+        statements.extend(self.back(&circular));
         statements.extend(tables.iter().flat_map(|first| self.close(first)));
         statements.extend(tables.iter().flat_map(|first| first.counts.clone()));
+        statements.extend(tables.iter().flat_map(|it| self.rights(&it.home)).map(Fact::create));
         Fill { homes: tables.iter().map(|first| first.home.clone()).collect(), statements }
     }
 }
 
+fn is_bound(fact: &Fact) -> bool {
+    fact.kind == Kind::Parent && !fact.definition.is_empty()
+}
+
 /// Fills tables that are made again: what others refer to by a foreign key comes first. `facts`: what they have then.
-/// `is_filled`: a statement has put rows there.
-pub(super) fn fill(
-    prefix: &Prefix,
-    rows: &[FirstRows],
-    facts: &[&Fact],
-    is_filled: impl Fn(&str) -> bool,
-) -> Vec<Fill> {
+pub(super) fn fill(prefix: &Prefix, rows: &[FirstRows], facts: &[&Fact]) -> Vec<Fill> {
     let filling = Filling { prefix, facts };
-    let is_known = |home: &str| rows.iter().any(|first| first.home == home);
-    let tables = facts.iter().filter(|fact| fact.kind == Kind::Table);
-    let emptied = tables.filter(|table| is_filled(&table.home) && !is_known(&table.home));
-    let emptied: Vec<FirstRows> = emptied.map(|table| FirstRows::none(table)).collect();
-    let mut left: Vec<&FirstRows> = rows.iter().chain(&emptied).collect();
+    let mut left: Vec<&FirstRows> = rows.iter().collect();
     let mut fills = Vec::new();
     while !left.is_empty() {
         let free = |one: &&FirstRows| !left.iter().any(|other| filling.waits(one, other));
-        let (next, rest): (Vec<_>, Vec<_>) = left.iter().copied().partition(free);
+        let free: Vec<&FirstRows> = left.iter().copied().filter(free).collect();
+        fills.extend(free.iter().map(|one| filling.fill(&[*one])));
+        let mut next = free;
         if next.is_empty() {
-            // They refer to one another.
-            fills.push(filling.fill(&rest, &is_filled));
-            break;
+            // Some refer to one another, and the others to these.
+            let groups = left.iter().map(|one| filling.with_needed(one, &left));
+            next = groups.min_by_key(Vec::len).unwrap_or_default();
+            fills.push(filling.fill(&next));
         }
-        fills.extend(next.iter().map(|one| filling.fill(&[*one], &is_filled)));
-        left = rest;
+        left.retain(|one| !next.contains(one));
     }
     fills
 }

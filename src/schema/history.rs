@@ -18,14 +18,14 @@ pub(crate) struct Recorded {
     pub(crate) public_path: bool,
     /// Tables and types that later statements call otherwise: what each was called when it ran, and is called in the end.
     pub(crate) called: Vec<(String, String)>,
-    /// The tables and types that it made or changed, or whose rows or sequences it changed.
+    /// The tables and types that it made or changed.
     pub(crate) homes: Vec<Home>,
     /// The facts that it made or changed, as they were then.
     pub(crate) made: Vec<Fact>,
     /// Those that it took away.
     pub(crate) gone: Vec<Fact>,
-    /// Whether it changed no more than facts.
-    pub(crate) facts_only: bool,
+    /// Whether it does the same once more, and writes no row: see [`is_definition`].
+    pub(crate) defines: bool,
     /// Whether it makes nothing again, for it fails by now, or is about the same as one that does.
     pub(crate) passed_over: bool,
 }
@@ -86,27 +86,19 @@ impl Recorded {
                     | Kind::Comment
             ) || is_foreign_key(fact)
         };
-        self.facts_only && !self.made.is_empty() && self.made.iter().all(is_part)
+        self.defines && !self.made.is_empty() && self.made.iter().all(is_part)
     }
 
-    /// Whether it writes rows, also where there are none before.
-    fn writes_rows(&self) -> bool {
-        !self.facts_only && !Reader::new(&self.sql).words("alter")
-    }
-
-    /// Whether it does no more than to write rows or to draw numbers.
-    fn is_about_rows(&self) -> bool {
-        !self.facts_only && self.made.is_empty() && self.gone.is_empty()
-    }
-
-    /// Whether it makes a table, and no child, of columns that it does not name: like another one, by a query, or by code. Run
-    /// once more it would make them as others are by now.
+    /// Whether it makes a table, and no child, like another one, by a query, or by code. What it made is made of the facts.
     pub(super) fn copies(&self) -> bool {
         let has = |kind| self.made.iter().any(|fact| fact.kind == kind);
-        has(Kind::Table)
-            && !has(Kind::Parent)
-            && self.gone.is_empty()
-            && !names_its_columns(&self.sql)
+        !self.defines && has(Kind::Table) && !has(Kind::Parent)
+    }
+
+    /// Whether it makes tables like others, and nothing by a query.
+    pub(super) fn is_like(&self) -> bool {
+        let has = |word| Reader::new(&self.sql).any(|token| token.is(word));
+        Reader::new(&self.sql).words("create") && has("like") && !has("as")
     }
 
     /// With the names that tables and types have by now, but for those that are missing: they get theirs on the way.
@@ -143,9 +135,8 @@ pub(crate) struct Remake {
 }
 
 impl Remake {
-    /// Of what is missing as a whole: the statements that touch nothing else, rows included, and nothing but what later ones
-    /// drop. One that also touches a table that stands is left out, whatever else it does, and so is one that does no more than
-    /// to write rows: these are filled in later.
+    /// Of what is missing as a whole: the statements that touch nothing else, and nothing but what later ones drop. One that also
+    /// touches a table that stands is left out, whatever else it does. So is one that could write rows: these are filled in later.
     pub(super) fn of(drift: &[Difference], history: &[Recorded]) -> Self {
         let (homes, dropped) = remade(missing_homes(drift), history);
         let own = history.iter().filter(|statement| is_own(statement, &homes, &dropped));
@@ -172,13 +163,6 @@ impl Remake {
         surplus.sort_by_key(Fact::key);
         let covered = facts.into_iter().map(|(key, fact)| (key, fact.definition)).collect();
         Self { statements, covered, surplus }
-    }
-
-    /// Whether a statement puts rows into a table while it makes it.
-    pub(super) fn fills(&self, home: &str) -> bool {
-        let is_about =
-            |statement: &&Recorded| statement.homes.iter().any(|own| own.lasting() == Some(home));
-        self.statements.iter().filter(is_about).any(Recorded::writes_rows)
     }
 
     /// Passes over a statement, or all, and what else is about the same tables and types.
@@ -234,13 +218,20 @@ fn remade<'a>(
     }
 }
 
-/// Whether a statement makes a table of columns that it names.
-fn names_its_columns(sql: &str) -> bool {
+/// Whether a statement defines what it names, from nothing but its own words: not what a query or code writes or makes, nor a table
+/// like what another one is by now. Of a table that it makes it names the columns.
+pub(crate) fn is_definition(sql: &str) -> bool {
+    const VERBS: [&str; 5] = ["alter", "drop", "comment", "grant", "revoke"];
     let mut rest = Reader::new(sql);
-    let is_create = rest.words("create");
-    rest.words("unlogged");
-    if !is_create || !rest.words("table") {
+    if VERBS.iter().any(|verb| rest.words(verb)) {
+        return true;
+    }
+    if !rest.words("create") {
         return false;
+    }
+    rest.words("unlogged");
+    if !rest.words("table") {
+        return true;
     }
     let (mut depth, mut begins) = (0_u32, false);
     for token in rest {
@@ -258,6 +249,20 @@ fn names_its_columns(sql: &str) -> bool {
     true
 }
 
+/// Passes over tables and types of which a query or code has changed what was there: no statement makes them as they were then.
+pub(crate) fn pass_over_changed_by_code(history: &mut [Recorded]) {
+    let (mut known, mut changed) = (HashSet::new(), HashSet::new());
+    for statement in &*history {
+        let is_known = |fact: &Fact| known.contains(&fact.key());
+        if !statement.defines && (!statement.gone.is_empty() || statement.made.iter().any(is_known))
+        {
+            changed.extend(statement.homes.iter().cloned());
+        }
+        known.extend(statement.made.iter().map(Fact::key));
+    }
+    mark(&changed.iter().collect(), history);
+}
+
 fn mark(passed_over: &HashSet<&Home>, history: &mut [Recorded]) {
     for statement in history {
         statement.passed_over |= statement.homes.iter().any(|home| passed_over.contains(home));
@@ -266,7 +271,7 @@ fn mark(passed_over: &HashSet<&Home>, history: &mut [Recorded]) {
 
 fn is_own(statement: &Recorded, homes: &HashSet<&str>, dropped: &HashSet<u32>) -> bool {
     !statement.passed_over
-        && !statement.is_about_rows()
+        && (statement.defines || statement.copies())
         && !statement.homes.is_empty()
         && statement.homes.iter().all(|home| home.is_in(homes, dropped))
 }
@@ -342,7 +347,7 @@ pub(super) fn own_statements(fact: &Fact, history: &[Recorded]) -> Option<Vec<St
     // A name that the server chooses depends on what else is there.
     let name = fact.bare_part();
     let only_it = |statement: &&Recorded| {
-        statement.facts_only
+        statement.defines
             && statement.sql.contains(&name)
             && statement.keys().all(|made| made.is_same(fact) || made.goes_with(fact))
     };

@@ -30,7 +30,9 @@ pub(crate) use error::Error;
 pub(crate) use fact::{Fact, Key, NOT_VALID};
 pub(crate) use first_rows::FirstRows;
 pub(crate) use heirs::{comes_by_parents, inherited_column, is_check_of_child, is_own_for_good};
-pub(crate) use history::{Home, Recorded, Remake, missing_homes};
+pub(crate) use history::{
+    Home, Recorded, Remake, is_definition, missing_homes, pass_over_changed_by_code,
+};
 pub(crate) use kind::Kind;
 pub(crate) use renamed_columns::tell_renamed_columns;
 pub(crate) use renamed_sequences::take_back as take_sequence_names_back;

@@ -35,6 +35,8 @@ pub(crate) struct RepairPlan {
     pub(crate) steps: Vec<Step>,
     /// Then the first rows of tables that are made again.
     pub(crate) rows: Vec<Fill>,
+    /// Then the foreign keys to these of tables that stand, and what rests on them.
+    pub(crate) referring: Vec<Step>,
     /// Comes last: what locks tables that all agents share.
     pub(crate) keys: Option<Keys>,
     /// For a person: mending it could lose rows, or was not asked for.
@@ -79,7 +81,7 @@ impl RepairPlan {
     pub(crate) fn fill(&mut self, prefix: &Prefix, drift: &[Difference], rows: &[FirstRows]) {
         let missing = drift.iter().filter(|entry| entry.change == Change::Missing);
         let missing: Vec<&Fact> = missing.map(|entry| &entry.object).collect();
-        self.rows = fill(prefix, rows, &missing, |home| self.remake.fills(home));
+        self.rows = fill(prefix, rows, &missing);
     }
 
     /// The tables that the template's own statements make again, by bare name.
@@ -104,6 +106,7 @@ impl RepairPlan {
         script.extend(self.remake.statements.iter().map(Recorded::to_sql));
         script.extend(statements(&self.steps));
         script.extend(rows.iter().flat_map(|fill| fill.statements.clone()));
+        script.extend(statements(&self.referring));
         if let Some(keys) = &self.keys {
             script.push(keys.lock());
             script.extend(keys.statements.clone());
@@ -137,9 +140,18 @@ impl RepairPlan {
             self.doors.push(step);
         } else if stands && self.goes_before_remake(&step, lost) {
             self.parts.push(step);
+        } else if stands && self.goes_after_rows(object, lost) {
+            self.referring.push(step);
         } else {
             self.steps.push(step);
         }
+    }
+
+    /// Whether it is about rows of a table that stands, and what they refer to in one that is made again.
+    fn goes_after_rows(&self, object: &Fact, lost: &Lost<'_>) -> bool {
+        is_foreign_key(object) && lost.is_named_in(&object.definition)
+            || object.kind == Kind::Policy
+                && self.referring.iter().any(|key| key.home == object.home)
     }
 
     /// Whether it needs nothing that is missing as a whole. What comes later in a table's order may rest on what came before,
@@ -292,12 +304,12 @@ fn remake(prefix: &Prefix, drift: &[Difference], history: &[Recorded]) -> Remake
     let bound = drift.iter().filter(is_bound).map(|entry| entry.object.home.as_str());
     let bound: HashSet<&str> = bound.collect();
     let copies = |statement: &&mut Recorded| {
-        statement.copies() && !statement.homes.iter().any(|home| home.is_one_of(&bound))
+        let is_bound = || statement.homes.iter().any(|home| home.is_one_of(&bound));
+        statement.copies() && !(statement.is_like() && is_bound())
     };
     for statement in remake.statements.iter_mut().filter(copies) {
         statement.sql = from_facts(&statement.made, prefix);
         statement.public_path = false;
-        statement.facts_only = true;
     }
     remake
 }

@@ -274,7 +274,7 @@ const RULES: [Rule; 40] = [
         name: "partition trigger",
         title: "{part} on {relation}",
         make: |f| f.fill("alter table {relation} {definition} trigger {part}"),
-        drop: Some(|f| f.fill("alter table {relation} enable trigger {part}")),
+        drop: Some(|f| sql::triggers_of_partition(&f.relation, Some(&f.part))),
         replaced: Acts::Forced,
         removed: Acts::Forced,
         ..TOLD

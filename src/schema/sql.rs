@@ -180,6 +180,23 @@ pub(crate) fn enable_constraint_triggers(fact: &Fact) -> String {
     )
 }
 
+/// Lets triggers that a partition has by its parent, or one of them, fire as the parent's do.
+pub(super) fn triggers_of_partition(relation: &str, only: Option<&str>) -> String {
+    let only = only.map(|name| name.replace('\'', "''"));
+    let only = only.map(|name| format!(" and pg_catalog.quote_ident(g.tgname) = '{name}'"));
+    format!(
+        "do $fix$ declare own record; begin \
+         for own in select g.tgrelid::regclass as relation, g.tgname, p.tgenabled from pg_catalog.pg_trigger g \
+         join pg_catalog.pg_trigger p on p.oid = g.tgparentid \
+         where g.tgrelid = {} and not g.tgisinternal and g.tgenabled <> p.tgenabled{} loop \
+         execute pg_catalog.format('alter table %s %s trigger %I', own.relation, case own.tgenabled \
+         when 'D' then 'disable' when 'A' then 'enable always' when 'R' then 'enable replica' else 'enable' end, own.tgname); \
+         end loop; end $fix$",
+        constant(relation),
+        only.unwrap_or_default()
+    )
+}
+
 pub(super) fn publication(fact: &Fact) -> String {
     if !fact.definition.is_empty() {
         return fact.fill("alter publication {part} add table {relation} {definition}");

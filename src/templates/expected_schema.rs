@@ -7,6 +7,7 @@ use tokio_postgres::Client;
 
 use super::error::{Error, query};
 use super::exposure::Public;
+use super::first_rows::first_rows;
 use super::history::History;
 use super::rehearsal::{Rehearsal, Renamed, Variant};
 use super::search_path;
@@ -165,8 +166,8 @@ impl ExpectedSchema {
         Ok(history.of(agent, version))
     }
 
-    /// The rows that these tables of an agent begin with. Needs an open transaction. The templates run once more where there
-    /// are any: what is drawn by chance is no other agent's.
+    /// The rows that these tables of an agent begin with. Needs an open transaction, in which the templates run up to three
+    /// times.
     pub(crate) async fn first_rows(
         &self,
         client: &Client,
@@ -174,12 +175,7 @@ impl ExpectedSchema {
         version: i32,
         tables: &HashSet<&str>,
     ) -> Result<Vec<FirstRows>, Error> {
-        let known = locked(&self.history).as_ref().map(Arc::clone);
-        if known.is_some_and(|known| known.rows_of(agent, version, tables).is_empty()) {
-            return Ok(Vec::new());
-        }
-        let anew = History::record(client, &self.templates).await?;
-        Ok(anew.rows_of(agent, version, tables))
+        first_rows(client, &self.templates, agent, version, tables).await
     }
 }
 

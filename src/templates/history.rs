@@ -8,12 +8,11 @@ use tokio_postgres::types::Type;
 
 use super::apply::{apply, lock_referenced};
 use super::error::{Error, query};
-use super::first_rows::first_rows;
 use super::scratch::{made, scratch_id, scratch_prefix};
 use super::template_set::Templates;
 use super::worker_role::act_as_worker;
 use crate::agent::{Agent, AgentId, Prefix};
-use crate::schema::{self, Fact, FirstRows, Home, Key, Kind, Recorded};
+use crate::schema::{self, Fact, Home, Key, Kind, Recorded};
 use crate::sql_text::Reader;
 
 /// The catalog is read after each statement. A set that has more is not worth the wait: then what is missing is put
@@ -35,8 +34,6 @@ struct Stage {
     version: i32,
     /// The tables and types, by oid.
     names: Arc<HashMap<u32, String>>,
-    /// What the tables have in them, by oid.
-    rows: Vec<(u32, FirstRows)>,
 }
 
 #[derive(Debug)]
@@ -49,7 +46,7 @@ struct Step {
     homes: Vec<u32>,
     made: Vec<Fact>,
     gone: Vec<Fact>,
-    facts_only: bool,
+    defines: bool,
 }
 
 /// What stands under the scratch prefix at a moment.
@@ -58,8 +55,6 @@ struct Snapshot {
     names: Arc<HashMap<u32, String>>,
     /// In the order of their making.
     facts: Vec<(u32, Fact)>,
-    /// By table, what changes with its rows and sequences.
-    rows: HashMap<u32, String>,
 }
 
 impl History {
@@ -76,20 +71,19 @@ impl History {
             lock_referenced(client, &script, &history.scratch).await?;
             for (_, statement) in script.singles() {
                 apply(client, &statement).await?;
-                if history.statements.len() >= STATEMENTS {
+                let sql: String = statement.places().into_iter().map(|place| place.text).collect();
+                if history.statements.len() >= STATEMENTS || is_about_rows(&sql) {
                     continue;
                 }
                 let after = Snapshot::read(client, &history.scratch).await?;
-                let sql: String = statement.places().into_iter().map(|place| place.text).collect();
-                let step = Step::between(&before, &after, is_rename(&sql));
+                let step = Step::between(&before, &after, &sql);
                 let (version, public_path) = (file.version, file.public_path);
-                history.statements.push(Step { version, sql, public_path, ..step });
+                history.statements.push(Step { version, public_path, ..step });
                 before = after;
             }
             let (tables, types) = made(client, &history.scratch).await?;
-            let rows = first_rows(client, &tables.oids).await?;
             let names = Arc::new(tables.by_oid().chain(types.by_oid()).collect());
-            history.stages.push(Stage { version: file.version, names, rows });
+            history.stages.push(Stage { version: file.version, names });
         }
         if history.statements.len() >= STATEMENTS {
             history.statements.clear();
@@ -102,7 +96,11 @@ impl History {
     /// The statements that an agent of a template version was built by.
     pub(crate) fn of(&self, agent: &Agent, version: i32) -> Vec<Recorded> {
         let fill = self.fill(agent);
-        let Some(Stage { names, .. }) = self.stage(version) else { return Vec::new() };
+        let Some(Stage { names, .. }) =
+            self.stages.iter().rev().find(|stage| stage.version <= version)
+        else {
+            return Vec::new();
+        };
         let facts = |facts: &[Fact]| facts.iter().map(|fact| fact.map(&fill, &fill)).collect();
         let home = |oid: &u32| match names.get(oid) {
             Some(name) => Home::Lasting(fill(name)),
@@ -119,30 +117,13 @@ impl History {
             homes: step.homes.iter().map(home).collect(),
             made: facts(&step.made),
             gone: facts(&step.gone),
-            facts_only: step.facts_only,
+            defines: step.defines,
             passed_over: false,
         };
-        self.statements.iter().filter(|step| step.version <= version).map(statement).collect()
-    }
-
-    /// The rows that these tables of an agent of a template version begin with.
-    pub(crate) fn rows_of(
-        &self,
-        agent: &Agent,
-        version: i32,
-        tables: &HashSet<&str>,
-    ) -> Vec<FirstRows> {
-        let fill = self.fill(agent);
-        let Some(Stage { names, rows, .. }) = self.stage(version) else { return Vec::new() };
-        let named = |(oid, rows): &(u32, FirstRows)| {
-            let home = names.get(oid).filter(|name| tables.contains(fill(name).as_str()))?;
-            Some(FirstRows { home: home.clone(), ..rows.clone() }.map(&fill))
-        };
-        rows.iter().filter_map(named).collect()
-    }
-
-    fn stage(&self, version: i32) -> Option<&Stage> {
-        self.stages.iter().rev().find(|stage| stage.version <= version)
+        let own = self.statements.iter().filter(|step| step.version <= version);
+        let mut history: Vec<Recorded> = own.map(statement).collect();
+        schema::pass_over_changed_by_code(&mut history);
+        history
     }
 
     /// Puts an agent in the place of the scratch one.
@@ -155,50 +136,38 @@ impl History {
 
 impl Step {
     /// A rename is about what it renames, and not about what names that elsewhere.
-    fn between(before: &Snapshot, after: &Snapshot, is_rename: bool) -> Self {
+    fn between(before: &Snapshot, after: &Snapshot, sql: &str) -> Self {
         let (old, new) = (before.by_key(), after.by_key());
         let made = after
             .facts
             .iter()
             .filter(|(oid, fact)| old.get(&(*oid, fact.key())).is_none_or(|old| *old != fact));
         let gone = before.facts.iter().filter(|(oid, fact)| !new.contains_key(&(*oid, fact.key())));
-        let rows = after.rows.iter().filter(|(oid, rows)| {
-            // What a table begins with is no change of rows.
-            before.rows.get(oid).map_or(!rows.ends_with(Snapshot::NO_ROWS), |old| old != *rows)
-        });
-        let rows: HashSet<u32> = rows.map(|(oid, _)| *oid).collect();
+        let is_rename = is_rename(sql);
         let is_about = |(oid, fact): &&(u32, Fact)| {
             let is_new =
                 |names: &HashMap<(u32, Key), &Fact>| !names.contains_key(&(*oid, fact.key()));
             let is_named = || fact.kind != Kind::Parent && (is_new(&old) || is_new(&new));
             !is_rename || fact.kind == Kind::Type || is_named()
         };
-        let homes: HashSet<u32> = made
-            .clone()
-            .chain(gone.clone())
-            .filter(is_about)
-            .map(|(oid, _)| *oid)
-            .chain(rows.iter().copied())
-            .collect();
+        let homes: HashSet<u32> =
+            made.clone().chain(gone.clone()).filter(is_about).map(|(oid, _)| *oid).collect();
         let mut made: Vec<Fact> = made.map(|(_, fact)| fact.clone()).collect();
         made.sort_by_key(Fact::rank);
         Self {
             version: 0,
-            sql: String::new(),
+            sql: sql.to_owned(),
             public_path: false,
             names: before.names_with_new(after),
             homes: homes.into_iter().collect(),
             made,
             gone: gone.map(|(_, fact)| fact.clone()).collect(),
-            facts_only: rows.is_empty(),
+            defines: schema::is_definition(sql),
         }
     }
 }
 
 impl Snapshot {
-    /// How the state of rows ends where no row was written and no number drawn.
-    const NO_ROWS: &str = " 0 rows";
-
     fn by_key(&self) -> HashMap<(u32, Key), &Fact> {
         self.facts.iter().map(|(oid, fact)| ((*oid, fact.key()), fact)).collect()
     }
@@ -214,17 +183,21 @@ impl Snapshot {
     }
 
     async fn read(client: &Client, scratch: &Prefix) -> Result<Self, Error> {
+        // The statements before and after run with the settings of their file, and not with those that the catalog is read with.
+        let failed = || query("read what a statement made");
+        client.batch_execute("savepoint snapshot").await.map_err(failed())?;
         let (tables, types) = made(client, scratch).await?;
         let facts = schema::read(client, &tables.oids, &types.oids).await?;
-        let sql = include_str!("../../sql/templates/rows_state.sql");
-        let rows = client.query_typed(sql, &[(&tables.oids, Type::OID_ARRAY)]).await;
-        let rows = rows.map_err(query("look for rows that a template writes"))?;
-        Ok(Self {
-            facts,
-            rows: rows.iter().map(|row| (row.get("oid"), row.get("state"))).collect(),
-            names: Arc::new(tables.by_oid().chain(types.by_oid()).collect()),
-        })
+        let back = "rollback to savepoint snapshot; release savepoint snapshot";
+        client.batch_execute(back).await.map_err(failed())?;
+        Ok(Self { facts, names: Arc::new(tables.by_oid().chain(types.by_oid()).collect()) })
     }
+}
+
+/// Whether a statement does no more than to write rows.
+fn is_about_rows(sql: &str) -> bool {
+    const VERBS: [&str; 5] = ["insert", "update", "delete", "truncate", "merge"];
+    VERBS.iter().any(|verb| Reader::new(sql).words(verb))
 }
 
 /// Whether a statement gives something another name.

@@ -54,7 +54,16 @@ pub(crate) async fn names(client: &Client, scratch: &Prefix) -> Result<Vec<Named
 
 /// As long as a prefix may be, so that the rehearsal also meets the longest names.
 pub(crate) fn scratch_prefix() -> Result<Prefix, Error> {
-    let tail: String = repeat_with(fastrand::lowercase).take(14).collect();
+    prefix(14)
+}
+
+/// One of another length.
+pub(crate) fn short_scratch_prefix() -> Result<Prefix, Error> {
+    prefix(10)
+}
+
+fn prefix(length: usize) -> Result<Prefix, Error> {
+    let tail: String = repeat_with(fastrand::lowercase).take(length).collect();
     format!("zz_try{tail}").parse().map_err(Error::Prefix)
 }
 

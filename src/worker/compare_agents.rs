@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
-use crate::agent::AgentId;
+use crate::agent::{AgentId, Prefix};
 use crate::postgres::{self, Db};
 use crate::provisioning::{self, RegisteredAgent};
 use crate::queue::{RetryPolicy, retry_policy};
@@ -30,6 +31,9 @@ pub(crate) enum Error {
     Db(#[from] postgres::Error),
     #[error(transparent)]
     Provisioning(#[from] provisioning::Error),
+    /// Others can be.
+    #[error("cannot compare agent {prefix} with its templates")]
+    Agent { prefix: Prefix, source: provisioning::Error },
 }
 
 /// How much of the server a comparison may take.
@@ -124,7 +128,10 @@ async fn look(
     let looked = stream::iter(chunks).map(|chunk| async move {
         let begun = Instant::now();
         let mut client = db.get().await?;
-        let drift = patiently(&mut client, expected_schema, &chunk).await?;
+        let drift = match patiently(&mut client, expected_schema, &chunk).await {
+            Ok(drift) => drift,
+            Err(error) => return Err(of_one(&mut client, expected_schema, &chunk, error).await),
+        };
         Db::close(client);
         tokio::time::sleep(pace.rest(begun.elapsed())).await;
         let differing = chunk.into_iter().zip(drift).filter(|(_, drift)| !drift.is_empty());
@@ -155,6 +162,39 @@ async fn patiently(
         tries += 1;
         tokio::time::sleep(pause).await;
     }
+}
+
+/// The error with the first agent that it is about, if not all of them are read in vain.
+async fn of_one(
+    client: &mut Client,
+    expected_schema: &ExpectedSchema,
+    mut agents: &[RegisteredAgent],
+    mut error: provisioning::Error,
+) -> Error {
+    let is_lasting = |error: &provisioning::Error| {
+        let policy = |code: &SqlState| retry_policy(Some(code)) == RetryPolicy::Fail;
+        let is_internal = |code: &SqlState| *code == SqlState::INTERNAL_ERROR;
+        error.refusal().is_none()
+            && error.code().is_some_and(|code| policy(code) || is_internal(code))
+    };
+    let mut others_can = false;
+    while is_lasting(&error) {
+        if let ([built], true) = (agents, others_can) {
+            return Error::Agent { prefix: built.agent.prefix.clone(), source: error };
+        }
+        let (first, rest) = agents.split_at(agents.len() / 2);
+        let mut failed = None;
+        for half in [first, rest].into_iter().filter(|half| (1..agents.len()).contains(&half.len()))
+        {
+            match patiently(client, expected_schema, half).await {
+                Ok(_) => others_can = true,
+                Err(error) => failed = failed.or(Some((half, error))),
+            }
+        }
+        let Some(found) = failed else { break };
+        (agents, error) = found;
+    }
+    error.into()
 }
 
 fn passes(error: &provisioning::Error) -> bool {
