@@ -5,7 +5,8 @@ use agent_provisioner::dev_server::SUPERUSER;
 use crate::repair_tables::{built, mended};
 use crate::support::{Admin, Database, Files, expect};
 
-/// A table that another one's customers' rows refer to, and one that code has filled from that other one when it was empty.
+/// A table that another one's customers' rows refer to, one that code has filled from that other one when it was empty, and what
+/// code has added to a table or made for one.
 const REFERRED_TO: &str = "create table public.{prefix}_kinds (id int primary key, name text);
     do $$ begin
         insert into public.{prefix}_kinds values (1, 'a'), (2, 'b');
@@ -17,6 +18,18 @@ const REFERRED_TO: &str = "create table public.{prefix}_kinds (id int primary ke
         insert into public.{prefix}_copy select id from public.{prefix}_items;
         comment on table public.{prefix}_copy is 'told';
     end $$;
+    create table public.{prefix}_late (id int primary key);
+    do $$ begin
+        alter table public.{prefix}_late add column late int not null default 1;
+        create sequence public.{prefix}_late_drawn owned by public.{prefix}_late.late;
+        alter table public.{prefix}_late alter column late set default nextval('public.{prefix}_late_drawn');
+    end $$;
+    do $$ begin create type public.{prefix}_mood as enum ('a', 'b'); exception when duplicate_object then null; end $$;
+    insert into public.{prefix}_late values (5, default), (7, default);
+    create table public.{prefix}_face (mood public.{prefix}_mood default 'b', late int references public.{prefix}_late);
+    insert into public.{prefix}_face values (default, 5);
+    alter table public.{prefix}_late enable row level security;
+    alter table public.{prefix}_face enable row level security;
     alter table public.{prefix}_kinds enable row level security;
     alter table public.{prefix}_items enable row level security;
     alter table public.{prefix}_copy enable row level security;";
@@ -36,16 +49,22 @@ async fn rows_that_stand_stay_as_they_are_when_what_they_refer_to_is_made_again(
     let state = "select 'items', id, kind::text from public.agt_x_items
                  union all select 'kinds', id, name from public.agt_x_kinds
                  union all select 'copy', id, null from public.agt_x_copy
+                 union all select 'late', id, late::text from public.agt_x_late
+                 union all select 'face', late, mood::text from public.agt_x_face
+                 union all select 'default', 0, pg_get_expr(adbin, adrelid) from pg_attrdef
+                     where adrelid = 'public.agt_x_late'::regclass
                  union all select 'key', 0, convalidated::text from pg_constraint
                      where contype = 'f' and conrelid = 'public.agt_x_items'::regclass
                  union all select 'comment', 0, description from pg_description where description = 'told'
                  order by 1, 2";
+    let lost = "drop table public.agt_x_kinds, public.agt_x_copy, public.agt_x_late, public.agt_x_face cascade;
+                drop type public.agt_x_mood";
     let before = root.rows(state).await;
-    assert_eq!(before.len(), 7, "{before:?}");
-    root.run("drop table public.agt_x_kinds, public.agt_x_copy cascade").await;
+    assert_eq!(before.len(), 11, "{before:?}");
+    root.run(lost).await;
     mended(&db, &files).await;
     assert_eq!(root.rows(state).await, before);
-    root.run("drop table public.agt_x_kinds, public.agt_x_copy cascade").await;
+    root.run(lost).await;
     pasted(&db, &files).await;
     // Only the worker's own session checks rows behind a key.
     let key = "alter table public.agt_x_items validate constraint agt_x_items_kind_fkey";
@@ -98,6 +117,10 @@ const ODD: &str = "create table {prefix}_path (id int primary key);
     insert into public.{prefix}_hash values (md5('{prefix}'));
     create table public.{prefix}_long (n int);
     insert into public.{prefix}_long values (length('{prefix}'));
+    create table public.{prefix}_part (word text);
+    insert into public.{prefix}_part values (split_part('{prefix}', '_', 1));
+    create table public.{prefix}_mix (hash text);
+    insert into public.{prefix}_mix select md5('{prefix}' || n) from generate_series(1, 9) n order by random();
     do $$ declare name text; begin
         for name in select tablename from pg_tables where schemaname = 'public' and tablename like '{prefix}\\_%'
         loop execute format('alter table public.%I enable row level security', name); end loop;
@@ -105,8 +128,9 @@ const ODD: &str = "create table {prefix}_path (id int primary key);
 
 #[tokio::test]
 async fn first_rows_of_odd_tables_come_back_or_are_left_out() {
-    const LOST: [&str; 14] = [
+    const LOST: [&str; 16] = [
         "path", "own", "luck", "a", "b", "k", "c", "q1", "p", "t", "shut", "count", "hash", "long",
+        "part", "mix",
     ];
     let (db, files, service, _) = built(&[ODD]).await;
     let root = Admin(db.connect(SUPERUSER).await);
@@ -132,8 +156,8 @@ async fn first_rows_of_odd_tables_come_back_or_are_left_out() {
     mended(&db, &files).await;
     assert_eq!(root.rows(&state).await, before);
     // What would be another agent's is nobody's.
-    let computed =
-        "select 'hash' from public.agt_x_hash union all select 'long' from public.agt_x_long";
+    let computed = "select 'hash' from public.agt_x_hash union all select 'long' from public.agt_x_long
+                    union all select 'part' from public.agt_x_part union all select 'mix' from public.agt_x_mix";
     assert_eq!(root.rows(computed).await, [""; 0]);
     service.logged("values that the templates compute of the prefix").await;
     root.run("alter table public.agt_x_q1 enable trigger off").await;

@@ -44,19 +44,26 @@ impl FirstRows {
         }
     }
 
-    /// Whether something of it is the same each time for one prefix (`again`), and another for another prefix (`other`).
+    /// Whether something of it is the same each time for one prefix (`again`), and another for another prefix (`other`). In whatever
+    /// order the rows are.
     pub(crate) fn differs_by_prefix(&self, again: Option<&Self>, other: Option<&Self>) -> bool {
         let (Some(again), Some(other)) = (again, other) else { return again.is_some() };
-        let (this, again, other) = (self.values(), again.values(), other.values());
-        if this.len() != other.len() {
-            return this.len() == again.len();
-        }
-        let mut each = this.iter().zip(again).zip(other);
-        each.any(|((this, again), other)| *this == again && *this != other)
-    }
-
-    fn values(&self) -> Vec<&str> {
-        self.rows.iter().flatten().chain(&self.counts).map(String::as_str).collect()
+        let is_computed = |values: &dyn Fn(&Self) -> Vec<&str>| {
+            let this = values(self);
+            this == values(again) && this != values(other)
+        };
+        (0..self.columns.len()).any(|column| {
+            is_computed(&|first| {
+                let mut values: Vec<&str> = first
+                    .rows
+                    .iter()
+                    .filter_map(|row| row.get(column))
+                    .map(String::as_str)
+                    .collect();
+                values.sort_unstable();
+                values
+            })
+        }) || is_computed(&|first| first.counts.iter().map(String::as_str).collect())
     }
 
     fn insert(&self) -> Option<String> {

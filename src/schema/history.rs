@@ -89,10 +89,11 @@ impl Recorded {
         self.defines && !self.made.is_empty() && self.made.iter().all(is_part)
     }
 
-    /// Whether it makes a table, and no child, like another one, by a query, or by code. What it made is made of the facts.
+    /// Whether it makes a table, and no child, like another one, by a query, or by code, or a type by code. What it made is made of
+    /// the facts.
     pub(super) fn copies(&self) -> bool {
         let has = |kind| self.made.iter().any(|fact| fact.kind == kind);
-        !self.defines && has(Kind::Table) && !has(Kind::Parent)
+        !self.defines && (has(Kind::Table) || has(Kind::Type)) && !has(Kind::Parent)
     }
 
     /// Whether it makes tables like others, and nothing by a query.
@@ -138,8 +139,11 @@ impl Remake {
     /// Of what is missing as a whole: the statements that touch nothing else, and nothing but what later ones drop. One that also
     /// touches a table that stands is left out, whatever else it does. So is one that could write rows: these are filled in later.
     pub(super) fn of(drift: &[Difference], history: &[Recorded]) -> Self {
-        let (homes, dropped) = remade(missing_homes(drift), history);
+        let missing = missing_homes(drift);
+        let (homes, dropped) = remade(missing.clone(), history);
         let own = history.iter().filter(|statement| is_own(statement, &homes, &dropped));
+        let unmade: Vec<&str> = missing.difference(&homes).copied().collect();
+        let own = own.filter(|statement| !mentions_one(statement, &unmade));
         let statements: Vec<Recorded> =
             own.map(|statement| statement.with_names_of_now(&homes)).collect();
         let mut facts: HashMap<Key, Fact> = HashMap::new();
@@ -189,7 +193,8 @@ impl Remake {
 
 /// Those of the missing tables and types that the template's own statements make again, and what these statements drop.
 ///
-/// Where something that stands bears a name by now that one of them had on the way, its statements would be about that.
+/// Where something that stands bears a name by now that one of them had on the way, its statements would be about that. Where they
+/// name another one that no statement makes again, it is not there yet.
 fn remade<'a>(
     mut missing: HashSet<&'a str>,
     history: &[Recorded],
@@ -197,25 +202,43 @@ fn remade<'a>(
     let all = history.iter().flat_map(|statement| &statement.homes);
     let standing: HashSet<&str> =
         all.filter_map(Home::lasting).filter(|home| !missing.contains(home)).collect();
+    let lost = missing.clone();
     loop {
         let dropped = dropped_with(&missing, history);
         let own: Vec<&Recorded> =
             history.iter().filter(|statement| is_own(statement, &missing, &dropped)).collect();
         let made = own.iter().flat_map(|statement| &statement.made);
-        let mut made = made.filter(|fact| matches!(fact.kind, Kind::Table | Kind::Type));
-        let Some(taken) = made.find(|fact| standing.contains(fact.home.as_str())) else {
+        let mut made = made.filter(|fact| is_whole(fact));
+        let taken = made.find(|fact| standing.contains(fact.home.as_str()));
+        let makers = own.iter().filter(|statement| statement.made.iter().any(is_whole));
+        let born = makers.flat_map(|statement| &statement.homes).filter_map(Home::lasting);
+        let born: HashSet<&str> = born.collect();
+        let unmade: Vec<&str> = lost.difference(&born).copied().collect();
+        let fails = |statement: &&&Recorded| match taken {
+            Some(taken) => {
+                statement.made.contains(taken) || sql_text::mentions(&statement.sql, &taken.home)
+            }
+            None => !statement.is_about_parts() && mentions_one(statement, &unmade),
+        };
+        let mut failing = own.iter().filter(fails).peekable();
+        if taken.is_none() && failing.peek().is_none() {
             return (missing, dropped);
-        };
-        let names = |statement: &&&Recorded| {
-            statement.made.contains(taken) || sql_text::mentions(&statement.sql, &taken.home)
-        };
-        let homes = own.iter().filter(names).flat_map(|statement| &statement.homes);
+        }
+        let homes = failing.flat_map(|statement| &statement.homes);
         let homes: HashSet<&str> = homes.filter_map(Home::lasting).collect();
         if homes.is_empty() {
             return (HashSet::new(), HashSet::new());
         }
         missing.retain(|home| !homes.contains(home));
     }
+}
+
+fn is_whole(fact: &Fact) -> bool {
+    matches!(fact.kind, Kind::Table | Kind::Type)
+}
+
+fn mentions_one(statement: &Recorded, homes: &[&str]) -> bool {
+    homes.iter().any(|home| sql_text::mentions(&statement.sql, home))
 }
 
 /// Whether a statement defines what it names, from nothing but its own words: not what a query or code writes or makes, nor a table
@@ -249,12 +272,29 @@ pub(crate) fn is_definition(sql: &str) -> bool {
     true
 }
 
-/// Passes over tables and types of which a query or code has changed what was there: no statement makes them as they were then.
+/// Passes over tables and types of which a query or code has changed what was there, or to which it has added what comes with a
+/// table: no statement makes them as they were then.
 pub(crate) fn pass_over_changed_by_code(history: &mut [Recorded]) {
     let (mut known, mut changed) = (HashSet::new(), HashSet::new());
     for statement in &*history {
+        let makes = |home: &str| {
+            let is_it = |fact: &Fact| fact.kind == Kind::Table && fact.home == home;
+            statement.made.iter().any(is_it)
+        };
+        let comes_with_table = |fact: &Fact| {
+            matches!(
+                fact.kind,
+                Kind::Column
+                    | Kind::Default
+                    | Kind::Sequence
+                    | Kind::Identity
+                    | Kind::InheritedColumn
+                    | Kind::Parent
+            ) && !makes(&fact.home)
+        };
         let is_known = |fact: &Fact| known.contains(&fact.key());
-        if !statement.defines && (!statement.gone.is_empty() || statement.made.iter().any(is_known))
+        let changes = |fact: &Fact| is_known(fact) || comes_with_table(fact);
+        if !statement.defines && (!statement.gone.is_empty() || statement.made.iter().any(changes))
         {
             changed.extend(statement.homes.iter().cloned());
         }

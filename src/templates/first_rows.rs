@@ -7,7 +7,7 @@ use tokio_postgres::{Client, Row};
 
 use super::apply::{apply, lock_referenced};
 use super::error::{Error, query};
-use super::scratch::{made, scratch_id, scratch_prefix, short_scratch_prefix};
+use super::scratch::{made, other_scratch_id, other_scratch_prefix, scratch_id, scratch_prefix};
 use super::template_set::Templates;
 use super::worker_role::act_as_worker;
 use crate::agent::{Agent, AgentId, Prefix};
@@ -26,8 +26,8 @@ pub(super) async fn first_rows(
     version: i32,
     tables: &HashSet<&str>,
 ) -> Result<Vec<FirstRows>, Error> {
-    let (scratch, short) = (scratch_prefix()?, short_scratch_prefix()?);
-    let run = async |scratch: &Prefix| {
+    let scratch = (scratch_prefix()?, scratch_id(false));
+    let run = async |scratch: &(Prefix, AgentId)| {
         let mut rows = run(client, templates, agent, version, scratch).await?;
         rows.retain(|first| tables.contains(first.home.as_str()));
         Ok::<_, Error>(rows)
@@ -36,7 +36,7 @@ pub(super) async fn first_rows(
     if rows.is_empty() {
         return Ok(rows);
     }
-    let other = run(&short).await?;
+    let other = run(&(other_scratch_prefix()?, other_scratch_id())).await?;
     if rows == other {
         return Ok(rows);
     }
@@ -49,7 +49,7 @@ pub(super) async fn first_rows(
         if !known {
             tracing::warn!(
                 agent.prefix = %agent.prefix, table = first.relation,
-                "its first rows are left out: they have values that the templates compute of the prefix"
+                "its first rows are left out: they have values that the templates compute of the prefix or the id"
             );
         }
         known
@@ -64,12 +64,11 @@ async fn run(
     templates: &Templates,
     agent: &Agent,
     version: i32,
-    scratch: &Prefix,
+    (scratch, other): &(Prefix, AgentId),
 ) -> Result<Vec<FirstRows>, Error> {
     let (rows, id) = match run_as(client, templates, version, scratch, agent.id).await {
         Err(error) if error.code().is_some() && error.refusal().is_none() => {
-            let id = scratch_id(false);
-            (run_as(client, templates, version, scratch, id).await?, id)
+            (run_as(client, templates, version, scratch, *other).await?, *other)
         }
         rows => (rows?, agent.id),
     };

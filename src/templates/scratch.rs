@@ -54,17 +54,16 @@ pub(crate) async fn names(client: &Client, scratch: &Prefix) -> Result<Vec<Named
 
 /// As long as a prefix may be, so that the rehearsal also meets the longest names.
 pub(crate) fn scratch_prefix() -> Result<Prefix, Error> {
-    prefix(14)
+    format!("zz_try{}", letters(14)).parse().map_err(Error::Prefix)
 }
 
-/// One of another length.
-pub(crate) fn short_scratch_prefix() -> Result<Prefix, Error> {
-    prefix(10)
+/// One that has nothing in common with these but for what any prefix has.
+pub(crate) fn other_scratch_prefix() -> Result<Prefix, Error> {
+    format!("agt_{}", letters(10)).parse().map_err(Error::Prefix)
 }
 
-fn prefix(length: usize) -> Result<Prefix, Error> {
-    let tail: String = repeat_with(fastrand::lowercase).take(length).collect();
-    format!("zz_try{tail}").parse().map_err(Error::Prefix)
+fn letters(count: usize) -> String {
+    repeat_with(fastrand::lowercase).take(count).collect()
 }
 
 pub(crate) fn scratch_id(wide: bool) -> AgentId {
@@ -73,4 +72,9 @@ pub(crate) fn scratch_id(wide: bool) -> AgentId {
     } else {
         fastrand::i64(1_900_000_000..2_000_000_000)
     })
+}
+
+/// One of another length.
+pub(crate) fn other_scratch_id() -> AgentId {
+    AgentId(fastrand::i64(800_000_000..900_000_000))
 }
