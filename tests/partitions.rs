@@ -281,3 +281,20 @@ async fn what_a_child_has_by_its_parent_is_no_obstacle_and_what_it_has_itself_st
     expect(&files.ask(&db, &["agents", "repair", "--wait", "--force"]).await, 0, &[]);
     sound(&files.ask(&db, &["agents", "verify", "--json"]).await, 1);
 }
+
+/// An index that counts more values of an expression, and a partition that came later: its index does not.
+const COUNTED: &str = "create table public.{prefix}_p (id int, n int) partition by list (id);
+    create index {prefix}_p_n on public.{prefix}_p (n, (id + 1));
+    alter index public.{prefix}_p_n alter column 2 set statistics 300;
+    create table public.{prefix}_p1 partition of public.{prefix}_p default;
+    alter table public.{prefix}_p enable row level security;
+    alter table public.{prefix}_p1 enable row level security;
+    revoke all on public.{prefix}_p, public.{prefix}_p1 from public, anon, authenticated, service_role";
+
+#[tokio::test]
+async fn a_partitions_index_that_comes_with_its_parents_again_is_as_it_was() {
+    let (db, files, _service, root) = built_from(COUNTED).await;
+    root.run("drop index public.agt_x_p_n").await;
+    expect(&files.ask(&db, &["agents", "repair", "--wait"]).await, 0, &[]);
+    sound(&files.ask(&db, &["agents", "verify", "--full", "--json"]).await, 1);
+}

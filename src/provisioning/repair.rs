@@ -71,11 +71,13 @@ pub(crate) async fn repair(
     let missing = missing_homes(&left);
     let made = new.iter().filter(|home| !missing.contains(home.as_str()));
     let made: HashSet<String> = made.cloned().collect();
-    let is_new = |drift: &Difference| made.contains(&drift.object.home);
-    let (trimmed, left) = if left.iter().any(is_new) {
-        trim(client, build_spec, agent, &made, left).await?
-    } else {
+    let is_new =
+        |entry: &&Difference| made.contains(&entry.object.home) || is_by_parent(entry, &drift);
+    let surplus: Vec<Difference> = left.iter().filter(is_new).cloned().collect();
+    let (trimmed, left) = if surplus.is_empty() {
         (false, left)
+    } else {
+        trim(client, build_spec, agent, &made, &surplus).await?
     };
     let unfinished = unchecked(&agent.prefix, &left).iter().any(|key| !known.contains(key));
     let away = drift.iter().map(|drift| &drift.object).filter(|it| it.kind == Kind::Name);
@@ -144,16 +146,15 @@ fn require_confirmed(
 }
 
 /// Puts right what was just made again: it has what the database grants by default, and what a table that it was made like
-/// has got since. Nobody has rows there yet. Whether that was anything, and what is left.
+/// has got since. Nobody has rows there yet. `surplus`: how it differs. Whether that was anything, and what is left of all.
 async fn trim(
     client: &Client,
     build_spec: &BuildSpec,
     agent: &Agent,
     made: &HashSet<String>,
-    mut left: Vec<Difference>,
+    surplus: &[Difference],
 ) -> Result<(bool, Vec<Difference>), Error> {
-    left.retain(|drift| made.contains(&drift.object.home));
-    let plan = plan_repair(&agent.prefix, &left, true, &[]);
+    let plan = plan_repair(&agent.prefix, surplus, true, &[]);
     let mut ran = Ran::default();
     for steps in [&plan.doors, &plan.parts, &plan.steps] {
         run(client, steps, &mut ran).await?;
@@ -173,6 +174,14 @@ async fn trim(
     }
     let (_, left) = look(client, build_spec, agent).await?;
     Ok((any, left))
+}
+
+/// Whether an index has a statistics target that it did not have before the repair: one of a partition gets its parent's.
+fn is_by_parent(entry: &Difference, before: &[Difference]) -> bool {
+    let Difference { object, change } = entry;
+    object.kind == Kind::IndexStatistics
+        && *change == Change::Extra
+        && !before.iter().any(|old| old.object.is_same(object))
 }
 
 /// Those of the tables just made, qualified and quoted, that have a child or a partition which was there before.

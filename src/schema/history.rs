@@ -293,8 +293,9 @@ pub(crate) fn pass_over_changed_by_code(history: &mut [Recorded]) {
             ) && !makes(&fact.home)
         };
         let is_known = |fact: &Fact| known.contains(&fact.key());
-        let changes = |fact: &Fact| is_known(fact) || comes_with_table(fact);
-        if !statement.defines && (!statement.gone.is_empty() || statement.made.iter().any(changes))
+        let is_touched = |fact: &Fact| is_known(fact) || comes_with_table(fact);
+        if !statement.defines
+            && (!statement.gone.is_empty() || statement.made.iter().any(is_touched))
         {
             changed.extend(statement.homes.iter().cloned());
         }
