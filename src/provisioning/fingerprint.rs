@@ -91,6 +91,7 @@ pub(crate) struct FoundDrift {
 const TOLD: usize = 20;
 
 impl FoundDrift {
+    /// What a comparison has found. It counts while the row in the registry is as it was.
     pub(crate) fn of(built: &RegisteredAgent, drift: &[Difference]) -> Self {
         let row_version = Some(built.row_version.clone());
         Self { row_version, ..Self::by_job(&built.agent, drift) }
@@ -133,7 +134,7 @@ pub(crate) async fn record_drift(
     agent: &Agent,
     left: &[Difference],
 ) -> Result<(), Error> {
-    // What somebody else has found meanwhile is of no account.
+    // Another version of the row, so that what a comparison has found of the agent before this is not recorded after it.
     let sql =
         "update provisioning.agents set template_version = template_version where agent_id = $1";
     let changed = client.execute_typed(sql, &[(&agent.id.0, Type::INT8)]).await;

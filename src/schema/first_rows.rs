@@ -2,6 +2,7 @@
 
 use super::equivalents::is_foreign_key;
 use super::fact::Fact;
+use super::heirs::is_bound;
 use super::kind::Kind;
 use super::repair_plan::refers_to;
 use super::sql;
@@ -225,10 +226,6 @@ impl<'a> Filling<'a> {
         statements.extend(tables.iter().flat_map(|it| self.rights(&it.home)).map(Fact::create));
         Fill { homes: tables.iter().map(|first| first.home.clone()).collect(), statements }
     }
-}
-
-fn is_bound(fact: &Fact) -> bool {
-    fact.kind == Kind::Parent && !fact.definition.is_empty()
 }
 
 /// Fills tables that are made again: what others refer to by a foreign key comes first. `facts`: what they have then.

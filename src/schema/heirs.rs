@@ -11,6 +11,11 @@ pub(super) fn parents<'a>(home: &str, missing: &[&'a Fact]) -> impl Iterator<Ite
     missing.iter().filter(is_parent).copied()
 }
 
+/// Whether it makes a table a partition. An inheritance child has no bounds.
+pub(super) fn is_bound(parent: &Fact) -> bool {
+    parent.kind == Kind::Parent && !parent.definition.is_empty()
+}
+
 /// Whether a missing table is made as its parents' child. A partition is attached when it is whole, and so is a child that has
 /// all of its columns and checks itself.
 pub(super) fn is_heir(home: &str, missing: &[&Fact]) -> bool {

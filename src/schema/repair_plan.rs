@@ -9,7 +9,7 @@ use super::equivalents::{
 use super::fact::Fact;
 use super::first_rows::{Fill, FirstRows, fill};
 use super::heirs::{
-    child, comes_by_parents, default_of, inherited_column, is_check_of_child, is_heir,
+    child, comes_by_parents, default_of, inherited_column, is_bound, is_check_of_child, is_heir,
     is_inherited, is_own_for_good,
 };
 use super::history::{Recorded, Remake, missing_homes, own_statements};
@@ -297,15 +297,13 @@ pub(crate) fn plan_repair(
 /// that is by now.
 fn remake(prefix: &Prefix, drift: &[Difference], history: &[Recorded]) -> Remake {
     let mut remake = Remake::of(drift, history);
-    let is_bound = |entry: &&Difference| {
-        let Difference { object, change } = entry;
-        object.kind == Kind::Parent && !object.definition.is_empty() && *change == Change::Missing
-    };
-    let bound = drift.iter().filter(is_bound).map(|entry| entry.object.home.as_str());
+    let lost = drift.iter().filter(|entry| entry.change == Change::Missing);
+    let bound =
+        lost.filter(|entry| is_bound(&entry.object)).map(|entry| entry.object.home.as_str());
     let bound: HashSet<&str> = bound.collect();
     let copies = |statement: &&mut Recorded| {
-        let is_bound = || statement.homes.iter().any(|home| home.is_one_of(&bound));
-        statement.copies() && !(statement.is_like() && is_bound())
+        let becomes_one = || statement.homes.iter().any(|home| home.is_one_of(&bound));
+        statement.copies() && !(statement.is_like() && becomes_one())
     };
     for statement in remake.statements.iter_mut().filter(copies) {
         statement.sql = from_facts(&statement.made, prefix);

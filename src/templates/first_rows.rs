@@ -78,6 +78,7 @@ async fn run(
     Ok(rows.iter().map(|first| first.map(fill)).collect())
 }
 
+/// The same as the scratch agent has them.
 async fn run_as(
     client: &Client,
     templates: &Templates,
@@ -86,29 +87,22 @@ async fn run_as(
     id: AgentId,
 ) -> Result<Vec<FirstRows>, Error> {
     client.batch_execute("savepoint first_rows").await.map_err(failed())?;
-    let rows = build(client, templates, version, scratch, id).await;
+    let built = async {
+        act_as_worker(client, None).await?;
+        for file in templates.files().iter().filter(|file| file.version <= version) {
+            let script = file.render(scratch, id);
+            lock_referenced(client, &script, scratch).await?;
+            apply(client, &script).await?;
+        }
+        let (tables, _) = made(client, scratch).await?;
+        read(client, &tables.oids).await
+    };
+    let rows = built.await;
     let back = "rollback to savepoint first_rows; release savepoint first_rows";
     let back = client.batch_execute(back).await.map_err(failed());
     let rows = rows?;
     back?;
     Ok(rows)
-}
-
-async fn build(
-    client: &Client,
-    templates: &Templates,
-    version: i32,
-    scratch: &Prefix,
-    id: AgentId,
-) -> Result<Vec<FirstRows>, Error> {
-    act_as_worker(client, None).await?;
-    for file in templates.files().iter().filter(|file| file.version <= version) {
-        let script = file.render(scratch, id);
-        lock_referenced(client, &script, scratch).await?;
-        apply(client, &script).await?;
-    }
-    let (tables, _) = made(client, scratch).await?;
-    read(client, &tables.oids).await
 }
 
 async fn read(client: &Client, tables: &[u32]) -> Result<Vec<FirstRows>, Error> {

@@ -15,8 +15,8 @@ use crate::agent::{Agent, AgentId, Prefix};
 use crate::schema::{self, Fact, Home, Key, Kind, Recorded};
 use crate::sql_text::Reader;
 
-/// The catalog is read after each statement. A set that has more is not worth the wait: then what is missing is put
-/// together from the catalog.
+/// The catalog is read after each statement that does more than to write rows. A set that has more of them is not worth the wait:
+/// then what is missing is put together from the catalog.
 const STATEMENTS: usize = 2000;
 
 /// What each statement of a template set made for a scratch prefix.
@@ -81,8 +81,7 @@ impl History {
                 history.statements.push(Step { version, public_path, ..step });
                 before = after;
             }
-            let (tables, types) = made(client, &history.scratch).await?;
-            let names = Arc::new(tables.by_oid().chain(types.by_oid()).collect());
+            let names = Arc::clone(&before.names);
             history.stages.push(Stage { version: file.version, names });
         }
         if history.statements.len() >= STATEMENTS {

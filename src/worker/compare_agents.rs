@@ -31,7 +31,7 @@ pub(crate) enum Error {
     Db(#[from] postgres::Error),
     #[error(transparent)]
     Provisioning(#[from] provisioning::Error),
-    /// Others can be.
+    /// The server cannot read this agent's rows of the catalog. It can read those of others.
     #[error("cannot compare agent {prefix} with its templates")]
     Agent { prefix: Prefix, source: provisioning::Error },
 }
